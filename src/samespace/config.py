@@ -1,0 +1,187 @@
+"""Flat, frozen settings, each with a docstring under the field; JSON beside the weights."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import UnknownSpace
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ImageTower:
+    """The architecture of an image tower: a ViT, or a hybrid where `trunk` names a CNN."""
+
+    image_size: int = 224
+    """Side of the square input, in pixels."""
+    patch: int = 32
+    """Side of a patch: in pixels, or in cells of the trunk's feature map."""
+    width: int = 768
+    """Length of a token, D."""
+    layers: int = 12
+    """Number of transformer blocks."""
+    heads: int = 12
+    """Attention heads, H; width is divisible by it."""
+    mlp: int = 3072
+    """Hidden width of each block's MLP."""
+    act: str = "gelu"
+    """gelu, quick_gelu or gelu_tanh."""
+    eps: float = 1e-5
+    """Epsilon of the layer norms."""
+    pool: str = "class"
+    """class (a class token) or attention (SigLIP's pooling head)."""
+    norm_pre: bool = True
+    """A layer norm before the first block, as in CLIP."""
+    patch_bias: bool = False
+    """Whether the linear projection of patches has a bias."""
+    dim: int = 512
+    """Length of z, E; 0 where the pooled token is z itself (SigLIP)."""
+    trunk: str = ""
+    """A CNN below the patches: efficientnet_lite0 or efficientnet_lite2; empty for a plain ViT."""
+    classes: int = 0
+    """Classes of the trunk whose names' vectors serve as a prior (ConSE); 0 for none."""
+
+
+@dataclass(frozen=True)
+class TextTower:
+    """The architecture of a text tower: CLIP's, SigLIP's or BERT's."""
+
+    vocab: int = 49408
+    """Number of token ids, V."""
+    context: int = 77
+    """Longest text in tokens, T."""
+    width: int = 512
+    """Length of a token, D."""
+    layers: int = 12
+    """Number of transformer blocks."""
+    heads: int = 8
+    """Attention heads, H."""
+    mlp: int = 2048
+    """Hidden width of each block's MLP."""
+    act: str = "gelu"
+    """gelu, quick_gelu or gelu_tanh."""
+    eps: float = 1e-5
+    """Epsilon of the layer norms."""
+    mask: str = "causal"
+    """causal (CLIP), none (SigLIP: padding is attended to) or padding (BERT)."""
+    post_norm: bool = False
+    """BERT's blocks, with the layer norm after each residual sum."""
+    pool: str = "end"
+    """end (the first end-of-text token), last (the last position) or mean (over the words)."""
+    end: int = 49407
+    """Id of the end-of-text token."""
+    pad: int = 0
+    """Id of the padding token."""
+    dim: int = 512
+    """Length of z, E."""
+    proj_bias: bool = False
+    """Whether the last projection has a bias (SigLIP)."""
+
+
+@dataclass(frozen=True)
+class Prep:
+    """How pixels and words are made into a model's input; it travels with the weights."""
+
+    size: int = 224
+    """Side of the square input, in pixels."""
+    resize: str = "shortest"
+    """shortest (shorter side to size, then centre crop), squash (both sides to size) or longest (fit, then pad)."""
+    interpolation: str = "bicubic"
+    """bicubic or bilinear, antialiased, on 8-bit pixels."""
+    crop: str = "round"
+    """How the centre crop halves an odd margin: round (torchvision, open_clip) or floor (transformers)."""
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    """Per channel, for pixels in 0…1."""
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    """Per channel, for pixels in 0…1."""
+    fill: int = 255
+    """Grey level behind transparent pixels and padding."""
+    context: int = 77
+    """Length to which token ids are padded, or cut."""
+    pad: int = 0
+    """Id of the padding token."""
+    pad_to_context: bool = True
+    """Pad every text to the context (CLIP, SigLIP), or only to the longest of its batch."""
+    clean: str = "clip"
+    """Cleaning of text before the tokenizer: clip, canonicalize (SigLIP) or none."""
+
+
+@dataclass(frozen=True)
+class SpaceConfig:
+    """space.json: what a space is, and the hashes of its files."""
+
+    name: str = ""
+    """Shown to people, and stored with every library."""
+    format: int = 1
+    """Version of this layout."""
+    image: ImageTower = field(default_factory=ImageTower)
+    """The image tower."""
+    text: TextTower = field(default_factory=TextTower)
+    """The text tower."""
+    prep: Prep = field(default_factory=Prep)
+    """Preprocessing."""
+    logit_scale: float = 100.0
+    """Learned inverse temperature: logits = logit_scale · cosine + logit_bias."""
+    logit_bias: float | None = None
+    """SigLIP's bias; None for softmax-trained spaces."""
+    licence: str = ""
+    """Licence of the weights."""
+    origin: str = ""
+    """Where the weights came from."""
+    weights: str = ""
+    """sha256 over the fp32 weights that the towers were exported from."""
+    files: dict[str, str] = field(default_factory=dict)
+    """sha256 of every other file of the folder."""
+    card: dict[str, Any] = field(default_factory=dict)
+    """How it was trained and exported, with the numbers measured."""
+
+    @property
+    def dim(self) -> int:
+        """Length of z."""
+        return self.text.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits that name the vectors: same weights, architecture and preprocessing, same vectors.
+
+        Precision is left out: an int8 export is accepted only where its vectors stand in for the fp32 ones.
+        """
+        identity = [self.weights, *(dataclasses.asdict(part) for part in (self.image, self.text, self.prep))]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def to_json(config: Any) -> str:
+    """A dataclass as indented JSON."""
+    return json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False) + "\n"
+
+
+def from_dict(kind: type[T], values: dict[str, Any]) -> T:
+    """Build a dataclass from plain values, nested ones too. Raises UnknownSpace on an unknown key or wrong type."""
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(values) - set(fields)):
+        raise UnknownSpace(f"unknown setting {unknown[0]!r} for {kind.__name__}; it takes: {', '.join(fields)}")
+    made = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(fields[name].type):
+            value = from_dict(fields[name].type, value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        made[name] = value
+    return kind(**made)
+
+
+def read_space_config(folder: Path) -> SpaceConfig:
+    """Read FOLDER/space.json. Raises UnknownSpace."""
+    try:
+        values = json.loads((folder / "space.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnknownSpace(f"{folder} holds no readable space.json ({error}); list spaces with: samespace spaces list")
+    if values.get("format") != SpaceConfig.format:
+        raise UnknownSpace(
+            f"{folder} has format {values.get('format')}, this version reads {SpaceConfig.format}; upgrade samespace"
+        )
+    return from_dict(SpaceConfig, values)

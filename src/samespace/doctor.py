@@ -1,0 +1,66 @@
+"""What is installed, what is missing, and how to get it."""
+
+import importlib.util
+import platform
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+
+from . import __version__, hub
+from .config import read_space_config
+from .errors import SamespaceError
+from .index.store import Store
+from .library import default_path
+from .space import usable_cpus
+
+CORE = ("numpy", "pillow", "pi-heif", "onnxruntime", "tokenizers", "lancedb", "pyarrow", "huggingface-hub")
+EXTRAS = {
+    "demo": ("skimage", "the six demo photographs"),
+    "raw": ("rawpy", "camera raw files"),
+    "train": ("torch", "training, and converting hub checkpoints"),
+}
+
+
+def lines() -> Iterator[str]:
+    """The report, line by line."""
+    yield f"samespace {__version__}, Python {sys.version.split()[0]}, {platform.system()} {platform.machine()}, {usable_cpus()} CPUs"
+    for package in CORE:
+        yield f"  {package:16} {version(package) or 'missing: pip install samespace'}"
+    for extra, (module, what) in EXTRAS.items():
+        there = importlib.util.find_spec(module) is not None
+        yield f"  extra {extra:10} " + ("installed" if there else f'not installed ({what}): pip install "samespace[{extra}]"')
+    yield "spaces"
+    for name, folder in hub.installed().items():
+        config = read_space_config(folder)
+        precision = {t: p["chosen"] for t, p in config.card.get("precision", {}).items()}
+        yield f"  {name:16} {config.dim}-d, {config.fingerprint}, {precision}, {broken(folder) or 'all files whole'}"
+    yield "library"
+    yield from library_lines()
+
+
+def version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def broken(folder) -> str:
+    """Names the files of a space whose hash is not what space.json says."""
+    from .hub import sha256
+
+    files = read_space_config(folder).files
+    bad = [n for n, digest in files.items() if not (folder / n).exists() or sha256(folder / n) != digest]
+    return f"damaged: {', '.join(bad)}; install it again" if bad else ""
+
+
+def library_lines() -> Iterator[str]:
+    store = Store(default_path())
+    if not store.exists:
+        yield f"  none at {store.path} yet; make one with: samespace index DIR"
+        return
+    try:
+        names = ", ".join(f"{h.name} ({f}{'' if h.complete else ', incomplete'})" for f, h in store.spaces.items())
+        yield f"  {store.path}: {store.count()} segments, vectors of {names}"
+    except SamespaceError as error:
+        yield f"  {error}"

@@ -1,0 +1,163 @@
+"""Files or a query → z. Files are read and decoded ahead in threads while the tower works."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from .errors import QueryError, UnreadableMedia
+from .index.scan import File
+from .media import image as image_media
+from .media.image import Facts
+from .prep.pixels import square
+from .space import BATCH, Space, usable_cpus
+
+TERM = re.compile(r"(?:^|\s+)([+-])\s+")
+WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.S)
+AHEAD = 3 * BATCH
+"""Files being read or waiting for the tower; bounds memory whatever the folder's size."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One file's vector; `z` is None where equal bytes have been seen and their vector serves."""
+
+    file: File
+    hash: str
+    """blake2b of the content, 32 hex digits."""
+    facts: Facts | None = None
+    z: np.ndarray | None = None
+    """float32 (dim,), unit length."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One file that could not be read, and why."""
+
+    file: File
+    reason: str
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a query: weight × (words or a file)."""
+
+    weight: float
+    text: str
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Query:
+    """A parsed query and its vector."""
+
+    terms: list[Term]
+    z: np.ndarray
+    """float32 (dim,), unit length."""
+
+
+class Embedder:
+    """Turns files and queries into vectors of one space."""
+
+    def __init__(self, space: Space):
+        self.space = space
+
+    def files(self, files: Iterable[File], seen: set[str]) -> Iterator[list[Embedded | Skipped]]:
+        """Read, decode and encode files, in order, a batch at a time.
+
+        `seen` holds the content hashes that have vectors already; new ones are added. Equal bytes are decoded once.
+        """
+        loads = read_ahead(files, lambda file: self.load(file, seen))
+        while batch := list(islice(loads, BATCH)):
+            fresh = [i for i, (outcome, pixels) in enumerate(batch) if pixels is not None]
+            vectors = self.space.pixels(np.stack([batch[i][1] for i in fresh])) if fresh else []
+            outcomes = [outcome for outcome, pixels in batch]
+            for i, z in zip(fresh, vectors):
+                done = outcomes[i]
+                outcomes[i] = Embedded(done.file, done.hash, done.facts, z)
+            yield outcomes
+
+    def load(self, file: File, seen: set[str]) -> tuple[Embedded | Skipped, np.ndarray | None]:
+        """One file read and made into the tower's square, unless its bytes are known. Runs in a thread."""
+        prep = self.space.config.prep
+        try:
+            data = Path(file.path).read_bytes()
+            digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+            if digest in seen:
+                return Embedded(file, digest), None
+            seen.add(digest)
+            picture, facts = image_media.read(Path(file.path), data, prep.size)
+            return Embedded(file, digest, facts), square(picture, prep)
+        except UnreadableMedia as error:
+            return Skipped(file, error.reason), None
+        except FileNotFoundError:
+            return Skipped(file, "it vanished while indexing; index again if it comes back"), None
+        except PermissionError:
+            return Skipped(file, "permission denied; allow reading it, then index again"), None
+        except (OSError, MemoryError) as error:
+            return Skipped(file, f"it cannot be read ({error}); check the disk"), None
+
+    def query(self, text: str) -> Query:
+        """Words, a file, or algebra such as `2:golden retriever + ./pool.jpg - cat` → a vector.
+
+        Terms are joined by ` + ` and ` - `; a number and a colon before a term is its weight. A term that names an
+        existing file is a picture, anything else is words. Raises QueryError, UnreadableMedia.
+        """
+        terms = parse(text)
+        z = sum(term.weight * self.encode(term) for term in terms)
+        length = float(np.linalg.norm(z))
+        if length < 1e-6:
+            raise QueryError(f"the terms of {text!r} cancel out; change a weight")
+        return Query(terms, z / length)
+
+    def encode(self, term: Term) -> np.ndarray:
+        """One term → float32 (dim,)."""
+        return self.space.image([term.path])[0] if term.path else self.space.text([term.text])[0]
+
+
+def parse(text: str) -> list[Term]:
+    """A query's terms. Raises QueryError."""
+    pieces = TERM.split(" " + text.strip() if text.lstrip()[:2] in ("+ ", "- ") else text.strip())
+    signs, bodies = ["+", *pieces[1::2]], [p.strip() for p in pieces[0::2]]
+    if not bodies[0] and len(bodies) > 1:
+        signs, bodies = signs[1:], bodies[1:]
+    if not all(bodies):
+        raise QueryError('the query has an empty term; write words or a file, such as: samespace search "a dog + snow"')
+    return [term_of(body, sign) for sign, body in zip(signs, bodies)]
+
+
+def term_of(body: str, sign: str = "+") -> Term:
+    """One term: `2:./pool.jpg`, `a cat`."""
+    weight = 1.0
+    if not names_file(body) and (match := WEIGHT.fullmatch(body)):
+        weight, body = float(match[1]), match[2].strip()
+    path = Path(body).expanduser() if names_file(body) else None
+    return Term(weight if sign == "+" else -weight, body, path)
+
+
+def names_file(text: str) -> bool:
+    try:
+        return len(text) < 4096 and os.path.isfile(os.path.expanduser(text))
+    except ValueError:  # a NUL character
+        return False
+
+
+def read_ahead(files: Iterable[File], load) -> Iterator:
+    """load(file) for each file, in order, on threads, at most AHEAD at a time."""
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        waiting: list[Future] = []
+        files = iter(files)
+        try:
+            waiting = [pool.submit(load, f) for f in islice(files, AHEAD)]
+            while waiting:
+                yield waiting.pop(0).result()
+                waiting += [pool.submit(load, f) for f in islice(files, 1)]
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,60 @@
+"""Every error samespace raises on purpose. Each message says what is wrong and ends with what to do.
+
+SamespaceError
+├── UnreadableMedia      one file cannot be read; a run skips it and goes on
+├── UnknownSpace         a space cannot be found or understood
+├── WrongSpace           vectors of one space meet another space
+├── WeightsMismatch      a checkpoint does not fit the architecture it names
+├── LibraryError         a library is missing, broken or busy
+│   └── LibraryBusy      another process is writing to it
+├── QueryError           a query, label list or filter cannot be understood
+├── MissingExtra         an optional package is not installed
+└── Offline              something has to be downloaded and cannot be
+"""
+
+
+class SamespaceError(Exception):
+    """Base of all errors raised on purpose; `str(error)` is fit to show to a person."""
+
+
+class UnreadableMedia(SamespaceError):
+    """One file cannot be decoded. `reason` is a short clause without the file's name."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UnknownSpace(SamespaceError):
+    """A space cannot be found, or its folder is not one we understand."""
+
+
+class WrongSpace(SamespaceError):
+    """The library holds no vectors of the space that was asked for."""
+
+
+class WeightsMismatch(SamespaceError):
+    """Names or shapes in a checkpoint do not fit the architecture it names."""
+
+
+class LibraryError(SamespaceError):
+    """The library is missing, unreadable, or cannot be written."""
+
+
+class LibraryBusy(LibraryError):
+    """Another process is writing to the library."""
+
+
+class QueryError(SamespaceError):
+    """The query, a filter or a list of labels cannot be understood."""
+
+
+class MissingExtra(SamespaceError):
+    """An optional package is needed for this."""
+
+    def __init__(self, what: str, extra: str):
+        super().__init__(f'{what} needs packages that are not installed: pip install "samespace[{extra}]"')
+
+
+class Offline(SamespaceError):
+    """A download is needed, and downloads are switched off or fail."""

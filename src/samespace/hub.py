@@ -1,0 +1,158 @@
+"""Where spaces come from: the package itself, folders, and the Hugging Face hub.
+
+A pulled checkpoint is converted once, with torch, into a space folder under the user's data; searching uses that.
+Downloads happen only in `pull`, after their size was shown; HF_HOME and HF_HUB_OFFLINE are heeded.
+"""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .config import SpaceConfig, read_space_config
+from .errors import MissingExtra, Offline, UnknownSpace
+from .space import Space
+
+STARTER = Path(__file__).parent / "starter"
+CLIP_TOKENIZER = "openai/clip-vit-base-patch32"
+"""Whose tokenizer.json serves the CLIP checkpoints that come without one."""
+OPEN_CLIP_REPOS = {  # open_clip's (architecture, tag) → repository
+    "ViT-B-32/openai": "timm/vit_base_patch32_clip_224.openai",
+    "ViT-B-32/laion400m_e32": "timm/vit_base_patch32_clip_224.laion400m_e32",
+    "ViT-B-32/laion2b_s34b_b79k": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    "ViT-B-32/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",
+    "ViT-B-32-256/datacomp_s34b_b86k": "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K",
+    "ViT-B-16/openai": "timm/vit_base_patch16_clip_224.openai",
+    "ViT-B-16/laion2b_s34b_b88k": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
+    "ViT-B-16/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K",
+    "ViT-L-14/openai": "timm/vit_large_patch14_clip_224.openai",
+    "ViT-L-14/laion2b_s32b_b82k": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+    "ViT-L-14/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
+    "ViT-B-16-SigLIP/webli": "timm/ViT-B-16-SigLIP",
+}
+SMALL_FILES = (
+    "config.json", "open_clip_config.json", "preprocessor_config.json", "tokenizer.json", "vocab.json", "merges.txt", "README.md",
+)  # fmt: skip
+WEIGHTS = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
+"""In the order of preference; one of them is downloaded."""
+
+
+def load(space: str | Path = "starter") -> Space:
+    """A space by name or folder, ready to encode. Raises UnknownSpace."""
+    return Space(find(space), str(space) if str(space) in installed() else "")
+
+
+def find(space: str | Path) -> Path:
+    """The folder of an installed space, or the folder itself. Raises UnknownSpace."""
+    folders = installed()
+    if str(space) in folders:
+        return folders[str(space)]
+    folder = Path(space).expanduser()
+    if (folder / "space.json").exists():
+        return folder
+    if folder.is_dir() or str(space).count("/") == 1 or str(space).startswith("hf-hub:"):
+        raise UnknownSpace(f"{space} is not installed as a space yet; install it with: samespace spaces pull {space}")
+    raise UnknownSpace(f"there is no space {str(space)!r}; list those installed with: samespace spaces list")
+
+
+def installed() -> dict[str, Path]:
+    """Names → folders: the starter, and what has been pulled or exported."""
+    found = {"starter": STARTER} if (STARTER / "space.json").exists() else {}
+    for file in sorted(spaces_folder().glob("*/space.json")):
+        found[read_space_config(file.parent).name] = file.parent
+    return found
+
+
+def spaces_folder() -> Path:
+    """$SAMESPACE_SPACES, or `spaces` in the user's data folder."""
+    if named := os.environ.get("SAMESPACE_SPACES"):
+        return Path(named).expanduser()
+    import platformdirs
+
+    return platformdirs.user_data_path("samespace") / "spaces"
+
+
+def folder_for(name: str) -> Path:
+    """Where a space of this name is kept."""
+    return spaces_folder() / re.sub(r"[^\w.-]+", "--", name)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint that can be had from the hub."""
+
+    repo: str
+    revision: str
+    """A commit, so that what was looked at is what is downloaded."""
+    files: dict[str, int]
+    """File → bytes."""
+
+    @property
+    def size(self) -> int:
+        """Bytes to download."""
+        return sum(self.files.values())
+
+
+def repo_of(name: str) -> str:
+    """`ViT-B-32/laion2b_s34b_b79k` (open_clip), `hf-hub:org/name` or `org/name` → repository."""
+    return OPEN_CLIP_REPOS.get(name) or name.removeprefix("hf-hub:")
+
+
+def look_up(name: str, revision: str | None = None) -> Source:
+    """Ask the hub what a checkpoint consists of, without downloading it. Raises Offline, UnknownSpace."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    repo = repo_of(name)
+    try:
+        info = HfApi().model_info(repo, revision=revision, files_metadata=True)
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise UnknownSpace(f"the hub has no model {repo!r}; check the name ({str(error).splitlines()[0]})") from None
+    except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        raise Offline(
+            f"the Hugging Face hub cannot be reached ({str(error).splitlines()[0][:120]}); check the network and "
+            "HF_HUB_OFFLINE, or pull a folder that you have: samespace spaces pull FOLDER"
+        ) from None
+    sizes = {s.rfilename: s.size or 0 for s in info.siblings or []}
+    weights = next((w for w in WEIGHTS if w in sizes), None)
+    if weights is None:
+        raise UnknownSpace(f"{repo} holds none of {', '.join(WEIGHTS)}; choose a CLIP, OpenCLIP or SigLIP model")
+    wanted = [f for f in SMALL_FILES if f in sizes] + [weights]
+    return Source(repo, info.sha or "main", {f: sizes[f] for f in wanted})
+
+
+def download(source: Source) -> Path:
+    """Download a checkpoint into the hub's cache; returns its folder. Hashes are checked by the client."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    folder = Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(source.files)))
+    if "tokenizer.json" not in source.files and "merges.txt" not in source.files:
+        tokenizer = Path(hf_hub_download(CLIP_TOKENIZER, "tokenizer.json"))
+        (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    return folder
+
+
+def install(folder: Path, name: str, origin: str) -> SpaceConfig:
+    """Convert a checkpoint's folder into an installed space. Raises MissingExtra, UnknownSpace, WeightsMismatch."""
+    return convert(folder, folder_for(name), name=name, origin=origin)
+
+
+def convert(
+    folder: Path, target: Path, name: str = "", origin: str = "", pairs: Path | None = None, precision: str = "auto"
+) -> SpaceConfig:
+    """Any checkpoint or space folder → a space folder. `pairs` and `precision` as in export.export."""
+    try:
+        from . import checkpoint, export
+    except ImportError:
+        raise MissingExtra("converting a checkpoint", "train") from None
+    loaded = checkpoint.load(folder, name)
+    if origin:
+        loaded.config = replace(loaded.config, origin=origin)
+    held_out = export.held_out_pairs(loaded, pairs or export.HELD_OUT) if precision == "auto" else None
+    return export.export(loaded, target, held_out)
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

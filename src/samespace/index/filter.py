@@ -1,0 +1,68 @@
+"""Which segments a search may return, said once for both ways of searching."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Empty fields let everything through."""
+
+    kinds: tuple[str, ...] = ()
+    """Such as `image`."""
+    under: str = ""
+    """A folder, absolute."""
+    since: datetime | None = None
+    """Taken (or, where unknown, last changed) at this time or later; with a zone."""
+    until: datetime | None = None
+    """Before this time."""
+    without: tuple[str, ...] = ()
+    """Paths left out: the pictures that a query itself names."""
+
+    @property
+    def sql(self) -> str | None:
+        """As a condition in SQL over the columns path, kind and moment; None where all rows pass."""
+        parts = []
+        if self.kinds:
+            parts.append(f"kind IN ({literals(self.kinds)})")
+        if self.under:
+            parts.append(f"starts_with(path, {literals([os.path.join(self.under, '')])})")
+        if self.since:
+            parts.append(f"moment >= {micros(self.since)}")
+        if self.until:
+            parts.append(f"moment < {micros(self.until)}")
+        if self.without:
+            parts.append(f"path NOT IN ({literals(self.without)})")
+        return " AND ".join(parts) or None
+
+    def mask(self, table: Any) -> Any:
+        """The same as a boolean column for an Arrow table with the columns path, kind and moment."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        mask = pa.array(np.ones(len(table), bool))
+        if self.kinds:
+            mask = pc.and_(mask, pc.is_in(table["kind"], pa.array(self.kinds)))
+        if self.under:
+            mask = pc.and_(mask, pc.starts_with(table["path"], os.path.join(self.under, "")))
+        if self.since:
+            mask = pc.and_(mask, pc.greater_equal(table["moment"], micros(self.since)))
+        if self.until:
+            mask = pc.and_(mask, pc.less(table["moment"], micros(self.until)))
+        if self.without:
+            mask = pc.and_(mask, pc.invert(pc.is_in(table["path"], pa.array(self.without))))
+        return mask
+
+
+def literals(texts: list[str] | tuple[str, ...]) -> str:
+    """String literals of SQL, comma-separated."""
+    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
+
+
+def micros(when: datetime) -> int:
+    """Microseconds since 1970."""
+    return int(when.timestamp() * 1_000_000)

@@ -1,0 +1,289 @@
+"""A library on disk: one LanceDB table of segments, a note of its spaces, and the flat copies made from the table."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import LibraryBusy, LibraryError
+from .filter import Filter, literals
+from .flat import MAX_ROWS, Flat, write_flat
+from .scan import Known
+
+TABLE = "segments"
+SHOWN = ("path", "kind", "start", "end", "page", "width", "height", "taken_at", "lat", "lon", "size", "moment")
+"""Columns a search returns."""
+INDEX_ROWS = MAX_ROWS
+"""From here on searches use an approximate index."""
+REFINE, PROBES = 10, 40
+"""How many times k the index looks up again exactly, and how many of its parts it visits."""
+PRIVATE = 0xF700
+"""Bytes of file names that are not UTF-8 are kept as private-use characters from here on."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A space whose vectors the library holds."""
+
+    name: str
+    """As given to --space."""
+    dim: int
+    """Length of its vectors."""
+    complete: bool = False
+    """Whether every segment has one; until then another space's vectors answer where there are any."""
+
+
+class Store:
+    """Opened lazily: a search that the flat copy can answer never opens the database."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    # --- what the library is -------------------------------------------------------------------
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "library.json").exists()
+
+    @property
+    def spaces(self) -> dict[str, Held]:
+        """Fingerprint → space, oldest first. Raises LibraryError."""
+        if not self.exists:
+            return {}
+        try:
+            note = json.loads((self.path / "library.json").read_text("utf-8"))
+            return {fingerprint: Held(**held) for fingerprint, held in note["spaces"].items()}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LibraryError(f"{self.path}/library.json cannot be read ({error}); restore it, or index into a new --library")
+
+    def usual_space(self) -> str:
+        """Name of the space that answers where none is named: the newest complete one."""
+        names = [held.name for held in self.spaces.values()]
+        complete = [held.name for held in self.spaces.values() if held.complete]
+        return (complete or names or ["starter"])[-1]
+
+    def note_space(self, fingerprint: str, held: Held) -> None:
+        """Remember a space, in the order of first coming."""
+        spaces = self.spaces | {fingerprint: held}
+        note = {"format": 1, "spaces": {f: asdict(h) for f, h in spaces.items()}}
+        scratch = self.path / "library.json.part"
+        scratch.write_text(json.dumps(note, indent=2), "utf-8")
+        os.replace(scratch, self.path / "library.json")
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the library for writing. Raises LibraryBusy at once where another process does."""
+        from filelock import FileLock, Timeout
+
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock", timeout=0)
+            lock.acquire()
+        except Timeout:
+            raise LibraryBusy(f"another process is indexing into {self.path}; wait for it, or use another --library") from None
+        except OSError as error:
+            raise LibraryError(f"{self.path} cannot be written ({error.strerror}); choose another place with --library") from None
+        with lock, lance_errors(self.path):
+            yield
+
+    @cached_property
+    def database(self):
+        import lancedb
+
+        return lancedb.connect(self.path)
+
+    @cached_property
+    def table(self):
+        """The table of segments, made when first needed."""
+        import pyarrow as pa
+
+        if not (self.path / f"{TABLE}.lance").exists():
+            return self.database.create_table(TABLE, schema=pa.schema(segment_fields(pa)))
+        with lance_errors(self.path):
+            return self.database.open_table(TABLE)
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def add_space(self, fingerprint: str, held: Held) -> None:
+        """Make the column for a space's vectors, if it is not there."""
+        import pyarrow as pa
+
+        if column(fingerprint) not in self.table.schema.names:
+            self.table.add_columns(pa.field(column(fingerprint), pa.list_(pa.float16(), held.dim)))
+        if fingerprint not in self.spaces:
+            self.note_space(fingerprint, held)
+
+    def known(self, fingerprint: str) -> dict[str, Known]:
+        """What is held of each file."""
+        rows = self.table.search().select(["path", "size", "mtime", "hash"]).to_arrow().to_pylist()
+        bare = self.table.search().where(f"{column(fingerprint)} IS NULL").select(["path"]).to_arrow()["path"].to_pylist()
+        without = set(bare)
+        return {to_path(r["path"]): Known(r["size"], r["mtime"], r["hash"], r["path"] not in without) for r in rows}
+
+    def by_hash(self, hashes: list[str], fingerprint: str) -> dict[str, dict[str, Any]]:
+        """One segment, with its vector `z`, for each content hash that has one."""
+        found = self.table.search().where(f"hash IN ({literals(hashes)}) AND {column(fingerprint)} IS NOT NULL")
+        rows = found.to_arrow().to_pylist() if hashes else []
+        return {r["hash"]: r | {"path": to_path(r["path"]), "z": r[column(fingerprint)]} for r in rows}
+
+    def upsert(self, segments: list[dict[str, Any]], fingerprint: str) -> None:
+        """Write segments, replacing those of the same path and place in it. All of them, or none."""
+        import pyarrow as pa
+
+        unique = {segment_id(row): row for row in segments}  # several source rows for one key are undefined in a merge
+        if not unique:
+            return
+        fields = segment_fields(pa)
+        dim = self.spaces[fingerprint].dim
+        rows = [r | {"id": i, "path": to_text(r["path"]), "root": to_text(r["root"])} for i, r in unique.items()]
+        columns = {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in fields}
+        vectors = np.stack([np.asarray(r["z"], np.float16) for r in rows])
+        data = pa.table({
+            **columns,
+            column(fingerprint): pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dim),
+        }, pa.schema([*fields, pa.field(column(fingerprint), pa.list_(pa.float16(), dim))]))  # fmt: skip
+        self.table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(data)
+
+    def remove(self, paths: list[str]) -> None:
+        """Forget files."""
+        for i in range(0, len(paths), 500):
+            self.table.delete(f"path IN ({literals([to_text(p) for p in paths[i : i + 500]])})")
+
+    def finish(self, fingerprint: str) -> None:
+        """After writing: join small files, drop stale versions, keep indexes and the flat copy in step."""
+        complete = self.table.count_rows(f"{column(fingerprint)} IS NULL") == 0
+        self.note_space(fingerprint, replace(self.spaces[fingerprint], complete=complete))
+        self.table.optimize(cleanup_older_than=timedelta(hours=1))
+        rows = self.table.count_rows()
+        if rows > 10_000 and not any(i.columns == ["id"] for i in self.table.list_indices()):
+            from lancedb.index import BTree
+
+            self.table.create_index("id", config=BTree())
+        if rows > INDEX_ROWS:
+            self.index_vectors(fingerprint)
+        else:
+            self.write_flat(fingerprint)
+
+    def index_vectors(self, fingerprint: str) -> None:
+        """Build the approximate index of a space's vectors, unless there is one (new rows join it in `optimize`)."""
+        from lancedb.index import HnswSq
+
+        if not any(i.columns == [column(fingerprint)] for i in self.table.list_indices()):
+            self.table.create_index(column(fingerprint), config=HnswSq(distance_type="cosine"))
+
+    def write_flat(self, fingerprint: str) -> None:
+        import pyarrow as pa
+
+        version = newest_version(self.path)
+        z = column(fingerprint)
+        rows = self.table.search().where(f"{z} IS NOT NULL").select([*SHOWN, z])
+        schema = pa.schema([f for f in segment_fields(pa) if f.name in SHOWN])
+        schema = pa.schema([schema.field(n) for n in SHOWN] + [pa.field("z", self.table.schema.field(z).type)])
+        batches = (b.rename_columns([*SHOWN, "z"]) for b in rows.to_batches(4096))
+        write_flat(self.path / f"flat-{fingerprint}.arrow", version, schema, batches)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def search(self, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
+        """The k best files as their best segments, best first, each with `score` (cosine)."""
+        limit = k
+        while True:
+            segments = self.search_segments(z, limit, fingerprint, filter)
+            best: dict[str, dict[str, Any]] = {}
+            for segment in segments:
+                best.setdefault(segment["path"], segment)
+            if len(best) >= k or len(segments) < limit:
+                return [s | {"path": to_path(s["path"])} for s in list(best.values())[:k]]
+            limit *= 4
+
+    def search_segments(self, z: np.ndarray, limit: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
+        if flat := self.flat(fingerprint):
+            return flat.search(z, limit, filter)
+        with lance_errors(self.path):
+            query = self.table.search(z, vector_column_name=column(fingerprint)).distance_type("cosine")
+            query = query.select([*SHOWN, "_distance"]).limit(limit).refine_factor(REFINE).ef(max(PROBES, 2 * limit))
+            if filter.sql:
+                query = query.where(filter.sql, prefilter=True)
+            rows = query.to_arrow().to_pylist()
+        return [row | {"score": 1 - row.pop("_distance")} for row in rows]
+
+    def flat(self, fingerprint: str) -> Flat | None:
+        """The flat copy, where there is one as new as the table."""
+        version = newest_version(self.path)
+        held = self.__dict__.get("_flat")
+        if held and held[0] == (fingerprint, version):
+            return held[1]
+        try:
+            flat = Flat(self.path / f"flat-{fingerprint}.arrow", version)
+        except (OSError, ValueError):
+            return None
+        self._flat = (fingerprint, version), flat
+        return flat
+
+    def count(self) -> int:
+        """Number of segments."""
+        return self.table.count_rows()
+
+
+def segment_fields(pa: Any) -> list[Any]:
+    """The columns of a segment, without vectors. Times are UTC; `moment` is taken_at, or mtime where unknown."""
+    moment = pa.timestamp("us", "UTC")
+    types = {
+        "id": pa.string(), "path": pa.string(), "root": pa.string(), "kind": pa.string(), "start": pa.float32(),
+        "end": pa.float32(), "page": pa.int32(), "hash": pa.string(), "size": pa.int64(), "mtime": pa.int64(),
+        "width": pa.int32(), "height": pa.int32(), "taken_at": moment, "moment": pa.int64(), "lat": pa.float64(),
+        "lon": pa.float64(), "text": pa.string(),
+    }  # fmt: skip
+    return [pa.field(name, kind) for name, kind in types.items()]
+
+
+def segment_id(row: dict[str, Any]) -> str:
+    """32 hex digits for a path and a place in it."""
+    key = "\0".join([row["path"], str(row.get("start")), str(row.get("page"))])
+    return hashlib.blake2b(os.fsencode(key), digest_size=16).hexdigest()
+
+
+def column(fingerprint: str) -> str:
+    """Name of the column that holds a space's vectors."""
+    return f"z_{fingerprint}"
+
+
+def newest_version(path: Path) -> str:
+    """Name of the table's newest manifest; Lance names them so that the newest sorts first."""
+    try:
+        return min(name for name in os.listdir(path / f"{TABLE}.lance" / "_versions") if name.endswith(".manifest"))
+    except (OSError, ValueError):
+        return ""
+
+
+def to_text(path: str) -> str:
+    """A path as valid Unicode: bytes that are not UTF-8 become private-use characters."""
+    return re.sub(r"[\udc80-\udcff]", lambda m: chr(ord(m[0]) - 0xDC00 + PRIVATE), path)
+
+
+def to_path(text: str) -> str:
+    """The path that `to_text` was given."""
+    return re.sub(r"[\uf780-\uf7ff]", lambda m: chr(ord(m[0]) - PRIVATE + 0xDC00), text)
+
+
+@contextlib.contextmanager
+def lance_errors(path: Path) -> Iterator[None]:
+    """LanceDB's errors, which are RuntimeError, ValueError or OSError with a Rust report, as one clear sentence."""
+    try:
+        yield
+    except (RuntimeError, OSError, ValueError) as error:
+        text = " ".join(str(error).split())
+        if "No space left" in text or "StorageFull" in text:
+            raise LibraryError(f"the disk of {path} is full; free some space and run the same command again") from error
+        if "ermission denied" in text or "Read-only" in text:
+            raise LibraryError(f"{path} cannot be written; check its permissions, or choose another --library") from error
+        raise LibraryError(f"the library {path} cannot be used ({text[:200]}); index into a new --library") from error

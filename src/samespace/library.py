@@ -1,0 +1,213 @@
+"""A library: folders of media indexed into one store, searched by words and pictures. What CLI and HTTP both call."""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from . import hub
+from .embed import Embedded, Embedder, Skipped
+from .errors import LibraryError, WrongSpace
+from .index.filter import Filter, micros
+from .index.scan import Changes, File, compare, walk
+from .index.store import Held, Store
+from .space import Space
+
+FLUSH_ROWS, FLUSH_SECONDS = 1024, 10
+"""Vectors are written this often; a killed run loses no more than this and does it again."""
+
+
+@dataclass
+class Report:
+    """What indexing did, file by file."""
+
+    added: int = 0
+    """Embedded: new, changed, or given this space's vector."""
+    reused: int = 0
+    """Copies of bytes already known: their vector was taken over."""
+    moved: int = 0
+    """Known bytes at a new path, the old path gone."""
+    removed: int = 0
+    """No longer on disk."""
+    same: int = 0
+    """Unchanged since the last time."""
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    """(path, reason)"""
+    seconds: float = 0.0
+
+    @property
+    def looked(self) -> int:
+        """Files read so far."""
+        return self.added + self.reused + self.moved + len(self.skipped)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A ranked segment."""
+
+    rank: int
+    score: float
+    """Cosine to the query."""
+    path: str
+    kind: str
+    start: float | None = None
+    """Seconds, in sound and video."""
+    end: float | None = None
+    page: int | None = None
+    width: int | None = None
+    height: int | None = None
+    taken_at: datetime | None = None
+    lat: float | None = None
+    lon: float | None = None
+    size: int | None = None
+    """Bytes."""
+
+
+Progress = Callable[[Report, int, int], None]
+"""Called with the report so far, the number of files done, and the number to do."""
+
+
+class Library:
+    """One library, seen in one space."""
+
+    def __init__(self, path: str | Path | None = None, space: Space | str | Path | None = None):
+        """Open it; nothing is created yet. Without `space`, the newest complete one it holds, else the starter."""
+        self.store = Store(Path(path).expanduser() if path else default_path())
+        self.space = space if isinstance(space, Space) else hub.load(space or self.store.usual_space())
+        self.embedder = Embedder(self.space)
+
+    @property
+    def path(self) -> Path:
+        return self.store.path
+
+    def add(
+        self, paths: Iterable[str | Path], exclude: Iterable[str] = (), beside: bool = False, progress: Progress | None = None
+    ) -> Report:
+        """Index files and folders: what is new is embedded, what moved keeps its vector, what is gone leaves.
+
+        Everything written so far is kept whatever interrupts it. `beside` lets a second space's vectors in.
+        Raises LibraryError, LibraryBusy, WrongSpace.
+        """
+        roots, started, report = [Path(p).expanduser() for p in paths], time.monotonic(), Report()
+        for root in roots:
+            if not root.exists():
+                raise LibraryError(f"{root} does not exist; give a folder or a file that does")
+        self.check_space(beside)
+        fingerprint = self.space.fingerprint
+        with self.store.writing():
+            self.store.add_space(fingerprint, Held(self.space.handle, self.space.dim))
+            known = self.store.known(fingerprint)
+            changes = compare(walk(roots, exclude, report.skipped), known, roots)
+            report.same = changes.same
+            try:
+                self.embed(changes, {k.hash for k in known.values() if k.has_vector}, report, progress)
+                self.store.remove(changes.gone)
+                report.removed = len(changes.gone) - report.moved
+            finally:
+                self.store.finish(fingerprint)
+        report.seconds = time.monotonic() - started
+        return report
+
+    def check_space(self, beside: bool) -> None:
+        """Raises WrongSpace where this space's vectors would come beside another's unasked."""
+        held = self.store.spaces
+        if held and self.space.fingerprint not in held and not beside:
+            names = ", ".join(f"{h.name} ({f})" for f, h in held.items())
+            raise WrongSpace(
+                f"{self.path} holds vectors of {names}, not of {self.space.handle} ({self.space.fingerprint}); to add "
+                f"them beside the old ones: samespace index DIR --library {self.path} --space {self.space.handle} --beside"
+            )
+
+    def embed(self, changes: Changes, seen: set[str], report: Report, progress: Progress | None) -> None:
+        """Embed the changed files and write their segments, every few seconds."""
+        gone, rows, copies = set(changes.gone), [], []
+        due = time.monotonic() + FLUSH_SECONDS
+
+        def flush() -> None:
+            self.store.upsert(rows, self.space.fingerprint)
+            report.added += len(rows)
+            rows.clear()
+            self.take_over(copies, gone, report)
+            copies.clear()
+
+        try:
+            for outcomes in self.embedder.files(changes.look, seen):
+                for outcome in outcomes:
+                    if isinstance(outcome, Skipped):
+                        report.skipped.append((outcome.file.path, outcome.reason))
+                    elif outcome.z is None:
+                        copies.append(outcome)
+                    else:
+                        rows.append(row_of(outcome))
+                if len(rows) >= FLUSH_ROWS or time.monotonic() > due:
+                    flush()
+                    due = time.monotonic() + FLUSH_SECONDS
+                if progress:
+                    progress(report, report.looked + len(rows) + len(copies), len(changes.look))
+        finally:
+            flush()
+
+    def take_over(self, copies: list[Embedded], gone: set[str], report: Report) -> None:
+        """Give files whose bytes are known the vector of those bytes; encode the rest after all."""
+        fingerprint, rows, left = self.space.fingerprint, [], []
+        known = self.store.by_hash([c.hash for c in copies], fingerprint)
+        for copy in copies:
+            if (twin := known.get(copy.hash)) is None:
+                left.append(copy.file)  # its twin could not be read, or has changed since
+                continue
+            rows.append(twin | moment_of(copy.file, twin["taken_at"]) | {"hash": copy.hash})
+            if twin["path"] in gone:
+                gone.discard(twin["path"])
+                report.moved += 1
+            else:
+                report.reused += 1
+        for outcomes in self.embedder.files(left, set()):
+            for outcome in outcomes:
+                if isinstance(outcome, Skipped):
+                    report.skipped.append((outcome.file.path, outcome.reason))
+                elif outcome.z is not None:
+                    rows.append(row_of(outcome))
+                    report.added += 1
+        self.store.upsert(rows, fingerprint)
+
+    def search(self, query: str, top: int = 10, filter: Filter = Filter()) -> list[Hit]:
+        """The best files for words, a picture, or algebra over both (see Embedder.query), best first.
+
+        A picture that the query names is not among its own answers. Raises LibraryError, WrongSpace, QueryError.
+        """
+        if not self.store.exists:
+            raise LibraryError(f"there is no library at {self.path} yet; make one with: samespace index DIR")
+        if self.space.fingerprint not in self.store.spaces:
+            self.check_space(beside=False)
+        parsed = self.embedder.query(query)
+        named = tuple(os.path.abspath(term.path) for term in parsed.terms if term.path)
+        filter = replace(filter, without=filter.without + named)
+        rows = self.store.search(parsed.z, top, self.space.fingerprint, filter)
+        return [Hit(rank, **{name: row[name] for name in HIT_FIELDS}) for rank, row in enumerate(rows, 1)]
+
+
+HIT_FIELDS = [f.name for f in fields(Hit) if f.name != "rank"]
+
+
+def row_of(done: Embedded) -> dict[str, Any]:
+    """A segment for the store, of a file that has just been embedded."""
+    facts = asdict(done.facts)
+    return facts | moment_of(done.file, done.facts.taken_at) | {"hash": done.hash, "z": done.z}
+
+
+def moment_of(file: File, taken_at: datetime | None) -> dict[str, Any]:
+    """The columns that come from the file system."""
+    moment = micros(taken_at) if taken_at else file.mtime // 1000
+    return asdict(file) | {"moment": moment}
+
+
+def default_path() -> Path:
+    """$SAMESPACE_LIBRARY, or the user's data folder."""
+    if named := os.environ.get("SAMESPACE_LIBRARY"):
+        return Path(named).expanduser()
+    import platformdirs
+
+    return platformdirs.user_data_path("samespace") / "library"

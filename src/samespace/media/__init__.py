@@ -1,0 +1,1 @@
+"""Bytes in, arrays and facts out. Pillow and its kin; never torch."""

@@ -1,0 +1,184 @@
+"""Picture files → Pillow images, small enough and the right way up, plus what their headers tell.
+
+Decoding is most of the cost of indexing: a JPEG is decoded at a reduced scale (`Image.draft`) where its pixels
+would be thrown away anyway. What cannot be read raises UnreadableMedia with a reason fit to print.
+"""
+
+import io
+import math
+import struct
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from ..errors import MissingExtra, UnreadableMedia
+from .kinds import RAW
+
+MAX_PIXELS = 300_000_000
+"""Larger pictures are refused before decoding: 300 megapixels are 900 MB in memory, and no camera makes them."""
+OPENERS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "HEIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "MPO")
+"""Only these decoders are let near a file, whatever it claims to be."""
+
+Image.MAX_IMAGE_PIXELS = None  # our own check below says what to do; Pillow's would warn on stderr
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a picture's header tells without decoding it."""
+
+    width: int
+    """Pixels, as displayed."""
+    height: int
+    """Pixels, as displayed."""
+    taken_at: datetime | None = None
+    """When the camera says it was taken; read as UTC where no zone is given."""
+    lat: float | None = None
+    """Degrees north."""
+    lon: float | None = None
+    """Degrees east."""
+
+
+def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
+    """Decode one picture to RGB, L or RGBA, upright, first frame; JPEGs to no less than twice `target` pixels a side.
+
+    `path` gives the name's ending only; `data` is the file. Raises UnreadableMedia.
+    """
+    if not data:
+        raise UnreadableMedia("the file is empty")
+    if path.suffix.lower() in RAW:
+        return develop(data, target)
+    if looks_like_svg(path, data):
+        raise UnreadableMedia("SVG drawings are not supported; export it as PNG")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return decode(data, target)
+    except UnidentifiedImageError:
+        raise UnreadableMedia(f"not a picture in any format we know (it begins with {data[:4]!r}); open it to check")
+    except (OSError, ValueError, SyntaxError, struct.error, EOFError, IndexError, KeyError, TypeError) as error:
+        raise UnreadableMedia(f"the picture is broken or cut short ({one_line(error)}); restore it from a backup")
+    except MemoryError:
+        raise UnreadableMedia("not enough memory to decode it; close other programs or make it smaller")
+
+
+def decode(data: bytes, target: int) -> tuple[Image.Image, Facts]:
+    """The part of `read` that may fail in any of Pillow's ways."""
+    register_heif(data)
+    with Image.open(io.BytesIO(data), formats=OPENERS) as image:
+        check_size(*image.size)
+        facts = facts_of(image)
+        image.draft("RGB", (2 * target, 2 * target))
+        image.load()
+        return to_eight_bits(ImageOps.exif_transpose(shrink(image, target))), facts
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises UnreadableMedia before a decompression bomb goes off."""
+    if width * height > MAX_PIXELS:
+        raise UnreadableMedia(f"{width} × {height} is over {MAX_PIXELS // 10**6} megapixels; make a smaller copy")
+
+
+def shrink(image: Image.Image, target: int) -> Image.Image:
+    """Cheaply average a huge 8-bit picture down by a whole factor, keeping four times the target a side.
+
+    The final resize is antialiased over the source either way; this bounds what it has to read.
+    """
+    factor = min(image.size) // (4 * target)
+    return image.reduce(factor) if factor > 1 and image.mode in ("RGB", "L", "RGBA") else image
+
+
+def to_eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit and float pictures are stretched from their own range to 0…255; the others are left alone."""
+    if image.mode not in ("I", "F", "I;16", "I;16L", "I;16B", "I;16N"):
+        return image
+    pixels = np.asarray(image, dtype=np.float32)
+    finite = pixels[np.isfinite(pixels)]
+    if image.mode.startswith("I;16"):
+        low, high = 0.0, 65535.0
+    else:
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    scaled = (np.nan_to_num(pixels, nan=low, posinf=high, neginf=low) - low) * (255 / max(high - low, 1e-9))
+    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))
+
+
+def opaque(image: Image.Image, fill: int = 255) -> Image.Image:
+    """Any Pillow mode → RGB, what is transparent on a grey of level `fill`."""
+    if image.mode == "RGB":
+        return image
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (fill, fill, fill, 255))
+        image = Image.alpha_composite(ground, image)
+    return image.convert("RGB")
+
+
+def develop(data: bytes, target: int) -> tuple[Image.Image, Facts]:
+    """Camera raw: the embedded preview where there is one, else half-size development. Needs the extra `raw`."""
+    try:
+        import rawpy
+    except ImportError:
+        raise UnreadableMedia(str(MissingExtra("reading camera raw files", "raw")))
+    try:
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            try:
+                preview = raw.extract_thumb()
+            except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
+                preview = None
+            if preview is not None and preview.format == rawpy.ThumbFormat.JPEG:
+                return decode(preview.data, target)
+            image = Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
+            return image, Facts(*image.size)
+    except (rawpy.LibRawError, OSError, ValueError) as error:
+        raise UnreadableMedia(f"the raw file cannot be developed ({one_line(error)}); export it as JPEG or DNG")
+
+
+def facts_of(image: Image.Image) -> Facts:
+    """Size, date and place from the header; broken metadata counts as none."""
+    width, height = image.size
+    try:
+        exif = image.getexif()
+        if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+            width, height = height, width
+        return Facts(width, height, taken_at(exif), *place(exif.get_ifd(ExifTags.IFD.GPSInfo)))
+    except (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, struct.error, ZeroDivisionError):
+        return Facts(width, height)
+
+
+def taken_at(exif: Image.Exif) -> datetime | None:
+    """DateTimeOriginal with its offset, or DateTime. EXIF 2.32, §4.6.5."""
+    detail = exif.get_ifd(ExifTags.IFD.Exif)
+    text = detail.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+    offset = detail.get(ExifTags.Base.OffsetTimeOriginal) or "+00:00"
+    try:
+        return datetime.strptime(f"{text}{offset}".replace("\0", ""), "%Y:%m:%d %H:%M:%S%z").astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def place(gps: dict) -> tuple[float | None, float | None]:
+    """(degrees north, degrees east), or (None, None). EXIF 2.32, §4.6.6."""
+    if not {1, 2, 3, 4} <= gps.keys():
+        return None, None
+    lat, lon = (sum(float(part) / 60**i for i, part in enumerate(gps[tag])) for tag in (2, 4))
+    lat, lon = (-lat if gps[1] == "S" else lat), (-lon if gps[3] == "W" else lon)
+    return (lat, lon) if abs(lat) <= 90 and abs(lon) <= 180 and math.isfinite(lat + lon) else (None, None)
+
+
+def looks_like_svg(path: Path, data: bytes) -> bool:
+    return path.suffix.lower() in (".svg", ".svgz") or b"<svg" in data[:512]
+
+
+def register_heif(data: bytes) -> None:
+    """Teach Pillow HEIC on the first file that is one; the decoder is not loaded for anything else."""
+    if data[4:8] == b"ftyp" and data[8:12] not in (b"avif", b"avis"):
+        import pi_heif
+
+        pi_heif.register_heif_opener()
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -1,0 +1,51 @@
+"""Text towers: CLIP's causal transformer, SigLIP's and BERT's, which differ in mask, norms and pooling only."""
+
+import torch
+from torch import Tensor, nn
+
+from ..config import TextTower
+from .layers import Block, Tap, note
+
+FAR = torch.finfo(torch.float32).min
+"""Added to attention scores that must not count; finite, so that a row of nothing but padding stays a number."""
+
+
+class TextTransformer(nn.Module):
+    """int64 token ids (B, T) → (B, E), not yet of unit length."""
+
+    def __init__(self, c: TextTower):
+        super().__init__()
+        self.c = c
+        self.token_embed = nn.Embedding(c.vocab, c.width)
+        self.pos_embed = nn.Parameter(torch.randn(c.context, c.width) * 0.01)
+        self.norm_pre = nn.LayerNorm(c.width, eps=c.eps) if c.post_norm else nn.Identity()
+        self.blocks = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, c.eps, c.post_norm) for _ in range(c.layers))
+        self.norm_post = nn.Identity() if c.post_norm else nn.LayerNorm(c.width, eps=c.eps)
+        self.proj = nn.Linear(c.width, c.dim, bias=c.proj_bias)
+
+    def forward(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
+        x = self.token_embed(ids) + self.pos_embed[: ids.shape[1]]  # (B, T, D)
+        x = note(tap, "embedded", self.norm_pre(x))
+        mask = self.mask(ids)
+        for i, block in enumerate(self.blocks):
+            x = block(x, mask, tap, f"blocks.{i}")
+        return self.proj(self.summary(self.norm_post(x), ids))
+
+    def mask(self, ids: Tensor) -> Tensor | None:
+        """What is added to the attention scores: (T, T) causal, (B, 1, 1, T) for padding, or nothing."""
+        if self.c.mask == "causal":
+            T = ids.shape[1]
+            return torch.full((T, T), FAR, device=ids.device).triu(1)
+        if self.c.mask == "padding":
+            return (ids == self.c.pad)[:, None, None, :] * FAR
+        return None
+
+    def summary(self, x: Tensor, ids: Tensor) -> Tensor:
+        """Tokens (B, T, D) → one vector (B, D)."""
+        if self.c.pool == "last":
+            return x[:, -1]
+        if self.c.pool == "mean":
+            words = (ids != self.c.pad).to(x.dtype)[..., None]  # (B, T, 1)
+            return (x * words).sum(dim=1) / words.sum(dim=1)
+        end = (ids == self.c.end).int().argmax(dim=-1)  # the first end token
+        return x[torch.arange(x.shape[0], device=x.device), end]

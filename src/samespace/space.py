@@ -1,0 +1,116 @@
+"""A space in memory: its ONNX sessions, its preprocessing, and one call per modality."""
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .config import SpaceConfig, read_space_config
+from .errors import UnknownSpace, UnreadableMedia
+from .media import image as image_media
+from .prep.pixels import normalise, square
+
+BATCH = 16
+"""Pictures per call of the tower: large enough for the cores, small enough for the caches."""
+
+Picture = str | Path | Image.Image | np.ndarray
+
+
+class Space:
+    """A loaded space. Towers are opened when first used; searching with words never touches the image tower."""
+
+    def __init__(self, folder: Path, handle: str = ""):
+        """Read FOLDER/space.json. `handle` is the name it goes by, to find it again. Raises UnknownSpace."""
+        self.folder = folder
+        self.handle = handle or str(folder.absolute())
+        self.config: SpaceConfig = read_space_config(folder)
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def dim(self) -> int:
+        return self.config.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the vectors: equal fingerprints, comparable vectors."""
+        return self.config.fingerprint
+
+    def text(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts → z: float32 (B, dim), unit length. Longer texts are cut at the tower's context."""
+        if isinstance(texts, str):
+            texts = [texts]
+        if not texts:
+            return np.empty((0, self.dim), np.float32)
+        return self.text_tower.run(["z"], {"ids": self.words.ids(list(texts))})[0]
+
+    def image(self, pictures: Iterable[Picture]) -> np.ndarray:
+        """Files, Pillow images or uint8 arrays (H, W, 3) → z: float32 (B, dim), unit length.
+
+        Raises UnreadableMedia naming the file that cannot be read.
+        """
+        if isinstance(pictures, (str, Path, Image.Image)):
+            pictures = [pictures]
+        squares = [square(self.open(p), self.config.prep) for p in pictures]
+        return self.pixels(np.stack(squares)) if squares else np.empty((0, self.dim), np.float32)
+
+    def pixels(self, squares: np.ndarray) -> np.ndarray:
+        """Prepared squares, uint8 (B, S, S, 3) → z: float32 (B, dim), unit length."""
+        batches = (squares[i : i + BATCH] for i in range(0, len(squares), BATCH))
+        return np.concatenate([self.image_tower.run(["z"], {"pixels": normalise(b, self.config.prep)})[0] for b in batches])
+
+    def open(self, picture: Picture) -> Image.Image:
+        """Any accepted picture as a Pillow image, upright. Raises UnreadableMedia."""
+        if isinstance(picture, Image.Image):
+            return picture
+        if isinstance(picture, np.ndarray):
+            return Image.fromarray(picture)
+        path = Path(picture)
+        try:
+            return image_media.read(path, path.read_bytes(), self.config.prep.size)[0]
+        except UnreadableMedia as error:
+            raise UnreadableMedia(f"{path}: {error.reason}") from None
+        except OSError as error:
+            raise UnreadableMedia(f"{path}: {error.strerror or error}; check the path") from None
+
+    @cached_property
+    def text_tower(self):
+        return self.session("text")
+
+    @cached_property
+    def image_tower(self):
+        return self.session("image")
+
+    @cached_property
+    def words(self):
+        from .prep.tokens import Words, read_tokenizer
+
+        return Words(read_tokenizer(self.folder / "tokenizer.json"), self.config.prep)
+
+    def session(self, tower: str):
+        """Open one tower in ONNX Runtime, with as many threads as this process may use CPUs."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = usable_cpus()
+        options.log_severity_level = 3
+        path = self.folder / f"{tower}.onnx"
+        try:
+            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's own exceptions share no useful base
+            raise UnknownSpace(f"{path} cannot be opened ({str(error)[:200]}); pull the space again") from None
+
+
+def usable_cpus() -> int:
+    """CPUs this process may use: its affinity, and the container's quota (cgroup v2) where that is less."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return count if quota == "max" else max(1, min(count, int(quota) // int(period)))
+    except (OSError, ValueError):
+        return count
