@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import nn
 
 from .config import ImageTower, Prep, SpaceConfig, TextTower, read_space_config
@@ -228,7 +228,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         return tokens.read_tokenizer(folder / "tokenizer.json")
     try:
         if (folder / "merges.txt").exists():
-            merges = [tuple(line.split()) for line in (folder / "merges.txt").read_text("utf-8").splitlines()[1:] if line]
+            merges = [tuple(line.split()) for line in (folder / "merges.txt").read_text("utf-8").split("\n")[1:] if line]
             return clip_tokenizer(read_json(folder / "vocab.json"), merges)
     except UnknownSpace:
         raise
@@ -239,8 +239,6 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 def clip_tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
     """CLIP's byte-pair encoding, from its vocabulary and merges."""
-    from tokenizers import Regex, decoders, models, normalizers, processors
-
     start, end = "<|startoftext|>", "<|endoftext|>"
     tokenizer = Tokenizer(models.BPE(vocab, merges, unk_token=end, end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Sequence(
@@ -251,8 +249,8 @@ def clip_tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Toke
         [pre_tokenizers.Split(words, behavior="removed", invert=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.RobertaProcessing(
-        sep=(end, vocab[end]), cls=(start, vocab[start]), trim_offsets=False, add_prefix_space=False
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}", special_tokens=[(start, vocab[start]), (end, vocab[end])]
     )
     tokenizer.add_special_tokens([start, end])
     return tokenizer

@@ -12,8 +12,8 @@ from . import hub
 from .embed import Embedded, Embedder, Skipped
 from .errors import LibraryError, WrongSpace
 from .index.filter import Filter, micros
-from .index.scan import Changes, File, compare, walk
-from .index.store import Held, Store
+from .index.scan import Changes, File, Known, compare, walk
+from .index.store import Held, Store, column
 from .space import Space
 
 FLUSH_ROWS, FLUSH_SECONDS = 1024, 10
@@ -103,7 +103,7 @@ class Library:
             changes = compare(walk(roots, exclude, report.skipped), known, roots)
             report.same = changes.same
             try:
-                self.embed(changes, {k.hash for k in known.values() if k.has_vector}, report, progress)
+                self.embed(changes, known, report, progress)
                 self.store.remove(changes.gone)
                 report.removed = len(changes.gone) - report.moved
             finally:
@@ -121,13 +121,14 @@ class Library:
                 f"them beside the old ones: samespace index DIR --library {self.path} --space {self.space.handle} --beside"
             )
 
-    def embed(self, changes: Changes, seen: set[str], report: Report, progress: Progress | None) -> None:
+    def embed(self, changes: Changes, known: dict[str, Known], report: Report, progress: Progress | None) -> None:
         """Embed the changed files and write their segments, every few seconds."""
+        seen = {k.hash for k in known.values() if k.has_vector}
         gone, rows, copies = set(changes.gone), [], []
         due = time.monotonic() + FLUSH_SECONDS
 
         def flush() -> None:
-            self.store.upsert(rows, self.space.fingerprint)
+            self.store.upsert(rows)
             report.added += len(rows)
             rows.clear()
             self.take_over(copies, gone, report)
@@ -141,7 +142,7 @@ class Library:
                     elif outcome.z is None:
                         copies.append(outcome)
                     else:
-                        rows.append(row_of(outcome))
+                        rows.append(self.row_of(outcome, known.get(outcome.file.path)))
                 if len(rows) >= FLUSH_ROWS or time.monotonic() > due:
                     flush()
                     due = time.monotonic() + FLUSH_SECONDS
@@ -158,7 +159,7 @@ class Library:
             if (twin := known.get(copy.hash)) is None:
                 left.append(copy.file)  # its twin could not be read, or has changed since
                 continue
-            rows.append(twin | moment_of(copy.file, twin["taken_at"]) | {"hash": copy.hash})
+            rows.append(twin | on_disk(copy.file, twin["taken_at"]) | {"hash": copy.hash})
             if twin["path"] in gone:
                 gone.discard(twin["path"])
                 report.moved += 1
@@ -169,9 +170,9 @@ class Library:
                 if isinstance(outcome, Skipped):
                     report.skipped.append((outcome.file.path, outcome.reason))
                 elif outcome.z is not None:
-                    rows.append(row_of(outcome))
+                    rows.append(self.row_of(outcome, None))
                     report.added += 1
-        self.store.upsert(rows, fingerprint)
+        self.store.upsert(rows)
 
     def search(self, query: str, top: int = 10, filter: Filter = Filter()) -> list[Hit]:
         """The best files for words, a picture, or algebra over both (see Embedder.query), best first.
@@ -188,17 +189,18 @@ class Library:
         rows = self.store.search(parsed.z, top, self.space.fingerprint, filter)
         return [Hit(rank, **{name: row[name] for name in HIT_FIELDS}) for rank, row in enumerate(rows, 1)]
 
+    def row_of(self, done: Embedded, known: Known | None) -> dict[str, Any]:
+        """A segment for the store; where the content has changed, other spaces' vectors of the old content go."""
+        changed = known is not None and known.hash != done.hash
+        vectors = {column(fingerprint): None for fingerprint in self.store.spaces if changed}
+        vectors[column(self.space.fingerprint)] = done.z
+        return asdict(done.facts) | on_disk(done.file, done.facts.taken_at) | {"hash": done.hash} | vectors
+
 
 HIT_FIELDS = [f.name for f in fields(Hit) if f.name != "rank"]
 
 
-def row_of(done: Embedded) -> dict[str, Any]:
-    """A segment for the store, of a file that has just been embedded."""
-    facts = asdict(done.facts)
-    return facts | moment_of(done.file, done.facts.taken_at) | {"hash": done.hash, "z": done.z}
-
-
-def moment_of(file: File, taken_at: datetime | None) -> dict[str, Any]:
+def on_disk(file: File, taken_at: datetime | None) -> dict[str, Any]:
     """The columns that come from the file system."""
     moment = micros(taken_at) if taken_at else file.mtime // 1000
     return asdict(file) | {"moment": moment}

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
@@ -24,8 +25,8 @@ SHOWN = ("path", "kind", "start", "end", "page", "width", "height", "taken_at", 
 """Columns a search returns."""
 INDEX_ROWS = MAX_ROWS
 """From here on searches use an approximate index."""
-REFINE, PROBES = 10, 40
-"""How many times k the index looks up again exactly, and how many of its parts it visits."""
+REFINE, EFFORT = 4, 64
+"""How many times k the index ranks again with the stored vectors, and how many candidates it keeps at the least."""
 PRIVATE = 0xF700
 """Bytes of file names that are not UTF-8 are kept as private-use characters from here on."""
 
@@ -99,7 +100,7 @@ class Store:
     def database(self):
         import lancedb
 
-        return lancedb.connect(self.path)
+        return lancedb.connect(self.path, read_consistency_interval=timedelta(0))  # another process may be writing
 
     @cached_property
     def table(self):
@@ -130,28 +131,33 @@ class Store:
         return {to_path(r["path"]): Known(r["size"], r["mtime"], r["hash"], r["path"] not in without) for r in rows}
 
     def by_hash(self, hashes: list[str], fingerprint: str) -> dict[str, dict[str, Any]]:
-        """One segment, with its vector `z`, for each content hash that has one."""
+        """One segment, with all its vectors, for each content hash that has one of this space."""
         found = self.table.search().where(f"hash IN ({literals(hashes)}) AND {column(fingerprint)} IS NOT NULL")
         rows = found.to_arrow().to_pylist() if hashes else []
-        return {r["hash"]: r | {"path": to_path(r["path"]), "z": r[column(fingerprint)]} for r in rows}
+        return {r["hash"]: r | {"path": to_path(r["path"]), "root": to_path(r["root"])} for r in rows}
 
-    def upsert(self, segments: list[dict[str, Any]], fingerprint: str) -> None:
-        """Write segments, replacing those of the same path and place in it. All of them, or none."""
+    def upsert(self, segments: list[dict[str, Any]]) -> None:
+        """Write segments, replacing those of the same path and place in it.
+
+        A segment carries its vectors as `z_<fingerprint>`: those it does not name are kept, None is forgotten.
+        Segments that name the same vectors are written all together or not at all.
+        """
+        alike = defaultdict(dict)
+        for row in segments:  # a dict, because several source rows for one key are undefined in a merge
+            alike[frozenset(name for name in row if name.startswith("z_"))][segment_id(row)] = row
+        for vectors, rows in alike.items():
+            data = self.arrow([row | {"id": key} for key, row in rows.items()], vectors)
+            self.table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(data)
+
+    def arrow(self, rows: list[dict[str, Any]], vectors: frozenset[str]) -> Any:
+        """Rows as an Arrow table in the shape of the database's."""
         import pyarrow as pa
 
-        unique = {segment_id(row): row for row in segments}  # several source rows for one key are undefined in a merge
-        if not unique:
-            return
-        fields = segment_fields(pa)
-        dim = self.spaces[fingerprint].dim
-        rows = [r | {"id": i, "path": to_text(r["path"]), "root": to_text(r["root"])} for i, r in unique.items()]
-        columns = {f.name: pa.array([r.get(f.name) for r in rows], f.type) for f in fields}
-        vectors = np.stack([np.asarray(r["z"], np.float16) for r in rows])
-        data = pa.table({
-            **columns,
-            column(fingerprint): pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dim),
-        }, pa.schema([*fields, pa.field(column(fingerprint), pa.list_(pa.float16(), dim))]))  # fmt: skip
-        self.table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(data)
+        dims = {column(fingerprint): held.dim for fingerprint, held in self.spaces.items()}
+        fields = segment_fields(pa) + [pa.field(z, pa.list_(pa.float16(), dims[z])) for z in sorted(vectors & dims.keys())]
+        rows = [row | {"path": to_text(row["path"]), "root": to_text(row["root"])} for row in rows]
+        columns = [pa.array([halved(row.get(f.name)) for row in rows], f.type) for f in fields]
+        return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
     def remove(self, paths: list[str]) -> None:
         """Forget files."""
@@ -210,7 +216,7 @@ class Store:
             return flat.search(z, limit, filter)
         with lance_errors(self.path):
             query = self.table.search(z, vector_column_name=column(fingerprint)).distance_type("cosine")
-            query = query.select([*SHOWN, "_distance"]).limit(limit).refine_factor(REFINE).ef(max(PROBES, 2 * limit))
+            query = query.select([*SHOWN, "_distance"]).limit(limit).refine_factor(REFINE).ef(max(EFFORT, REFINE * limit))
             if filter.sql:
                 query = query.where(filter.sql, prefilter=True)
             rows = query.to_arrow().to_pylist()
@@ -250,6 +256,11 @@ def segment_id(row: dict[str, Any]) -> str:
     """32 hex digits for a path and a place in it."""
     key = "\0".join([row["path"], str(row.get("start")), str(row.get("page"))])
     return hashlib.blake2b(os.fsencode(key), digest_size=16).hexdigest()
+
+
+def halved(value: Any) -> Any:
+    """Vectors as fp16, everything else as it is."""
+    return value.astype(np.float16) if isinstance(value, np.ndarray) else value
 
 
 def column(fingerprint: str) -> str:

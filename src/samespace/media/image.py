@@ -20,7 +20,7 @@ from .kinds import RAW
 
 MAX_PIXELS = 300_000_000
 """Larger pictures are refused before decoding: 300 megapixels are 900 MB in memory, and no camera makes them."""
-OPENERS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "HEIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "MPO")
+OPENERS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
 """Only these decoders are let near a file, whatever it claims to be."""
 
 Image.MAX_IMAGE_PIXELS = None  # our own check below says what to do; Pillow's would warn on stderr
@@ -67,8 +67,7 @@ def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
 
 def decode(data: bytes, target: int) -> tuple[Image.Image, Facts]:
     """The part of `read` that may fail in any of Pillow's ways."""
-    register_heif(data)
-    with Image.open(io.BytesIO(data), formats=OPENERS) as image:
+    with Image.open(io.BytesIO(data), formats=openers(data)) as image:
         check_size(*image.size)
         facts = facts_of(image)
         image.draft("RGB", (2 * target, 2 * target))
@@ -172,12 +171,14 @@ def looks_like_svg(path: Path, data: bytes) -> bool:
     return path.suffix.lower() in (".svg", ".svgz") or b"<svg" in data[:512]
 
 
-def register_heif(data: bytes) -> None:
-    """Teach Pillow HEIC on the first file that is one; the decoder is not loaded for anything else."""
-    if data[4:8] == b"ftyp" and data[8:12] not in (b"avif", b"avis"):
-        import pi_heif
+def openers(data: bytes) -> tuple[str, ...]:
+    """The decoders for a file; HEIC's is loaded on the first file that is one, and used for no other."""
+    if data[4:8] != b"ftyp" or data[8:12] in (b"avif", b"avis"):
+        return OPENERS
+    import pi_heif
 
-        pi_heif.register_heif_opener()
+    pi_heif.register_heif_opener()
+    return ("HEIF", "AVIF")
 
 
 def one_line(error: BaseException) -> str:

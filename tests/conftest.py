@@ -1,0 +1,116 @@
+"""What several tests share: a tiny space, real photographs, and folders of them."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import skimage.data
+import torch
+
+if "+cpu" in torch.__version__:  # the registry's torchvision is built for CUDA; its operators are not used here
+    for operator in ("nms", "qnms"):
+        torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+PHOTOGRAPHS = Path(skimage.data.__file__).parent
+
+
+@pytest.fixture(scope="session")
+def photographs() -> Path:
+    """The folder of scikit-image's photographs."""
+    return PHOTOGRAPHS
+
+
+@pytest.fixture(scope="session")
+def clip_bpe() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """CLIP's vocabulary and merges, out of the open_clip package."""
+    import open_clip
+
+    lines = gzip.open(Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz", "rt", encoding="utf-8")
+    merges = [tuple(line.split()) for line in lines.read().split("\n")[1 : 49152 - 256 - 2 + 1]]
+    alphabet = list(open_clip.tokenizer.bytes_to_unicode().values())
+    words = [*alphabet, *(c + "</w>" for c in alphabet), *("".join(m) for m in merges)]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    return {word: i for i, word in enumerate(words)}, merges
+
+
+@pytest.fixture(scope="session")
+def clip_tokenizer_folder(tmp_path_factory, clip_bpe) -> Path:
+    """vocab.json and merges.txt, as the first CLIP's repository has them."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    vocab, merges = clip_bpe
+    (folder / "vocab.json").write_text(json.dumps(vocab), "utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)) + "\n", "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clip_folder(tmp_path_factory, clip_tokenizer_folder) -> Path:
+    """A tiny random CLIP in transformers' layout."""
+    from transformers import CLIPConfig, CLIPModel
+
+    folder = tmp_path_factory.mktemp("hf") / "tiny-clip"
+    torch.manual_seed(0)
+    config = CLIPConfig(
+        projection_dim=24,
+        vision_config=dict(
+            hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, image_size=64, patch_size=16
+        ),
+        text_config=dict(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, vocab_size=49408,
+            bos_token_id=49406, eos_token_id=49407,
+        ),
+    )  # fmt: skip
+    randomised(CLIPModel(config)).save_pretrained(folder)
+    for file in clip_tokenizer_folder.iterdir():
+        shutil.copy(file, folder)
+    preprocessor = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}, "resample": 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    return folder
+
+
+def randomised(model: torch.nn.Module) -> torch.nn.Module:
+    """Every parameter moved off its initial value, so that a forgotten bias or norm shows."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_space_folder(tmp_path_factory, tiny_clip_folder) -> Path:
+    """The tiny CLIP converted into a space folder."""
+    from samespace import hub
+
+    folder = tmp_path_factory.mktemp("spaces") / "tiny"
+    hub.convert(tiny_clip_folder, folder, name="tiny", precision="fp32")
+    return folder
+
+
+@pytest.fixture
+def tiny_space(tiny_space_folder):
+    from samespace.space import Space
+
+    return Space(tiny_space_folder)
+
+
+@pytest.fixture
+def album(tmp_path, photographs) -> Path:
+    """A folder with a few photographs in two levels."""
+    folder = tmp_path / "album"
+    (folder / "more").mkdir(parents=True)
+    for name in ("chelsea.png", "coffee.png", "rocket.jpg"):
+        shutil.copy(photographs / name, folder)
+    shutil.copy(photographs / "astronaut.png", folder / "more")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory, monkeypatch):
+    """No test sees or touches the user's own library, spaces or hub cache."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("SAMESPACE_LIBRARY", str(home / "library"))
+    monkeypatch.setenv("SAMESPACE_SPACES", str(home / "spaces"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return home

@@ -1,0 +1,172 @@
+"""Pictures of every sort, whole and broken."""
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+
+from samespace.errors import UnreadableMedia
+from samespace.media import image as media
+
+TARGET = 64
+
+
+def read(image: Image.Image, name: str, **options) -> tuple[Image.Image, media.Facts]:
+    """Save a picture in the format its name says, and read it back."""
+    return media.read(Path(name), saved(image, name, **options), TARGET)
+
+
+def saved(image: Image.Image, name: str, **options) -> bytes:
+    if name.endswith(".heic"):
+        pillow_heif.register_heif_opener()
+    out = io.BytesIO()
+    image.save(out, Image.registered_extensions()[Path(name).suffix], **options)
+    return out.getvalue()
+
+
+@pytest.fixture
+def halves() -> Image.Image:
+    """Red on the left, blue on the right, 200 × 100."""
+    image = Image.new("RGB", (200, 100), "blue")
+    image.paste("red", (0, 0, 100, 100))
+    return image
+
+
+def sides(image: Image.Image) -> tuple[str, str]:
+    """The stronger of red and blue at the left and at the right edge."""
+    pixels = np.asarray(media.opaque(image)).astype(int)
+    row = pixels[len(pixels) // 2]
+    return tuple("red" if p[0] > p[2] else "blue" for p in (row[2], row[-3]))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.avif", "a.tiff", "a.bmp", "a.gif", "a.jp2", "a.ppm", "a.tga", "a.heic"])
+def test_formats(halves, name):
+    image, facts = read(halves, name)
+    assert (facts.width, facts.height) == (200, 100)
+    assert sides(image) == ("red", "blue")
+
+
+def test_a_mislabelled_file_is_read_as_what_it_is(halves):
+    image, _ = media.read(Path("photo.heic"), saved(halves, "a.png"), TARGET)
+    assert sides(image) == ("red", "blue")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(halves, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image, facts = read(halves, "a.jpg", exif=exif)
+    upright = orientation <= 4
+    assert (facts.width, facts.height) == ((200, 100) if upright else (100, 200))
+    assert (image.width > image.height) == upright
+    if upright:
+        assert sides(image) == (("red", "blue") if orientation in (1, 4) else ("blue", "red"))
+
+
+def test_large_jpegs_are_decoded_small(photographs):
+    big = Image.open(photographs / "astronaut.png").convert("RGB").resize((4000, 3000))
+    image, facts = read(big, "big.jpg")
+    assert (facts.width, facts.height) == (4000, 3000)
+    assert image.size == (500, 375)  # an eighth, the smallest scale that JPEG has
+    whole = media.opaque(big).resize((TARGET, TARGET), Image.Resampling.BICUBIC)
+    small = image.resize((TARGET, TARGET), Image.Resampling.BICUBIC)
+    difference = np.abs(np.asarray(whole, int) - np.asarray(small, int))
+    assert difference.mean() < 3
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"])
+def test_modes_become_rgb(mode):
+    image = Image.new(mode, (40, 30))
+    assert media.opaque(media.to_eight_bits(image)).mode == "RGB"
+
+
+def test_sixteen_bit_and_float_keep_their_greys():
+    ramp = np.tile(np.linspace(0, 65535, 100), (50, 1))
+    sixteen, _ = read(Image.fromarray(ramp.astype(np.uint16)), "a.png")
+    floating, _ = read(Image.fromarray((ramp / 65535).astype(np.float32)), "a.tiff")
+    expected = np.tile(np.linspace(0, 255, 100), (50, 1))
+    for image in (sixteen, floating):
+        assert np.abs(np.asarray(image.convert("L"), float) - expected).max() <= 1.5
+
+
+def test_float_with_nan_is_read():
+    pixels = np.full((20, 20), np.nan, np.float32)
+    pixels[:10] = 1.0
+    image, _ = read(Image.fromarray(pixels), "a.tiff")
+    assert image.mode == "L"
+
+
+def test_cmyk_jpeg(halves):
+    image, _ = read(halves.convert("CMYK"), "a.jpg")
+    assert sides(image) == ("red", "blue")
+
+
+def test_animation_gives_its_first_frame(halves):
+    frames = [Image.new("RGB", (200, 100), "green")]
+    for name in ("a.gif", "a.webp", "a.png"):
+        image, _ = read(halves, name, save_all=True, append_images=frames)
+        assert sides(image) == ("red", "blue")
+
+
+def test_date_and_place():
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2021:07:04 12:30:00"
+    exif.get_ifd(0x8769)[0x9011] = "+02:00"
+    exif.get_ifd(0x8825).update({1: "S", 2: (33.0, 51.0, 36.0), 3: "E", 4: (151.0, 12.0, 0.0)})
+    _, facts = read(Image.new("RGB", (20, 20)), "a.jpg", exif=exif)
+    assert facts.taken_at == datetime(2021, 7, 4, 10, 30, tzinfo=UTC)
+    assert facts.lat == pytest.approx(-33.86)
+    assert facts.lon == pytest.approx(151.2)
+
+
+@pytest.mark.parametrize("date", ["0000:00:00 00:00:00", "yesterday", "", "2021:13:45 99:99:99"])
+def test_nonsense_dates_count_as_none(date):
+    exif = Image.Exif()
+    exif[0x0132] = date
+    _, facts = read(Image.new("RGB", (20, 20)), "a.jpg", exif=exif)
+    assert facts.taken_at is None
+
+
+def broken() -> dict[str, tuple[str, bytes, str]]:
+    """Name → (file name, bytes, what the reason says)."""
+    photo = saved(Image.effect_noise((300, 300), 50).convert("RGB"), "a.jpg")
+    bomb = saved(Image.new("1", (30_000, 20_000)), "a.png")
+    svg = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>'
+    return {
+        "empty": ("a.jpg", b"", "empty"),
+        "truncated": ("a.jpg", photo[: len(photo) // 2], "cut short"),
+        "text": ("a.jpg", b"this is not a picture", "not a picture"),
+        "svg": ("a.svg", svg, "SVG"),
+        "svg called png": ("a.png", svg, "SVG"),
+        "600 megapixels": ("a.png", bomb, "megapixels"),
+        "zeros": ("a.png", bytes(1000), "not a picture"),
+        "header only": ("a.png", saved(Image.new("RGB", (9, 9)), "a.png")[:33], ""),
+        "postscript": ("a.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "not a picture"),
+        "heic in name only": ("a.heic", b"\0\0\0\x18ftypheic" + bytes(200), ""),
+        "raw": ("a.nef", b"II*\0" + bytes(100), "raw"),
+    }
+
+
+@pytest.mark.parametrize("case", broken())
+def test_broken_files_have_a_reason(case):
+    name, data, says = broken()[case]
+    with pytest.raises(UnreadableMedia) as caught:
+        media.read(Path(name), data, TARGET)
+    assert says in caught.value.reason
+    assert "\n" not in caught.value.reason and len(caught.value.reason) < 250
+
+
+def test_every_prefix_of_a_picture_is_read_or_refused(photographs):
+    """A file cut anywhere raises UnreadableMedia or gives a picture, never another error."""
+    picture = Image.open(photographs / "chelsea.png").resize((60, 40))
+    for name in ("a.jpg", "a.png", "a.gif", "a.webp", "a.tiff", "a.bmp"):
+        data = saved(picture, name)
+        for cut in range(0, len(data), max(1, len(data) // 40)):
+            try:
+                media.read(Path(name), data[:cut], TARGET)
+            except UnreadableMedia as error:
+                assert error.reason
