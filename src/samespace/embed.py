@@ -18,7 +18,7 @@ from .media.image import Facts
 from .prep.pixels import square
 from .space import BATCH, Space, usable_cpus
 
-TERM = re.compile(r"(?:^|\s+)([+-])\s+")
+SIGN = re.compile(r"(?:(?<=\s)|^)([+-])(?=\s|$)")
 WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.S)
 AHEAD = 3 * BATCH
 """Files being read or waiting for the tower; bounds memory whatever the folder's size."""
@@ -123,13 +123,14 @@ class Embedder:
 
 def parse(text: str) -> list[Term]:
     """A query's terms. Raises QueryError."""
-    pieces = TERM.split(" " + text.strip() if text.lstrip()[:2] in ("+ ", "- ") else text.strip())
-    signs, bodies = ["+", *pieces[1::2]], [p.strip() for p in pieces[0::2]]
-    if not bodies[0] and len(bodies) > 1:
-        signs, bodies = signs[1:], bodies[1:]
-    if not all(bodies):
+    if names_file(text):
+        return [term_of(text)]
+    first, *rest = SIGN.split(text)
+    signed = [("+", first)] if first.strip() or not rest else []
+    signed += zip(rest[0::2], rest[1::2])
+    if not all(body.strip() for _, body in signed):
         raise QueryError('the query has an empty term; write words or a file, such as: samespace search "a dog + snow"')
-    return [term_of(body, sign) for sign, body in zip(signs, bodies)]
+    return [term_of(body.strip(), sign) for sign, body in signed]
 
 
 def term_of(body: str, sign: str = "+") -> Term:

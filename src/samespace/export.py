@@ -83,7 +83,7 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
         checkpoint.tokenizer.save(str(made / "tokenizer.json"))
         config = replace(
             checkpoint.config,
-            weights=digest_of_state(state_of(checkpoint)),
+            weights=checkpoint.config.weights or digest_of_state(state_of(checkpoint)),  # a space stays the same space
             files={f.name: sha256(f) for f in sorted(made.iterdir())},
             card=checkpoint.config.card | {"precision": {t: gate.get(t, {"chosen": "fp32"}) for t in graphs}},
         )
@@ -255,20 +255,27 @@ def to_fp16(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
     half.CopyFrom(model)
     casts = []
     for initializer in half.graph.initializer:
-        array = numpy_helper.to_array(initializer)
-        if initializer.data_type == TensorProto.FLOAT and array.nbytes > SHARED_BYTES and "_scale" not in initializer.name:
-            name = initializer.name
-            initializer.CopyFrom(numpy_helper.from_array(array.astype(np.float16), name))
-            wide = f"{name}/fp32"
-            for node in half.graph.node:
-                for i, used in enumerate(node.input):
-                    if used == name:
-                        node.input[i] = wide
-            casts.append(helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT))
+        if not fits_fp16(initializer):
+            continue
+        name, wide = initializer.name, f"{initializer.name}/fp32"
+        initializer.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(initializer).astype(np.float16), name))
+        for node in half.graph.node:
+            for i, used in enumerate(node.input):
+                if used == name:
+                    node.input[i] = wide
+        casts.append(helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT))
     nodes = [*casts, *half.graph.node]
     del half.graph.node[:]
     half.graph.node.extend(nodes)
     return half
+
+
+def fits_fp16(initializer: onnx.TensorProto) -> bool:
+    """Large fp32 weights do; scales of int8 weights are kept exact, and a mask's −3e38 has no half."""
+    if initializer.data_type != TensorProto.FLOAT or initializer.name.endswith("_scale"):
+        return False
+    array = numpy_helper.to_array(initializer)
+    return array.nbytes > SHARED_BYTES and bool(np.abs(array).max() <= np.finfo(np.float16).max)
 
 
 NARROW = {"int8": to_int8, "fp16": to_fp16}

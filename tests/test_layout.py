@@ -1,0 +1,88 @@
+"""The shape of the code: imports go one way, heavy libraries have one home, functions stay short."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "src" / "samespace"
+MODULES = {p.relative_to(ROOT).as_posix(): ast.parse(p.read_text("utf-8")) for p in sorted(ROOT.rglob("*.py"))}
+ORDER = [  # a module imports only from above
+    ("errors.py", "config.py"),
+    ("media/kinds.py", "media/image.py"),
+    ("model/layers.py", "model/efficientnet.py", "model/vit.py", "model/text.py", "model/dual.py", "model/losses.py"),
+    ("prep/pixels.py", "prep/tokens.py"),
+    ("names.py", "checkpoint.py"),
+    ("space.py", "hub.py"),
+    ("eval/retrieval.py", "eval/zeroshot.py"),
+    ("export.py",),
+    ("train/augment.py", "train/loop.py"),
+    ("index/filter.py", "index/flat.py", "index/scan.py", "index/store.py"),
+    ("embed.py", "library.py", "sheet.py", "preview.py", "demo.py", "doctor.py"),
+    ("cli.py",),
+]
+FLAT = [name for room in ORDER for name in room]
+HOMES = {
+    "torch": ("model/", "names.py", "checkpoint.py", "export.py", "train/"),
+    "onnx": ("export.py",),
+    "onnxruntime": ("space.py", "export.py"),
+    "lancedb": ("index/store.py",),
+    "pyarrow": ("index/",),
+    "PIL": ("media/", "prep/pixels.py", "space.py", "sheet.py", "preview.py", "train/augment.py"),
+    "tokenizers": ("prep/tokens.py", "checkpoint.py"),
+    "huggingface_hub": ("hub.py",),
+    "typer": ("cli.py",),
+    "skimage": ("demo.py",),
+    "rawpy": ("media/image.py",),
+    "einops": ("model/",),
+}
+UPWARD = {("hub.py", "export.py")}
+"""One exception: `hub.convert` imports the exporter when it is called, so that searching never needs torch."""
+
+
+def imports(name: str) -> list[tuple[str, bool]]:
+    """(dotted module, relative) for every import of a module; relative ones as files of this package."""
+    found, package = [], Path(name).parent.parts
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.Import):
+            found += [(alias.name.split(".")[0], False) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.append((node.module.split(".")[0], False))
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1]
+            stem = "/".join([*base, *(node.module or "").split(".")]).strip("/")
+            targets = [f"{stem}.py"] if f"{stem}.py" in MODULES else [f"{stem}/{a.name}.py".strip("/") for a in node.names]
+            found += [(t, True) for t in targets if t in MODULES]
+    return found
+
+
+def test_every_module_has_its_place():
+    assert sorted(n for n in MODULES if not n.endswith("__init__.py")) == sorted(FLAT)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_imports_go_one_way(name):
+    for target, relative in imports(name):
+        if relative and (name, target) not in UPWARD:
+            assert FLAT.index(target) < FLAT.index(name), f"{name} imports {target}, which stands below it"
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_heavy_libraries_have_one_home(library):
+    users = [name for name in MODULES if (library, False) in imports(name)]
+    assert users and all(u.startswith(HOMES[library]) for u in users), users
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_files_and_functions_stay_short(name):
+    lines = (ROOT / name).read_text("utf-8").count("\n")
+    assert lines <= 350
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.FunctionDef):
+            limit = 100 if name == "train/loop.py" else 60
+            assert node.end_lineno - node.lineno < limit, f"{name}: {node.name}"
+
+
+def test_layers_are_defined_once():
+    classes = [n.name for tree in MODULES.values() for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
+    assert len(classes) == len(set(classes))
