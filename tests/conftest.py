@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import skimage.data
 import torch
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the client
 if "+cpu" in torch.__version__:  # the registry's torchvision is built for CUDA; its operators are not used here
     for operator in ("nms", "qnms"):
         torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -112,5 +114,4 @@ def own_home(tmp_path_factory, monkeypatch):
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("SAMESPACE_LIBRARY", str(home / "library"))
     monkeypatch.setenv("SAMESPACE_SPACES", str(home / "spaces"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return home

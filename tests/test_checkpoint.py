@@ -184,7 +184,17 @@ def test_bert_equals_transformers(tmp_path):
     theirs = randomised(BertModel(config))
     theirs.save_pretrained(tmp_path)
     tower = TextTower(
-        vocab=300, context=512, width=48, layers=2, heads=4, mlp=96, eps=1e-12, mask="padding", post_norm=True, pool="mean", dim=48
+        vocab=300,
+        context=512,
+        width=48,
+        layers=2,
+        heads=4,
+        mlp=96,
+        eps=1e-12,
+        mask="padding",
+        post_norm=True,
+        pool="mean",
+        dim=48,
     )
     ours = TextTransformer(tower).eval()
     weights = checkpoint.read_bert(tmp_path / "model.safetensors")

@@ -23,6 +23,8 @@ def test_public_functions_and_methods_have_docstrings():
 
 
 def test_importing_costs_nothing():
-    done = subprocess.run([sys.executable, "-c", "import samespace, sys; print(len(sys.modules))"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import samespace, sys; print(len(sys.modules))"], capture_output=True, text=True
+    )
     bare = subprocess.run([sys.executable, "-c", "import sys; print(len(sys.modules))"], capture_output=True, text=True)
     assert int(done.stdout) - int(bare.stdout) < 20

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import torch
+from common import MINILM, PREP, image_tower, read_lines, text_tower
 from PIL import Image
-from towers import MINILM, PREP, image_tower, text_tower
 from train import start
 
 from samespace import export, hub
@@ -42,12 +42,12 @@ def write_pairs(work: Path, pairs: list[dict]) -> None:
 
 
 def main(work: Path) -> None:
-    pairs = [json.loads(line) for line in open(work / "pairs.jsonl")]
+    pairs = read_lines(work / "pairs.jsonl")
     write_pairs(work, pairs)
     model = start(work).eval()
     state = torch.load(work / "starter.pt", weights_only=True)
     model.load_state_dict(state["model"])
-    metrics = [json.loads(line) for line in open(work / "metrics.jsonl")]
+    metrics = read_lines(work / "metrics.jsonl")
     counts = {s: sum(p["split"] == "train" and p["source"] == s for p in pairs) for s in {p["source"] for p in pairs}}
     config = SpaceConfig(
         name="starter", image=image_tower(), text=text_tower(), prep=PREP, logit_scale=model.logit_scale.exp().item(),

@@ -7,7 +7,6 @@ as it will be seen when searched; the rest are augmented. Writes WORK/maps.npy, 
 view at a time, and goes on where it was stopped.
 """
 
-import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,8 +15,8 @@ import numpy as np
 import onnxruntime
 import skimage.data
 import torch
+from common import EFFICIENTNET, PREP, image_tower, read_lines
 from PIL import Image
-from towers import EFFICIENTNET, PREP, image_tower
 
 from samespace.checkpoint import fill, read_efficientnet
 from samespace.model.vit import ViT
@@ -49,7 +48,7 @@ def trunk_session(work: Path) -> onnxruntime.InferenceSession:
 
 
 def main(work: Path, views: int) -> None:
-    files = [json.loads(line)["file"] for line in open(work / "pairs.jsonl")]
+    files = [pair["file"] for pair in read_lines(work / "pairs.jsonl")]
     photos = [Image.open(Path(skimage.data.__file__).parent / name).convert("RGB") for name in GROUNDS]
     session, path = trunk_session(work), work / "maps.npy"
     shape = (len(files), views, 320, 7, 7)

@@ -41,7 +41,10 @@ def unique(texts: list[str]) -> list[str]:
 def emoji_pairs(sources: Path) -> list[dict]:
     """Every emoji in five designs; captions are its names and keywords."""
     base = {e["hexcode"]: e for e in json.loads((sources / "emojibase-data/package/en/data.json").read_text())}
-    moji = {row["hexcode"]: row for row in csv.DictReader(open(sources / "openmoji/package/data/openmoji.csv"))}
+    moji = {
+        row["hexcode"]: row
+        for row in csv.DictReader((sources / "openmoji/package/data/openmoji.csv").open(newline="", encoding="utf-8"))
+    }
     fluent = sources / "lobehub-fluent-emoji-3d/package/assets"
     pairs = []
     for e in json.loads((sources / "emoji-datasource/package/emoji.json").read_text()):

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import EFFICIENTNET, MINILM, PREP, image_tower, read_lines, text_tower
 from torch import Tensor
 from torch.nn.functional import normalize
-from towers import EFFICIENTNET, MINILM, PREP, image_tower, text_tower
 
 from samespace.checkpoint import fill, read_bert, read_efficientnet
 from samespace.eval.retrieval import recall_at_k
@@ -159,7 +159,7 @@ def main(work: Path, overrides: list[str]) -> None:
     kinds = {f.name: f.type for f in fields(Settings)}
     given = dict(o.split("=", 1) for o in overrides)
     settings = replace(Settings(steps=1500, lr=7e-4), **{k: kinds[k](v) for k, v in given.items()})
-    pairs = [json.loads(line) for line in open(work / "pairs.jsonl")]
+    pairs = read_lines(work / "pairs.jsonl")
     model = start(work)
     data = load_data(work, model, pairs)
     with torch.no_grad():  # the prior's class vectors begin at the mean of their names' vectors

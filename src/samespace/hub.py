@@ -102,18 +102,15 @@ def repo_of(name: str) -> str:
 def look_up(name: str, revision: str | None = None) -> Source:
     """Ask the hub what a checkpoint consists of, without downloading it. Raises Offline, UnknownSpace."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     repo = repo_of(name)
     try:
         info = HfApi().model_info(repo, revision=revision, files_metadata=True)
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise UnknownSpace(f"the hub has no model {repo!r}; check the name ({str(error).splitlines()[0]})") from None
-    except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        raise Offline(
-            f"the Hugging Face hub cannot be reached ({str(error).splitlines()[0][:120]}); check the network and "
-            "HF_HUB_OFFLINE, or pull a folder that you have: samespace spaces pull FOLDER"
-        ) from None
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise UnknownSpace(f"the hub has no model {repo!r}; check the name ({first_line(error)})") from None
+    except Exception as error:  # the client's network errors share no base
+        raise unreachable(error) from None
     sizes = {s.rfilename: s.size or 0 for s in info.siblings or []}
     weights = next((w for w in WEIGHTS if w in sizes), None)
     if weights is None:
@@ -123,14 +120,28 @@ def look_up(name: str, revision: str | None = None) -> Source:
 
 
 def download(source: Source) -> Path:
-    """Download a checkpoint into the hub's cache; returns its folder. Hashes are checked by the client."""
+    """Download a checkpoint into the hub's cache; returns its folder. The client checks the hashes. Raises Offline."""
     from huggingface_hub import hf_hub_download, snapshot_download
 
-    folder = Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(source.files)))
-    if "tokenizer.json" not in source.files and "merges.txt" not in source.files:
-        tokenizer = Path(hf_hub_download(CLIP_TOKENIZER, "tokenizer.json"))
-        (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    try:
+        folder = Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(source.files)))
+        if "tokenizer.json" not in source.files and "merges.txt" not in source.files:
+            tokenizer = Path(hf_hub_download(CLIP_TOKENIZER, "tokenizer.json"))
+            (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    except Exception as error:  # the client's network errors share no base
+        raise unreachable(error) from None
     return folder
+
+
+def unreachable(error: Exception) -> Offline:
+    return Offline(
+        f"the Hugging Face hub cannot be reached ({first_line(error)}); check the network and HF_HUB_OFFLINE, "
+        "or pull a folder that you have: samespace spaces pull FOLDER"
+    )
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:150]
 
 
 def install(folder: Path, name: str, origin: str) -> SpaceConfig:

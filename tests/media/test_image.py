@@ -43,7 +43,9 @@ def sides(image: Image.Image) -> tuple[str, str]:
     return tuple("red" if p[0] > p[2] else "blue" for p in (row[2], row[-3]))
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.avif", "a.tiff", "a.bmp", "a.gif", "a.jp2", "a.ppm", "a.tga", "a.heic"])
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "a.png", "a.webp", "a.avif", "a.tiff", "a.bmp", "a.gif", "a.jp2", "a.ppm", "a.tga", "a.heic"]
+)
 def test_formats(halves, name):
     image, facts = read(halves, name)
     assert (facts.width, facts.height) == (200, 100)

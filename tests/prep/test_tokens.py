@@ -14,8 +14,12 @@ from samespace.errors import UnknownSpace
 from samespace.prep import tokens
 from samespace.prep.tokens import Words
 
-WORDS = "a photo of cat dog the running's 3rd 1984 CO2 naïve Straße e-mail under_score #tag @me don't we'll I'M 100% $5.99".split()
-SCRIPTS = "猫が走る 고양이 кошка γάτα قطة बिल्ली แมว 🐈 👩‍🚀 👍🏽 🇫🇷 ❤️ é ﬁ ａｂｃ “quoted” ‘s &amp; &lt;b&gt; Ã© \x07 \x1b[31m \u200b \ufeff \x85 İ ß ΣΟΣ".split(" ")
+WORDS = (
+    "a photo of cat dog the running's 3rd 1984 CO2 naïve Straße e-mail under_score #tag @me don't we'll I'M 100% $5.99".split()
+)
+SCRIPTS = "猫が走る 고양이 кошка γάτα قطة बिल्ली แมว 🐈 👩‍🚀 👍🏽 🇫🇷 ❤️ é ﬁ ａｂｃ “quoted” ‘s &amp; &lt;b&gt; Ã© \x07 \x1b[31m \u200b \ufeff \x85 İ ß ΣΟΣ".split(
+    " "
+)
 
 
 def strings(count: int) -> list[str]:
@@ -29,7 +33,9 @@ def strings(count: int) -> list[str]:
         elif kind < 0.8:
             out.append(rng.choice(["", " "]).join(rng.choices(WORDS + SCRIPTS, k=rng.randint(1, 8))))
         else:
-            points = [rng.choice([rng.randint(32, 0x2FF), rng.randint(0x300, 0xD7FF), rng.randint(0x1F300, 0x1FAFF)]) for _ in range(20)]
+            points = [
+                rng.choice([rng.randint(32, 0x2FF), rng.randint(0x300, 0xD7FF), rng.randint(0x1F300, 0x1FAFF)]) for _ in range(20)
+            ]
             out.append("".join(map(chr, points)))
     return out
 

@@ -1,4 +1,8 @@
-"""What the starter is: its two towers, its preprocessing, and where its origins lie under WORK."""
+"""What the starter is: its two towers, its preprocessing, and where things lie under WORK."""
+
+import json
+from pathlib import Path
+from typing import Any
 
 from samespace.config import ImageTower, Prep, TextTower
 
@@ -56,3 +60,8 @@ def text_tower() -> TextTower:
         pad=0,
         dim=512,
     )
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """A file of one JSON object a line: pairs.jsonl, metrics.jsonl."""
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]

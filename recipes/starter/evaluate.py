@@ -1,0 +1,60 @@
+"""Step 5: the shipped space on what no training saw.
+
+    python recipes/starter/evaluate.py WORK [SPACE]
+
+Prints the bars' numbers as one JSON object: Tux Paint stamps and the held-out emoji design, text → image, and the six
+demo photographs by their plain phrases and by paraphrases that avoid the label's word. Everything goes through the
+ONNX runtime and the space's own preprocessing, as a user's pictures do.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from common import read_lines
+
+import samespace
+from samespace.demo import PHRASES, photographs
+from samespace.eval.retrieval import recall_at_k
+
+PARAPHRASES = (
+    ("a furry pet with whiskers", "a kitty looking at you", "a feline animal"),
+    ("a hot drink", "espresso in a mug", "a warm beverage on a saucer"),
+    ("a person in a space suit", "a member of a NASA crew", "a smiling woman who flies in space"),
+    ("a spacecraft taking off", "a shuttle lifting off from its pad", "a missile rising with fire and smoke"),
+    ("a two-wheeled vehicle", "a bike with an engine", "a scooter parked in a garage"),
+    ("stars in the night sky", "the distant universe", "what a telescope sees of the cosmos"),
+)
+
+
+def retrieval(space: samespace.Space, work: Path, pairs: list[dict]) -> dict[str, float]:
+    """Text → image recall; equal captions are one query with several right answers."""
+    captions = [p["captions"][0] for p in pairs]
+    queries = list(dict.fromkeys(captions))
+    right = np.array([[q == c for c in captions] for q in queries])
+    scores = space.text(queries) @ space.image([work / p["file"] for p in pairs]).T
+    return {f"R@{k}": round(recall_at_k(scores, right, k), 4) for k in (1, 5, 10)} | {
+        "queries": len(queries),
+        "pictures": len(pairs),
+    }
+
+
+def photograph_phrases(space: samespace.Space) -> dict:
+    """How many phrases find their photograph first."""
+    z = space.image(photographs())
+    out = {}
+    for name, phrases in (("plain", [(p,) for p in PHRASES[:6]]), ("paraphrases", PARAPHRASES)):
+        missed = [t for i, texts in enumerate(phrases) for t in texts if int((space.text([t]) @ z.T).argmax()) != i]
+        out[name] = {"first": sum(map(len, phrases)) - len(missed), "of": sum(map(len, phrases)), "missed": missed}
+    return out
+
+
+def main(work: Path, name: str) -> None:
+    space, pairs = samespace.load(name), read_lines(work / "pairs.jsonl")
+    result = {split: retrieval(space, work, [p for p in pairs if p["split"] == split]) for split in ("stamps", "google")}
+    print(json.dumps({"space": name, "fingerprint": space.fingerprint} | result | photograph_phrases(space), indent=1))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "starter")
