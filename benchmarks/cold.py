@@ -1,0 +1,69 @@
+"""A cold search: process start to printed result over 10,000 pictures, and what it imports; against rclip's command."""
+
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from samespace import hub
+from samespace.index.store import Held, Store
+
+from . import material
+
+ROWS, RUNS = 10_000, 9
+IMPORTS = "import sys; from samespace import cli; sys.argv = ['samespace', 'search', 'a cat']\ntry: cli.main()\nexcept SystemExit: pass\nprint(len(sys.modules), [m for m in ('torch', 'lancedb', 'transformers') if m in sys.modules], file=sys.stderr)"
+
+
+def run() -> list[dict[str, str]]:
+    with tempfile.TemporaryDirectory() as scratch:
+        ours = [str(Path(sys.executable).with_name("samespace")), "search", "a cat", "--library", str(library(Path(scratch)))]
+        peer, env = rclip_command(Path(scratch))
+        times = {"ours": [], "rclip": []}
+        for i in range(RUNS + 1):
+            for name, command, environment in (("ours", ours, {}), ("rclip", peer, env)):
+                started = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True, env=os.environ | environment, cwd=scratch)
+                if i:
+                    times[name].append(time.perf_counter() - started)
+        imported = subprocess.run(
+            [sys.executable, "-c", IMPORTS], capture_output=True, text=True, env=os.environ | {"SAMESPACE_LIBRARY": ours[-1]}
+        ).stderr.strip()
+    a, b = (statistics.median(times[name]) for name in ("ours", "rclip"))
+    return [
+        {"what": f"cold search over {ROWS:,} pictures (starter)", "ours": f"{a:.2f} s", "peer": f"rclip (ViT-B/32) {b:.2f} s",
+         "ratio": f"{b / a:.2f}"},
+        {"what": "  modules imported; heavy ones among them", "ours": imported},
+    ]  # fmt: skip
+
+
+def library(scratch: Path) -> Path:
+    """10,000 clustered vectors in the starter's space."""
+    space, z = hub.load("starter"), material.clustered(ROWS)
+    store = Store(scratch / "library")
+    from .search import row
+
+    with store.writing():
+        store.add_space(space.fingerprint, Held("starter", space.dim))
+        rows = [row(i, v) for i, v in enumerate(z)]
+        store.upsert([{**r, f"z_{space.fingerprint}": r.pop("z_bench")} for r in rows])
+        store.finish(space.fingerprint)
+    return store.path
+
+
+def rclip_command(scratch: Path) -> tuple[list[str], dict[str, str]]:
+    """rclip's command over a database of as many vectors, without indexing."""
+    home = scratch / "rclip"
+    shutil.copytree(material.rclip_home(), home, copy_function=os.link)
+    rclip = str(material.rclip_python().with_name("rclip"))
+    env = {"RCLIP_DATADIR": str(home)}
+    subprocess.run([rclip, "-n", "warm-up"], env=os.environ | env, cwd=scratch, capture_output=True)  # makes the database
+    database = sqlite3.connect(home / "db.sqlite3")
+    rows = ((f"{scratch}/{i}.jpg", v.tobytes(), str(i)) for i, v in enumerate(material.clustered(ROWS)))
+    database.executemany("INSERT INTO images (filepath, modified_at, size, vector, hash) VALUES (?, 0, 1, ?, ?)", rows)
+    database.commit()
+    return [rclip, "-n", "a cat"], env

@@ -1,0 +1,132 @@
+"""What the benchmarks work on: photo-like JPEGs, one ViT-B/32 in every runtime's format, and clustered vectors."""
+
+import shutil
+import subprocess
+import sys
+import venv
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import skimage.data
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from . import WORK
+
+PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "hubble_deep_field.jpg")
+PEERS = WORK / "peers"
+
+
+def photographs(count: int = 200) -> Path:
+    """Unique 12-megapixel JPEGs with the detail, noise and size (about 4 MB) of a phone's."""
+    folder = WORK / f"photographs-{count}"
+    if folder.exists():
+        return folder
+    scratch = folder.with_suffix(".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    sources = [Image.open(Path(skimage.data.__file__).parent / name).convert("RGB") for name in PHOTOGRAPHS]
+
+    def make(i: int) -> None:
+        rng = np.random.default_rng(i)
+        source = sources[i % len(sources)]
+        w, h = source.size
+        left, top = rng.uniform(0, 0.2, 2) * (w, h)
+        picture = source.resize((4032, 3024), Image.Resampling.BICUBIC, box=(left, top, w - left / 2, h - top / 2))
+        grain = Image.fromarray(rng.integers(0, 40, (1512, 2016, 3), np.uint8)).resize((4032, 3024))
+        Image.blend(picture, grain, 0.12).save(scratch / f"IMG_{i:04}.jpg", quality=90)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(make, range(count)))
+    scratch.rename(folder)
+    return folder
+
+
+def vit_b_32_checkpoint() -> Path:
+    """A random ViT-B-32-256 in open_clip's layout: rclip's architecture, without its weights, which need a network."""
+    folder = WORK / "ViT-B-32-256"
+    if (folder / "open_clip_config.json").exists():
+        return folder
+    import json
+
+    from samespace.checkpoint import clip_tokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    model = open_clip.create_model("ViT-B-32-256")
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    clip_tokenizer(*clip_words()).save(str(folder / "tokenizer.json"))
+    config = {"model_cfg": open_clip.get_model_config("ViT-B-32-256"), "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def clip_words() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """CLIP's vocabulary and merges, out of the open_clip package."""
+    tokenizer = open_clip.SimpleTokenizer()
+    merges = sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.get)
+    specials = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    return {specials.get(word, word): i for word, i in tokenizer.encoder.items()}, merges
+
+
+def vit_b_32_space(precision: str) -> Path:
+    """The same weights as a space: `fp32`, or `auto` (int8 where the gate passes)."""
+    from samespace import hub
+
+    folder = WORK / f"ViT-B-32-256-{precision}"
+    if not (folder / "space.json").exists():
+        hub.convert(vit_b_32_checkpoint(), folder, name=folder.name, precision=precision)
+    return folder
+
+
+def rclip_home() -> Path:
+    """The same weights where rclip looks for its own."""
+    import onnx
+
+    home = WORK / "rclip"
+    model = home / "ViT-B-32-256-datacomp_s34b_b86k"
+    if (model / "textual.onnx").exists():
+        return home
+    model.mkdir(parents=True, exist_ok=True)
+    (home / "tokenizer").mkdir(exist_ok=True)
+    shutil.copy(Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz", home / "tokenizer")
+    for tower, name in (("image", "visual"), ("text", "textual")):
+        graph = onnx.load(vit_b_32_space("fp32") / f"{tower}.onnx")
+        old = graph.graph.input[0].name
+        graph.graph.input[0].name = "input"
+        for node in graph.graph.node:
+            for i, used in enumerate(node.input):
+                if used == old:
+                    node.input[i] = "input"
+        onnx.save(graph, model / f"{name}.onnx")
+    return home
+
+
+def rclip_python() -> Path:
+    """An interpreter with rclip, whose pins clash with ours; made once, with our version of ONNX Runtime."""
+    import onnxruntime
+
+    python = PEERS / "bin" / "python"
+    if not python.exists():
+        print("  making an environment for rclip (once)", file=sys.stderr)
+        venv.create(PEERS, with_pip=True, clear=True)
+        command = [python, "-m", "pip", "install", "--quiet", "rclip==3.3.0", f"onnxruntime=={onnxruntime.__version__}"]
+        subprocess.run(command, check=True)
+    return python
+
+
+def clustered(rows: int, dim: int = 512, seed: int = 0) -> np.ndarray:
+    """Unit vectors in clusters of uneven size, as pictures lie: float32 (rows, dim)."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(max(8, rows // 200), dim)).astype(np.float32)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    weights = rng.pareto(1.5, len(centres)) + 0.1
+    pick = rng.choice(len(centres), rows, p=weights / weights.sum())
+    out = np.empty((rows, dim), np.float32)
+    for i in range(0, rows, 100_000):
+        noise = rng.normal(size=(len(pick[i : i + 100_000]), dim)).astype(np.float32) * (0.6 / dim**0.5)
+        out[i : i + 100_000] = centres[pick[i : i + 100_000]] + noise
+    return out / np.linalg.norm(out, axis=1, keepdims=True)
