@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -40,48 +41,17 @@ def starter_alone() -> dict[str, str]:
     return {"what": f"starter, batch {BATCH}", "ours": f"{speed:.1f} img/s"}
 
 
-def transformers_eager():
+def transformers_eager() -> Callable[[torch.Tensor], torch.Tensor]:
     """The same weights in transformers' CLIP vision tower."""
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+    from transformers import CLIPVisionModelWithProjection
 
-    from samespace import checkpoint
-
-    config = CLIPVisionConfig(image_size=256, hidden_act="gelu", projection_dim=512)
-    theirs = CLIPVisionModelWithProjection(config).eval()
-    ours = checkpoint.load(material.vit_b_32_checkpoint()).model.image.eval()
-    theirs.load_state_dict(hf_names(ours.state_dict()), strict=False)
+    theirs = CLIPVisionModelWithProjection.from_pretrained(material.vit_b_32_checkpoint()).eval()
 
     def encode(pixels: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
             return theirs(pixel_values=pixels).image_embeds
 
-    with torch.inference_mode():
-        probe = torch.randn(2, 3, 256, 256)
-        assert torch.allclose(encode(probe), ours(probe), atol=1e-4), "the two sides differ"
     return encode
-
-
-def hf_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Our image tower's weights under transformers' names."""
-    out = {
-        "vision_model.embeddings.class_embedding": state["class_token"],
-        "vision_model.embeddings.position_embedding.weight": state["pos_embed"],
-        "vision_model.embeddings.patch_embedding.weight": state["patch_embed.weight"].reshape(-1, 3, 32, 32),
-        "visual_projection.weight": state["proj.weight"],
-    }
-    for kind in ("weight", "bias"):
-        out[f"vision_model.pre_layrnorm.{kind}"] = state[f"norm_pre.{kind}"]
-        out[f"vision_model.post_layernorm.{kind}"] = state[f"norm_post.{kind}"]
-        for i in range(12):
-            here, there = f"blocks.{i}", f"vision_model.encoder.layers.{i}"
-            for part, tensor in zip("qkv", state[f"{here}.attn.qkv.{kind}"].chunk(3)):
-                out[f"{there}.self_attn.{part}_proj.{kind}"] = tensor
-            out[f"{there}.self_attn.out_proj.{kind}"] = state[f"{here}.attn.out.{kind}"]
-            for part in ("mlp.fc1", "mlp.fc2"):
-                out[f"{there}.{part}.{kind}"] = state[f"{here}.{part}.{kind}"]
-            for n in "12":
-                out[f"{there}.layer_norm{n}.{kind}"] = state[f"{here}.norm{n}.{kind}"]
-    return out
 
 
 def alternating(a, b) -> tuple[float, float]:

@@ -1,5 +1,7 @@
 """What the benchmarks work on: photo-like JPEGs, one ViT-B/32 in every runtime's format, and clustered vectors."""
 
+import gzip
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -8,13 +10,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import open_clip
+import onnx
+import onnxruntime
 import skimage.data
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from tokenizers.pre_tokenizers import ByteLevel
 
-from . import WORK
+from samespace import hub
+from samespace.checkpoint import clip_tokenizer
+
+from . import (
+    WORK,
+    torchvision_on_cpu,  # noqa: F401  before transformers
+)
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "hubble_deep_field.jpg")
 PEERS = WORK / "peers"
@@ -46,36 +55,36 @@ def photographs(count: int = 200) -> Path:
 
 
 def vit_b_32_checkpoint() -> Path:
-    """A random ViT-B-32-256 in open_clip's layout: rclip's architecture, without its weights, which need a network."""
+    """A random ViT-B/32 at 256 px in transformers' layout: rclip's architecture; its weights would need a network."""
     folder = WORK / "ViT-B-32-256"
-    if (folder / "open_clip_config.json").exists():
+    if (folder / "tokenizer.json").exists():
         return folder
-    import json
+    from transformers import CLIPConfig, CLIPModel
 
-    from samespace.checkpoint import clip_tokenizer
-
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    model = open_clip.create_model("ViT-B-32-256")
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
-    clip_tokenizer(*clip_words()).save(str(folder / "tokenizer.json"))
-    config = {"model_cfg": open_clip.get_model_config("ViT-B-32-256"), "preprocess_cfg": {}}
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    vision = {"image_size": 256, "hidden_act": "gelu"}
+    CLIPModel(CLIPConfig(projection_dim=512, vision_config=vision, text_config={"hidden_act": "gelu"})).save_pretrained(folder)
+    vocab, merges = clip_words()
+    clip_tokenizer(vocab, merges).save(str(folder / "tokenizer.json"))
     return folder
 
 
+def bpe_file() -> Path:
+    """CLIP's merges, out of the open_clip package."""
+    return Path(importlib.util.find_spec("open_clip").origin).parent / "bpe_simple_vocab_16e6.txt.gz"
+
+
 def clip_words() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """CLIP's vocabulary and merges, out of the open_clip package."""
-    tokenizer = open_clip.SimpleTokenizer()
-    merges = sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.get)
-    specials = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
-    return {specials.get(word, word): i for word, i in tokenizer.encoder.items()}, merges
+    """CLIP's words; the ids of single bytes are in another order than CLIP's, which random weights do not mind."""
+    lines = gzip.decompress(bpe_file().read_bytes()).decode().split("\n")
+    merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
+    alphabet = sorted(ByteLevel.alphabet())
+    words = [*alphabet, *(c + "</w>" for c in alphabet), *("".join(m) for m in merges), "<|startoftext|>", "<|endoftext|>"]
+    return {word: i for i, word in enumerate(words)}, merges
 
 
 def vit_b_32_space(precision: str) -> Path:
     """The same weights as a space: `fp32`, or `auto` (int8 where the gate passes)."""
-    from samespace import hub
-
     folder = WORK / f"ViT-B-32-256-{precision}"
     if not (folder / "space.json").exists():
         hub.convert(vit_b_32_checkpoint(), folder, name=folder.name, precision=precision)
@@ -84,15 +93,13 @@ def vit_b_32_space(precision: str) -> Path:
 
 def rclip_home() -> Path:
     """The same weights where rclip looks for its own."""
-    import onnx
-
     home = WORK / "rclip"
     model = home / "ViT-B-32-256-datacomp_s34b_b86k"
     if (model / "textual.onnx").exists():
         return home
     model.mkdir(parents=True, exist_ok=True)
     (home / "tokenizer").mkdir(exist_ok=True)
-    shutil.copy(Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz", home / "tokenizer")
+    shutil.copy(bpe_file(), home / "tokenizer")
     for tower, name in (("image", "visual"), ("text", "textual")):
         graph = onnx.load(vit_b_32_space("fp32") / f"{tower}.onnx")
         old = graph.graph.input[0].name
@@ -107,8 +114,6 @@ def rclip_home() -> Path:
 
 def rclip_python() -> Path:
     """An interpreter with rclip, whose pins clash with ours; made once, with our version of ONNX Runtime."""
-    import onnxruntime
-
     python = PEERS / "bin" / "python"
     if not python.exists():
         print("  making an environment for rclip (once)", file=sys.stderr)

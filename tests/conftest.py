@@ -10,11 +10,9 @@ import pytest
 import skimage.data
 import torch
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the client
-if "+cpu" in torch.__version__:  # the registry's torchvision is built for CUDA; its operators are not used here
-    for operator in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+import benchmarks.torchvision_on_cpu  # noqa: F401  before anything imports torchvision
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the client
 PHOTOGRAPHS = Path(skimage.data.__file__).parent
 
 

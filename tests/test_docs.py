@@ -1,0 +1,59 @@
+"""The docs say what is true: commands exist, links lead somewhere, every module is in the picture."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("recipes/**/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_and_pictures_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_commands_and_options_exist():
+    help_of = {}
+    for page in PAGES:
+        for line in re.findall(r"^\s*(?:\$ )?samespace (.+)$", page.read_text("utf-8"), re.M):
+            words = line.split(" #")[0].split()
+            command = words[:2] if words[0] == "spaces" else words[:1]
+            key = " ".join(command)
+            if key not in help_of:
+                run = [sys.executable, "-c", "from samespace.cli import main; main()", *command, "--help"]
+                done = subprocess.run(run, capture_output=True, text=True, env={"COLUMNS": "300", "PATH": "", "HOME": "/"})
+                assert done.returncode == 0, line
+                help_of[key] = done.stdout
+            for option in re.findall(r"(?<=\s)--?[a-z][a-z-]*", " " + line):
+                assert option in help_of[key], f"{page.name}: {line}"
+
+
+def test_every_make_target_in_the_docs_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    for page in PAGES:
+        for target in re.findall(r"\bmake ([a-z]+)\b(?=`|$|\s+#)", page.read_text("utf-8"), re.M):
+            assert re.search(rf"^{target}:", makefile, re.M), f"{page.name}: make {target}"
+
+
+def test_every_module_is_in_the_picture():
+    picture = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    for file in (ROOT / "src" / "samespace").rglob("*.py"):
+        assert file.name == "__init__.py" or file.name in picture, file
+
+
+def test_every_dependency_is_argued_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+    names = [re.match(r"[\w-]+", d)[0] for group in [project["dependencies"], *project["optional-dependencies"].values()] for d in group]
+    assert [n for n in names if n != "samespace" and n.replace("-", "_") not in page.replace("-", "_")] == []
+
+
+def test_pages_are_free_of_this_machine():
+    for page in PAGES:
+        assert not re.search(r"/work/|/root/|/tmp/", page.read_text("utf-8")), page
