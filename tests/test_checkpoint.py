@@ -332,3 +332,30 @@ def test_int8_weights_come_back_as_numbers():
     assert set(out) == {"fc.weight", "fc.bias"}
     assert torch.allclose(out["fc.weight"], torch.tensor(exact), atol=float(scale.max()))
     assert out["fc.bias"].dtype == torch.float32
+
+
+def test_models_that_would_load_and_be_wrong_are_refused(tmp_path, tiny_clip_folder):
+    siglip2 = {"model_type": "siglip", "text_config": {"vocab_size": 256000}}
+    (tmp_path / "config.json").write_text(json.dumps(siglip2))
+    with pytest.raises(UnknownSpace, match="SigLIP 2"):
+        checkpoint.load(tmp_path)
+    for text in ({"eos_id": 2}, {"embed_cls": True}):
+        model = {"embed_dim": 8, "vision_cfg": {}, "text_cfg": text}
+        (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": model}))
+        with pytest.raises(UnknownSpace, match="not supported yet"):
+            checkpoint.load(tmp_path)
+
+
+def test_sizes_that_the_patch_does_not_divide(tmp_path, clip_tokenizer_folder):
+    """384 px in patches of 14: the last six pixels are not seen, as with the checkpoints' convolution."""
+    torch.manual_seed(9)
+    vision = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, image_size=38, patch_size=8)
+    text = dict(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, vocab_size=100, projection_size=32
+    )
+    theirs = randomised(SiglipModel(SiglipConfig(vision_config=vision, text_config=text)))
+    save_model(theirs, tmp_path, clip_tokenizer_folder)
+    pixels, ids = torch.randn(2, 3, 38, 38), torch.randint(0, 100, (2, 64))
+    with torch.no_grad():
+        out = theirs(input_ids=ids, pixel_values=pixels)
+    assert_same_space(checkpoint.load(tmp_path).model, pixels, ids, out.image_embeds, out.text_embeds, out.logits_per_image)

@@ -191,3 +191,23 @@ def test_indexing_imports_no_torch(indexed, album):
         capture_output=True, text=True, env=os.environ | indexed,
     )  # fmt: skip
     assert "HEAVY ['lancedb']" in done.stderr, done.stderr
+
+
+def test_under_a_relative_folder(indexed, album):
+    assert len(run("search", "dog", "--under", "..", "-f", cwd=album / "more", **indexed).stdout.splitlines()) == 4
+    assert len(run("search", "dog", "--under", "../more", "-f", cwd=album, **indexed).stdout.splitlines()) == 0
+
+
+def test_embed_takes_words_as_they_are(tiny_space_folder):
+    done = run("embed", "16:9 wallpaper", "9 wallpaper", "--json", "--space", tiny_space_folder)
+    a, b = (json.loads(line)["z"] for line in done.stdout.splitlines())
+    assert a != b
+
+
+def test_the_demo_leaves_no_library_behind(own_home):
+    assert run("demo").returncode == 0
+    assert not (own_home / "library").exists()
+
+
+def test_no_end_of_hits(indexed):
+    assert len(run("search", "dog", "-f", "-t", "2000000000", **indexed).stdout.splitlines()) == 4

@@ -50,7 +50,11 @@ def test_every_module_is_in_the_picture():
 def test_every_dependency_is_argued_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     page = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
-    names = [re.match(r"[\w-]+", d)[0] for group in [project["dependencies"], *project["optional-dependencies"].values()] for d in group]
+    names = [
+        re.match(r"[\w-]+", d)[0]
+        for group in [project["dependencies"], *project["optional-dependencies"].values()]
+        for d in group
+    ]
     assert [n for n in names if n != "samespace" and n.replace("-", "_") not in page.replace("-", "_")] == []
 
 

@@ -7,9 +7,9 @@ import onnx
 import pytest
 import torch
 
-from samespace import checkpoint, export, hub
-from samespace.config import read_space_config
-from samespace.errors import QueryError
+from samespace import checkpoint, export, narrow
+from samespace.config import read_space_config, sha256
+from samespace.errors import QueryError, UnknownSpace
 from samespace.export import Pairs
 from samespace.space import Space
 
@@ -53,40 +53,40 @@ def test_batches_of_any_size(tiny_space_folder, pairs, rows):
         assert np.abs(some - all_[:rows]).max() < 1e-5
 
 
-@pytest.mark.parametrize(("precision", "bytes_of_fp32"), [("int8", 0.35), ("fp16", 0.55)])
+@pytest.mark.parametrize(("precision", "bytes_of_fp32"), [("int8", 0.35), ("int8-weights", 0.35), ("fp16", 0.55)])
 def test_narrow_weights_pass_the_gate_and_shrink_the_file(loaded, pairs, tmp_path, monkeypatch, precision, bytes_of_fp32):
     export.export(loaded, tmp_path / "fp32")
-    monkeypatch.setattr(export, "PRECISIONS", (precision,))
+    monkeypatch.setattr(export, "PRECISIONS", {"image": (precision,), "text": (precision,)})
     monkeypatch.setattr(export, "MAX_RECALL_LOSS", 0.05)  # one of 48 random pairs
-    config = export.export(loaded, tmp_path / "narrow", pairs)
+    config = export.export(loaded, tmp_path / "small", pairs)
     for tower in ("image", "text"):
         report = config.card["precision"][tower]
         assert report["chosen"] == precision
         assert report["tried"][precision]["cosine"] >= 0.99
-    size = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("fp32", "narrow")]
+    size = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("fp32", "small")]
     assert size[1] < bytes_of_fp32 * size[0]
-    for narrow, exact in zip(towers(tmp_path / "narrow", pairs), torch_towers(loaded, pairs)):
-        assert (narrow * exact).sum(axis=1).mean() >= 0.99
+    for small, exact in zip(towers(tmp_path / "small", pairs), torch_towers(loaded, pairs)):
+        assert (small * exact).sum(axis=1).mean() >= 0.99
 
 
 def test_a_gate_that_fails_keeps_fp32(loaded, pairs, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "MIN_COSINE", 1.1)
     config = export.export(loaded, tmp_path / "space", pairs)
     assert config.card["precision"]["image"]["chosen"] == "fp32"
-    assert set(config.card["precision"]["image"]["tried"]) == {"int8", "fp16"}
+    assert set(config.card["precision"]["image"]["tried"]) == {"int8", "int8-weights", "fp16"}
     for ours, theirs in zip(towers(tmp_path / "space", pairs), torch_towers(loaded, pairs)):
         assert np.abs(ours - theirs).max() < 1e-5
 
 
-@pytest.mark.parametrize("narrow", [False, True])
-def test_torch_reads_the_weights_that_onnx_runs(loaded, pairs, tmp_path, monkeypatch, narrow):
+@pytest.mark.parametrize("gated", [False, True])
+def test_torch_reads_the_weights_that_onnx_runs(loaded, pairs, tmp_path, monkeypatch, gated):
     """One weights file: the towers that torch reads back are those that ONNX Runtime runs."""
     monkeypatch.setattr(export, "MAX_RECALL_LOSS", 1.0)
-    export.export(loaded, tmp_path / "space", pairs if narrow else None)
+    export.export(loaded, tmp_path / "space", pairs if gated else None)
     again = checkpoint.load(tmp_path / "space")
     for onnx_z, torch_z in zip(towers(tmp_path / "space", pairs), torch_towers(again, pairs)):
         cosine = (onnx_z * torch_z).sum(axis=1)
-        assert cosine.min() > (0.995 if narrow else 1 - 1e-6)  # int8 rounds activations too
+        assert cosine.min() > (0.995 if gated else 1 - 1e-6)  # int8 rounds activations too
     graphs = sum((tmp_path / "space" / f"{t}.onnx").stat().st_size for t in ("image", "text"))
     assert graphs < 0.1 * (tmp_path / "space" / "model.safetensors").stat().st_size
 
@@ -95,7 +95,7 @@ def test_no_graph_carries_large_weights_of_its_own(loaded, tiny_space_folder):
     parameters = export.state_of(loaded)
     for tower in ("image", "text"):
         graph = onnx.load(tiny_space_folder / f"{tower}.onnx", load_external_data=False).graph
-        inside = [i.name for i in graph.initializer if i.name in parameters and len(i.raw_data) > export.SHARED_BYTES]
+        inside = [i.name for i in graph.initializer if i.name in parameters and len(i.raw_data) > narrow.LARGE]
         assert inside == []
 
 
@@ -111,7 +111,7 @@ def test_the_gate_counts_what_recall_loses():
 def test_a_space_folder_says_what_it_is(tiny_space_folder):
     config = read_space_config(tiny_space_folder)
     assert config.files.keys() == {"image.onnx", "text.onnx", "model.safetensors", "tokenizer.json"}
-    assert all(hub.sha256(tiny_space_folder / name) == digest for name, digest in config.files.items())
+    assert all(sha256(tiny_space_folder / name) == digest for name, digest in config.files.items())
 
 
 def test_the_same_weights_have_the_same_fingerprint(loaded, pairs, tmp_path):
@@ -127,9 +127,14 @@ def test_the_same_weights_have_the_same_fingerprint(loaded, pairs, tmp_path):
 def test_pairs_that_cannot_be_read(loaded, tmp_path):
     with pytest.raises(QueryError, match="filepath and title"):
         export.held_out_pairs(loaded, tmp_path / "none.tsv")
-    (tmp_path / "odd.tsv").write_text("a\tb\n1\t2\n")
-    with pytest.raises(QueryError, match="filepath and title"):
-        export.held_out_pairs(loaded, tmp_path / "odd.tsv")
+    for text, says in (
+        ("a\tb\n1\t2\n", "filepath and title"),
+        ("filepath\ttitle\n", "no pairs"),
+        ("filepath\ttitle\nno.jpg\tx\n", "no.jpg"),
+    ):
+        (tmp_path / "odd.tsv").write_text(text)
+        with pytest.raises(QueryError, match=says):
+            export.held_out_pairs(loaded, tmp_path / "odd.tsv")
 
 
 def test_a_failed_export_leaves_nothing_behind(loaded, tmp_path, monkeypatch):
@@ -141,3 +146,25 @@ def test_a_failed_export_leaves_nothing_behind(loaded, tmp_path, monkeypatch):
 
 def test_card_is_json(tiny_space_folder):
     assert json.loads((tiny_space_folder / "space.json").read_text())["card"]["precision"]["image"] == {"chosen": "fp32"}
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_nothing_but_a_space_is_ever_replaced(loaded, tmp_path, what):
+    target = tmp_path / "Pictures"
+    if what == "folder":
+        target.mkdir()
+        (target / "holiday.jpg").write_bytes(b"precious")
+    else:
+        target.write_bytes(b"precious")
+    with pytest.raises(UnknownSpace, match="is not a space"):
+        export.export(loaded, target)
+    kept = target / "holiday.jpg" if what == "folder" else target
+    assert kept.read_bytes() == b"precious"
+
+
+def test_an_old_space_and_an_empty_folder_are_replaced(loaded, tmp_path):
+    (tmp_path / "space").mkdir()
+    for _ in range(2):
+        export.export(loaded, tmp_path / "space")
+    assert [p.name for p in tmp_path.iterdir()] == ["space"]
+    assert (tmp_path / "space" / "model.safetensors").stat().st_mode & 0o444 == 0o444

@@ -123,3 +123,26 @@ def test_a_damaged_space_is_named(tiny_space_folder, tmp_path):
         file.seek(2000)
         file.write(b"\xff\xff")
     assert "model.safetensors" in broken(tmp_path / "space")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "starter"])
+def test_no_space_takes_a_name_that_means_something_else(tiny_clip_folder, name):
+    with pytest.raises(UnknownSpace, match="there already"):
+        hub.install(tiny_clip_folder, name, "here")
+
+
+def test_a_name_is_not_taken_over_by_another_origin(tiny_clip_folder):
+    hub.install(tiny_clip_folder, "mine", "here")
+    hub.install(tiny_clip_folder, "mine", "here")
+    with pytest.raises(UnknownSpace, match="there already"):
+        hub.install(tiny_clip_folder, "mine", "elsewhere")
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"format": 99}', '{"format": 1, "name": 5}', '{"format": 1, "colour": 5}'])
+def test_one_damaged_space_does_not_stop_the_others(own_home, text):
+    folder = own_home / "spaces" / "damaged"
+    folder.mkdir(parents=True)
+    (folder / "space.json").write_text(text)
+    assert "starter" in hub.installed()
+    with pytest.raises(UnknownSpace):
+        hub.load(str(folder))

@@ -273,3 +273,62 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, tiny_space, alb
         assert Library(small / "library", tiny_space).add([tmp_path / "many"]).added == 40
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+def test_files_in_a_folder_that_cannot_be_read_are_kept(library, album, monkeypatch):
+    """An unreadable folder or a failing disk says nothing about what is gone."""
+    library.add([album])
+    real, scan_dir = os.lstat, os.scandir
+
+    def denied(path, real):
+        if "more" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "lstat", lambda p: denied(p, real))
+    monkeypatch.setattr(os, "scandir", lambda p: denied(p, scan_dir))
+    report = library.add([album])
+    assert report.removed == 0 and [Path(p).name for p, _ in report.skipped] == ["more"]
+    assert names(library) == ALL
+
+
+def test_a_file_that_becomes_unreadable_is_no_longer_found(library, album):
+    library.add([album])
+    (album / "coffee.png").write_bytes(b"overwritten by something else")
+    report = library.add([album])
+    assert len(report.skipped) == 1
+    assert names(library) == ["astronaut.png", "chelsea.png", "rocket.jpg"]
+
+
+def test_huge_files_are_not_read(library, album):
+    with open(album / "disk.raw", "wb") as file:
+        file.truncate(5_000_000_000)  # sparse
+    report = library.add([album])
+    assert [(Path(p).name, r[:6]) for p, r in report.skipped] == [("disk.raw", "5.0 GB")]
+
+
+def test_names_with_private_use_characters_stay_put(library, album):
+    (album / "coffee.png").rename(album / "pua\uf7e9.png")
+    assert library.add([album]).added == 4
+    for _ in range(2):
+        report = library.add([album])
+        assert (report.same, report.looked, report.removed) == (4, 0, 0)
+    assert "pua\uf7e9.png" in names(library)
+
+
+def test_searching_by_a_picture_whose_name_is_not_text(library, album):
+    os.rename(os.fsencode(album / "coffee.png"), os.fsencode(album) + b"/caf\xe9.png")
+    library.add([album])
+    assert len(library.search(os.fsdecode(os.fsencode(album) + b"/caf\xe9.png"))) == 3
+    assert len(library.search("x", filter=Filter(under=os.fsdecode(os.fsencode(album) + b"/no\xe9")))) == 0
+
+
+def test_new_files_make_the_other_space_incomplete(library, album, other_space, photographs):
+    """The default space is one that knows every file."""
+    library.add([album])
+    other = Library(library.path, other_space)
+    other.add([album], beside=True)
+    assert library.store.usual_space() == other_space.handle
+    shutil.copy(photographs / "page.png", album)
+    library.add([album])
+    assert library.store.usual_space() == library.space.handle

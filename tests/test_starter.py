@@ -61,3 +61,18 @@ def test_the_python_example_of_the_package_runs(tmp_path):
     assert library.space.fingerprint == space.fingerprint
     hits = library.search("a cat", top=1)
     assert hits[0].path.endswith("chelsea.png")
+
+
+def test_one_array_is_one_picture(starter):
+    picture = np.asarray(opaque(starter.open(photographs()[0])))
+    assert starter.image(picture).shape == (1, 512)
+
+
+def test_a_pillow_image_is_turned_upright(starter, tmp_path):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(photographs()[0]).convert("RGB").save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    z = starter.image([tmp_path / "turned.jpg", Image.open(tmp_path / "turned.jpg")])
+    assert float(z[0] @ z[1]) > 0.99

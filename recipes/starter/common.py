@@ -24,7 +24,7 @@ PREP = Prep(
 
 
 def image_tower() -> ImageTower:
-    """The hybrid: EfficientNet-Lite0 up to 7×7×1280, two transformer blocks, ConSE prior."""
+    """The hybrid: EfficientNet-Lite0 up to 7×7×1280, two transformer blocks, ConSE prior beside them."""
     return ImageTower(
         image_size=224,
         patch=1,
@@ -39,11 +39,13 @@ def image_tower() -> ImageTower:
         dim=512,
         trunk="efficientnet_lite0",
         classes=1000,
+        kept=384,
+        share=0.7,
     )
 
 
 def text_tower() -> TextTower:
-    """all-MiniLM-L6-v2 with a linear layer from its 384 numbers into the space."""
+    """all-MiniLM-L6-v2: its 384 numbers, and 128 learned from them."""
     return TextTower(
         vocab=30522,
         context=512,
@@ -59,6 +61,7 @@ def text_tower() -> TextTower:
         end=102,
         pad=0,
         dim=512,
+        kept=384,
     )
 
 

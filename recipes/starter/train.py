@@ -1,10 +1,12 @@
 """Step 3: train the starter on kept feature maps; only what lies above the two frozen trunks learns.
 
-    python recipes/starter/train.py WORK [steps=1500 ...]
+    python recipes/starter/train.py WORK [steps=500 ...]
 
-Both trunks (EfficientNet-Lite0, MiniLM) stay as they came. The image tower starts at its ConSE prior (`proj` is zero)
-and learns what to add; the text tower learns its projection; the prior's class vectors learn with them and are held
-to their names by a second contrastive term. Checkpoints every 100 steps; run again to go on.
+Both trunks (EfficientNet-Lite0, MiniLM) stay as they came. The first 384 numbers of z are theirs: MiniLM's own vector,
+and for a picture the mean of class names' vectors weighted by class probability (ConSE). The other 128 are learned, on
+drawings and emoji, and on made-up feature maps of the trunk's 1000 classes that stand in for photographs: near the end
+of training a classifier's features lie along its rows (Papyan, Han & Donoho 2020, "neural collapse"), so a class's row
+added to the mean feature is a picture of that class as the trunk sees it. Checkpoints every 50 steps; run again to go on.
 """
 
 import json
@@ -28,8 +30,8 @@ from samespace.train.loop import Settings, train
 
 VARIANTS = 12  # texts drawn for each picture, once
 TEMPLATES = ("a photo of {}", "a picture of {}", "a drawing of {}", "{}", "an icon of {}", "a {}", "clip art of {}")
-CLASS_WEIGHT = 0.3
-BATCH = 512
+BATCH, MADE_UP = 384, 128  # pictures, and made-up maps of classes, in a step
+REACH = (3.0, 10.0)  # how far along its row a made-up feature lies; at 4 the trunk is 60% sure of the class
 
 
 def texts_of(pair: dict, rng: random.Random) -> list[str]:
@@ -64,13 +66,11 @@ class Captions:
         if cache.exists() and len(np.load(cache, mmap_mode="r")) == len(self.index):
             self.vectors = torch.from_numpy(np.load(cache))
             return
-        texts, proj, out = list(self.index), model.text.proj, []
-        model.text.proj = torch.nn.Identity()
+        texts, out = list(self.index), []
         order = np.argsort([len(t) for t in texts])
         with torch.inference_mode():
             for i in range(0, len(texts), 256):
-                out.append(model.text(torch.from_numpy(words.ids([texts[j] for j in order[i : i + 256]]))))
-        model.text.proj = proj
+                out.append(model.text.read(torch.from_numpy(words.ids([texts[j] for j in order[i : i + 256]]))))
         self.vectors = torch.empty(len(texts), 384)
         self.vectors[torch.from_numpy(order)] = torch.cat(out).clone()
         np.save(cache, self.vectors.numpy())
@@ -81,9 +81,8 @@ def start(work: Path) -> DualEncoder:
     torch.manual_seed(0)
     model = DualEncoder(image_tower(), text_tower())
     fill(model, read_efficientnet(work / EFFICIENTNET) | read_bert(work / MINILM / "model.safetensors"), partial=True)
-    torch.nn.init.orthogonal_(model.text.proj.weight)  # cosines of the text trunk are kept exactly
-    torch.nn.init.zeros_(model.image.proj.weight)
-    for part in (model.image.trunk, model.image.prior.classifier, model.text.token_embed, model.text.blocks, model.text.norm_pre):
+    torch.nn.init.orthogonal_(model.text.proj.weight)
+    for part in (model.image.trunk, model.image.prior, model.text.token_embed, model.text.blocks, model.text.norm_pre):
         part.requires_grad_(False)
     model.text.pos_embed.requires_grad_(False)
     return model
@@ -98,29 +97,46 @@ class Data:
     concept: Tensor  # (pictures,)
     captions: Captions
     classes: Captions
+    mean: Tensor  # the mean feature, (1280,)
 
 
-def encode_maps(model: DualEncoder, maps: np.ndarray) -> Tensor:
-    """Kept maps fp16 (B, 320, 7, 7) → z (B, E). bf16 halves a step's time on a CPU that has it."""
-    with torch.autocast("cpu", torch.bfloat16):
-        wide = model.image.trunk.widen(torch.from_numpy(maps.astype(np.float32)))
-        x = model.image.read(wide)
-    return normalize(x.float(), dim=-1)
+def widen(model: DualEncoder, maps: np.ndarray) -> Tensor:
+    """Kept maps fp16 (B, 320, 7, 7) → the trunk's feature maps (B, 1280, 7, 7)."""
+    return model.image.trunk.widen(torch.from_numpy(maps.astype(np.float32)))
+
+
+def made_up(model: DualEncoder, data: Data, ground: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Classes (B,) and feature maps as the trunk would give for photographs of them, on the cells of other pictures."""
+    B = len(ground)
+    classes = torch.randint(1000, (B,), generator=generator)
+    rows = model.image.prior.classifier.weight[classes]
+    rows = normalize(rows - model.image.prior.classifier.weight.mean(dim=0), dim=-1)
+    reach = REACH[0] + (REACH[1] - REACH[0]) * torch.rand(B, 1, generator=generator)
+    feature = data.mean + reach * rows + 0.5 * (ground.mean(dim=(2, 3)) - data.mean)  # (B, 1280)
+    uneven = 0.5 + torch.rand(B, 1, 7, 7, generator=generator)
+    here = (torch.rand(B, 1, 7, 7, generator=generator) < 0.3 + 0.7 * torch.rand(B, 1, 1, 1, generator=generator)).float()
+    return classes, (here * uneven * feature[:, :, None, None] + (1 - here) * ground).clamp(0, 6)
 
 
 def contrastive(model: DualEncoder, data: Data, generator: torch.Generator) -> Tensor:
-    """Pictures against captions, plus class prototypes against their names."""
-    pick = data.train[torch.randint(len(data.train), (BATCH,), generator=generator)]
-    view = torch.randint(data.maps.shape[1], (BATCH,), generator=generator)
-    text = data.captions.ids[pick, torch.randint(VARIANTS, (BATCH,), generator=generator)]
-    z_image = encode_maps(model, data.maps[pick.numpy(), view.numpy()])
-    z_text = normalize(model.text.proj(data.captions.vectors[text]), dim=-1)
-    same = (data.concept[pick][:, None] == data.concept[pick]) | (text[:, None] == text)
-    names = data.classes.ids[torch.arange(1000), torch.randint(VARIANTS, (1000,), generator=generator)]
-    z_names = normalize(model.text.proj(data.classes.vectors[names]), dim=-1)
-    z_classes = normalize(model.image.prior.vectors.weight.T, dim=-1)
-    scale = model.logit_scale.exp()
-    return clip_loss(z_image, z_text, scale, same) + CLASS_WEIGHT * clip_loss(z_classes, z_names, scale)
+    """The loss of whole vectors plus that of their learned parts alone, over pictures and made-up classes together."""
+    pick = data.train[torch.randint(len(data.train), (BATCH + MADE_UP,), generator=generator)]
+    view = torch.randint(data.maps.shape[1], (len(pick),), generator=generator)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        maps = widen(model, data.maps[pick.numpy(), view.numpy()]).float()
+    classes, features = made_up(model, data, maps[BATCH:], generator)
+    with torch.autocast("cpu", torch.bfloat16):  # half a step's time on a CPU that has it
+        z_image = model.image.read(torch.cat([maps[:BATCH], features])).float()
+    variant = torch.randint(VARIANTS, (len(pick),), generator=generator)
+    text = data.captions.ids[pick, variant][:BATCH]
+    name = data.classes.ids[classes, variant[BATCH:]]
+    z_text = model.text.project(torch.cat([data.captions.vectors[text], data.classes.vectors[name]]))
+    concept = torch.cat([data.concept[pick[:BATCH]], -1 - classes])
+    ids = torch.cat([text, len(data.captions.index) + name])
+    same = (concept[:, None] == concept) | (ids[:, None] == ids)
+    kept, scale = model.text.c.kept, model.logit_scale.exp()
+    learned = (normalize(z[:, kept:], dim=-1) for z in (z_image, z_text))
+    return clip_loss(normalize(z_image, dim=-1), normalize(z_text, dim=-1), scale, same) + clip_loss(*learned, scale, same)
 
 
 @torch.inference_mode()
@@ -130,8 +146,9 @@ def validate(model: DualEncoder, data: Data, pairs: list[dict]) -> dict[str, flo
     out = {}
     for name, sources in (("drawings", {"openclipart"}), ("emoji", {"apple", "facebook", "twitter", "fluent"})):
         rows = [i for i, p in enumerate(pairs) if p["split"] == "val" and p["source"] in sources]
-        z_image = torch.cat([encode_maps(model, data.maps[rows[i : i + 128], 0]) for i in range(0, len(rows), 128)])
-        z_text = normalize(model.text.proj(data.captions.vectors[data.captions.ids[rows, 0]]), dim=-1)
+        z_image = torch.cat([model.image.read(widen(model, data.maps[rows[i : i + 128], 0])) for i in range(0, len(rows), 128)])
+        z_image = normalize(z_image, dim=-1)
+        z_text = normalize(model.text.project(data.captions.vectors[data.captions.ids[rows, 0]]), dim=-1)
         first = data.captions.ids[rows, 0]
         right = ((first[:, None] == first) | (data.concept[rows][:, None] == data.concept[rows])).numpy()
         for k in (1, 5):
@@ -146,25 +163,34 @@ def load_data(work: Path, model: DualEncoder, pairs: list[dict]) -> Data:
     lists = [texts_of(p, rng) if p["split"] not in held_out else ["held out"] for p in pairs]
     concepts = {c: i for i, c in enumerate(dict.fromkeys(p["concept"] for p in pairs))}
     classes = [texts_of_class(c, rng) for c in json.loads((work / "classes.json").read_text())]
+    maps = np.load(work / "maps.npy", mmap_mode="r")
+    train = [i for i, p in enumerate(pairs) if p["split"] == "train"]
+    with torch.no_grad():
+        mean = widen(model, maps[train[::50], 0]).mean(dim=(0, 2, 3))
     return Data(
-        np.load(work / "maps.npy", mmap_mode="r"),
-        torch.tensor([i for i, p in enumerate(pairs) if p["split"] == "train"]),
+        maps,
+        torch.tensor(train),
         torch.tensor([concepts[p["concept"]] for p in pairs]),
         Captions(model, words, lists, work / "captions.npy"),
         Captions(model, words, classes, work / "class_captions.npy"),
+        mean,
     )
+
+
+def set_prior(model: DualEncoder, classes: Captions) -> None:
+    """A class's vector: the mean of its texts' vectors (names, definition, kinds), at unit length."""
+    vectors = normalize(classes.vectors, dim=-1)[classes.ids]
+    model.image.prior.vectors.weight.data = normalize(vectors.mean(dim=1), dim=-1).T.contiguous()
 
 
 def main(work: Path, overrides: list[str]) -> None:
     kinds = {f.name: f.type for f in fields(Settings)}
     given = dict(o.split("=", 1) for o in overrides)
-    settings = replace(Settings(steps=1500, lr=7e-4), **{k: kinds[k](v) for k, v in given.items()})
+    settings = replace(Settings(steps=500, lr=7e-4, warmup=50, save_every=50), **{k: kinds[k](v) for k, v in given.items()})
     pairs = read_lines(work / "pairs.jsonl")
     model = start(work)
     data = load_data(work, model, pairs)
-    with torch.no_grad():  # the prior's class vectors begin at the mean of their names' vectors
-        vectors = model.text.proj(data.classes.vectors)[data.classes.ids]
-        model.image.prior.vectors.weight.copy_(normalize(normalize(vectors, dim=-1).mean(dim=1), dim=-1).T)
+    set_prior(model, data.classes)
     print("before", validate(model, data, pairs), flush=True)
 
     def report(step: int, loss: float, seconds: float) -> None:

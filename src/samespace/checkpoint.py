@@ -85,6 +85,8 @@ def clip_towers(values: dict[str, Any]) -> tuple[ImageTower, TextTower]:
 
 def siglip_towers(values: dict[str, Any]) -> tuple[ImageTower, TextTower]:
     """config.json of a SiglipModel; what a file leaves out has siglip-base-patch16-224's value."""
+    if values.get("text_config", {}).get("vocab_size", 32000) > 100_000:
+        raise UnknownSpace("this is a SigLIP 2 model, whose tokenizer is not supported yet; use a SigLIP (1) or CLIP model")
     image = ImageTower(patch=16, act="gelu_tanh", eps=1e-6, pool="attention", norm_pre=False, patch_bias=True, dim=0)
     text = TextTower(
         vocab=32000, context=64, width=768, heads=12, mlp=3072, act="gelu_tanh", eps=1e-6, mask="none", pool="last",
@@ -127,11 +129,28 @@ def transformers_prep(folder: Path, image: ImageTower, text: TextTower, siglip: 
     return replace(prep, mean=tuple(mean), std=tuple(std), interpolation=resample)
 
 
+OPEN_CLIP_MODEL = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "init_logit_bias", "init_logit_scale"}
+OPEN_CLIP_VISION = {
+    "image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio",
+    "timm_model_name", "timm_model_pretrained", "timm_pool", "timm_proj",
+}  # fmt: skip
+OPEN_CLIP_TEXT = {
+    "context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "no_causal_mask", "proj_bias", "pool_type",
+    "norm_kwargs", "act_kwargs", "hf_tokenizer_name", "tokenizer_kwargs", "hf_model_name",
+}  # fmt: skip
+"""Settings we know the meaning of; a model with others would load and be wrong."""
+
+
 def load_open_clip(folder: Path) -> Checkpoint:
     """An open_clip folder: CLIP, or the SigLIP variants with a timm ViT."""
     values = read_json(folder / "open_clip_config.json")
-    model, pre = values["model_cfg"], values.get("preprocess_cfg", {})
-    v, t = model["vision_cfg"], model["text_cfg"]
+    model, pre = values.get("model_cfg", {}), values.get("preprocess_cfg", {})
+    v, t = model.get("vision_cfg", {}), model.get("text_cfg", {})
+    strange = {*model} - OPEN_CLIP_MODEL | {*v} - OPEN_CLIP_VISION | {*t} - OPEN_CLIP_TEXT
+    if strange or not {"embed_dim", "vision_cfg", "text_cfg"} <= {*model}:
+        raise UnknownSpace(
+            f"{folder} is an open_clip model of a kind that is not supported yet {sorted(strange)}; try a ViT CLIP"
+        )
     image, text = (timm_tower(v) if "timm_model_name" in v else open_clip_image(model)), open_clip_text(model)
     prep = Prep(
         size=image.image_size, context=text.context, pad=text.pad,

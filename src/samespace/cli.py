@@ -4,42 +4,15 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Literal
 
 import typer
-import typer.core
 
+from .console import OneSentence, one_line, out, progress_bar, say, show_hits, show_report
 from .errors import QueryError, SamespaceError
-
-if TYPE_CHECKING:
-    from .library import Report
-
-
-class OneSentence(typer.core.TyperGroup):
-    """Commands whose expected failures are one line on stderr and a non-zero exit."""
-
-    def invoke(self, ctx: typer.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except SamespaceError as error:
-            stop(str(error), 1)
-        except KeyboardInterrupt:
-            stop("stopped; everything indexed so far is kept, run the same command to go on", 130)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our results has left
-            sys.exit(141)
-        except OSError as error:
-            reason = f"{error.filename or ''} {error.strerror or error}".strip()
-            stop(f"{reason}; check the path, its permissions and the free space", 1)
-
-
-def stop(message: str, code: int) -> NoReturn:
-    say(f"samespace: {message}")
-    sys.exit(code)
-
 
 app = typer.Typer(
     cls=OneSentence,
@@ -97,7 +70,7 @@ def search(
     from .index.filter import Filter
     from .library import Library
 
-    filter = Filter(tuple(kind or ()), str(under.expanduser().absolute()) if under else "", day(since, 0), day(until, 1))
+    filter = Filter(tuple(kind or ()), os.path.abspath(under.expanduser()) if under else "", day(since, 0), day(until, 1))
     hits = Library(library, space).search(" ".join(query), top, filter)
     if grid:
         from .sheet import write_sheet
@@ -127,14 +100,14 @@ def classify(
         try:
             chances = probabilities(loaded, loaded.image([picture]), z_labels)[0]
         except SamespaceError as error:
-            say(f"skipped {error}")
+            say(f"skipped {one_line(str(error))}")
             failed += 1
             continue
         ranked = sorted(zip(names, map(float, chances)), key=lambda pair: -pair[1])
         if json_:
             out(json.dumps({"path": str(picture), "labels": [{"label": n, "probability": p} for n, p in ranked]}))
         else:
-            out(f"{picture}\t" + "  ".join(f"{n} {p:.1%}" for n, p in ranked[:5]))
+            out(f"{one_line(str(picture))}\t" + "  ".join(f"{n} {p:.1%}" for n, p in ranked[:5]))
     if failed == len(pictures):
         raise typer.Exit(1)
 
@@ -153,7 +126,7 @@ def embed(
 
     embedder = Embedder(hub.load(space or "starter"))
     for item in items:
-        term = term_of(item)
+        term = term_of(item, weighted=False)
         z = embedder.encode(term)
         if json_:
             kind = "image" if term.path else "text"
@@ -163,7 +136,7 @@ def embed(
                 )
             )
         else:
-            out(f"{item}\t" + " ".join(f"{v:.4f}" for v in z[:8]) + f" … ({len(z)} numbers)")
+            out(f"{one_line(item)}\t" + " ".join(f"{v:.4f}" for v in z[:8]) + f" … ({len(z)} numbers)")
 
 
 @app.command()
@@ -176,7 +149,11 @@ def doctor() -> None:
 
 
 @app.command()
-def demo(library: LibraryPath = None) -> None:
+def demo(
+    library: Annotated[
+        Path | None, typer.Option(help="Keep the photographs in this library; a temporary one by default.")
+    ] = None,
+) -> None:
     """Index six photographs and search them."""
     from .demo import run
 
@@ -207,7 +184,8 @@ def spaces_pull(
     from . import hub
 
     if Path(name).expanduser().is_dir():
-        folder, origin, name = Path(name).expanduser(), str(Path(name).absolute()), Path(name).absolute().name
+        folder = Path(name).expanduser().resolve()
+        origin, name = str(folder), folder.name
     else:
         source = hub.look_up(name, revision)
         say(f"{source.repo} at {source.revision[:12]}: {source.size / 1e6:.0f} MB to download")
@@ -238,7 +216,9 @@ def spaces_export(
     name: Annotated[str, typer.Argument(help="A space, or the folder of a checkpoint.")],
     folder: Annotated[Path, typer.Argument(help="Where to write the space folder.")],
     pairs: Annotated[Path | None, typer.Option(help="Held-out pairs for the int8 gate: a TSV of filepath, title.")] = None,
-    precision: Annotated[str, typer.Option(help="auto (int8 or fp16 where the gate passes) or fp32.")] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32"], typer.Option(help="auto: int8 or fp16 where the gate passes; fp32: as they are.")
+    ] = "auto",
 ) -> None:
     """Write a space folder (ONNX, weights, tokenizer, card) from a space or a checkpoint."""
     from . import hub
@@ -246,74 +226,6 @@ def spaces_export(
     source = Path(name).expanduser()
     config = hub.convert(source if source.is_dir() else hub.find(name), folder, pairs=pairs, precision=precision)
     say(f"wrote {folder}: {json.dumps({t: p['chosen'] for t, p in config.card['precision'].items()})}")
-
-
-# --- what people see ---------------------------------------------------------------------------------
-
-
-def out(text: str) -> None:
-    """A result, on stdout."""
-    print(text, flush=True)
-
-
-def say(text: str) -> None:
-    """Talk, on stderr."""
-    print(text.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
-
-
-def show_report(report: "Report", path: Path, as_json: bool) -> None:
-    for name, reason in report.skipped:
-        say(f"skipped {one_line(name)}: {reason}")
-    counts = {n: getattr(report, n) for n in ("added", "reused", "moved", "removed", "same")}
-    if as_json:
-        skipped = [{"path": p, "reason": r} for p, r in report.skipped]
-        out(json.dumps(counts | {"skipped": skipped, "seconds": round(report.seconds, 2), "library": str(path)}))
-        return
-    text = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to index"
-    rate = f" ({report.looked / report.seconds:.0f} files/s)" if report.looked and report.seconds else ""
-    out(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{rate}")
-    out(f"library: {path}")
-
-
-def show_hits(hits: list[Any], style: str) -> None:
-    if not hits:
-        say("nothing found; index more, or loosen the filters")
-    for hit in hits:
-        if style == "json":
-            out(json.dumps({k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(hit).items()}))
-        elif style == "path":
-            out(hit.path)
-        else:
-            out(f"{hit.rank:3}  {hit.score:6.3f}  {one_line(hit.path)}")
-            if style == "preview":
-                from .preview import blocks
-
-                out(blocks(Path(hit.path)))
-
-
-def one_line(path: str) -> str:
-    """A path with its control characters spelled out, so that it can neither break a line nor steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in path)
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Any]:
-    """A callback for Library.add that draws a bar with files/s and time left; silent where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.0f} files/s"), TimeRemainingColumn(),
-        TextColumn("{task.fields[skipped]} skipped"),
-    )  # fmt: skip
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("", total=None, rate=0.0, skipped=0)
-
-        def update(report: "Report", done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0.0, skipped=len(report.skipped))
-
-        yield update
 
 
 def lines_of(path: Path) -> list[str]:
@@ -345,4 +257,5 @@ def main() -> None:
     """The command's entry point."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="surrogateescape")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # odd headers are not the reader's concern
     app()

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import types
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +46,10 @@ class ImageTower:
     """A CNN below the patches: efficientnet_lite0 or efficientnet_lite2; empty for a plain ViT."""
     classes: int = 0
     """Classes of the trunk whose names' vectors serve as a prior (ConSE); 0 for none."""
+    kept: int = 0
+    """With a prior: the first numbers of z, which are the prior's; the rest are learned."""
+    share: float = 1.0
+    """With a prior: length of the learned part, where a certain prior has length 1."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ class TextTower:
     """Id of the padding token."""
     dim: int = 512
     """Length of z, E."""
+    kept: int = 0
+    """The first numbers of z, which are the trunk's own vector; the projection gives the rest."""
     proj_bias: bool = False
     """Whether the last projection has a bias (SigLIP)."""
 
@@ -107,7 +115,7 @@ class Prep:
     pad_to_context: bool = True
     """Pad every text to the context (CLIP, SigLIP), or only to the longest of its batch."""
     clean: str = "clip"
-    """Cleaning of text before the tokenizer: clip, canonicalize (SigLIP) or none."""
+    """Cleaning of text before the tokenizer: clip, canonicalize (open_clip's SigLIP), siglip (transformers') or none."""
 
 
 @dataclass(frozen=True)
@@ -166,20 +174,32 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
         raise UnknownSpace(f"unknown setting {unknown[0]!r} for {kind.__name__}; it takes: {', '.join(fields)}")
     made = {}
     for name, value in values.items():
-        if dataclasses.is_dataclass(fields[name].type):
-            value = from_dict(fields[name].type, value)
-        elif isinstance(value, list):
-            value = tuple(value)
+        expected = fields[name].type
+        if dataclasses.is_dataclass(expected) and isinstance(value, dict):
+            value = from_dict(expected, value)
+        value = tuple(value) if isinstance(value, list) else value
+        value = float(value) if expected in (float, float | None) and isinstance(value, int) else value
+        plain = expected if isinstance(expected, types.UnionType) else typing.get_origin(expected) or expected
+        if not isinstance(value, plain):
+            raise UnknownSpace(f"setting {name!r} of {kind.__name__} is {value!r}, which is of the wrong type; correct the file")
         made[name] = value
     return kind(**made)
+
+
+def sha256(path: Path) -> str:
+    """Of a file, as hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_space_config(folder: Path) -> SpaceConfig:
     """Read FOLDER/space.json. Raises UnknownSpace."""
     try:
         values = json.loads((folder / "space.json").read_text("utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("it is not an object")
     except (OSError, ValueError) as error:
-        raise UnknownSpace(f"{folder} holds no readable space.json ({error}); list spaces with: samespace spaces list")
+        raise UnknownSpace(f"{folder} holds no readable space.json ({error}); remove it, or pull the space again") from None
     if values.get("format") != SpaceConfig.format:
         raise UnknownSpace(
             f"{folder} has format {values.get('format')}, this version reads {SpaceConfig.format}; upgrade samespace"

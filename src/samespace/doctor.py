@@ -5,9 +5,10 @@ import platform
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 from . import __version__, hub
-from .config import read_space_config
+from .config import read_space_config, sha256
 from .errors import SamespaceError
 from .index.store import Store
 from .library import default_path
@@ -31,7 +32,11 @@ def lines() -> Iterator[str]:
         yield f"  extra {extra:10} " + ("installed" if there else f'not installed ({what}): pip install "samespace[{extra}]"')
     yield "spaces"
     for name, folder in hub.installed().items():
-        config = read_space_config(folder)
+        try:
+            config = read_space_config(folder)
+        except SamespaceError as error:
+            yield f"  {error}"
+            continue
         precision = {t: p["chosen"] for t, p in config.card.get("precision", {}).items()}
         yield f"  {name:16} {config.dim}-d, {config.fingerprint}, {precision}, {broken(folder) or 'all files whole'}"
     yield "library"
@@ -45,10 +50,8 @@ def version(package: str) -> str:
         return ""
 
 
-def broken(folder) -> str:
+def broken(folder: Path) -> str:
     """Names the files of a space whose hash is not what space.json says."""
-    from .hub import sha256
-
     files = read_space_config(folder).files
     bad = [n for n, digest in files.items() if not (folder / n).exists() or sha256(folder / n) != digest]
     return f"damaged: {', '.join(bad)}; install it again" if bad else ""

@@ -42,6 +42,8 @@ class Skipped:
 
     file: File
     reason: str
+    hash: str = ""
+    """blake2b of the content, where that much could be read."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,9 @@ class Embedder:
     def load(self, file: File, seen: set[str]) -> tuple[Embedded | Skipped, np.ndarray | None]:
         """One file read and made into the tower's square, unless its bytes are known. Runs in a thread."""
         prep = self.space.config.prep
+        if file.size > image_media.MAX_BYTES:
+            return Skipped(file, f"{file.size / 1e9:.1f} GB is too large for a picture; move it elsewhere"), None
+        digest = ""
         try:
             data = Path(file.path).read_bytes()
             digest = hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -95,13 +100,13 @@ class Embedder:
             picture, facts = image_media.read(Path(file.path), data, prep.size)
             return Embedded(file, digest, facts), square(picture, prep)
         except UnreadableMedia as error:
-            return Skipped(file, error.reason), None
+            return Skipped(file, error.reason, digest), None
         except FileNotFoundError:
             return Skipped(file, "it vanished while indexing; index again if it comes back"), None
         except PermissionError:
             return Skipped(file, "permission denied; allow reading it, then index again"), None
         except (OSError, MemoryError) as error:
-            return Skipped(file, f"it cannot be read ({error}); check the disk"), None
+            return Skipped(file, f"it cannot be read ({image_media.one_line(error)}); check the disk"), None
 
     def query(self, text: str) -> Query:
         """Words, a file, or algebra such as `2:golden retriever + ./pool.jpg - cat` → a vector.
@@ -133,10 +138,10 @@ def parse(text: str) -> list[Term]:
     return [term_of(body.strip(), sign) for sign, body in signed]
 
 
-def term_of(body: str, sign: str = "+") -> Term:
-    """One term: `2:./pool.jpg`, `a cat`."""
+def term_of(body: str, sign: str = "+", weighted: bool = True) -> Term:
+    """One term: `2:./pool.jpg`, `a cat`; where not `weighted`, a number and a colon are words."""
     weight = 1.0
-    if not names_file(body) and (match := WEIGHT.fullmatch(body)):
+    if weighted and not names_file(body) and (match := WEIGHT.fullmatch(body)):
         weight, body = float(match[1]), match[2].strip()
     path = Path(body).expanduser() if names_file(body) else None
     return Term(weight if sign == "+" else -weight, body, path)

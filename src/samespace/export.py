@@ -9,7 +9,6 @@ import csv
 import hashlib
 import json
 import logging
-import shutil
 import struct
 import tempfile
 import warnings
@@ -21,17 +20,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import TensorProto, external_data_helper, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnx import external_data_helper, numpy_helper
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from .checkpoint import Checkpoint
-from .config import SpaceConfig, to_json
-from .errors import QueryError
+from .config import SpaceConfig, sha256, to_json
+from .errors import QueryError, UnknownSpace, UnreadableMedia
 from .eval.retrieval import recall_at_k
-from .hub import sha256
 from .media import image as image_media
+from .narrow import LARGE, NARROW
 from .prep.pixels import normalise, square
 from .prep.tokens import Words
 
@@ -39,12 +37,11 @@ MIN_COSINE = 0.99
 """A narrower tower's vectors stay this close to the fp32 ones, on average."""
 MAX_RECALL_LOSS = 0.01
 """And lose at most this much recall@10, both ways."""
-PRECISIONS = ("int8", "fp16")
-"""Tried in this order; fp32 is what is left."""
+PRECISIONS = {"image": ("int8", "int8-weights", "fp16"), "text": ("int8-weights", "fp16")}
+"""Tried in this order; fp32 is what is left. Queries come one at a time: there int8 products gain nothing, and the scale
+that their activations share would make a text's vector depend on its batch."""
 HELD_OUT = Path(__file__).parent / "held_out" / "pairs.tsv"
 """The pairs of the gate where a user names none: drawings that no training here has seen."""
-SHARED_BYTES = 1024
-"""Smaller tensors stay inside the graphs as well."""
 
 
 @dataclass
@@ -71,8 +68,12 @@ class Encode(nn.Module):
 def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> SpaceConfig:
     """Write a space folder. Without pairs there is nothing to gate on, and weights stay fp32.
 
-    The folder appears whole or not at all. Returns the config as written.
+    The folder appears whole or not at all; one that exists is replaced only if it is a space or empty, else raises
+    UnknownSpace. Returns the config as written.
     """
+    folder = folder.expanduser().resolve()
+    if folder.exists() and not (folder / "space.json").exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UnknownSpace(f"{folder} exists and is not a space; choose a folder that does not exist yet")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made = Path(scratch) / "space"
@@ -88,8 +89,10 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
             card=checkpoint.config.card | {"precision": {t: gate.get(t, {"chosen": "fp32"}) for t in graphs}},
         )
         (made / "space.json").write_text(to_json(config), "utf-8")
+        for file in made.iterdir():
+            file.chmod(0o644)
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(Path(scratch) / "old")  # goes with the scratch folder
         made.rename(folder)
     return config
 
@@ -97,17 +100,24 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
 def held_out_pairs(checkpoint: Checkpoint, table: Path) -> Pairs:
     """Read pairs (a TSV with the columns filepath and title, paths relative to it) for a checkpoint's towers.
 
-    Raises QueryError on a table that cannot be read, UnreadableMedia on a picture that cannot.
+    Raises QueryError on a table, or a picture of it, that cannot be read.
     """
     try:
         with open(table, encoding="utf-8", newline="") as file:
             rows = [(table.parent / row["filepath"], row["title"]) for row in csv.DictReader(file, delimiter="\t")]
     except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise QueryError(f"{table} cannot be read as pairs ({error!r}); write a TSV with the columns filepath and title")
+    if not rows:
+        raise QueryError(f"{table} holds no pairs; write a TSV with the columns filepath and title")
     prep = checkpoint.config.prep
-    squares = np.stack([square(image_media.read(path, path.read_bytes(), prep.size)[0], prep) for path, _ in rows])
+    squares = []
+    for path, _ in rows:
+        try:
+            squares.append(square(image_media.read(path, path.read_bytes(), prep.size)[0], prep))
+        except (UnreadableMedia, OSError) as error:
+            raise QueryError(f"{path}, a picture of {table}, cannot be read ({error}); mend or remove its line") from None
     words = Words(checkpoint.tokenizer, prep)
-    return Pairs(normalise(squares, prep), words.ids([title for _, title in rows]))
+    return Pairs(normalise(np.stack(squares), prep), words.ids([title for _, title in rows]))
 
 
 def state_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -178,7 +188,7 @@ def choose(
     chosen, report = dict(graphs), {}
     for tower in graphs:
         tried = {}
-        for precision in PRECISIONS:
+        for precision in PRECISIONS[tower]:
             narrow = NARROW[precision](graphs[tower], scratch)
             tried[precision] = compare(z, z | {tower: run(narrow, inputs[tower], scratch)}, tower)
             if tried[precision]["passes"]:
@@ -213,74 +223,6 @@ def run(model: onnx.ModelProto, x: np.ndarray, scratch: Path) -> np.ndarray:
     return np.concatenate([session.run(None, {name: x[i : i + 32]})[0] for i in range(0, len(x), 32)])
 
 
-def to_int8(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
-    """Matrix products with signed int8 weights, per channel, activations quantised as they come; the rest fp16."""
-    source, target = scratch / "fp32.onnx", scratch / "int8.onnx"
-    onnx.save(model, source)
-    logging.getLogger().setLevel(logging.ERROR)  # the quantiser recommends its own preprocessing, at length
-    quantize_dynamic(source, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8)
-    narrow = onnx.load(target)
-    embeddings_to_int8(narrow)
-    return to_fp16(narrow, scratch)
-
-
-def embeddings_to_int8(model: onnx.ModelProto) -> None:
-    """Tables that are looked up by token, as int8 with one scale a row; looked-up rows are widened."""
-    tables = {i.name: i for i in model.graph.initializer if len(i.dims) == 2 and i.dims[0] > 1000}
-    nodes = []
-    for node in model.graph.node:
-        if node.op_type != "Gather" or node.input[0] not in tables:
-            nodes.append(node)
-            continue
-        table, ids, out = tables[node.input[0]], node.input[1], node.output[0]
-        rows = numpy_helper.to_array(table)
-        scale = np.abs(rows).max(axis=1, keepdims=True) / 127 + np.float32(1e-12)
-        q, s = f"{table.name}_quantized", f"{table.name}_scale"
-        model.graph.initializer.remove(table)
-        model.graph.initializer.append(numpy_helper.from_array((rows / scale).round().astype(np.int8), q))
-        model.graph.initializer.append(numpy_helper.from_array(scale, s))
-        nodes += [
-            helper.make_node("Gather", [q, ids], [f"{out}/int8"]),
-            helper.make_node("Cast", [f"{out}/int8"], [f"{out}/fp32"], to=TensorProto.FLOAT),
-            helper.make_node("Gather", [s, ids], [f"{out}/scale"]),
-            helper.make_node("Mul", [f"{out}/fp32", f"{out}/scale"], [out]),
-        ]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
-def to_fp16(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
-    """Weights stored as fp16 and widened when the session starts; every product is still computed in fp32."""
-    half = onnx.ModelProto()
-    half.CopyFrom(model)
-    casts = []
-    for initializer in half.graph.initializer:
-        if not fits_fp16(initializer):
-            continue
-        name, wide = initializer.name, f"{initializer.name}/fp32"
-        initializer.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(initializer).astype(np.float16), name))
-        for node in half.graph.node:
-            for i, used in enumerate(node.input):
-                if used == name:
-                    node.input[i] = wide
-        casts.append(helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT))
-    nodes = [*casts, *half.graph.node]
-    del half.graph.node[:]
-    half.graph.node.extend(nodes)
-    return half
-
-
-def fits_fp16(initializer: onnx.TensorProto) -> bool:
-    """Large fp32 weights do; scales of int8 weights are kept exact, and a mask's −3e38 has no half."""
-    if initializer.data_type != TensorProto.FLOAT or initializer.name.endswith("_scale"):
-        return False
-    array = numpy_helper.to_array(initializer)
-    return array.nbytes > SHARED_BYTES and bool(np.abs(array).max() <= np.finfo(np.float16).max)
-
-
-NARROW = {"int8": to_int8, "fp16": to_fp16}
-
-
 def share_weights(graphs: dict[str, onnx.ModelProto], state: dict[str, Tensor], folder: Path) -> None:
     """Write model.safetensors with every parameter once, then the graphs, their large weights pointing into it."""
     stored: dict[str, np.ndarray] = {}
@@ -295,7 +237,7 @@ def share_weights(graphs: dict[str, onnx.ModelProto], state: dict[str, Tensor], 
     places = offsets(folder / "model.safetensors")
     for tower, graph in graphs.items():
         for initializer in graph.graph.initializer:
-            if initializer.name in places and stored[initializer.name].nbytes > SHARED_BYTES:
+            if initializer.name in places and stored[initializer.name].nbytes > LARGE:
                 start, length = places[initializer.name]
                 initializer.CopyFrom(numpy_helper.from_array(stored[initializer.name], initializer.name))
                 external_data_helper.set_external_data(initializer, "model.safetensors", start, length)

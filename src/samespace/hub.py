@@ -4,7 +4,6 @@ A pulled checkpoint is converted once, with torch, into a space folder under the
 Downloads happen only in `pull`, after their size was shown; HF_HOME and HF_HUB_OFFLINE are heeded.
 """
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass, replace
@@ -57,10 +56,13 @@ def find(space: str | Path) -> Path:
 
 
 def installed() -> dict[str, Path]:
-    """Names → folders: the starter, and what has been pulled or exported."""
+    """Names → folders: the starter, and what has been pulled."""
     found = {"starter": STARTER} if (STARTER / "space.json").exists() else {}
     for file in sorted(spaces_folder().glob("*/space.json")):
-        found[read_space_config(file.parent).name] = file.parent
+        try:
+            found[read_space_config(file.parent).name] = file.parent
+        except UnknownSpace:
+            found[str(file.parent)] = file.parent  # damaged; whoever opens it is told
     return found
 
 
@@ -125,9 +127,13 @@ def download(source: Source) -> Path:
 
     try:
         folder = Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(source.files)))
-        if "tokenizer.json" not in source.files and "merges.txt" not in source.files:
+        if not {"tokenizer.json", "merges.txt"} & source.files.keys() and (folder / "open_clip_config.json").exists():
             tokenizer = Path(hf_hub_download(CLIP_TOKENIZER, "tokenizer.json"))
             (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    except OSError as error:
+        if error.errno:  # the disk's fault, not the network's
+            raise
+        raise unreachable(error) from None
     except Exception as error:  # the client's network errors share no base
         raise unreachable(error) from None
     return folder
@@ -146,6 +152,9 @@ def first_line(error: Exception) -> str:
 
 def install(folder: Path, name: str, origin: str) -> SpaceConfig:
     """Convert a checkpoint's folder into an installed space. Raises MissingExtra, UnknownSpace, WeightsMismatch."""
+    held = installed().get(name)
+    if name in ("", ".", "..", "starter") or (held and read_space_config(held).origin != origin):
+        raise UnknownSpace(f"a space called {name!r} is there already; rename the folder, or use: samespace spaces export")
     return convert(folder, folder_for(name), name=name, origin=origin)
 
 
@@ -162,8 +171,3 @@ def convert(
         loaded.config = replace(loaded.config, origin=origin)
     held_out = export.held_out_pairs(loaded, pairs or export.HELD_OUT) if precision == "auto" else None
     return export.export(loaded, target, held_out)
-
-
-def sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

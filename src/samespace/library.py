@@ -139,17 +139,24 @@ class Library:
                 for outcome in outcomes:
                     if isinstance(outcome, Skipped):
                         report.skipped.append((outcome.file.path, outcome.reason))
+                        self.forget_changed(outcome, known)
                     elif outcome.z is None:
                         copies.append(outcome)
                     else:
                         rows.append(self.row_of(outcome, known.get(outcome.file.path)))
-                if len(rows) >= FLUSH_ROWS or time.monotonic() > due:
+                if len(rows) + len(copies) >= FLUSH_ROWS or time.monotonic() > due:
                     flush()
                     due = time.monotonic() + FLUSH_SECONDS
                 if progress:
                     progress(report, report.looked + len(rows) + len(copies), len(changes.look))
         finally:
             flush()
+
+    def forget_changed(self, skipped: Skipped, known: dict[str, Known]) -> None:
+        """A file that has become unreadable is no longer what its vector says."""
+        old = known.get(skipped.file.path)
+        if old and skipped.hash and old.hash != skipped.hash:
+            self.store.remove([skipped.file.path])
 
     def take_over(self, copies: list[Embedded], gone: set[str], report: Report) -> None:
         """Give files whose bytes are known the vector of those bytes; encode the rest after all."""

@@ -31,7 +31,7 @@ figcaption {{ font-size: .85rem; margin-top: .5rem; overflow-wrap: anywhere; }}
 .bar i {{ display: block; height: 100%; border-radius: 2px; background: var(--accent); }}
 small {{ opacity: .65; }}
 </style>
-<h1>{query}</h1><p>{count} of the best matches, best first</p>
+<h1>{query}</h1><p>the {count} best matches, best first</p>
 <main>
 {figures}
 </main>

@@ -45,16 +45,16 @@ class Space:
         """Texts → z: float32 (B, dim), unit length. Longer texts are cut at the tower's context."""
         if isinstance(texts, str):
             texts = [texts]
-        if not texts:
-            return np.empty((0, self.dim), np.float32)
-        return self.text_tower.run(["z"], {"ids": self.words.ids(list(texts))})[0]
+        batches = [self.words.ids(list(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH)]
+        z = [self.text_tower.run(["z"], {"ids": ids})[0] for ids in batches]
+        return np.concatenate(z) if z else np.empty((0, self.dim), np.float32)
 
     def image(self, pictures: Iterable[Picture]) -> np.ndarray:
         """Files, Pillow images or uint8 arrays (H, W, 3) → z: float32 (B, dim), unit length.
 
         Raises UnreadableMedia naming the file that cannot be read.
         """
-        if isinstance(pictures, (str, Path, Image.Image)):
+        if isinstance(pictures, (str, Path, Image.Image)) or (isinstance(pictures, np.ndarray) and pictures.ndim == 3):
             pictures = [pictures]
         squares = [square(self.open(p), self.config.prep) for p in pictures]
         return self.pixels(np.stack(squares)) if squares else np.empty((0, self.dim), np.float32)
@@ -67,7 +67,7 @@ class Space:
     def open(self, picture: Picture) -> Image.Image:
         """Any accepted picture as a Pillow image, upright. Raises UnreadableMedia."""
         if isinstance(picture, Image.Image):
-            return picture
+            return image_media.upright(picture)
         if isinstance(picture, np.ndarray):
             return Image.fromarray(picture)
         path = Path(picture)

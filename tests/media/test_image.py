@@ -172,3 +172,39 @@ def test_every_prefix_of_a_picture_is_read_or_refused(photographs):
                 media.read(Path(name), data[:cut], TARGET)
             except UnreadableMedia as error:
                 assert error.reason
+
+
+def test_an_oriented_tiff_has_its_size_as_displayed(halves):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image, facts = read(halves, "a.tiff", exif=exif)
+    assert (facts.width, facts.height) == image.size == (100, 200)
+
+
+@pytest.mark.parametrize("name", ["a.avif", "a.heic", "a.webp", "a.jp2", "a.tiff"])
+def test_corrupt_pictures_of_every_codec_have_a_reason(photographs, name):
+    """Bytes overwritten in the middle: a picture comes out or a reason does, never another error."""
+    data = saved(Image.open(photographs / "coffee.png").resize((200, 130)), name)
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        broken = bytearray(data)
+        for place in rng.integers(0, len(data), 20):
+            broken[place] = rng.integers(256)
+        try:
+            media.read(Path(name), bytes(broken), TARGET)
+        except UnreadableMedia as error:
+            assert error.reason
+
+
+def test_a_date_before_the_calendar_is_none():
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "0001:01:01 00:00:00"
+    exif.get_ifd(0x8769)[0x9011] = "+01:00"
+    assert read(Image.new("RGB", (20, 20)), "a.jpg", exif=exif)[1].taken_at is None
+
+
+def test_a_date_without_a_zone_is_local_time():
+    exif = Image.Exif()
+    exif[0x0132] = "2021:07:04 12:30:00"
+    _, facts = read(Image.new("RGB", (20, 20)), "a.jpg", exif=exif)
+    assert facts.taken_at == datetime(2021, 7, 4, 12, 30).astimezone()

@@ -56,3 +56,8 @@ def test_transparency_is_seen_on_white():
     palette.putpalette([10, 20, 30])
     palette.info["transparency"] = 0
     assert (square(palette, Prep()) == 255).all()
+
+
+def test_a_long_strip_fills_no_memory():
+    strip = Image.new("RGB", (100_000, 1), "red")
+    assert (square(strip, Prep()) == (255, 0, 0)).all()

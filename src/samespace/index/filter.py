@@ -1,11 +1,14 @@
 """Which segments a search may return, said once for both ways of searching."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+
+from .paths import to_text
 
 
 @dataclass(frozen=True)
@@ -24,19 +27,24 @@ class Filter:
     """Paths left out: the pictures that a query itself names."""
 
     @property
+    def prefix(self) -> str:
+        """What the stored paths under a folder begin with."""
+        return to_text(os.path.join(self.under, ""))
+
+    @property
     def sql(self) -> str | None:
         """As a condition in SQL over the columns path, kind and moment; None where all rows pass."""
         parts = []
         if self.kinds:
             parts.append(f"kind IN ({literals(self.kinds)})")
         if self.under:
-            parts.append(f"starts_with(path, {literals([os.path.join(self.under, '')])})")
+            parts.append(f"starts_with(path, {literals([self.prefix])})")
         if self.since:
             parts.append(f"moment >= {micros(self.since)}")
         if self.until:
             parts.append(f"moment < {micros(self.until)}")
         if self.without:
-            parts.append(f"path NOT IN ({literals(self.without)})")
+            parts.append(f"path NOT IN ({literals(map(to_text, self.without))})")
         return " AND ".join(parts) or None
 
     def mask(self, table: Any) -> Any:
@@ -48,17 +56,17 @@ class Filter:
         if self.kinds:
             mask = pc.and_(mask, pc.is_in(table["kind"], pa.array(self.kinds)))
         if self.under:
-            mask = pc.and_(mask, pc.starts_with(table["path"], os.path.join(self.under, "")))
+            mask = pc.and_(mask, pc.starts_with(table["path"], self.prefix))
         if self.since:
             mask = pc.and_(mask, pc.greater_equal(table["moment"], micros(self.since)))
         if self.until:
             mask = pc.and_(mask, pc.less(table["moment"], micros(self.until)))
         if self.without:
-            mask = pc.and_(mask, pc.invert(pc.is_in(table["path"], pa.array(self.without))))
+            mask = pc.and_(mask, pc.invert(pc.is_in(table["path"], pa.array(map(to_text, self.without)))))
         return mask
 
 
-def literals(texts: list[str] | tuple[str, ...]) -> str:
+def literals(texts: Iterable[str]) -> str:
     """String literals of SQL, comma-separated."""
     return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
 

@@ -111,5 +111,16 @@ def compare(files: Iterable[File], known: dict[str, Known], roots: Iterable[Path
             look.append(file)
     inside = tuple(os.path.join(os.path.abspath(r), "") for r in roots)
     exact = {os.path.abspath(r) for r in roots}
-    gone = [p for p in known if p not in here and (p.startswith(inside) or p in exact) and not os.path.lexists(p)]
+    gone = [p for p in known if p not in here and (p.startswith(inside) or p in exact) and is_gone(p)]
     return Changes(look, same, gone)
+
+
+def is_gone(path: str) -> bool:
+    """Whether the system says that there is no such file; an unreadable folder or a failing disk says no such thing."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,12 +1,12 @@
 """A library on disk: one LanceDB table of segments, a note of its spaces, and the flat copies made from the table."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
-import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -18,6 +18,7 @@ import numpy as np
 from ..errors import LibraryBusy, LibraryError
 from .filter import Filter, literals
 from .flat import MAX_ROWS, Flat, write_flat
+from .paths import to_path, to_text
 from .scan import Known
 
 TABLE = "segments"
@@ -27,8 +28,26 @@ INDEX_ROWS = MAX_ROWS
 """From here on searches use an approximate index."""
 REFINE, EFFORT = 4, 64
 """How many times k the index ranks again with the stored vectors, and how many candidates it keeps at the least."""
-PRIVATE = 0xF700
-"""Bytes of file names that are not UTF-8 are kept as private-use characters from here on."""
+
+
+def clear_errors(method: Callable) -> Callable:
+    """LanceDB's errors, which are RuntimeError, ValueError or OSError with a Rust report, as one clear sentence."""
+
+    @functools.wraps(method)
+    def guarded(self: "Store", *arguments: Any, **options: Any) -> Any:
+        try:
+            return method(self, *arguments, **options)
+        except (RuntimeError, OSError, ValueError, OverflowError) as error:
+            text = " ".join(str(error).split())
+            if "No space left" in text or "StorageFull" in text:
+                raise LibraryError(f"the disk of {self.path} is full; free some space and run the same command again") from error
+            if "ermission denied" in text or "Read-only" in text:
+                raise LibraryError(
+                    f"{self.path} cannot be written; check its permissions, or choose another --library"
+                ) from error
+            raise LibraryError(f"the library {self.path} cannot be used ({text[:200]}); index into a new --library") from error
+
+    return guarded
 
 
 @dataclass(frozen=True)
@@ -93,7 +112,7 @@ class Store:
             raise LibraryBusy(f"another process is indexing into {self.path}; wait for it, or use another --library") from None
         except OSError as error:
             raise LibraryError(f"{self.path} cannot be written ({error.strerror}); choose another place with --library") from None
-        with lock, lance_errors(self.path):
+        with lock:
             yield
 
     @cached_property
@@ -104,25 +123,24 @@ class Store:
 
     @cached_property
     def table(self):
-        """The table of segments, made when first needed."""
-        import pyarrow as pa
-
-        if not (self.path / f"{TABLE}.lance").exists():
-            return self.database.create_table(TABLE, schema=pa.schema(segment_fields(pa)))
-        with lance_errors(self.path):
-            return self.database.open_table(TABLE)
+        """The table of segments."""
+        return self.database.open_table(TABLE)
 
     # --- writing --------------------------------------------------------------------------------
 
+    @clear_errors
     def add_space(self, fingerprint: str, held: Held) -> None:
-        """Make the column for a space's vectors, if it is not there."""
+        """Make the table, and the column for a space's vectors, if they are not there."""
         import pyarrow as pa
 
+        if not (self.path / f"{TABLE}.lance").exists():
+            self.database.create_table(TABLE, schema=pa.schema(segment_fields(pa)))
         if column(fingerprint) not in self.table.schema.names:
             self.table.add_columns(pa.field(column(fingerprint), pa.list_(pa.float16(), held.dim)))
         if fingerprint not in self.spaces:
             self.note_space(fingerprint, held)
 
+    @clear_errors
     def known(self, fingerprint: str) -> dict[str, Known]:
         """What is held of each file."""
         rows = self.table.search().select(["path", "size", "mtime", "hash"]).to_arrow().to_pylist()
@@ -130,12 +148,14 @@ class Store:
         without = set(bare)
         return {to_path(r["path"]): Known(r["size"], r["mtime"], r["hash"], r["path"] not in without) for r in rows}
 
+    @clear_errors
     def by_hash(self, hashes: list[str], fingerprint: str) -> dict[str, dict[str, Any]]:
         """One segment, with all its vectors, for each content hash that has one of this space."""
         found = self.table.search().where(f"hash IN ({literals(hashes)}) AND {column(fingerprint)} IS NOT NULL")
         rows = found.to_arrow().to_pylist() if hashes else []
         return {r["hash"]: r | {"path": to_path(r["path"]), "root": to_path(r["root"])} for r in rows}
 
+    @clear_errors
     def upsert(self, segments: list[dict[str, Any]]) -> None:
         """Write segments, replacing those of the same path and place in it.
 
@@ -159,15 +179,18 @@ class Store:
         columns = [pa.array([halved(row.get(f.name)) for row in rows], f.type) for f in fields]
         return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
+    @clear_errors
     def remove(self, paths: list[str]) -> None:
         """Forget files."""
         for i in range(0, len(paths), 500):
             self.table.delete(f"path IN ({literals([to_text(p) for p in paths[i : i + 500]])})")
 
+    @clear_errors
     def finish(self, fingerprint: str) -> None:
         """After writing: join small files, drop stale versions, keep indexes and the flat copy in step."""
-        complete = self.table.count_rows(f"{column(fingerprint)} IS NULL") == 0
-        self.note_space(fingerprint, replace(self.spaces[fingerprint], complete=complete))
+        for other, held in self.spaces.items():
+            complete = self.table.count_rows(f"{column(other)} IS NULL") == 0
+            self.note_space(other, replace(held, complete=complete))
         self.table.optimize(cleanup_older_than=timedelta(hours=1))
         rows = self.table.count_rows()
         if rows > 10_000 and not any(i.columns == ["id"] for i in self.table.list_indices()):
@@ -176,8 +199,11 @@ class Store:
             self.table.create_index("id", config=BTree())
         if rows > INDEX_ROWS:
             self.index_vectors(fingerprint)
-        else:
-            self.write_flat(fingerprint)
+        for other in self.spaces:
+            if rows > INDEX_ROWS:
+                self.flat_path(other).unlink(missing_ok=True)
+            else:
+                self.write_flat(other)
 
     def index_vectors(self, fingerprint: str) -> None:
         """Build the approximate index of a space's vectors, unless there is one (new rows join it in `optimize`)."""
@@ -185,6 +211,9 @@ class Store:
 
         if not any(i.columns == [column(fingerprint)] for i in self.table.list_indices()):
             self.table.create_index(column(fingerprint), config=HnswSq(distance_type="cosine"))
+
+    def flat_path(self, fingerprint: str) -> Path:
+        return self.path / f"flat-{fingerprint}.arrow"
 
     def write_flat(self, fingerprint: str) -> None:
         import pyarrow as pa
@@ -195,13 +224,14 @@ class Store:
         schema = pa.schema([f for f in segment_fields(pa) if f.name in SHOWN])
         schema = pa.schema([schema.field(n) for n in SHOWN] + [pa.field("z", self.table.schema.field(z).type)])
         batches = (b.rename_columns([*SHOWN, "z"]) for b in rows.to_batches(4096))
-        write_flat(self.path / f"flat-{fingerprint}.arrow", version, schema, batches)
+        write_flat(self.flat_path(fingerprint), version, schema, batches)
 
     # --- reading --------------------------------------------------------------------------------
 
+    @clear_errors
     def search(self, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
         """The k best files as their best segments, best first, each with `score` (cosine)."""
-        limit = k
+        limit = k = min(k, 1_000_000)
         while True:
             segments = self.search_segments(z, limit, fingerprint, filter)
             best: dict[str, dict[str, Any]] = {}
@@ -214,12 +244,11 @@ class Store:
     def search_segments(self, z: np.ndarray, limit: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
         if flat := self.flat(fingerprint):
             return flat.search(z, limit, filter)
-        with lance_errors(self.path):
-            query = self.table.search(z, vector_column_name=column(fingerprint)).distance_type("cosine")
-            query = query.select([*SHOWN, "_distance"]).limit(limit).refine_factor(REFINE).ef(max(EFFORT, REFINE * limit))
-            if filter.sql:
-                query = query.where(filter.sql, prefilter=True)
-            rows = query.to_arrow().to_pylist()
+        query = self.table.search(z, vector_column_name=column(fingerprint)).distance_type("cosine")
+        query = query.select([*SHOWN, "_distance"]).limit(limit).refine_factor(REFINE).ef(max(EFFORT, REFINE * limit))
+        if filter.sql:
+            query = query.where(filter.sql, prefilter=True)
+        rows = query.to_arrow().to_pylist()
         return [row | {"score": 1 - row.pop("_distance")} for row in rows]
 
     def flat(self, fingerprint: str) -> Flat | None:
@@ -229,12 +258,13 @@ class Store:
         if held and held[0] == (fingerprint, version):
             return held[1]
         try:
-            flat = Flat(self.path / f"flat-{fingerprint}.arrow", version)
+            flat = Flat(self.flat_path(fingerprint), version)
         except (OSError, ValueError):
             return None
         self._flat = (fingerprint, version), flat
         return flat
 
+    @clear_errors
     def count(self) -> int:
         """Number of segments."""
         return self.table.count_rows()
@@ -274,27 +304,3 @@ def newest_version(path: Path) -> str:
         return min(name for name in os.listdir(path / f"{TABLE}.lance" / "_versions") if name.endswith(".manifest"))
     except (OSError, ValueError):
         return ""
-
-
-def to_text(path: str) -> str:
-    """A path as valid Unicode: bytes that are not UTF-8 become private-use characters."""
-    return re.sub(r"[\udc80-\udcff]", lambda m: chr(ord(m[0]) - 0xDC00 + PRIVATE), path)
-
-
-def to_path(text: str) -> str:
-    """The path that `to_text` was given."""
-    return re.sub(r"[\uf780-\uf7ff]", lambda m: chr(ord(m[0]) - PRIVATE + 0xDC00), text)
-
-
-@contextlib.contextmanager
-def lance_errors(path: Path) -> Iterator[None]:
-    """LanceDB's errors, which are RuntimeError, ValueError or OSError with a Rust report, as one clear sentence."""
-    try:
-        yield
-    except (RuntimeError, OSError, ValueError) as error:
-        text = " ".join(str(error).split())
-        if "No space left" in text or "StorageFull" in text:
-            raise LibraryError(f"the disk of {path} is full; free some space and run the same command again") from error
-        if "ermission denied" in text or "Read-only" in text:
-            raise LibraryError(f"{path} cannot be written; check its permissions, or choose another --library") from error
-        raise LibraryError(f"the library {path} cannot be used ({text[:200]}); index into a new --library") from error

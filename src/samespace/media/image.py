@@ -4,10 +4,9 @@ Decoding is most of the cost of indexing: a JPEG is decoded at a reduced scale (
 would be thrown away anyway. What cannot be read raises UnreadableMedia with a reason fit to print.
 """
 
+import contextlib
 import io
 import math
-import struct
-import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,8 @@ from .kinds import RAW
 
 MAX_PIXELS = 300_000_000
 """Larger pictures are refused before decoding: 300 megapixels are 900 MB in memory, and no camera makes them."""
+MAX_BYTES = 1_000_000_000
+"""Larger files are not read: disk images are called `.raw` and `.img` too."""
 OPENERS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
 """Only these decoders are let near a file, whatever it claims to be."""
 
@@ -35,7 +36,7 @@ class Facts:
     height: int
     """Pixels, as displayed."""
     taken_at: datetime | None = None
-    """When the camera says it was taken; read as UTC where no zone is given."""
+    """When the camera says it was taken, in UTC; read as local time where no zone is given."""
     lat: float | None = None
     """Degrees north."""
     lon: float | None = None
@@ -43,7 +44,7 @@ class Facts:
 
 
 def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
-    """Decode one picture to RGB, L or RGBA, upright, first frame; JPEGs to no less than twice `target` pixels a side.
+    """Decode one picture, upright, first frame, 8 bits a channel; JPEGs to no less than twice `target` pixels a side.
 
     `path` gives the name's ending only; `data` is the file. Raises UnreadableMedia.
     """
@@ -54,25 +55,28 @@ def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
     if looks_like_svg(path, data):
         raise UnreadableMedia("SVG drawings are not supported; export it as PNG")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return decode(data, target)
+        return decode(data, target)
     except UnidentifiedImageError:
         raise UnreadableMedia(f"not a picture in any format we know (it begins with {data[:4]!r}); open it to check")
-    except (OSError, ValueError, SyntaxError, struct.error, EOFError, IndexError, KeyError, TypeError) as error:
-        raise UnreadableMedia(f"the picture is broken or cut short ({one_line(error)}); restore it from a backup")
+    except UnreadableMedia:
+        raise
     except MemoryError:
         raise UnreadableMedia("not enough memory to decode it; close other programs or make it smaller")
+    except Exception as error:  # decoders fail in every way there is, and one bad file must not stop a run
+        raise UnreadableMedia(f"the picture is broken or cut short ({one_line(error)}); restore it from a backup")
 
 
 def decode(data: bytes, target: int) -> tuple[Image.Image, Facts]:
     """The part of `read` that may fail in any of Pillow's ways."""
     with Image.open(io.BytesIO(data), formats=openers(data)) as image:
         check_size(*image.size)
-        facts = facts_of(image)
+        size, taken, where = image.size, *facts_of(image)
         image.draft("RGB", (2 * target, 2 * target))
         image.load()
-        return to_eight_bits(ImageOps.exif_transpose(shrink(image, target))), facts
+        upright = ImageOps.exif_transpose(shrink(image, target))
+        turned = (size[0] > size[1]) != (upright.width > upright.height)  # some formats turn the header's size themselves
+        width, height = reversed(size) if turned else size
+        return to_eight_bits(upright), Facts(width, height, taken, *where)
 
 
 def check_size(width: int, height: int) -> None:
@@ -115,6 +119,11 @@ def opaque(image: Image.Image, fill: int = 255) -> Image.Image:
     return image.convert("RGB")
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """An opened picture as `read` would give it: turned by its EXIF orientation, 8 bits a channel."""
+    return to_eight_bits(ImageOps.exif_transpose(image))
+
+
 def develop(data: bytes, target: int) -> tuple[Image.Image, Facts]:
     """Camera raw: the embedded preview where there is one, else half-size development. Needs the extra `raw`."""
     try:
@@ -135,27 +144,24 @@ def develop(data: bytes, target: int) -> tuple[Image.Image, Facts]:
         raise UnreadableMedia(f"the raw file cannot be developed ({one_line(error)}); export it as JPEG or DNG")
 
 
-def facts_of(image: Image.Image) -> Facts:
-    """Size, date and place from the header; broken metadata counts as none."""
-    width, height = image.size
+def facts_of(image: Image.Image) -> tuple[datetime | None, tuple[float | None, float | None]]:
+    """When and where it was taken, by its header; broken metadata counts as none."""
     try:
         exif = image.getexif()
-        if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
-            width, height = height, width
-        return Facts(width, height, taken_at(exif), *place(exif.get_ifd(ExifTags.IFD.GPSInfo)))
-    except (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, struct.error, ZeroDivisionError):
-        return Facts(width, height)
+        return taken_at(exif), place(exif.get_ifd(ExifTags.IFD.GPSInfo))
+    except Exception:  # a header can be broken in every way there is, and the picture still be good
+        return None, (None, None)
 
 
 def taken_at(exif: Image.Exif) -> datetime | None:
-    """DateTimeOriginal with its offset, or DateTime. EXIF 2.32, §4.6.5."""
+    """DateTimeOriginal with its offset, or DateTime; local time where there is no offset. EXIF 2.32, §4.6.5."""
     detail = exif.get_ifd(ExifTags.IFD.Exif)
-    text = detail.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
-    offset = detail.get(ExifTags.Base.OffsetTimeOriginal) or "+00:00"
-    try:
-        return datetime.strptime(f"{text}{offset}".replace("\0", ""), "%Y:%m:%d %H:%M:%S%z").astimezone(UTC)
-    except ValueError:
-        return None
+    text = str(detail.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)).strip("\0 ")
+    offset = str(detail.get(ExifTags.Base.OffsetTimeOriginal) or "").strip("\0 ")
+    for value, form in ((f"{text}{offset}", "%Y:%m:%d %H:%M:%S%z"), (text, "%Y:%m:%d %H:%M:%S")):
+        with contextlib.suppress(ValueError, OverflowError):
+            return datetime.strptime(value, form).astimezone(UTC)
+    return None
 
 
 def place(gps: dict) -> tuple[float | None, float | None]:

@@ -1,6 +1,7 @@
 """Text towers: CLIP's causal transformer, SigLIP's and BERT's, which differ in mask, norms and pooling only."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import TextTower
@@ -21,15 +22,25 @@ class TextTransformer(nn.Module):
         self.norm_pre = nn.LayerNorm(c.width, eps=c.eps) if c.post_norm else nn.Identity()
         self.blocks = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, c.eps, c.post_norm) for _ in range(c.layers))
         self.norm_post = nn.Identity() if c.post_norm else nn.LayerNorm(c.width, eps=c.eps)
-        self.proj = nn.Linear(c.width, c.dim, bias=c.proj_bias)
+        self.proj = nn.Linear(c.width, c.dim - c.kept, bias=c.proj_bias)
 
     def forward(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
+        return self.project(self.read(ids, tap))
+
+    def read(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
+        """Everything below the projection: (B, T) → (B, D)."""
         x = self.token_embed(ids) + self.pos_embed[: ids.shape[1]]  # (B, T, D)
         x = note(tap, "embedded", self.norm_pre(x))
         mask = self.mask(ids)
         for i, block in enumerate(self.blocks):
             x = block(x, mask, tap, f"blocks.{i}")
-        return self.proj(self.summary(self.norm_post(x), ids))
+        return self.summary(self.norm_post(x), ids)
+
+    def project(self, x: Tensor) -> Tensor:
+        """One vector of the trunk (B, D) → (B, E): projected, or kept and the projection beside it in equal parts."""
+        if not self.c.kept:
+            return self.proj(x)
+        return torch.cat([F.normalize(x, dim=-1), F.normalize(self.proj(x), dim=-1)], dim=-1)
 
     def mask(self, ids: Tensor) -> Tensor | None:
         """What is added to the attention scores: (T, T) causal, (B, 1, 1, T) for padding, or nothing."""

@@ -15,8 +15,12 @@ from .layers import AttentionPool, Block, Tap, note
 
 
 def patchify(x: Tensor, patch: int) -> Tensor:
-    """Cut a picture or feature map (B, C, H, W) into flat patches (B, N, C·patch²), row by row."""
-    return rearrange(x, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
+    """Cut a picture or feature map (B, C, H, W) into flat patches (B, N, C·patch²), row by row.
+
+    What is left over at the right and below is not seen, as with the strided convolution of the checkpoints.
+    """
+    h, w = x.shape[2] // patch * patch, x.shape[3] // patch * patch
+    return rearrange(x[:, :, :h, :w], "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
 
 
 def resize_positions(pos: Tensor, grid: int, prefix: int) -> Tensor:
@@ -63,16 +67,23 @@ class ViT(nn.Module):
         self.blocks = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, c.eps) for _ in range(c.layers))
         self.norm_post = nn.LayerNorm(c.width, eps=c.eps)
         self.pool = AttentionPool(c.width, c.heads, c.mlp, c.act, c.eps) if c.pool == "attention" else None
-        self.proj = nn.Linear(c.width, c.dim, bias=False) if c.dim else nn.Identity()
-        self.prior = Prototypes(channels, c.classes, c.dim) if c.classes else None
+        self.proj = nn.Linear(c.width, c.dim - c.kept, bias=False) if c.dim else nn.Identity()
+        self.prior = Prototypes(channels, c.classes, c.kept) if c.classes else None
+        self.share = c.share
 
     def forward(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
         return self.read(self.trunk(pixels) if self.trunk else pixels, tap)
 
     def read(self, x: Tensor, tap: Tap | None = None) -> Tensor:
-        """Everything above the trunk: a picture or feature map (B, C, h, w) → (B, E)."""
-        z = self.proj(self.summary(self.tokens(x, tap), tap))  # (B, E)
-        return z if self.prior is None else z + self.prior(x, tap)
+        """Everything above the trunk: a picture or feature map (B, C, h, w) → (B, E).
+
+        A prior's vector and the learned one stand side by side, so that learning one cannot unlearn the other. The
+        prior is shorter where the trunk is uncertain, and so leaves more of the whole to what was learned.
+        """
+        z = self.proj(self.summary(self.tokens(x, tap), tap))  # (B, E), or (B, E - kept)
+        if self.prior is None:
+            return z
+        return torch.cat([self.prior(x, tap), self.share * F.normalize(z, dim=-1)], dim=-1)  # (B, E)
 
     def tokens(self, x: Tensor, tap: Tap | None = None) -> Tensor:
         """(B, C, h, w) → the last block's tokens (B, N, D), class token first where there is one."""

@@ -6,6 +6,8 @@ from PIL import Image
 from ..config import Prep
 from ..media.image import opaque
 
+LONGEST_RATIO = 32
+"""Of longer strips only the middle is resized: the rest would be cut away, and a 1 × 100,000 strip would fill memory."""
 RESAMPLE = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
@@ -17,12 +19,20 @@ def square(image: Image.Image, p: Prep) -> np.ndarray:
 def shortest(image: Image.Image, p: Prep) -> Image.Image:
     """Shorter side to S, then the middle. As in torchvision's Resize and CenterCrop."""
     w, h = image.size
+    if max(w, h) > LONGEST_RATIO * min(w, h):
+        image = middle(image, min(w, LONGEST_RATIO * h), min(h, LONGEST_RATIO * w))
+        w, h = image.size
     short = min(w, h)
     w, h = (p.size, int(p.size * h / w)) if w == short else (int(p.size * w / h), p.size)
     image = resized(image, (w, h), p)
     half = int if p.crop == "floor" else round
     left, top = int(half((w - p.size) / 2)), int(half((h - p.size) / 2))
     return image.crop((left, top, left + p.size, top + p.size))
+
+
+def middle(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def squash(image: Image.Image, p: Prep) -> Image.Image:

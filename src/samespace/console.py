@@ -1,0 +1,106 @@
+"""What people see: results on stdout, talk on stderr, a progress bar, and errors as one sentence."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+import typer.core
+
+from .errors import SamespaceError
+
+if TYPE_CHECKING:
+    from .library import Hit, Report
+
+
+class OneSentence(typer.core.TyperGroup):
+    """Commands whose expected failures are one line on stderr and a non-zero exit."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SamespaceError as error:
+            stop(str(error), 1)
+        except KeyboardInterrupt:
+            stop("stopped; everything indexed so far is kept, run the same command to go on", 130)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our results has left
+            sys.exit(141)
+        except OSError as error:
+            reason = f"{error.filename or ''} {error.strerror or error}".strip()
+            stop(f"{reason}; check the path, its permissions and the free space", 1)
+
+
+def stop(message: str, code: int) -> NoReturn:
+    say(f"samespace: {one_line(message)}")
+    sys.exit(code)
+
+
+def out(text: str) -> None:
+    """A result, on stdout."""
+    print(text, flush=True)
+
+
+def say(text: str) -> None:
+    """Talk, on stderr."""
+    print(text.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
+
+
+def show_report(report: "Report", path: Path, as_json: bool) -> None:
+    for name, reason in report.skipped:
+        say(f"skipped {one_line(name)}: {reason}")
+    counts = {n: getattr(report, n) for n in ("added", "reused", "moved", "removed", "same")}
+    if as_json:
+        skipped = [{"path": p, "reason": r} for p, r in report.skipped]
+        out(json.dumps(counts | {"skipped": skipped, "seconds": round(report.seconds, 2), "library": str(path)}))
+        return
+    text = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to index"
+    rate = f" ({report.looked / report.seconds:.0f} files/s)" if report.looked and report.seconds else ""
+    out(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{rate}")
+    out(f"library: {path}")
+
+
+def show_hits(hits: "list[Hit]", style: str) -> None:
+    if not hits:
+        say("nothing found; index more, or loosen the filters")
+    for hit in hits:
+        if style == "json":
+            out(json.dumps({k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(hit).items()}))
+        elif style == "path":
+            out(hit.path)
+        else:
+            out(f"{hit.rank:3}  {hit.score:6.3f}  {one_line(hit.path)}")
+            if style == "preview":
+                from .preview import blocks
+
+                out(blocks(Path(hit.path)))
+
+
+def one_line(path: str) -> str:
+    """A path with its control characters spelled out, so that it can neither break a line nor steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in path)
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Any]:
+    """A callback for Library.add that draws a bar with files/s and time left; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.0f} files/s"), TimeRemainingColumn(),
+        TextColumn("{task.fields[skipped]} skipped"),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("", total=None, rate=0.0, skipped=0)
+
+        def update(report: "Report", done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0.0, skipped=len(report.skipped))
+
+        yield update

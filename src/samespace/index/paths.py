@@ -1,0 +1,21 @@
+"""File names as text that a database takes, and back: a name is bytes, and not all bytes are UTF-8."""
+
+import os
+import re
+
+PRIVATE = 0xF700
+"""Bytes of file names that are not UTF-8 are kept as private-use characters from here on."""
+
+
+def to_text(path: str) -> str:
+    """A path as valid Unicode: bytes that are not UTF-8 become private-use characters.
+
+    A name that really holds such characters has their UTF-8 bytes treated the same way, so that all comes back.
+    """
+    path = re.sub(r"[\uf780-\uf7ff]", lambda m: m[0].encode().decode("ascii", "surrogateescape"), path)
+    return re.sub(r"[\udc80-\udcff]", lambda m: chr(ord(m[0]) - 0xDC00 + PRIVATE), path)
+
+
+def to_path(text: str) -> str:
+    """The path that `to_text` was given."""
+    return os.fsdecode(os.fsencode(re.sub(r"[\uf780-\uf7ff]", lambda m: chr(ord(m[0]) - PRIVATE + 0xDC00), text)))
