@@ -40,7 +40,7 @@ def image_tower() -> ImageTower:
         trunk="efficientnet_lite0",
         classes=1000,
         kept=384,
-        share=0.7,
+        share=0.5,
     )
 
 

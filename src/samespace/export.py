@@ -37,9 +37,8 @@ MIN_COSINE = 0.99
 """A narrower tower's vectors stay this close to the fp32 ones, on average."""
 MAX_RECALL_LOSS = 0.01
 """And lose at most this much recall@10, both ways."""
-PRECISIONS = {"image": ("int8", "int8-weights", "fp16"), "text": ("int8-weights", "fp16")}
-"""Tried in this order; fp32 is what is left. Queries come one at a time: there int8 products gain nothing, and the scale
-that their activations share would make a text's vector depend on its batch."""
+PRECISIONS = ("int8", "int8-weights", "fp16")
+"""Tried in this order; fp32 is what is left."""
 HELD_OUT = Path(__file__).parent / "held_out" / "pairs.tsv"
 """The pairs of the gate where a user names none: drawings that no training here has seen."""
 
@@ -79,7 +78,7 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
         made = Path(scratch) / "space"
         made.mkdir()
         graphs = {tower: graph_of(checkpoint, tower, Path(scratch)) for tower in ("image", "text")}
-        chosen, gate = choose(graphs, pairs, Path(scratch)) if pairs else (graphs, {})
+        chosen, gate = choose(graphs, pairs, bool(checkpoint.config.image.trunk), Path(scratch)) if pairs else (graphs, {})
         share_weights(chosen, state_of(checkpoint), made)
         checkpoint.tokenizer.save(str(made / "tokenizer.json"))
         config = replace(
@@ -180,15 +179,20 @@ def name_weights(model: onnx.ModelProto, state: dict[str, Tensor]) -> None:
 
 
 def choose(
-    graphs: dict[str, onnx.ModelProto], pairs: Pairs, scratch: Path
+    graphs: dict[str, onnx.ModelProto], pairs: Pairs, hybrid: bool, scratch: Path
 ) -> tuple[dict[str, onnx.ModelProto], dict[str, dict[str, Any]]]:
-    """For each tower the narrowest precision that passes the gate, and the numbers of every precision tried."""
+    """For each tower the narrowest precision that passes the gate, and the numbers of every precision tried.
+
+    int8 products are tried where they are worth their rounding: not for text, since queries come one at a time and the
+    scale that activations share would make a vector depend on its batch; not for a hybrid, whose time goes into
+    convolutions.
+    """
     inputs = {"image": pairs.pixels, "text": pairs.ids}
     z = {tower: run(graph, inputs[tower], scratch) for tower, graph in graphs.items()}
     chosen, report = dict(graphs), {}
     for tower in graphs:
-        tried = {}
-        for precision in PRECISIONS[tower]:
+        first, tried = int(tower == "text" or hybrid), {}
+        for precision in PRECISIONS[first:]:
             narrow = NARROW[precision](graphs[tower], scratch)
             tried[precision] = compare(z, z | {tower: run(narrow, inputs[tower], scratch)}, tower)
             if tried[precision]["passes"]:
