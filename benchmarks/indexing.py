@@ -18,7 +18,7 @@ def run() -> list[dict[str, str]]:
         [material.rclip_python(), Path(__file__).with_name("rclip_side.py"), "index", material.rclip_home(), photographs]
     )
     rows = []
-    for precision in ("fp32", "auto"):
+    for precision in ("fp32", "int8"):
         space = material.vit_b_32_space(precision)
         with tempfile.TemporaryDirectory() as scratch:
             ours = measure([sys.executable, "-m", "benchmarks.our_side", "index", space, photographs, scratch])

@@ -84,10 +84,13 @@ def clip_words() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 
 def vit_b_32_space(precision: str) -> Path:
-    """The same weights as a space: `fp32`, or `auto` (int8 where the gate passes)."""
+    """The same weights as a space: `fp32`, or `int8`, whose gate asks for the cosine only: random weights recall nothing."""
+    from samespace import export
+
     folder = WORK / f"ViT-B-32-256-{precision}"
     if not (folder / "space.json").exists():
-        hub.convert(vit_b_32_checkpoint(), folder, name=folder.name, precision=precision)
+        export.MAX_RECALL_LOSS = 1.0
+        hub.convert(vit_b_32_checkpoint(), folder, name=folder.name, precision="auto" if precision == "int8" else precision)
     return folder
 
 

@@ -223,7 +223,7 @@ def test_efficientnet_lite_equals_timm(tmp_path, name):
             module.eps = 1e-3
     torch.save(release_names(theirs), tmp_path / "lite.pth")
     weights = checkpoint.read_efficientnet(tmp_path / "lite.pth")
-    tower = ImageTower(trunk=name, classes=10, patch=1, width=32, layers=1, heads=2, mlp=64, image_size=96)
+    tower = ImageTower(trunk=name, classes=10, kept=8, patch=1, width=32, layers=1, heads=2, mlp=64, image_size=96)
     ours = ViT(tower).eval()
     checkpoint.fill(ours, {k.removeprefix("image."): v for k, v in weights.items()}, partial=True)
     pixels = torch.randn(2, 3, 96, 96)

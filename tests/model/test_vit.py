@@ -57,7 +57,7 @@ def test_positions_keep_their_class_token_and_their_corners():
 
 
 def test_the_hybrid_reads_a_feature_map():
-    tower = ViT(ImageTower(image_size=64, patch=1, trunk="efficientnet_lite0", classes=10, **SMALL)).eval()
+    tower = ViT(ImageTower(image_size=64, patch=1, trunk="efficientnet_lite0", classes=10, kept=8, **SMALL)).eval()
     tap = {}
     with torch.no_grad():
         z = tower(torch.randn(2, 3, 64, 64), tap)
