@@ -16,8 +16,6 @@ from .filter import Filter
 
 MAX_ROWS = 200_000
 """Above this the database's index is faster than an exact scan, and the copy is not made."""
-CHUNK = 16_384
-"""Rows widened to fp32 at a time."""
 
 
 class Flat:
@@ -29,9 +27,7 @@ class Flat:
         if (table.schema.metadata or {}).get(b"version") != version.encode():
             raise ValueError(f"{path} is out of date")
         self.segments = table.drop(["z"])
-        self.chunks = [
-            chunk.values.to_numpy().reshape(len(chunk), -1) for chunk in table["z"].chunks if len(chunk)
-        ]  # fp16 (rows, dim), still on disk
+        self.chunks = [c.flatten().to_numpy().reshape(len(c), -1) for c in table["z"].chunks]  # (rows, dim), on disk
 
     def search(self, z: np.ndarray, limit: int, filter: Filter) -> list[dict[str, Any]]:
         """The `limit` best segments, best first, each with `score`."""
@@ -41,18 +37,23 @@ class Flat:
         best = np.argpartition(-scores, limit)[:limit] if limit < len(scores) else np.arange(len(scores))
         best = best[np.argsort(-scores[best], kind="stable")]
         best = best[np.isfinite(scores[best])]
-        return [row | {"score": float(s)} for row, s in zip(self.segments.take(best).to_pylist(), scores[best])]
+        return [self.segments.slice(i, 1).to_pylist()[0] | {"score": float(scores[i])} for i in best]
 
     def scores(self, z: np.ndarray) -> np.ndarray:
         """Cosine of z with every row: float32 (rows,)."""
-        parts = [c[i : i + CHUNK].astype(np.float32) @ z for c in self.chunks for i in range(0, len(c), CHUNK)]
-        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+        return np.concatenate([np.empty(0, np.float32), *(chunk @ z for chunk in self.chunks)])
 
 
 def write_flat(path: Path, version: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write a flat copy; readers of the old one keep it until they close it."""
+    """Write a flat copy of batches whose last column is `z`, widened to fp32, which is what a CPU multiplies.
+
+    Readers of the old copy keep it until they close it.
+    """
     scratch = path.with_suffix(".part")
     with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_file(file, schema.with_metadata({"version": version})) as out:
         for batch in batches:
-            out.write_batch(batch.cast(schema) if batch.schema != schema else batch)
+            halves = batch.column(batch.num_columns - 1)
+            wide = pa.array(halves.flatten().to_numpy().astype(np.float32))
+            z = pa.FixedSizeListArray.from_arrays(wide, halves.type.list_size)
+            out.write_batch(pa.RecordBatch.from_arrays([*batch.columns[:-1], z], schema=schema))
     os.replace(scratch, path)

@@ -5,6 +5,8 @@ import functools
 import hashlib
 import json
 import os
+import signal
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -48,6 +50,26 @@ def clear_errors(method: Callable) -> Callable:
             raise LibraryError(f"the library {self.path} cannot be used ({text[:200]}); index into a new --library") from error
 
     return guarded
+
+
+def uninterrupted(method: Callable) -> Callable:
+    """Hold Ctrl-C back until a write is done: LanceDB would go on writing behind the exception, beside our next write."""
+
+    @functools.wraps(method)
+    def shielded(self: "Store", *arguments: Any, **options: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            return method(self, *arguments, **options)
+        pressed = []
+        before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+        try:
+            done = method(self, *arguments, **options)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if pressed:
+            raise KeyboardInterrupt
+        return done
+
+    return shielded
 
 
 @dataclass(frozen=True)
@@ -128,6 +150,7 @@ class Store:
 
     # --- writing --------------------------------------------------------------------------------
 
+    @uninterrupted
     @clear_errors
     def add_space(self, fingerprint: str, held: Held) -> None:
         """Make the table, and the column for a space's vectors, if they are not there."""
@@ -155,6 +178,7 @@ class Store:
         rows = found.to_arrow().to_pylist() if hashes else []
         return {r["hash"]: r | {"path": to_path(r["path"]), "root": to_path(r["root"])} for r in rows}
 
+    @uninterrupted
     @clear_errors
     def upsert(self, segments: list[dict[str, Any]]) -> None:
         """Write segments, replacing those of the same path and place in it.
@@ -179,6 +203,7 @@ class Store:
         columns = [pa.array([halved(row.get(f.name)) for row in rows], f.type) for f in fields]
         return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
+    @uninterrupted
     @clear_errors
     def remove(self, paths: list[str]) -> None:
         """Forget files."""
@@ -222,7 +247,8 @@ class Store:
         z = column(fingerprint)
         rows = self.table.search().where(f"{z} IS NOT NULL").select([*SHOWN, z])
         schema = pa.schema([f for f in segment_fields(pa) if f.name in SHOWN])
-        schema = pa.schema([schema.field(n) for n in SHOWN] + [pa.field("z", self.table.schema.field(z).type)])
+        dim = self.spaces[fingerprint].dim
+        schema = pa.schema([*(schema.field(name) for name in SHOWN), pa.field("z", pa.list_(pa.float32(), dim))])
         batches = (b.rename_columns([*SHOWN, "z"]) for b in rows.to_batches(4096))
         write_flat(self.flat_path(fingerprint), version, schema, batches)
 
