@@ -131,15 +131,14 @@ class Library:
             self.store.upsert(rows)
             report.added += len(rows)
             rows.clear()
-            self.take_over(copies, gone, report)
+            self.take_over(copies, gone, known, report)
             copies.clear()
 
         try:
             for outcomes in self.embedder.files(changes.look, seen):
                 for outcome in outcomes:
                     if isinstance(outcome, Skipped):
-                        report.skipped.append((outcome.file.path, outcome.reason))
-                        self.forget_changed(outcome, known)
+                        self.skip(outcome, known, report)
                     elif outcome.z is None:
                         copies.append(outcome)
                     else:
@@ -152,18 +151,19 @@ class Library:
         finally:
             flush()
 
-    def forget_changed(self, skipped: Skipped, known: dict[str, Known]) -> None:
-        """A file that has become unreadable is no longer what its vector says."""
+    def skip(self, skipped: Skipped, known: dict[str, Known], report: Report) -> None:
+        """Name a file that cannot be read; if its content has changed, its vector says what is no longer there."""
+        report.skipped.append((skipped.file.path, skipped.reason))
         old = known.get(skipped.file.path)
         if old and skipped.hash and old.hash != skipped.hash:
             self.store.remove([skipped.file.path])
 
-    def take_over(self, copies: list[Embedded], gone: set[str], report: Report) -> None:
+    def take_over(self, copies: list[Embedded], gone: set[str], known: dict[str, Known], report: Report) -> None:
         """Give files whose bytes are known the vector of those bytes; encode the rest after all."""
         fingerprint, rows, left = self.space.fingerprint, [], []
-        known = self.store.by_hash([c.hash for c in copies], fingerprint)
+        twins = self.store.by_hash([c.hash for c in copies], fingerprint)
         for copy in copies:
-            if (twin := known.get(copy.hash)) is None:
+            if (twin := twins.get(copy.hash)) is None:
                 left.append(copy.file)  # its twin could not be read, or has changed since
                 continue
             rows.append(twin | on_disk(copy.file, twin["taken_at"]) | {"hash": copy.hash})
@@ -175,9 +175,9 @@ class Library:
         for outcomes in self.embedder.files(left, set()):
             for outcome in outcomes:
                 if isinstance(outcome, Skipped):
-                    report.skipped.append((outcome.file.path, outcome.reason))
+                    self.skip(outcome, known, report)
                 elif outcome.z is not None:
-                    rows.append(self.row_of(outcome, None))
+                    rows.append(self.row_of(outcome, known.get(outcome.file.path)))
                     report.added += 1
         self.store.upsert(rows)
 

@@ -89,6 +89,7 @@ class Store:
 
     def __init__(self, path: Path):
         self.path = path
+        self.opened: tuple[tuple[str, str], Flat] | None = None  # the flat copy in use, by space and version
 
     # --- what the library is -------------------------------------------------------------------
 
@@ -227,7 +228,7 @@ class Store:
         for other in self.spaces:
             if rows > INDEX_ROWS:
                 self.flat_path(other).unlink(missing_ok=True)
-            else:
+            elif not self.flat(other):
                 self.write_flat(other)
 
     def index_vectors(self, fingerprint: str) -> None:
@@ -280,14 +281,13 @@ class Store:
     def flat(self, fingerprint: str) -> Flat | None:
         """The flat copy, where there is one as new as the table."""
         version = newest_version(self.path)
-        held = self.__dict__.get("_flat")
-        if held and held[0] == (fingerprint, version):
-            return held[1]
+        if self.opened and self.opened[0] == (fingerprint, version):
+            return self.opened[1]
         try:
             flat = Flat(self.flat_path(fingerprint), version)
         except (OSError, ValueError):
             return None
-        self._flat = (fingerprint, version), flat
+        self.opened = (fingerprint, version), flat
         return flat
 
     @clear_errors
