@@ -77,13 +77,14 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         made = Path(scratch) / "space"
         made.mkdir()
-        graphs = {tower: graph_of(checkpoint, tower, Path(scratch)) for tower in ("image", "text")}
+        state = state_of(checkpoint)
+        graphs = {tower: graph_of(checkpoint, tower, state, Path(scratch)) for tower in ("image", "text")}
         chosen, gate = choose(graphs, pairs, bool(checkpoint.config.image.trunk), Path(scratch)) if pairs else (graphs, {})
-        share_weights(chosen, state_of(checkpoint), made)
+        share_weights(chosen, state, made)
         checkpoint.tokenizer.save(str(made / "tokenizer.json"))
         config = replace(
             checkpoint.config,
-            weights=checkpoint.config.weights or digest_of_state(state_of(checkpoint)),  # a space stays the same space
+            weights=checkpoint.config.weights or digest_of_state(state),  # a space stays the same space
             files={f.name: sha256(f) for f in sorted(made.iterdir())},
             card=checkpoint.config.card | {"precision": {t: gate.get(t, {"chosen": "fp32"}) for t in graphs}},
         )
@@ -123,7 +124,7 @@ def state_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
     return {name: tensor.detach().float() for name, tensor in checkpoint.model.state_dict().items()}
 
 
-def graph_of(checkpoint: Checkpoint, tower: str, scratch: Path) -> onnx.ModelProto:
+def graph_of(checkpoint: Checkpoint, tower: str, state: dict[str, Tensor], scratch: Path) -> onnx.ModelProto:
     """One tower as an fp32 ONNX model with dynamic batch (and length); initializers bear the parameters' names."""
     config, batch = checkpoint.config, torch.export.Dim("batch")
     if tower == "image":
@@ -142,7 +143,7 @@ def graph_of(checkpoint: Checkpoint, tower: str, scratch: Path) -> onnx.ModelPro
     program.save(scratch / f"{tower}.onnx", external_data=False)
     model = onnx.load(scratch / f"{tower}.onnx")
     tidy(model)
-    name_weights(model, state_of(checkpoint))
+    name_weights(model, state)
     return model
 
 
