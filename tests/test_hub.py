@@ -50,7 +50,7 @@ class FakeApi:
 def test_only_what_is_needed_is_downloaded_at_a_pinned_commit(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
     source = hub.look_up("org/model")
-    assert source == hub.Source("org/model", "c0ffee", {"config.json": 10, "tokenizer.json": 5, "model.safetensors": 1000})
+    assert source == hub.Remote("org/model", "c0ffee", {"config.json": 10, "tokenizer.json": 5, "model.safetensors": 1000})
     assert source.size == 1015
 
 
@@ -72,7 +72,7 @@ def test_offline_says_what_to_do(monkeypatch):
     monkeypatch.setattr(FakeApi, "model_info", refuse)
     monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    for act in (lambda: hub.look_up("org/model"), lambda: hub.download(hub.Source("org/model", "c0ffee", {"config.json": 1}))):
+    for act in (lambda: hub.look_up("org/model"), lambda: hub.download(hub.Remote("org/model", "c0ffee", {"config.json": 1}))):
         with pytest.raises(Offline, match="Name or service not known.*spaces pull FOLDER"):
             act()
 

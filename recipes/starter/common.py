@@ -22,9 +22,27 @@ PREP = Prep(
     clean="none",
 )
 
+PHOTOGRAPHS = {  # of scikit-image, not among the demo's six; the backgrounds of augmented views are among them
+    "clock_motion.png": ("a clock", "the time on a dial"),
+    "coins.png": ("coins", "old money"),
+    "horse.png": ("a horse", "a riding animal"),
+    "brick.png": ("a brick wall", "masonry"),
+    "grass.png": ("grass", "a lawn"),
+    "gravel.png": ("gravel", "small stones"),
+    "page.png": ("a page of text", "words in a book"),
+    "moon.png": ("the moon", "craters"),
+    "camera.png": ("a photographer with a tripod", "a man with a camera"),
+    "chessboard_RGB.png": ("a chessboard", "black and white squares"),
+    "color.png": ("colours", "a colourful pattern"),
+    "retina.jpg": ("an eye", "the retina"),
+    "text.png": ("handwriting", "a written word"),
+    "cell.png": ("a cell under the microscope", "biology"),
+}
+
 
 def image_tower() -> ImageTower:
-    """The hybrid: EfficientNet-Lite0 up to 7×7×1280, two transformer blocks, ConSE prior beside them."""
+    """The hybrid: EfficientNet-Lite0, forked after its last 14×14 map. The frozen top gives the ConSE prior; the top that
+    is trained gives the 7×7×1280 cells that two transformer blocks read."""
     return ImageTower(
         image_size=224,
         patch=1,
@@ -38,6 +56,7 @@ def image_tower() -> ImageTower:
         patch_bias=True,
         dim=512,
         trunk="efficientnet_lite0",
+        fork=11,
         classes=1000,
         kept=384,
         share=0.5,
@@ -68,3 +87,8 @@ def text_tower() -> TextTower:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """A file of one JSON object a line: pairs.jsonl, metrics.jsonl."""
     return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+
+
+def read_pairs(work: Path) -> list[dict[str, Any]]:
+    """The pairs that may be trained on or validated with, in the order of the kept views."""
+    return [pair for pair in read_lines(work / "pairs.jsonl") if pair["split"] in ("train", "val")]

@@ -1,10 +1,11 @@
-"""Step 2: pictures -> feature maps of the frozen trunk, several views of each, and caption vectors.
+"""Step 2: pictures -> what the frozen bottom of the trunk makes of several views of each.
 
     python recipes/starter/features.py WORK [VIEWS]
 
-The trunk is frozen here, so each view of a picture passes through it once and its map is kept: view 0 is the picture
-as it will be seen when searched; the rest are augmented. Writes WORK/maps.npy, fp16 (pictures, views, 320, 7, 7), one
-view at a time, and goes on where it was stopped.
+What is frozen gives the same answer each time, so each view passes through it once and the answer is kept: view 0 is
+the picture as it will be seen when searched; the rest are augmented. Writes, for every picture that is not held out,
+WORK/middle.npy, fp16 (pictures, views, 112, 14, 14), and WORK/classes.npy, fp16 (pictures, views, 1000), the whole
+trunk's class logits; one view at a time, and goes on where it was stopped.
 """
 
 import sys
@@ -15,60 +16,75 @@ import numpy as np
 import onnxruntime
 import skimage.data
 import torch
-from common import EFFICIENTNET, PREP, image_tower, read_lines
+from common import EFFICIENTNET, PREP, image_tower, read_pairs
 from PIL import Image
 
 from samespace.checkpoint import fill, read_efficientnet
+from samespace.media.image import opaque
 from samespace.model.vit import ViT
 from samespace.prep.pixels import normalise, square
 from samespace.train.augment import view
 
-GROUNDS = ("grass.png", "gravel.png", "brick.png", "moon.png", "coins.png", "color.png")  # none of the six demo pictures
+PHOTOS = ("grass.png", "gravel.png", "brick.png", "moon.png", "coins.png", "color.png")  # none of the six demo pictures
+DRAWN = 30  # drawings among the backgrounds, as often as photographs
 BATCH = 64
 
 
-class Trunk(torch.nn.Module):
-    def __init__(self, trunk: torch.nn.Module):
+class Frozen(torch.nn.Module):
+    """Pixels → the map where the tower forks, and the class logits of the trunk as it came."""
+
+    def __init__(self, tower: ViT):
         super().__init__()
-        self.trunk = trunk
+        self.tower = tower
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.trunk.narrow(pixels)
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        tower = self.tower
+        middle = tower.trunk.bottom(pixels, tower.fork)
+        return middle, tower.prior.classifier(tower.trunk.top(middle, tower.fork).mean(dim=(2, 3)))
 
 
-def trunk_session(work: Path) -> onnxruntime.InferenceSession:
+def frozen_session(work: Path) -> onnxruntime.InferenceSession:
     """The trunk in ONNX Runtime: five times as fast as eager torch."""
     tower = ViT(image_tower()).eval()
     weights = read_efficientnet(work / EFFICIENTNET)
     fill(tower, {k.removeprefix("image."): v for k, v in weights.items()}, partial=True)
     path, batch = work / "trunk.onnx", torch.export.Dim("batch")
     example = torch.zeros(2, 3, PREP.size, PREP.size)
-    torch.onnx.export(Trunk(tower.trunk), (example,), path, dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
+    torch.onnx.export(Frozen(tower), (example,), path, dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
+def grounds(work: Path, files: list[Path]) -> list[Image.Image]:
+    """Backgrounds: photographs and drawings, evenly."""
+    folder = Path(skimage.data.__file__).parent
+    photos = [Image.open(folder / name).convert("RGB") for name in PHOTOS]
+    drawings = [opaque(Image.open(file)) for file in files[:: len(files) // DRAWN]]
+    return photos * (len(drawings) // len(photos)) + drawings
+
+
 def main(work: Path, views: int) -> None:
-    files = [pair["file"] for pair in read_lines(work / "pairs.jsonl")]
-    photos = [Image.open(Path(skimage.data.__file__).parent / name).convert("RGB") for name in GROUNDS]
-    session, path = trunk_session(work), work / "maps.npy"
-    shape = (len(files), views, 320, 7, 7)
-    progress = work / "maps.done"
+    pairs = read_pairs(work)
+    files = [work / pair["file"] for pair in pairs]
+    behind = grounds(work, [f for f, p in zip(files, pairs) if p["source"] == "openclipart" and p["split"] == "train"])
+    session, progress = frozen_session(work), work / "views.done"
     done = int(progress.read_text()) if progress.exists() else 0
-    maps = np.lib.format.open_memmap(path, "r+" if done else "w+", np.float16, shape)
+    mode, shape = "r+" if done else "w+", (len(files), views)
+    middle = np.lib.format.open_memmap(work / "middle.npy", mode, np.float16, (*shape, 112, 14, 14))
+    classes = np.lib.format.open_memmap(work / "classes.npy", mode, np.float16, (*shape, 1000))
 
     def load(job: tuple[int, int]) -> np.ndarray:
         i, v = job
-        with Image.open(work / files[i]) as image:
+        with Image.open(files[i]) as image:
             picture = image.convert("RGBA")
-        return square(picture, PREP) if v == 0 else view(picture, np.random.default_rng([i, v]), PREP.size, photos)
+        return square(picture, PREP) if v == 0 else view(picture, np.random.default_rng([i, v]), PREP.size, behind)
 
     jobs = [(i, v) for v in range(views) for i in range(len(files))]
     with ThreadPoolExecutor(2) as pool:
         for start in range(done, len(jobs), BATCH):
             batch = jobs[start : start + BATCH]
             pixels = normalise(np.stack(list(pool.map(load, batch))), PREP)
-            for (i, v), row in zip(batch, session.run(None, {session.get_inputs()[0].name: pixels})[0]):
-                maps[i, v] = row
+            rows = tuple(np.array(batch).T)
+            middle[rows], classes[rows] = session.run(None, {session.get_inputs()[0].name: pixels})
             if start // BATCH % 50 == 0:
                 progress.write_text(str(start))
                 print(f"{start}/{len(jobs)}", flush=True)
@@ -76,4 +92,4 @@ def main(work: Path, views: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 6)
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 8)

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from .console import OneSentence, one_line, out, progress_bar, say, show_hits, show_report
+from . import cli_train
+from .console import OneSentence, lines_of, one_line, out, progress_bar, say, show_hits, show_report
 from .errors import QueryError, SamespaceError
 
 app = typer.Typer(
@@ -24,6 +25,8 @@ app = typer.Typer(
 )
 spaces = typer.Typer(help="List, install and inspect spaces (models).", no_args_is_help=True)
 app.add_typer(spaces, name="spaces")
+app.add_typer(cli_train.evaluate, name="eval")
+app.command()(cli_train.train)
 
 LibraryPath = Annotated[
     Path | None,
@@ -226,16 +229,6 @@ def spaces_export(
     source = Path(name).expanduser()
     config = hub.convert(source if source.is_dir() else hub.find(name), folder, pairs=pairs, precision=precision)
     say(f"wrote {folder}: {json.dumps({t: p['chosen'] for t, p in config.card['precision'].items()})}")
-
-
-def lines_of(path: Path) -> list[str]:
-    try:
-        found = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise QueryError(f"{path} cannot be read ({error}); give a UTF-8 text file with one entry a line") from None
-    if not found:
-        raise QueryError(f"{path} is empty; write one entry a line")
-    return found
 
 
 def day(text: str | None, later: int) -> datetime | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import UnknownSpace
+from .errors import SamespaceError, UnknownSpace
 
 T = TypeVar("T")
 
@@ -44,12 +44,16 @@ class ImageTower:
     """Length of z, E; 0 where the pooled token is z itself (SigLIP)."""
     trunk: str = ""
     """A CNN below the patches: efficientnet_lite0 or efficientnet_lite2; empty for a plain ViT."""
+    fork: int = 0
+    """With a trunk: after so many of its blocks the patches get a copy of the rest as their own; 0 for none."""
     classes: int = 0
     """Classes of the trunk whose names' vectors serve as a prior (ConSE); 0 for none."""
     kept: int = 0
     """With a prior: the first numbers of z, which are the prior's; the rest are learned."""
     share: float = 1.0
     """With a prior: length of the learned part, where a certain prior has length 1."""
+    connector: int = 0
+    """Hidden width of the connector after the tower; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class TextTower:
     """The first numbers of z, which are the trunk's own vector; the projection gives the rest."""
     proj_bias: bool = False
     """Whether the last projection has a bias (SigLIP)."""
+    connector: int = 0
+    """Hidden width of the connector after the tower; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +162,16 @@ class SpaceConfig:
     def fingerprint(self) -> str:
         """12 hex digits that name the vectors: same weights, architecture and preprocessing, same vectors.
 
-        Precision is left out: an int8 export is accepted only where its vectors stand in for the fp32 ones.
+        Precision is left out: an int8 export is accepted only where its vectors stand in for the fp32 ones. So are
+        settings at their default: one that a later version adds does not make old vectors strangers.
         """
-        identity = [self.weights, *(dataclasses.asdict(part) for part in (self.image, self.text, self.prep))]
+        identity = [self.weights, *(told(part) for part in (self.image, self.text, self.prep))]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def told(config: Any) -> dict[str, Any]:
+    """The settings of a dataclass that differ from their defaults."""
+    return {f.name: v for f in dataclasses.fields(config) if (v := getattr(config, f.name)) != f.default}
 
 
 def to_json(config: Any) -> str:
@@ -167,21 +179,21 @@ def to_json(config: Any) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False) + "\n"
 
 
-def from_dict(kind: type[T], values: dict[str, Any]) -> T:
-    """Build a dataclass from plain values, nested ones too. Raises UnknownSpace on an unknown key or wrong type."""
+def from_dict(kind: type[T], values: dict[str, Any], error: type[SamespaceError] = UnknownSpace) -> T:
+    """Build a dataclass from plain values, nested ones too. Raises `error` on an unknown key or wrong type."""
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if unknown := sorted(set(values) - set(fields)):
-        raise UnknownSpace(f"unknown setting {unknown[0]!r} for {kind.__name__}; it takes: {', '.join(fields)}")
+        raise error(f"unknown setting {unknown[0]!r} for {kind.__name__}; it takes: {', '.join(fields)}")
     made = {}
     for name, value in values.items():
         expected = fields[name].type
         if dataclasses.is_dataclass(expected) and isinstance(value, dict):
-            value = from_dict(expected, value)
+            value = from_dict(expected, value, error)
         value = tuple(value) if isinstance(value, list) else value
         value = float(value) if expected in (float, float | None) and isinstance(value, int) else value
         plain = expected if isinstance(expected, types.UnionType) else typing.get_origin(expected) or expected
         if not isinstance(value, plain):
-            raise UnknownSpace(f"setting {name!r} of {kind.__name__} is {value!r}, which is of the wrong type; correct the file")
+            raise error(f"setting {name!r} of {kind.__name__} is {value!r}, which is of the wrong type; correct the file")
         made[name] = value
     return kind(**made)
 

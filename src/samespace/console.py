@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 import typer.core
 
-from .errors import SamespaceError
+from .errors import QueryError, SamespaceError
 
 if TYPE_CHECKING:
     from .library import Hit, Report
+    from .train.card import Card
+    from .train.loop import Progress
 
 
 class OneSentence(typer.core.TyperGroup):
@@ -86,6 +88,16 @@ def one_line(path: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in path)
 
 
+def lines_of(path: Path) -> list[str]:
+    try:
+        found = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryError(f"{path} cannot be read ({error}); give a UTF-8 text file with one entry a line") from None
+    if not found:
+        raise QueryError(f"{path} is empty; write one entry a line")
+    return found
+
+
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Any]:
     """A callback for Library.add that draws a bar with files/s and time left; silent where stderr is no terminal."""
@@ -102,5 +114,28 @@ def progress_bar() -> Iterator[Any]:
 
         def update(report: "Report", done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0.0, skipped=len(report.skipped))
+
+        yield update
+
+
+@contextlib.contextmanager
+def training_bar() -> Iterator[Any]:
+    """A callback for train.run.run: a bar with loss, pairs/s, time left; a line now and then where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, facts="")
+
+        def update(progress: "Progress", card: "Card") -> None:
+            facts = f"loss {progress.loss:.3f}  {progress.rate:.0f} pairs/s  {progress.memory} MB"
+            facts += f"  {progress.bad} left out" if progress.bad else ""
+            bar.update(task, completed=progress.step, total=card.steps, facts=facts)
+            if not console.is_terminal and (progress.step % card.evaluate_every == 0 or progress.step in (1, card.steps)):
+                say(f"step {progress.step}/{card.steps}  {facts}")
 
         yield update

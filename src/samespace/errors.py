@@ -8,6 +8,8 @@ SamespaceError
 ├── LibraryError         a library is missing, broken or busy
 │   └── LibraryBusy      another process is writing to it
 ├── QueryError           a query, label list or filter cannot be understood
+├── CardError            a run card cannot be understood, or its data not be used
+├── TrainingStopped      a run stopped before its end, and says how to go on
 ├── MissingExtra         an optional package is not installed
 └── Offline              something has to be downloaded and cannot be
 """
@@ -47,6 +49,14 @@ class LibraryBusy(LibraryError):
 
 class QueryError(SamespaceError):
     """The query, a filter or a list of labels cannot be understood."""
+
+
+class CardError(SamespaceError):
+    """A run card, or a source that it names, cannot be used."""
+
+
+class TrainingStopped(SamespaceError):
+    """A run stopped before its end: asked to, out of disk, or by a loss that is no number."""
 
 
 class MissingExtra(SamespaceError):

@@ -81,7 +81,7 @@ def folder_for(name: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Source:
+class Remote:
     """A checkpoint that can be had from the hub."""
 
     repo: str
@@ -101,7 +101,7 @@ def repo_of(name: str) -> str:
     return OPEN_CLIP_REPOS.get(name) or name.removeprefix("hf-hub:")
 
 
-def look_up(name: str, revision: str | None = None) -> Source:
+def look_up(name: str, revision: str | None = None) -> Remote:
     """Ask the hub what a checkpoint consists of, without downloading it. Raises Offline, UnknownSpace."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
@@ -118,10 +118,10 @@ def look_up(name: str, revision: str | None = None) -> Source:
     if weights is None:
         raise UnknownSpace(f"{repo} holds none of {', '.join(WEIGHTS)}; choose a CLIP, OpenCLIP or SigLIP model")
     wanted = [f for f in SMALL_FILES if f in sizes] + [weights]
-    return Source(repo, info.sha or "main", {f: sizes[f] for f in wanted})
+    return Remote(repo, info.sha or "main", {f: sizes[f] for f in wanted})
 
 
-def download(source: Source) -> Path:
+def download(source: Remote) -> Path:
     """Download a checkpoint into the hub's cache; returns its folder. The client checks the hashes. Raises Offline."""
     from huggingface_hub import hf_hub_download, snapshot_download
 

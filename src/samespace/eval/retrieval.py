@@ -1,6 +1,23 @@
-"""Retrieval measured: recall@k over a matrix of scores."""
+"""Retrieval measured: recall@k over a matrix of scores, and over pairs of a space both ways."""
+
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
+
+AT = (1, 5, 10)
+
+
+class Encoder(Protocol):
+    """What is measured: a Space, or a model that is being trained."""
+
+    def pixels(self, squares: np.ndarray) -> np.ndarray:
+        """uint8 (B, S, S, 3) → z: float32 (B, dim), unit length."""
+        ...
+
+    def text(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts → z: float32 (B, dim), unit length."""
+        ...
 
 
 def recall_at_k(scores: np.ndarray, right: np.ndarray, k: int) -> float:
@@ -14,3 +31,18 @@ def recall_at_k(scores: np.ndarray, right: np.ndarray, k: int) -> float:
     best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
     above = ((scores >= best) & ~right).sum(axis=1)
     return float((above < k).mean())
+
+
+def retrieval(encoder: Encoder, squares: np.ndarray, captions: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Recall@1, 5 and 10, both ways, under CLIP_benchmark's names.
+
+    squares: uint8 (B, S, S, 3). captions: those of each picture; equal ones are one query with several right answers.
+    """
+    queries = list(dict.fromkeys(c for some in captions for c in some))
+    place = {c: i for i, c in enumerate(queries)}
+    right = np.zeros((len(queries), len(squares)), dtype=bool)
+    for column, some in enumerate(captions):
+        right[[place[c] for c in some], column] = True
+    scores = encoder.text(queries) @ encoder.pixels(squares).T
+    found = {f"image_retrieval_recall@{k}": recall_at_k(scores, right, k) for k in AT}
+    return found | {f"text_retrieval_recall@{k}": recall_at_k(scores.T, right.T, k) for k in AT}

@@ -51,15 +51,18 @@ class MBConv(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """float32 (B, 3, H, W) → feature map (B, 1280, H/32, W/32)."""
+    """float32 (B, 3, H, W) → feature map (B, 1280, H/32, W/32).
+
+    With `first`, only the blocks from there on: a second top for the same bottom.
+    """
 
     channels = HEAD
     stride = STRIDE
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, first: int = 0):
         super().__init__()
         width, depth = SCALES[name]
-        self.stem = conv(3, STEM, 3, 2)
+        self.stem = None if first else conv(3, STEM, 3, 2)
         blocks, cin = [], STEM
         for i, (repeats, kernel, stride, expansion, channels) in enumerate(STAGES):
             cout = round_channels(channels * width)
@@ -67,16 +70,16 @@ class EfficientNetLite(nn.Module):
             for j in range(repeats if fixed else math.ceil(repeats * depth)):
                 blocks.append(MBConv(cin, cout, kernel, stride if j == 0 else 1, expansion))
                 cin = cout
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = nn.Sequential(*blocks[first:])
         self.head = conv(cin, HEAD)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.widen(self.narrow(x))
+        return self.top(self.bottom(x, 0), 0)
 
-    def narrow(self, x: Tensor) -> Tensor:
-        """All but the last 1×1 convolution: (B, 320, H/32, W/32), small enough to keep on disk for frozen trunks."""
-        return self.blocks(relu6(self.stem(x)))
+    def bottom(self, x: Tensor, blocks: int) -> Tensor:
+        """The stem and the first blocks."""
+        return self.blocks[:blocks](relu6(self.stem(x)))
 
-    def widen(self, x: Tensor) -> Tensor:
-        """The last convolution, 320 → 1280 channels."""
-        return relu6(self.head(x))
+    def top(self, x: Tensor, blocks: int) -> Tensor:
+        """What follows the first blocks: a middle map → (B, 1280, H/32, W/32)."""
+        return relu6(self.head(self.blocks[blocks:](x)))

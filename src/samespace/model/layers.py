@@ -68,6 +68,20 @@ class Mlp(nn.Module):
         return self.fc2(self.act(self.fc1(x)))
 
 
+class Connector(nn.Module):
+    """A unit vector and a small correction to it, at first none: (B, E) → (B, E)."""
+
+    def __init__(self, dim: int, hidden: int, act: str):
+        super().__init__()
+        self.mlp = Mlp(dim, hidden, act)
+        nn.init.zeros_(self.mlp.fc2.weight)
+        nn.init.zeros_(self.mlp.fc2.bias)
+
+    def forward(self, z: Tensor) -> Tensor:
+        z = F.normalize(z, dim=-1)
+        return z + self.mlp(z)
+
+
 class Block(nn.Module):
     """A transformer block: pre-norm as in ViT and CLIP, or post-norm as in BERT."""
 

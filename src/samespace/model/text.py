@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import TextTower
-from .layers import Block, Tap, note
+from .layers import Block, Connector, Tap, note
 
 FAR = torch.finfo(torch.float32).min
 """Added to attention scores that must not count; finite, so that a row of nothing but padding stays a number."""
@@ -23,6 +23,7 @@ class TextTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, c.eps, c.post_norm) for _ in range(c.layers))
         self.norm_post = nn.Identity() if c.post_norm else nn.LayerNorm(c.width, eps=c.eps)
         self.proj = nn.Linear(c.width, c.dim - c.kept, bias=c.proj_bias)
+        self.connector = Connector(c.dim, c.connector, c.act) if c.connector else nn.Identity()
 
     def forward(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
         return self.project(self.read(ids, tap))
@@ -39,8 +40,8 @@ class TextTransformer(nn.Module):
     def project(self, x: Tensor) -> Tensor:
         """One vector of the trunk (B, D) → (B, E): projected, or kept and the projection beside it in equal parts."""
         if not self.c.kept:
-            return self.proj(x)
-        return torch.cat([F.normalize(x, dim=-1), F.normalize(self.proj(x), dim=-1)], dim=-1)
+            return self.connector(self.proj(x))
+        return self.connector(torch.cat([F.normalize(x, dim=-1), F.normalize(self.proj(x), dim=-1)], dim=-1))
 
     def mask(self, ids: Tensor) -> Tensor | None:
         """What is added to the attention scores: (T, T) causal, (B, 1, 1, T) for padding, or nothing."""

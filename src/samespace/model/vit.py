@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..config import ImageTower
 from .efficientnet import EfficientNetLite
-from .layers import AttentionPool, Block, Tap, note
+from .layers import AttentionPool, Block, Connector, Tap, note
 
 
 def patchify(x: Tensor, patch: int) -> Tensor:
@@ -57,6 +57,8 @@ class ViT(nn.Module):
         super().__init__()
         self.patch = c.patch
         self.trunk = EfficientNetLite(c.trunk) if c.trunk else None
+        self.fork = c.fork
+        self.branch = EfficientNetLite(c.trunk, c.fork) if c.fork else None
         channels = self.trunk.channels if self.trunk else 3
         self.grid = c.image_size // (c.patch * (self.trunk.stride if self.trunk else 1))
         self.patch_embed = nn.Linear(channels * c.patch**2, c.width, bias=c.patch_bias)
@@ -70,20 +72,26 @@ class ViT(nn.Module):
         self.proj = nn.Linear(c.width, c.dim - c.kept, bias=False) if c.dim else nn.Identity()
         self.prior = Prototypes(channels, c.classes, c.kept) if c.classes else None
         self.share = c.share
+        self.connector = Connector(c.dim or c.width, c.connector, c.act) if c.connector else nn.Identity()
 
     def forward(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
-        return self.read(self.trunk(pixels) if self.trunk else pixels, tap)
+        if self.trunk is None:
+            return self.connector(self.learned(pixels, tap))
+        middle = self.trunk.bottom(pixels, self.fork)  # (B, C, h, w)
+        x = self.trunk.top(middle, self.fork)  # (B, 1280, H/32, W/32)
+        z = self.learned(self.branch.top(middle, 0) if self.branch else x, tap)
+        return self.connector(z if self.prior is None else self.join(self.prior(x, tap), z))
 
-    def read(self, x: Tensor, tap: Tap | None = None) -> Tensor:
-        """Everything above the trunk: a picture or feature map (B, C, h, w) → (B, E).
+    def join(self, prior: Tensor, z: Tensor) -> Tensor:
+        """A prior's vector and the learned one side by side, so that learning one cannot unlearn the other: (B, E).
 
-        A prior's vector and the learned one stand side by side, so that learning one cannot unlearn the other. The
-        prior is shorter where the trunk is uncertain, and so leaves more of the whole to what was learned.
+        The prior is shorter where the trunk is uncertain, and so leaves more of the whole to what was learned.
         """
-        z = self.proj(self.summary(self.tokens(x, tap), tap))  # (B, E), or (B, E - kept)
-        if self.prior is None:
-            return z
-        return torch.cat([self.prior(x, tap), self.share * F.normalize(z, dim=-1)], dim=-1)  # (B, E)
+        return torch.cat([prior, self.share * F.normalize(z, dim=-1)], dim=-1)
+
+    def learned(self, x: Tensor, tap: Tap | None = None) -> Tensor:
+        """Everything above the trunk: a picture or feature map (B, C, h, w) → (B, E), or (B, E - kept)."""
+        return self.proj(self.summary(self.tokens(x, tap), tap))
 
     def tokens(self, x: Tensor, tap: Tap | None = None) -> Tensor:
         """(B, C, h, w) → the last block's tokens (B, N, D), class token first where there is one."""

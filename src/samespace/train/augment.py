@@ -1,7 +1,14 @@
-"""Views of a cut-out picture: placed, turned, coloured, and set on another background."""
+"""Random views of a picture: as it is searched, cropped, or (cut-outs) placed on another background."""
+
+import math
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageEnhance
+
+from ..config import Prep
+from ..media.image import opaque
+from ..prep.pixels import RESAMPLE, square
 
 WHITE = (255, 255, 255)
 
@@ -35,8 +42,46 @@ def view(picture: Image.Image, rng: np.random.Generator, size: int, photos: list
     canvas = ground(rng, size, photos)
     spare = size - w, size - h
     canvas.paste(picture, tuple(int(rng.uniform(min(0, s), max(0, s))) for s in spare), picture)
+    return np.asarray(coloured(canvas, rng))
+
+
+def coloured(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Brighter or darker, harder or softer, more or less colourful; now and then grey."""
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        canvas = enhance(canvas).enhance(rng.uniform(0.7, 1.3))
-    if rng.random() < 0.08:
-        canvas = canvas.convert("L").convert("RGB")
-    return np.asarray(canvas)
+        picture = enhance(picture).enhance(rng.uniform(0.7, 1.3))
+    return picture.convert("L").convert("RGB") if rng.random() < 0.08 else picture
+
+
+def cropped(picture: Image.Image, rng: np.random.Generator, prep: Prep, least: float) -> Image.Image:
+    """A random part, `least` to all of the area, 3:4 to 4:3, resized to the square: torchvision's RandomResizedCrop."""
+    w, h = picture.size
+    for _ in range(10):
+        area, ratio = w * h * rng.uniform(least, 1.0), math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        cw, ch = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < cw <= w and 0 < ch <= h:
+            left, top = int(rng.integers(0, w - cw + 1)), int(rng.integers(0, h - ch + 1))
+            return picture.resize((prep.size, prep.size), RESAMPLE[prep.interpolation], box=(left, top, left + cw, top + ch))
+    return Image.fromarray(square(picture, prep))
+
+
+def crop(picture: Image.Image, rng: np.random.Generator, prep: Prep) -> np.ndarray:
+    """open_clip's view of a training picture: nine tenths of it or more."""
+    return np.asarray(cropped(opaque(picture, prep.fill), rng, prep, 0.9))
+
+
+def strong(picture: Image.Image, rng: np.random.Generator, prep: Prep) -> np.ndarray:
+    """A cut-out anywhere on some background; of any other picture a part, in other colours, perhaps mirrored."""
+    if picture.has_transparency_data:
+        return view(picture.convert("RGBA"), rng, prep.size, [])
+    part = coloured(cropped(opaque(picture, prep.fill), rng, prep, 0.4), rng)
+    return np.asarray(part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else part)
+
+
+def plain(picture: Image.Image, rng: np.random.Generator, prep: Prep) -> np.ndarray:
+    """As it will be searched."""
+    return square(picture, prep)
+
+
+AUGMENTS: dict[str, Callable[[Image.Image, np.random.Generator, Prep], np.ndarray]] = {
+    "none": plain, "crop": crop, "strong": strong,
+}  # fmt: skip

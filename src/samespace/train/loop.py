@@ -1,97 +1,166 @@
-"""The training loop: AdamW, warm-up and cosine decay, checkpoints that a killed run goes on from."""
+"""The training loop. One for every task: what a step does with a batch is the task's business."""
 
 import math
-import os
+import resource
+import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.fsdp import FSDPModule
+from torch.optim.swa_utils import AveragedModel
+
+from ..errors import TrainingStopped
+from . import state
+from .card import Card
+from .data import Batch, Loader
+from .optim import average_of, lr_at, optimizer_of, set_rate
+
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+"""With FSDP2 a checkpoint is put together from all machines, so that any number of them can go on from it."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How long and how fast."""
+@dataclass
+class Progress:
+    """What a run can say of itself after a step."""
 
-    steps: int = 1000
-    """Optimiser steps."""
-    lr: float = 1e-3
-    """Peak learning rate."""
-    warmup: int = 100
-    """Steps of linear warm-up."""
-    weight_decay: float = 0.1
-    """AdamW's decay, for matrices only."""
-    clip: float = 1.0
-    """Largest gradient norm."""
-    save_every: int = 100
-    """Steps between checkpoints."""
-    seed: int = 0
-    """Of the generator that draws every batch."""
+    step: int
+    """Steps done."""
+    loss: float
+    """Of the last step."""
+    norm: float
+    """Of the gradient, before it was clipped."""
+    rate: float
+    """Pairs a second since the last checkpoint or start."""
+    bad: int
+    """Samples left out so far."""
+    memory: int
+    """Largest memory of this process so far, in megabytes."""
 
 
-def lr_at(step: int, s: Settings) -> float:
-    """Linear warm-up, then half a cosine to zero."""
-    if step < s.warmup:
-        return s.lr * (step + 1) / s.warmup
-    return s.lr * 0.5 * (1 + math.cos(math.pi * (step - s.warmup) / max(1, s.steps - s.warmup)))
+class Trainer:
+    """A model, what moves its weights, and where it stands."""
 
+    def __init__(self, card: Card, model: nn.Module, loader: Loader, folder: Path, main: bool = True):
+        self.card, self.model, self.loader, self.main = card, model, loader, main
+        self.optimizer: torch.optim.Optimizer = optimizer_of(model, card)
+        self.average: AveragedModel | None = average_of(model, card)
+        self.checkpoint, self.step, self.sharded = folder / "checkpoint.pt", 0, isinstance(model, FSDPModule)
 
-def optimizer_of(model: nn.Module, s: Settings) -> torch.optim.AdamW:
-    """AdamW over what is trainable; vectors and scalars (biases, norms, temperature) are not decayed."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": s.weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=s.lr, betas=(0.9, 0.98), eps=1e-6)
+    def resume(self) -> None:
+        """Go on from the checkpoint."""
+        kept = state.load(self.checkpoint)
+        try:
+            if self.sharded:
+                set_state_dict(
+                    self.model, self.optimizer, options=WHOLE,
+                    model_state_dict=kept["model"], optim_state_dict=kept["optimizer"],
+                )  # fmt: skip
+            else:
+                self.model.load_state_dict(kept["model"])
+                self.optimizer.load_state_dict(kept["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(kept["average"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            text = str(error).splitlines()[0]
+            raise TrainingStopped(f"{self.checkpoint} is of another model ({text}); name another folder: out=…") from None
+        self.step, self.loader.place = kept["step"], kept["place"]
 
+    def save(self) -> None:
+        """Write where the run stands. Every process calls it; one writes."""
+        model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
+        if self.sharded:
+            model, optimizer = get_state_dict(self.model, self.optimizer, options=WHOLE)
+        if self.main:
+            average = self.average.state_dict() if self.average is not None else {}
+            parts = {"model": model, "optimizer": optimizer, "average": average}
+            state.save(self.checkpoint, parts | {"step": self.step, "place": self.loader.place})
 
-def train(
-    model: nn.Module,
-    loss_of: Callable[[torch.Generator], Tensor],
-    settings: Settings,
-    checkpoint: Path,
-    report: Callable[[int, float, float], None],
-) -> None:
-    """Run `settings.steps` steps of `loss_of(generator)`, going on from `checkpoint` where there is one.
+    def train(self, backward: Callable[[Batch, float], Tensor], on_step: Callable[[Progress], None]) -> None:
+        """Run the card's steps. `backward(batch, share)` adds the gradients of share · loss and returns the loss.
 
-    `report(step, loss, seconds)` is called at every save. Raises FloatingPointError on a loss that is not a number.
-    """
-    optimizer, generator, first = optimizer_of(model, settings), torch.Generator().manual_seed(settings.seed), 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        generator.set_state(state["generator"])
-        first = state["step"]
-    started, recent = time.monotonic(), []
-    for step in range(first, settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = lr_at(step, settings)
-        loss = loss_of(generator)
-        if not loss.isfinite():
-            raise FloatingPointError(f"the loss is {loss.item()} at step {step}; lower the learning rate")
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], settings.clip)
-        optimizer.step()
+        Raises TrainingStopped on SIGTERM and Ctrl-C (after a checkpoint), and on a loss that is no number.
+        """
+        card, batches, started, first = self.card, iter(self.loader), time.monotonic(), self.step
+        with asked_to_stop() as asked:
+            while self.step < card.steps:
+                set_rate(self.optimizer, lr_at(self.step, card))
+                loss = 0.0
+                for _ in range(card.accumulate):
+                    batch = next(batches)
+                    loss += backward(batch, 1 / card.accumulate).item() / card.accumulate
+                    if not math.isfinite(loss):
+                        raise TrainingStopped(self.describe(loss, batch))
+                norm = self.update()
+                self.step += 1
+                rate = (self.step - first) * card.batch * card.accumulate / (time.monotonic() - started)
+                if self.step % card.save_every == 0 or self.step == card.steps:
+                    self.save()
+                on_step(Progress(self.step, loss, norm, rate, len(self.loader.bad.names), memory()))
+                if anyone(bool(asked)) and self.step < card.steps:
+                    self.save()
+                    raise TrainingStopped(f"stopped at step {self.step} of {card.steps}; the same command with --resume goes on")
+
+    def update(self) -> float:
+        """One step of the optimizer; the gradient's norm."""
+        trainable = [p for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(trainable, self.card.clip or math.inf)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
-            model.logit_scale.clamp_(max=math.log(100))
-        recent.append(loss.item())
-        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            save(checkpoint, model, optimizer, generator, step + 1)
-            report(step + 1, sum(recent) / len(recent), time.monotonic() - started)
-            recent.clear()
+            for name, p in self.model.named_parameters():
+                if name.endswith("logit_scale"):
+                    p.clamp_(max=math.log(100))  # Radford et al. 2021, §2.5
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+
+    def describe(self, loss: float, batch: Batch) -> str:
+        """What a loss that is no number came from; the whole batch's names go to a file."""
+        file = self.checkpoint.with_name("bad_batch.txt")
+        file.write_text("".join(f"{n}\t{c}\n" for n, c in zip(batch.names, batch.captions)), "utf-8", "replace")
+        return (
+            f"the loss is {loss} at step {self.step}, for a batch that begins with {batch.names[0]} (all: {file}); "
+            "lower lr or raise warmup, then go on with --resume"
+        )
 
 
-def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, step: int) -> None:
-    """Write a checkpoint so that a kill leaves the old one or the new one, never half of either."""
-    scratch = path.with_suffix(".part")
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "generator": generator.get_state()}
-    with open(scratch, "wb") as file:
-        torch.save(state | {"step": step}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)
+def anyone(asked: bool) -> bool:
+    """Whether any process was asked to stop: all stop after the same step, or they would wait for each other."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return asked
+    flag = torch.tensor(float(asked), device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(flag)
+    return bool(flag.item())
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[list[Any]]:
+    """A list that is no longer empty once SIGTERM or Ctrl-C has come; a second Ctrl-C stops at once."""
+    asked: list[Any] = []
+
+    def ask(number: int, frame: Any) -> None:
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def memory() -> int:
+    """Largest memory of this process so far, in megabytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,121 @@
+"""`samespace train` and `samespace eval`."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import OneSentence, lines_of, out, say, training_bar
+from .errors import MissingExtra
+
+evaluate = typer.Typer(cls=OneSentence, help="Measure a space.", no_args_is_help=True)
+
+SpaceName = Annotated[str, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, as CLIP_benchmark writes them.")]
+Templates = Annotated[Path | None, typer.Option(help="File of sentences with {} for the label, one a line.")]
+
+
+def train(
+    card: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run card.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings laid over the card's.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show shapes, sizes and the first batch; train nothing.")] = False,
+) -> None:
+    """Train a space from a run card: pairs in, a space folder out."""
+    try:
+        from .train import dry, run
+    except ImportError as error:
+        raise MissingExtra(f"training ({error.name})", "train") from None
+    from .train.card import read_card
+
+    said = read_card(card, overrides or ())
+    if dry_run:
+        for line in dry.report(said):
+            out(line)
+        return
+    command = shlex.join(["samespace", "train", str(card), *(overrides or ())])
+    with training_bar() as show:
+        config = run.run(said, resume, show, command)
+    if config is not None:
+        for line in run.summary(config):
+            out(line)
+        out(f"space: {said.out}/space (use it with --space {said.out}/space)")
+
+
+@evaluate.command("retrieval")
+def eval_retrieval(
+    pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="A TSV of filepath, title; or any source a run card takes.")],
+    space: SpaceName = "starter",
+    json_: Json = False,
+) -> None:
+    """Recall of pictures by their captions, and of captions by their pictures."""
+    from . import hub
+    from .eval.retrieval import retrieval
+
+    loaded = hub.load(space)
+    squares, captions = pairs_of(pairs, loaded)
+    show(pairs, space, "zeroshot_retrieval", retrieval(loaded, squares, captions), json_)
+
+
+@evaluate.command("zeroshot")
+def eval_zeroshot(
+    pictures: Annotated[Path, typer.Argument(metavar="DIR|TSV", help="A folder for each class, or a TSV of filepath, title.")],
+    templates: Templates = None,
+    space: SpaceName = "starter",
+    json_: Json = False,
+) -> None:
+    """Accuracy of naming pictures' classes with words alone."""
+    from . import hub
+    from .eval.zeroshot import TEMPLATES, accuracy
+
+    loaded = hub.load(space)
+    squares, captions = pairs_of(pictures, loaded)
+    labels = sorted({some[0] for some in captions})
+    right = [labels.index(some[0]) for some in captions]
+    sentences = lines_of(templates) if templates else TEMPLATES
+    show(pictures, space, "zeroshot_classification", accuracy(loaded, squares, right, labels, sentences), json_)
+
+
+@evaluate.command("probe")
+def eval_probe(
+    pictures: Annotated[Path, typer.Argument(metavar="DIR|TSV", help="A folder for each class, or a TSV of filepath, title.")],
+    space: SpaceName = "starter",
+    json_: Json = False,
+) -> None:
+    """Accuracy of a linear classifier on the space's vectors, cross-validated."""
+    from . import hub
+    from .eval.probe import linear_probe
+
+    loaded = hub.load(space)
+    squares, captions = pairs_of(pictures, loaded)
+    show(pictures, space, "linear_probe", linear_probe(loaded.pixels(squares), [some[0] for some in captions]), json_)
+
+
+def pairs_of(path: Path, loaded):
+    """The pairs of a source, squared for a space; what cannot be read is named and left out."""
+    try:
+        from .train.card import Source
+        from .train.data import Bad, read_pairs
+    except ImportError as error:
+        raise MissingExtra(f"evaluation ({error.name})", "train") from None
+    bad = Bad()
+    read = read_pairs((Source(str(path)),), loaded.config.prep, bad)
+    for name, reason in bad.names:
+        say(f"skipped {name}: {reason}")
+    return read
+
+
+def show(dataset: Path, space: str, task: str, metrics: dict[str, float], as_json: bool) -> None:
+    if as_json:
+        out(
+            json.dumps(
+                {"dataset": str(dataset), "model": space, "pretrained": space, "task": task, "metrics": metrics, "language": "en"}
+            )
+        )
+        return
+    for name, value in metrics.items():
+        out(f"{name:32} {value:.4f}")

@@ -1,0 +1,172 @@
+"""A run card: one TOML file that says what is trained, from what, on what, and how."""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..config import ImageTower, Prep, TextTower, from_dict
+from ..errors import CardError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where pairs come from."""
+
+    path: str = ""
+    """A folder, .tsv, .csv, .jsonl, .parquet or .tar files ({00..99} for many), or hf://NAME; local or s3://…"""
+    weight: float = 1.0
+    """How often it is drawn from, against the others."""
+    image: str = "filepath"
+    """In a table: the column of pictures (paths relative to the table, or bytes)."""
+    caption: str = "title"
+    """In a table: the column of captions; several, separated by commas, are drawn from in turn."""
+    templates: tuple[str, ...] = ("{}",)
+    """Sentences with {} for the caption, one drawn for each picture: "a photo of a {}"."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """The settings of a run."""
+
+    name: str = ""
+    """Name of the run and of the space; the card's file name by default."""
+    out: str = ""
+    """Folder for checkpoints, metrics and the finished space; runs/NAME by default."""
+    start: str = ""
+    """A space, folder or hub name whose weights are trained further; empty to begin from nothing."""
+    image: ImageTower = field(default_factory=ImageTower)
+    """From nothing: the image tower."""
+    text: TextTower = field(default_factory=TextTower)
+    """From nothing: the text tower; `vocab` 0 takes the tokenizer's own size."""
+    prep: Prep = field(default_factory=Prep)
+    """From nothing: the preprocessing."""
+    tokenizer: str = "starter"
+    """From nothing: the space, or folder with a tokenizer.json, whose tokenizer is used."""
+    train: tuple[Source, ...] = ()
+    """Sources of pairs, mixed by weight."""
+    val: tuple[Source, ...] = ()
+    """Pairs that are never trained on; recall on them is the curve."""
+    augment: str = "crop"
+    """none, crop (open_clip's random resized crop) or strong (for cut-outs and drawings)."""
+    lock: tuple[str, ...] = ()
+    """Parts that stay as they are, by the beginning of their names: image (LiT), text, image.blocks.0."""
+    lora: int = 0
+    """Rank of LoRA; everything but its matrices then stays as it is. 0 for none."""
+    lora_on: str = r".*\.(qkv|out|fc1|fc2)"
+    """Regular expression of the linear layers that get one."""
+    connector: int = 0
+    """Hidden width of a connector after each tower; everything else then stays as it is. 0 for none."""
+    rates: dict[str, float] = field(default_factory=dict)
+    """Learning rates of parts, by the beginning of their names, as multiples of lr."""
+    loss: str = "clip"
+    """clip (softmax) or siglip (sigmoid)."""
+    teacher: str = ""
+    """A space whose similarities are learned beside the pairs."""
+    teacher_weight: float = 1.0
+    """Weight of the teacher's loss, against 1 for the pairs."""
+    steps: int = 1000
+    """Optimiser steps."""
+    batch: int = 256
+    """Pairs that are told apart in one step, on all machines together."""
+    chunk: int = 0
+    """Pairs in memory at a time: gradients are cached (GradCache) and equal the whole batch's. 0 for all at once."""
+    accumulate: int = 1
+    """Batches whose gradients are added up for one step."""
+    recompute: bool = False
+    """Gradient checkpointing: activations of blocks are computed again when they are needed."""
+    precision: str = "fp32"
+    """fp32 or bf16 (autocast; weights stay fp32)."""
+    lr: float = 5e-4
+    """Peak learning rate."""
+    warmup: int = 100
+    """Steps of linear warm-up; then half a cosine to zero."""
+    weight_decay: float = 0.1
+    """AdamW's, for matrices only."""
+    beta2: float = 0.98
+    """AdamW's second beta."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0 for any."""
+    average: float = 0.0
+    """Decay of a running average of the weights, which is then what is evaluated and kept; 0 for none."""
+    shard: bool = False
+    """With torchrun: FSDP2, which splits weights over machines, in place of DDP."""
+    seed: int = 0
+    """Of weights, order, augmentation."""
+    threads: int = 0
+    """Threads that read pictures; 0 for as many as there are processors."""
+    save_every: int = 200
+    """Steps between checkpoints."""
+    evaluate_every: int = 200
+    """Steps between evaluations."""
+    device: str = ""
+    """cpu, cuda or mps; empty for the best there is."""
+
+
+CHOICES = {"augment": ("none", "crop", "strong"), "loss": ("clip", "siglip"), "precision": ("fp32", "bf16")}
+AT_LEAST_ONE = ("steps", "batch", "accumulate", "save_every", "evaluate_every")
+
+
+def read_card(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Card:
+    """A card from its file, with `key=value` laid over it. Raises CardError naming the key that is wrong.
+
+    Paths of sources are relative to the card.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CardError(f"{path} cannot be read as a run card ({error}); write TOML such as: steps = 1000") from None
+    for override in overrides:
+        lay_over(values, override)
+    for key in ("train", "val"):
+        sources = values.get(key, [])
+        sources = [sources] if isinstance(sources, str | dict) else sources
+        values[key] = tuple(source_of(s, path.parent) for s in sources)
+    card = from_dict(Card, values, CardError)
+    card = dataclasses.replace(card, name=card.name or path.stem)
+    card = dataclasses.replace(card, out=card.out or f"runs/{card.name}")
+    check(card)
+    return card
+
+
+def lay_over(values: dict[str, Any], override: str) -> None:
+    """Set one `key=value`; `image.width=256` reaches into a table. Values are TOML, or else words."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise CardError(f"{override!r} sets nothing; write key=value, such as lr=1e-4")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, name = key.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+    values[name] = value
+
+
+def source_of(value: Any, folder: Path) -> Source:
+    """A path, or a table of Source's settings."""
+    source = from_dict(Source, {"path": value} if isinstance(value, str) else value, CardError)
+    if not source.path:
+        raise CardError('a source has no path; write train = [{ path = "pairs.tsv" }]')
+    if not all("{}" in t for t in source.templates):
+        raise CardError(f"a template of {source.path} has no {{}}; write one such as: a photo of a {{}}")
+    local = "://" not in source.path
+    return dataclasses.replace(source, path=str(folder / Path(source.path).expanduser()) if local else source.path)
+
+
+def check(card: Card) -> None:
+    """Raises CardError on values that cannot work."""
+    for key, allowed in CHOICES.items():
+        if getattr(card, key) not in allowed:
+            raise CardError(f"{key} is {getattr(card, key)!r}; choose one of {', '.join(allowed)}")
+    for key in AT_LEAST_ONE:
+        if getattr(card, key) < 1:
+            raise CardError(f"{key} is {getattr(card, key)}; give at least 1")
+    if not card.train:
+        raise CardError('the card names no pairs to train on; write train = ["pairs.tsv"]')
+    if card.shard and (card.average or card.lora):
+        raise CardError("shard goes with neither average nor lora; leave them out, or train with DDP")
+    if card.lora and card.connector:
+        raise CardError("lora and connector both leave everything else as it is; choose one")

@@ -1,0 +1,193 @@
+"""Sources -> batches: mixed by weight, decoded ahead in threads, and the same again after a resume.
+
+What is drawn depends on the seed and on how many items were drawn before, on nothing else. So a checkpoint keeps a few
+counts, and a resumed run sees the batches that the straight one would have seen.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..config import Prep
+from ..errors import CardError, UnreadableMedia
+from ..media import image as image_media
+from ..prep.pixels import square
+from ..prep.tokens import Words
+from .augment import AUGMENTS
+from .card import Source
+from .sources import Item, Listed, Sharded, open_source
+
+MAX_BAD = 0.01
+"""Share of samples that may be unreadable before a run stops."""
+ENOUGH = 200
+"""Samples to have looked at before that share is judged."""
+
+
+@dataclass
+class Batch:
+    """Pairs, ready for the towers; row i of each belongs together."""
+
+    pixels: Tensor
+    """uint8 (B, S, S, 3)"""
+    ids: Tensor
+    """int64 (B, T)"""
+    group: Tensor
+    """int64 (B,): equal numbers, equal captions."""
+    captions: list[str]
+    """As drawn."""
+    names: list[str]
+    """Of the pictures, for reports."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, start: int, stop: int) -> "Batch":
+        part = slice(start, stop)
+        return Batch(self.pixels[part], self.ids[part], self.group[part], self.captions[part], self.names[part])
+
+
+@dataclass
+class Bad:
+    """Samples that could not be used, and of how many."""
+
+    looked: int = 0
+    names: list[tuple[str, str]] = field(default_factory=list)
+
+    def note(self, name: str, reason: str) -> None:
+        self.names.append((name, reason))
+
+    def judge(self) -> None:
+        """Raises CardError when more than one in a hundred is bad."""
+        if self.looked >= ENOUGH and len(self.names) > MAX_BAD * self.looked:
+            some = "; ".join(f"{n}: {r}" for n, r in self.names[-3:])
+            raise CardError(f"{len(self.names)} of {self.looked} samples cannot be used, more than 1%; mend the data ({some})")
+
+
+class Mixture:
+    """An endless stream of items from several sources, which can be set to any point of it."""
+
+    def __init__(self, sources: tuple[Source, ...], seed: int, rank: int = 0, world: int = 1):
+        self.opened: list[Listed | Sharded] = [open_source(s) for s in sources]
+        self.chances = np.array([s.weight for s in sources]) / sum(s.weight for s in sources)
+        self.sources, self.seed, self.rank, self.world = sources, seed, rank, world
+
+    def start(self, drawn: int, places: list[list[int]]) -> None:
+        """Go to where `drawn` items have been drawn, and each source is at (epoch, items of it)."""
+        self.drawn, self.places = drawn, [list(place) for place in places] or [[0, 0] for _ in self.sources]
+        self.streams = [self.stream(i) for i in range(len(self.sources))]
+
+    def stream(self, i: int) -> Iterator[Item]:
+        """Source i from its place on, epoch after epoch."""
+        first, skipped = self.places[i]
+        for epoch in count(first):
+            self.places[i] = [epoch, skipped if epoch == first else 0]
+            rng = np.random.default_rng([self.seed, i, epoch])
+            empty = True
+            for item in islice(self.opened[i].epoch(rng, self.rank, self.world), self.places[i][1], None):
+                self.places[i][1] += 1
+                empty = False
+                yield item
+            if empty and epoch > first:
+                raise CardError(f"{self.sources[i].path} holds no pairs for process {self.rank}; give more")
+
+    def __iter__(self) -> Iterator[tuple[int, Source, Item]]:
+        """(number of the draw, source, item)"""
+        while True:
+            i = np.random.default_rng([self.seed, self.rank, self.drawn]).choice(len(self.sources), p=self.chances)
+            self.drawn += 1
+            yield self.drawn, self.sources[i], next(self.streams[i])
+
+
+class Loader:
+    """Batches of a mixture, decoded ahead."""
+
+    def __init__(self, mixture: Mixture, words: Words, prep: Prep, batch: int, augment: str, threads: int):
+        self.mixture, self.words, self.prep, self.batch = mixture, words, prep, batch
+        self.view, self.threads, self.bad = AUGMENTS[augment], threads, Bad()
+        self.place: dict[str, Any] = {"drawn": 0, "places": []}
+
+    def load(self, drawn: int, source: Source, item: Item) -> tuple[np.ndarray, str] | str:
+        """One sample as pixels and a caption, or why not. Runs in a thread."""
+        rng = np.random.default_rng([self.mixture.seed, self.mixture.rank, drawn, 1])
+        try:
+            if not item.captions:
+                return "it has no caption"
+            caption = item.captions[rng.integers(len(item.captions))]
+            picture = read_picture(item, self.prep.size)
+            return self.view(picture, rng, self.prep), source.templates[rng.integers(len(source.templates))].replace(
+                "{}", caption
+            )
+        except UnreadableMedia as error:
+            return error.reason
+        except (OSError, MemoryError) as error:
+            return image_media.one_line(error)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Endless batches; after each, `place` says where the next begins."""
+        self.mixture.start(**self.place)
+        with ThreadPoolExecutor(self.threads) as pool:
+            ahead: deque = deque()
+            stream = iter(self.mixture)
+            good: list[tuple[str, np.ndarray, str]] = []
+            while True:
+                while len(ahead) < 2 * self.batch:
+                    drawn, source, item = next(stream)
+                    place = {"drawn": drawn, "places": [list(p) for p in self.mixture.places]}
+                    ahead.append((item.name, place, pool.submit(self.load, drawn, source, item)))
+                name, place, future = ahead.popleft()
+                loaded = future.result()
+                self.bad.looked += 1
+                if isinstance(loaded, str):
+                    self.bad.note(name, loaded)
+                    self.bad.judge()
+                    continue
+                good.append((name, *loaded))
+                if len(good) == self.batch:
+                    self.place = place
+                    yield batch_of(good, self.words)
+                    good.clear()
+
+
+def read_picture(item: Item, size: int) -> Image.Image:
+    """An item's picture, decoded. Raises UnreadableMedia, OSError."""
+    return image_media.read(Path(item.name), item.read(), size)[0]
+
+
+def batch_of(samples: list[tuple[str, np.ndarray, str]], words: Words) -> Batch:
+    names, pixels, captions = zip(*samples)
+    ids = torch.from_numpy(words.ids(list(captions)))
+    return Batch(torch.from_numpy(np.stack(pixels)), ids, groups_of(captions), list(captions), list(names))
+
+
+def groups_of(captions: tuple[str, ...] | list[str]) -> Tensor:
+    """A number for each caption, equal where captions are: int64 (B,), the same on every machine."""
+    digests = [hashlib.blake2b(c.strip().lower().encode("utf-8", "replace"), digest_size=8).digest() for c in captions]
+    return torch.tensor([int.from_bytes(d, "big", signed=True) for d in digests])
+
+
+def read_pairs(sources: tuple[Source, ...], prep: Prep, bad: Bad) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """All pairs of small sources, as they are searched: uint8 (B, S, S, 3), and each picture's captions."""
+    squares, captions = [], []
+    for source in sources:
+        for item in open_source(source).plain():
+            bad.looked += 1
+            try:
+                squares.append(square(read_picture(item, prep.size), prep))
+            except (UnreadableMedia, OSError) as error:
+                bad.note(item.name, image_media.one_line(error))
+                continue
+            captions.append(tuple(source.templates[0].replace("{}", c) for c in item.captions))
+    bad.judge()
+    if not squares:
+        raise CardError("the pairs to evaluate on cannot be read; check the paths of val")
+    return np.stack(squares), captions

@@ -1,0 +1,60 @@
+"""`--dry-run`: what a card would do, seen before hours are spent on it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .card import Card
+from .data import Batch
+from .run import Run
+from .watch import contact_sheet
+
+SAMPLE = 4
+"""Pairs whose activations are counted, to estimate a batch's."""
+
+
+def report(card: Card) -> Iterator[str]:
+    """Lines to print; the first batch is drawn to OUT/batch.png."""
+    run = Run(card)
+    batch = next(iter(run.loader))
+    pixels, ids = tuple(batch.pixels.shape), tuple(batch.ids.shape)
+    yield f"a batch: {len(batch)} pairs, pixels uint8 {pixels}, ids int64 {ids}, {run.config.dim}-d space"
+    for name, (total, learning) in sizes(run.model).items():
+        yield f"  {name:24} {total / 1e6:9.2f} M parameters, {learning / 1e6:9.2f} M learn"
+    yield f"memory: about {estimate(run, batch) / 1e9:.1f} GB (weights, gradients, AdamW, activations)"
+    folder = Path(card.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    contact_sheet(batch, folder / "batch.png")
+    yield f"first batch: {folder / 'batch.png'}"
+    for name, reason in run.loader.bad.names:
+        yield f"left out {name}: {reason}"
+
+
+def sizes(model: torch.nn.Module) -> dict[str, tuple[int, int]]:
+    """Parameters of each part (image.blocks, text.proj, …), and how many of them learn."""
+    found: dict[str, tuple[int, int]] = {}
+    for name, p in model.named_parameters():
+        part = ".".join(name.split(".")[:2])
+        total, learning = found.get(part, (0, 0))
+        found[part] = total + p.numel(), learning + p.numel() * p.requires_grad
+    return found
+
+
+def estimate(run: Run, batch: Batch) -> int:
+    """Bytes at the peak: counted for a few pairs, multiplied up to what is in memory at a time."""
+    kept: dict[int, int] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    few = batch.rows(0, min(SAMPLE, len(batch)))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        run.trainee(few.pixels.to(run.device), few.ids.to(run.device))
+    weights = {p.untyped_storage().data_ptr() for p in run.model.parameters()}
+    activations = sum(size for place, size in kept.items() if place not in weights) / len(few)
+    at_a_time = min(run.card.chunk or len(batch), len(batch))
+    total, learning = (sum(v[i] for v in sizes(run.model).values()) for i in (0, 1))
+    return int(4 * (total * (2 if run.card.average else 1) + 3 * learning) + activations * at_a_time + batch.pixels.nbytes)

@@ -1,0 +1,92 @@
+"""Which weights learn: locked parts, LoRA, a connector; and how a model from nothing begins."""
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from ..config import ImageTower, TextTower
+from ..errors import CardError, MissingExtra
+from ..model.dual import DualEncoder
+from ..model.layers import Block
+from .card import Card
+
+
+def initialise(model: DualEncoder) -> None:
+    """Weights of a model from nothing, by the widths of its layers. Radford et al. 2021, §2.5, after GPT-2."""
+    for tower in (model.image, model.text):
+        blocks = [m for m in tower.modules() if isinstance(m, Block)]
+        for block in blocks:
+            width = block.norm1.normalized_shape[0]
+            thin = width**-0.5 * (2 * len(blocks)) ** -0.5  # the more residual sums, the smaller each
+            for layer, std in (
+                (block.attn.qkv, width**-0.5), (block.attn.out, thin),
+                (block.mlp.fc1, (2 * width) ** -0.5), (block.mlp.fc2, thin),
+            ):  # fmt: skip
+                nn.init.normal_(layer.weight, std=std)
+                nn.init.zeros_(layer.bias)
+        if isinstance(tower.proj, nn.Linear):
+            nn.init.normal_(tower.proj.weight, std=tower.proj.in_features**-0.5)
+    nn.init.normal_(model.text.token_embed.weight, std=0.02)
+
+
+def with_connector(
+    model: DualEncoder, image: ImageTower, text: TextTower, hidden: int
+) -> tuple[ImageTower, TextTower, DualEncoder]:
+    """The same towers with a connector after each, which at first changes nothing."""
+    image, text = replace(image, connector=hidden), replace(text, connector=hidden)
+    connected = DualEncoder(image, text, model.logit_bias is not None)
+    connected.load_state_dict(model.state_dict() | {k: v for k, v in connected.state_dict().items() if ".connector." in k})
+    return image, text, connected
+
+
+def choose_parts(model: DualEncoder, card: Card) -> None:
+    """Lock what the card locks. Raises CardError where a name fits nothing, or nothing is left to learn."""
+    for part in card.lock:
+        named = [p for name, p in model.named_parameters() if name.startswith(part)]
+        if not named:
+            raise CardError(f"lock names {part!r}, which is no part of the model; parts begin with image. or text.")
+        for p in named:
+            p.requires_grad_(False)
+    if card.connector:
+        for name, p in model.named_parameters():
+            p.requires_grad_(".connector." in name or name.startswith("logit_"))
+    for part in card.rates:
+        if not any(name.startswith(part) for name, p in model.named_parameters()):
+            raise CardError(f"rates names {part!r}, which is no part of the model; parts begin with image. or text.")
+    if not any(p.requires_grad for p in model.parameters()):
+        raise CardError("every part is locked and nothing is left to learn; lock less")
+    if card.recompute:
+        for module in model.modules():
+            if isinstance(module, Block):
+                module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+
+
+class Adapters:
+    """LoRA matrices beside linear layers, put there and merged by peft. Hu et al. 2021."""
+
+    def __init__(self, model: DualEncoder, card: Card):
+        try:
+            import peft
+        except ImportError:
+            raise MissingExtra("LoRA", "train")
+        config = peft.LoraConfig(r=card.lora, lora_alpha=2 * card.lora, target_modules=card.lora_on, lora_dropout=0.0)
+        try:
+            self.tuner = peft.tuners.lora.LoraModel(model, {"default": config}, "default")
+        except ValueError as error:
+            raise CardError(f"lora_on = {card.lora_on!r} fits no linear layer ({error}); see --dry-run for their names") from None
+        model.logit_scale.requires_grad_(True)
+
+    def merged(self) -> DualEncoder:
+        """The model with the matrices multiplied into its weights: plain linear layers again."""
+        return self.tuner.merge_and_unload()
+
+
+@torch.no_grad()
+def copied(model: DualEncoder, image: ImageTower, text: TextTower) -> DualEncoder:
+    """A model of its own with the same weights."""
+    twin = DualEncoder(image, text, model.logit_bias is not None)
+    twin.load_state_dict(model.state_dict())
+    return twin.eval()

@@ -1,0 +1,268 @@
+"""A card -> a space folder: towers from where the card says, data, loop, evaluation, export."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from .. import checkpoint, export, hub
+from ..checkpoint import Checkpoint
+from ..config import SpaceConfig
+from ..errors import CardError, TrainingStopped
+from ..eval.retrieval import retrieval
+from ..eval.zeroshot import accuracy
+from ..model.dual import DualEncoder
+from ..model.layers import Block
+from ..prep.pixels import normalise
+from ..prep.tokens import Words
+from ..space import usable_cpus
+from .card import Card, Source
+from .data import Bad, Batch, Loader, Mixture, read_pairs
+from .loop import Progress, Trainer
+from .parts import Adapters, choose_parts, copied, initialise, with_connector
+from .tasks import Objective, Trainee, backward, scalars_of, world_size
+from .watch import Watch
+
+Show = Callable[[Progress, Card], None]
+GUARD = (Source(str(export.HELD_OUT)),)
+"""Pairs on which a model that is trained further is measured before and after, so that forgetting shows."""
+
+
+class Towers:
+    """A torch model as evaluation sees it: the same two calls as a Space."""
+
+    def __init__(self, model: DualEncoder, words: Words, config: SpaceConfig, batch: int = 64):
+        self.model, self.words, self.config, self.batch = model, words, config, batch
+        self.device = model.logit_scale.device
+
+    @torch.inference_mode()
+    def pixels(self, squares: np.ndarray) -> np.ndarray:
+        """uint8 (B, S, S, 3) → z: float32 (B, dim), unit length."""
+        parts = (squares[i : i + self.batch] for i in range(0, len(squares), self.batch))
+        x = (torch.from_numpy(normalise(part, self.config.prep)).to(self.device) for part in parts)
+        return np.concatenate([self.model.encode_image(part).float().cpu().numpy() for part in x])
+
+    @torch.inference_mode()
+    def text(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts → z: float32 (B, dim), unit length."""
+        parts = (self.words.ids(list(texts[i : i + self.batch])) for i in range(0, len(texts), self.batch))
+        ids = (torch.from_numpy(part).to(self.device) for part in parts)
+        return np.concatenate([self.model.encode_text(part).float().cpu().numpy() for part in ids])
+
+
+class Run:
+    """Everything a card names, opened."""
+
+    def __init__(self, card: Card):
+        torch.manual_seed(card.seed)
+        self.card, self.rank, self.world = card, dist.get_rank() if world_size() > 1 else 0, world_size()
+        if card.batch % self.world:
+            raise CardError(f"a batch of {card.batch} cannot be shared by {self.world} processes; make it a multiple")
+        start = begin(card)
+        self.config, self.tokenizer, model = start.config, start.tokenizer, start.model.train()
+        self.words = Words(self.tokenizer, self.config.prep)
+        self.val = read_pairs(card.val, self.config.prep, Bad()) if card.val else None
+        self.guard = read_pairs(GUARD, self.config.prep, Bad()) if card.start and self.rank == 0 else None
+        self.before = self.forgetting(model)
+        self.adapters = Adapters(model, card) if card.lora else None
+        choose_parts(model, card)
+        self.device = torch.device(card.device or best_device())
+        self.model = model.to(self.device)
+        self.trainee = self.wrapped(Trainee(self.model, self.config.prep, card.precision).to(self.device))
+        self.objective = Objective(card, hub.load(card.teacher) if card.teacher else None)
+        mixture = Mixture(card.train, card.seed, self.rank, self.world)
+        threads = card.threads or usable_cpus()
+        self.loader = Loader(mixture, self.words, self.config.prep, card.batch // self.world, card.augment, threads)
+
+    def wrapped(self, trainee: Trainee) -> nn.Module:
+        """The trainee on one machine as it is, on many behind DDP, or sharded block by block with FSDP2."""
+        if self.world == 1:
+            return trainee
+        if not self.card.shard:
+            return DistributedDataParallel(trainee)
+        for module in trainee.modules():
+            if isinstance(module, Block):
+                fully_shard(module)
+        return fully_shard(trainee, ignored_params=scalars_of(trainee))
+
+    def backward(self, batch: Batch, share: float = 1.0) -> torch.Tensor:
+        batch.pixels, batch.ids, batch.group = (x.to(self.device) for x in (batch.pixels, batch.ids, batch.group))
+        return backward(self.trainee, batch, self.objective, self.card.chunk, share)
+
+    def whole(self, trainer: Trainer) -> DualEncoder:
+        """The model as it is measured: averaged, or put together from all machines. Every process calls it."""
+        if trainer.average is not None:
+            return trainer.average.module.model
+        if not self.card.shard or self.world == 1:
+            return self.model
+        state = get_model_state_dict(self.trainee, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        twin = DualEncoder(self.config.image, self.config.text, self.model.logit_bias is not None)
+        if self.rank == 0:
+            twin.load_state_dict({name.removeprefix("model."): tensor for name, tensor in state.items()})
+        return twin
+
+    def finished(self, trainer: Trainer) -> DualEncoder:
+        """The model as it is kept: plain layers, on the CPU. Every process calls it."""
+        model = self.whole(trainer)
+        if self.adapters:
+            self.model.load_state_dict(model.state_dict())
+            model = self.adapters.merged()
+        return copied(model.cpu(), self.config.image, self.config.text)
+
+    def measure(self, model: DualEncoder) -> dict[str, float]:
+        """Recall on the validation pairs, both ways."""
+        if self.val is None:
+            return {}
+        model.eval()
+        found = retrieval(Towers(model, self.words, self.config), *self.val)
+        model.train()
+        return {k: round(v, 4) for k, v in found.items()}
+
+    def forgetting(self, model: DualEncoder) -> dict[str, float]:
+        """What the guard pairs say: recall, and zero-shot accuracy with their captions as labels."""
+        if self.guard is None:
+            return {}
+        model.eval()
+        towers, (squares, captions) = Towers(model, self.words, self.config), self.guard
+        labels = list(dict.fromkeys(some[0] for some in captions))
+        top = accuracy(towers, squares, [labels.index(some[0]) for some in captions], labels)["acc1"]
+        found = retrieval(towers, squares, captions)
+        model.train()
+        return {k: round(found[k], 4) for k in ("image_retrieval_recall@1", "image_retrieval_recall@5")} | {
+            "zeroshot_acc1": round(top, 4)
+        }
+
+
+def begin(card: Card) -> Checkpoint:
+    """The towers a run begins with: a space's or a checkpoint's, or new ones of the card's architecture."""
+    if card.start:
+        start = checkpoint.load(hub.find(card.start))
+        config = replace(start.config, name=card.name, weights="", files={}, card={})
+        if card.loss == "siglip" and start.model.logit_bias is None:
+            raise CardError(f'{card.start} was trained with softmax and has no bias; write loss = "clip"')
+    else:
+        tokenizer = checkpoint.read_tokenizer(hub.find(card.tokenizer))
+        text, prep = fitted(card, tokenizer)
+        model = DualEncoder(card.image, text, bias=card.loss == "siglip")
+        initialise(model)
+        config = SpaceConfig(name=card.name, image=card.image, text=text, prep=prep)
+        start = Checkpoint(model, config, tokenizer)
+    if card.connector:
+        image, text, model = with_connector(start.model, config.image, config.text, card.connector)
+        start, config = Checkpoint(model, config, start.tokenizer), replace(config, image=image, text=text)
+    start.config = config
+    return start
+
+
+ENDS = ("<|endoftext|>", "[SEP]", "</s>")
+PADS = ("[PAD]", "<pad>", "<|endoftext|>")
+
+
+def fitted(card: Card, tokenizer: Any) -> tuple[Any, Any]:
+    """The card's text tower and preprocessing with the numbers that the tokenizer decides."""
+    ids = {
+        name: next((i for t in tokens if (i := tokenizer.token_to_id(t)) is not None), 0)
+        for name, tokens in (("end", ENDS), ("pad", PADS))
+    }
+    text = replace(card.text, vocab=tokenizer.get_vocab_size(), end=ids["end"], pad=ids["pad"])
+    clip = tokenizer.token_to_id("<|endoftext|>") is not None
+    prep = replace(card.prep, size=card.image.image_size, context=text.context, pad=ids["pad"], clean="clip" if clip else "none")
+    return text, prep
+
+
+def best_device() -> str:
+    if torch.cuda.is_available():
+        return f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def processes() -> Iterator[int]:
+    """Joins the processes that `torchrun` started, where it did; gives this one's rank."""
+    if "RANK" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+        yield 0
+        return
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()
+
+
+def run(card: Card, resume: bool, show: Show, command: str = "") -> SpaceConfig | None:
+    """Train a card to its end and write OUT/space; None on processes that only help.
+
+    Raises CardError (card or data), TrainingStopped (asked to, disk, loss), and what reading a start space raises.
+    """
+    folder = Path(card.out)
+    with processes() as rank:
+        if (folder / "checkpoint.pt").exists() and not resume:
+            raise TrainingStopped(f"{folder} holds a run already; add --resume to go on with it, or write out=ANOTHER")
+        folder.mkdir(parents=True, exist_ok=True)
+        a_run = Run(card)
+        trainer = Trainer(card, a_run.trainee, a_run.loader, folder, main=rank == 0)
+        if resume and trainer.checkpoint.exists():
+            trainer.resume()
+        watch = Watch(folder, trainer.step) if rank == 0 else None
+
+        def on_step(progress: Progress) -> None:
+            due = progress.step % card.evaluate_every == 0 or progress.step == card.steps
+            model = a_run.whole(trainer) if due else None
+            if watch is None:
+                return
+            row = {"loss": round(progress.loss, 5), "gradient": round(progress.norm, 5), "pairs/s": round(progress.rate, 1)}
+            watch.note(progress.step, **row, scale=round(a_run.model.logit_scale.exp().item(), 3), memory=progress.memory)
+            show(progress, card)
+            if due:
+                watch.note(progress.step, **{f"val/{k}": v for k, v in a_run.measure(model).items()})
+                watch.draw()
+
+        trainer.train(a_run.backward, on_step)
+        model = a_run.finished(trainer)
+        return finish(a_run, model, trainer.step, folder, command) if rank == 0 else None
+
+
+def finish(a_run: Run, model: DualEncoder, steps: int, folder: Path, command: str) -> SpaceConfig:
+    """Measure the model and write the space; its card says how it came about."""
+    facts = {"command": command, "steps": steps, "pairs_seen": steps * a_run.card.batch * a_run.card.accumulate}
+    facts |= {"validation": a_run.measure(model), "before": a_run.before, "after": a_run.forgetting(model)}
+    facts |= {"left_out": [f"{n}: {r}" for n, r in a_run.loader.bad.names[:100]], "settings": settings_of(a_run.card)}
+    bias = None if model.logit_bias is None else model.logit_bias.item()
+    config = replace(a_run.config, logit_scale=model.logit_scale.exp().item(), logit_bias=bias, card=facts)
+    made = Checkpoint(model, config, a_run.tokenizer)
+    return export.export(made, folder / "space", gate_pairs(a_run, made))
+
+
+def summary(config: SpaceConfig) -> list[str]:
+    """What a finished run says: recall on validation pairs, and what training further did to what was known."""
+    lines = [f"{k:28} {v:.4f}" for k, v in config.card["validation"].items()]
+    before, after = config.card["before"], config.card["after"]
+    return lines + [f"{k:28} {before[k]:.4f} before, {v:.4f} after, on drawings it was not trained on" for k, v in after.items()]
+
+
+def gate_pairs(a_run: Run, made: Checkpoint) -> export.Pairs:
+    """Pairs for the exporter's gate: the validation pairs where there are any, else the ones every space is held to."""
+    if a_run.val is None:
+        return export.held_out_pairs(made, export.HELD_OUT)
+    squares, captions = a_run.val
+    some = slice(0, 256)
+    return export.Pairs(normalise(squares[some], made.config.prep), a_run.words.ids([c[0] for c in captions[some]]))
+
+
+def settings_of(card: Card) -> dict[str, Any]:
+    """What a card says that is not its default, as JSON."""
+    defaults = {f.name: f.default for f in dataclasses.fields(card)}
+    said = {k: v for k, v in vars(card).items() if v != defaults[k] and k not in ("image", "text", "prep")}
+    return json.loads(json.dumps(said, default=dataclasses.asdict))

@@ -1,0 +1,270 @@
+"""Where pairs come from: folders, tables, tars, Parquet and datasets, on a disk or on object storage.
+
+A source is `Listed` (any item can be asked for, so an epoch is a permutation) or `Sharded` (items come in the order of
+their files, so shards are shuffled, and items within a window). Both give items unread: reading and decoding come later,
+in threads. Storage is reached through fsspec, so `s3://…` works wherever a path does.
+"""
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import PurePath
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow.parquet as pq
+
+from ..errors import CardError, MissingExtra, UnreadableMedia
+from ..media.kinds import kind_of
+from .card import Source
+
+WINDOW = 2000
+"""Items of shards that are shuffled together."""
+IMAGE_COLUMNS = ("filepath", "image", "path", "file_name", "jpg", "png", "webp")
+CAPTION_COLUMNS = ("title", "caption", "captions", "text", "txt", "label")
+PICTURE_ENDINGS = ("jpg", "jpeg", "png", "webp")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture, unread, with its captions."""
+
+    name: str
+    """Path, or shard and key: what a report calls it."""
+    captions: tuple[str, ...]
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Items that can be asked for in any order."""
+
+    items: Sequence[Any]
+    make: Callable[[Any], Item]
+
+    def epoch(self, rng: np.random.Generator, rank: int, world: int) -> Iterator[Item]:
+        """Every item once over all machines, this one's share of them."""
+        for i in rng.permutation(len(self.items))[rank::world]:
+            yield self.make(self.items[int(i)])
+
+    def plain(self) -> Iterator[Item]:
+        """Every item, in order."""
+        return map(self.make, self.items)
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """Items that come in the order of their files."""
+
+    shards: Sequence[Any]
+    read: Callable[[Any], Iterator[Item]]
+
+    def epoch(self, rng: np.random.Generator, rank: int, world: int) -> Iterator[Item]:
+        """Shards in a new order, this machine's share of them; items shuffled within a window."""
+        if len(self.shards) < world:
+            raise CardError(f"{len(self.shards)} shards cannot be shared by {world} processes; cut them smaller")
+        stream = (item for i in rng.permutation(len(self.shards))[rank::world] for item in self.whole(self.shards[int(i)]))
+        window = list(islice(stream, WINDOW))
+        for item in stream:
+            i = int(rng.integers(len(window)))
+            yield window[i]
+            window[i] = item
+        for i in rng.permutation(len(window)):
+            yield window[int(i)]
+
+    def plain(self) -> Iterator[Item]:
+        """Every item, in order."""
+        return (item for shard in self.shards for item in self.whole(shard))
+
+    def whole(self, shard: Any) -> Iterator[Item]:
+        """A shard's items; where it breaks off, one that cannot be read stands for the rest."""
+        try:
+            yield from self.read(shard)
+        except (OSError, EOFError, ValueError, KeyError, tarfile.TarError) as error:
+            yield Item(str(shard), ("",), partial(broken, f"the rest of the shard cannot be read ({error})"))
+
+
+def open_source(source: Source) -> Listed | Sharded:
+    """What a source's path names, by its ending. Raises CardError where it is not there, or holds no pairs."""
+    path = source.path
+    if path.startswith("hf://"):
+        return huggingface(source)
+    ending = path.rsplit(".", 1)[-1].lower() if "." in path.rsplit("/", 1)[-1] else ""
+    fs, root = fsspec.core.url_to_fs(path)
+    try:
+        if ending not in READERS and fs.isdir(root):
+            if fs.exists(f"{root}/dataset_info.json"):
+                return huggingface(source)
+            return folder(source, fs, root)
+        if ending not in READERS:
+            raise CardError(f"{path} is not a folder, nor a .{', .'.join(READERS)} file; check the path")
+        return READERS[ending](source, fs, root)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise CardError(f"{path} cannot be read as pairs ({error}); check the path and the file") from None
+
+
+def broken(reason: str) -> bytes:
+    raise UnreadableMedia(reason)
+
+
+def folder(source: Source, fs: Any, root: str) -> Listed:
+    """Pictures with a caption file beside each (`a.jpg`, `a.txt`: one caption a line); without one, the name of the
+    picture's folder is its caption (a folder for each class)."""
+    files = sorted(fs.find(root))
+    beside = set(files)
+    pictures = [f for f in files if kind_of(PurePath(f)) == "image"]
+    sidecars = [f for f in pictures if text_beside(f) in beside]
+    rows = [(f, text_beside(f)) for f in sidecars] if sidecars else [(f, "") for f in pictures if below(f, root)]
+    if not rows:
+        raise CardError(f"{source.path} holds no pictures with a .txt beside them, nor folders of pictures; name a table")
+
+    def make(row: tuple[str, str]) -> Item:
+        picture, sidecar = row
+        captions = lines_of(fs.cat_file(sidecar)) if sidecar else (below(picture, root).replace("_", " "),)
+        return Item(picture, captions, partial(fs.cat_file, picture))
+
+    return Listed(rows, make)
+
+
+def text_beside(picture: str) -> str:
+    return picture.rsplit(".", 1)[0] + ".txt"
+
+
+def below(picture: str, root: str) -> str:
+    """Name of the folder right below the root that a picture lies in; empty for the root itself."""
+    inside = picture.removeprefix(root).strip("/").split("/")
+    return inside[0] if len(inside) > 1 else ""
+
+
+def lines_of(data: bytes) -> tuple[str, ...]:
+    return tuple(line.strip() for line in data.decode("utf-8", "replace").splitlines() if line.strip())
+
+
+def table(source: Source, fs: Any, path: str) -> Listed:
+    """open_clip's tab-separated `filepath`, `title`; CSV; or one JSON object a line."""
+    text = fs.cat_file(path).decode("utf-8-sig")
+    if path.lower().endswith(".jsonl"):
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    else:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.lower().endswith(".tsv") else ","))
+    if not rows:
+        raise CardError(f"{source.path} holds no pairs; write a header and one pair a line")
+    image, captions = columns(source, list(rows[0]))
+    here = path.rsplit("/", 1)[0]
+
+    def make(row: dict[str, Any]) -> Item:
+        where = str(row[image])
+        where = where if where.startswith("/") else f"{here}/{where}"
+        return Item(where, captions_of(row, captions), partial(fs.cat_file, where))
+
+    return Listed(rows, make)
+
+
+def parquet(source: Source, fs: Any, path: str) -> Sharded:
+    """Parquet files, a row group at a time; pictures as bytes, as {bytes, path}, or as paths."""
+    files = [pq.ParquetFile(fs.open(p), pre_buffer=False) for p in expand(fs, path)]
+    image, captions = columns(source, files[0].schema_arrow.names)
+    here = path.rsplit("/", 1)[0]
+    shards = [(file, group) for file in files for group in range(file.num_row_groups)]
+
+    def read(shard: tuple[pq.ParquetFile, int]) -> Iterator[Item]:
+        file, group = shard
+        for i, row in enumerate(file.read_row_group(group, columns=[image, *captions]).to_pylist()):
+            yield stored(row[image], captions_of(row, captions), f"{path}, group {group}, row {i}", fs, here)
+
+    return Sharded(shards, read)
+
+
+def stored(value: Any, captions: tuple[str, ...], name: str, fs: Any, here: str) -> Item:
+    """A picture as tables keep it: bytes, {bytes, path}, or a path."""
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, bytes):
+        return Item(name, captions, lambda: value)
+    where = str(value) if str(value).startswith("/") else f"{here}/{value}"
+    return Item(where, captions, partial(fs.cat_file, where))
+
+
+def tars(source: Source, fs: Any, path: str) -> Sharded:
+    """WebDataset tars, and img2dataset's output: `a.jpg` with `a.txt`, or `a.json` that has a caption."""
+    try:
+        from webdataset.tariterators import group_by_keys, tar_file_iterator
+    except ImportError:
+        raise MissingExtra("reading WebDataset tars", "train")
+
+    def read(shard: str) -> Iterator[Item]:
+        with fs.open(shard, "rb") as file:
+            members = ({**member, "__url__": shard} for member in tar_file_iterator(file))
+            for sample in group_by_keys(members):
+                yield from tar_item(sample, shard)
+
+    return Sharded(expand(fs, path), read)
+
+
+def tar_item(sample: dict[str, Any], shard: str) -> Iterator[Item]:
+    """A group of a tar's members as an item; groups without a picture are no items."""
+    data = next((sample[e] for e in PICTURE_ENDINGS if e in sample), None)
+    captions = lines_of(sample.get("txt", b""))
+    if not captions and "json" in sample:
+        facts = json.loads(sample["json"])
+        captions = captions_of(facts, [c for c in CAPTION_COLUMNS if c in facts][:1])
+    if data is not None:
+        yield Item(f"{shard}, {sample['__key__']}", captions, lambda: data)
+
+
+def huggingface(source: Source) -> Listed:
+    """A Hugging Face dataset: `hf://name#split`, or a folder that `save_to_disk` wrote."""
+    try:
+        import datasets
+    except ImportError:
+        raise MissingExtra("reading Hugging Face datasets", "train")
+    if source.path.startswith("hf://"):
+        name, _, split = source.path.removeprefix("hf://").partition("#")
+        data = datasets.load_dataset(name, split=split or "train")
+    else:
+        data = datasets.load_from_disk(source.path)
+    image, captions = columns(source, data.column_names)
+    if isinstance(data.features[image], datasets.Image):
+        data = data.cast_column(image, datasets.Image(decode=False))
+    fs = fsspec.filesystem("file")
+
+    def make(i: int) -> Item:
+        row = data[i]
+        return stored(row[image], captions_of(row, captions), f"{source.path}, row {i}", fs, ".")
+
+    return Listed(range(len(data)), make)
+
+
+READERS = {"tsv": table, "csv": table, "jsonl": table, "parquet": parquet, "tar": tars}
+
+
+def columns(source: Source, have: list[str]) -> tuple[str, list[str]]:
+    """The picture's column and the captions', as the source names them or as is usual. Raises CardError."""
+    image = next((c for c in (source.image, *IMAGE_COLUMNS) if c in have), None)
+    named = [c.strip() for c in source.caption.split(",")]
+    captions = named if all(c in have for c in named) else [c for c in CAPTION_COLUMNS if c in have][:1]
+    if image is None or not captions:
+        raise CardError(f"{source.path} has the columns {', '.join(have)}; name its image and caption columns in the card")
+    return image, captions
+
+
+def captions_of(row: dict[str, Any], names: list[str]) -> tuple[str, ...]:
+    """What a row's caption columns hold: words, or lists of them."""
+    found = [v for n in names for v in (row[n] if isinstance(row[n], list) else [row[n]])]
+    return tuple(str(v).strip() for v in found if v is not None and str(v).strip())
+
+
+def expand(fs: Any, path: str) -> list[str]:
+    """`{000..009}` and `*` spelled out. Raises CardError where nothing is there."""
+    from braceexpand import braceexpand
+
+    found = [p for pattern in braceexpand(path) for p in (sorted(fs.glob(pattern)) if "*" in pattern else [pattern])]
+    if missing := [p for p in found if not fs.exists(p)]:
+        raise CardError(f"{missing[0]} is not there; check the range in {path}")
+    return found

@@ -1,0 +1,109 @@
+"""Batches: mixed by weight, the same after a resume, and without what cannot be read."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from samespace import hub
+from samespace.checkpoint import read_tokenizer
+from samespace.config import Prep
+from samespace.errors import CardError
+from samespace.prep.tokens import Words
+from samespace.train.card import Source
+from samespace.train.data import Bad, Loader, Mixture, groups_of, read_pairs
+
+PREP = Prep(size=16, context=8, clean="none")
+
+
+def loader(*sources: Source, seed: int = 0, augment: str = "crop", batch: int = 8, threads: int = 2) -> Loader:
+    words = Words(read_tokenizer(hub.STARTER), PREP)
+    return Loader(Mixture(sources, seed), words, PREP, batch, augment, threads)
+
+
+@pytest.mark.parametrize("augment", ["none", "crop", "strong"])
+def test_a_batch_is_ready_for_the_towers(table, augment):
+    batch = next(iter(loader(Source(str(table), templates=("a {} square",)), augment=augment)))
+    assert batch.pixels.dtype == torch.uint8 and batch.pixels.shape == (8, 16, 16, 3)
+    assert batch.ids.dtype == torch.int64 and batch.ids.shape == (8, 8)
+    assert all(c.startswith("a ") and c.endswith(" square") for c in batch.captions)
+    same = torch.tensor([[a == b for a in batch.captions] for b in batch.captions])
+    assert torch.equal(batch.group[:, None] == batch.group, same)
+
+
+def test_the_order_does_not_depend_on_the_number_of_threads(table):
+    runs = [islice(iter(loader(Source(str(table)), augment="strong", threads=n)), 12) for n in (1, 4)]
+    for a, b in zip(*runs):
+        assert a.names == b.names and torch.equal(a.pixels, b.pixels)
+
+
+def test_a_loader_goes_on_from_its_place(table, tmp_path):
+    more = tmp_path / "more.tsv"
+    more.write_text("\n".join(table.read_text().splitlines()[:6]) + "\n")
+    sources = Source(str(table)), Source(str(more), weight=0.5)
+    straight, cut = loader(*sources, augment="strong"), loader(*sources, augment="strong")
+    wanted = list(islice(iter(straight), 20))
+    list(islice(iter(cut), 11))  # past the end of an epoch of either source
+    again = loader(*sources, augment="strong")
+    again.place = cut.place
+    for a, b in zip(wanted[11:], again):
+        assert a.names == b.names and a.captions == b.captions and torch.equal(a.pixels, b.pixels)
+
+
+def test_sources_are_mixed_by_weight(table, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (8, 8)).save(other / "x.png")
+    (other / "x.txt").write_text("something else")
+    mixed = loader(Source(str(table), weight=3.0), Source(str(other), weight=1.0))
+    names = Counter("x.png" in n for batch in islice(iter(mixed), 100) for n in batch.names)
+    assert 0.2 < names[True] / 800 < 0.3
+
+
+def test_every_item_comes_once_an_epoch(table):
+    names = [n for batch in islice(iter(loader(Source(str(table)))), 10) for n in batch.names]  # two epochs of 40
+    assert set(Counter(names[:40]).values()) == {1} and set(Counter(names).values()) == {2}
+    assert names[:40] != names[40:]
+
+
+def test_bad_samples_are_left_out_counted_and_named(table):
+    rows = table.read_text()
+    (table.parent / "empty.png").write_bytes(b"")
+    table.write_text(rows * 4 + "empty.png\tnothing\nred 0.png\t\nblue 1.png\tblue\n")
+    reading = loader(Source(str(table)))
+    list(islice(iter(reading), 24))
+    assert {Path(n).name for n, _ in reading.bad.names} == {"empty.png", "filepath", "red 0.png"} | set()
+    assert reading.bad.looked >= 24 * 8
+
+
+def test_more_than_one_in_a_hundred_stops_with_a_report(table):
+    table.write_text(table.read_text() + "gone.png\tnothing\n")
+    reading = loader(Source(str(table)))
+    with pytest.raises(CardError, match=r"of \d+ samples cannot be used.*gone\.png"):
+        list(islice(iter(reading), 60))
+
+
+def test_nothing_but_bad_samples_ends_too(tmp_path):
+    (tmp_path / "pairs.tsv").write_text("filepath\ttitle\nnone.png\tnothing\n")
+    with pytest.raises(CardError, match="more than 1%"):
+        next(iter(loader(Source(str(tmp_path / "pairs.tsv")))))
+
+
+def test_equal_captions_have_equal_numbers_and_others_not():
+    numbers = groups_of(["a cat", " A CAT ", "a dog", "猫", "猫"])
+    assert numbers[0] == numbers[1] and numbers[3] == numbers[4]
+    assert len(set(numbers.tolist())) == 3
+
+
+def test_pairs_to_evaluate_on_are_plain_and_whole(table):
+    bad = Bad()
+    squares, captions = read_pairs((Source(str(table)),), PREP, bad)
+    assert squares.shape == (40, 16, 16, 3) and captions[0] == ("red",) and bad.looked == 40
+    with pytest.raises(CardError, match="cannot be read"):
+        broken = table.parent / "broken.tsv"
+        broken.write_text("filepath\ttitle\nnone.png\tnothing\n")
+        read_pairs((replace(Source(), path=str(broken)),), PREP, bad)

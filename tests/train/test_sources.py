@@ -1,0 +1,151 @@
+"""Every kind of source gives the same pairs; what is wrong with one is said."""
+
+import io
+import json
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from samespace.errors import CardError
+from samespace.train.card import Source
+from samespace.train.sources import Sharded, open_source
+
+WORDS = ["a red square", "ein grünes Feld", "蓝色 🟦", "yellow", "black", "white"]
+
+
+def png(i: int) -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (8, 8), (40 * i, 20, 255 - 40 * i)).save(data, "PNG")
+    return data.getvalue()
+
+
+def sidecars(folder: Path) -> str:
+    for i, words in enumerate(WORDS):
+        (folder / f"pic {i}.png").write_bytes(png(i))
+        (folder / f"pic {i}.txt").write_text(words + "\n", "utf-8")
+    return str(folder)
+
+
+def table(ending: str):
+    def write(folder: Path) -> str:
+        rows = []
+        for i, words in enumerate(WORDS):
+            (folder / f"{i}.png").write_bytes(png(i))
+            rows.append({"filepath": f"{i}.png", "title": words})
+        between = {"tsv": "\t", "csv": ","}.get(ending)
+        lines = [json.dumps(r, ensure_ascii=False) for r in rows]
+        if between:
+            lines = [between.join(rows[0]), *(between.join(r.values()) for r in rows)]
+        (folder / f"pairs.{ending}").write_text("\n".join(lines) + "\n", "utf-8")
+        return str(folder / f"pairs.{ending}")
+
+    return write
+
+
+def parquet(folder: Path) -> str:
+    rows = [{"image": {"bytes": png(i), "path": f"{i}.png"}, "caption": words} for i, words in enumerate(WORDS)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "pairs.parquet", row_group_size=2)
+    return str(folder / "pairs.parquet")
+
+
+def tars(folder: Path, as_json: bool = False) -> str:
+    for shard in range(3):
+        with tarfile.open(folder / f"{shard:05}.tar", "w") as tar:
+            for i in (2 * shard, 2 * shard + 1):
+                caption = ("json", json.dumps({"caption": WORDS[i]}).encode()) if as_json else ("txt", WORDS[i].encode())
+                for ending, data in (("png", png(i)), caption):
+                    member = tarfile.TarInfo(f"{i:09}.{ending}")
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+    return str(folder / "{00000..00002}.tar")
+
+
+def tars_with_json(folder: Path) -> str:
+    """As img2dataset writes them where the caption is among the facts."""
+    return tars(folder, as_json=True)
+
+
+def dataset(folder: Path) -> str:
+    datasets = pytest.importorskip("datasets")
+    rows = {"image": [{"bytes": png(i), "path": None} for i in range(len(WORDS))], "caption": WORDS}
+    features = datasets.Features({"image": datasets.Image(), "caption": datasets.Value("string")})
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(folder / "data"))
+    return str(folder / "data")
+
+
+KINDS = [sidecars, table("tsv"), table("csv"), table("jsonl"), parquet, tars, tars_with_json, dataset]
+NAMES = ["folder", "tsv", "csv", "jsonl", "parquet", "tars", "img2dataset", "dataset"]
+
+
+@pytest.mark.parametrize("make", KINDS, ids=NAMES)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_all_kinds_give_the_same_pairs(tmp_path, make):
+    opened = open_source(Source(make(tmp_path)))
+    found = {item.captions[0]: item.read() for item in opened.plain()}
+    assert found == {words: png(i) for i, words in enumerate(WORDS)}
+    for epoch in range(2):
+        shares = [[item.captions[0] for item in opened.epoch(np.random.default_rng(epoch), rank, 2)] for rank in (0, 1)]
+        assert Counter(shares[0] + shares[1]) == Counter(WORDS)  # two machines: each item once
+    orders = {tuple(i.captions[0] for i in opened.epoch(np.random.default_rng(seed), 0, 1)) for seed in range(5)}
+    assert len(orders) > 1
+
+
+def test_a_folder_for_each_class_names_its_pictures(tmp_path):
+    for name in ("golden_retriever", "cat"):
+        (tmp_path / name / "more").mkdir(parents=True)
+        (tmp_path / name / "more" / "1.png").write_bytes(png(1))
+    assert {item.captions for item in open_source(Source(str(tmp_path))).plain()} == {("golden retriever",), ("cat",)}
+
+
+def test_several_captions_stay_together(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(0))
+    (tmp_path / "a.jsonl").write_text(json.dumps({"filepath": "a.png", "title": ["one", "two"], "more": "three"}))
+    source = Source(str(tmp_path / "a.jsonl"), caption="title,more")
+    assert [item.captions for item in open_source(source).plain()] == [("one", "two", "three")]
+
+
+def test_a_shard_that_breaks_off_costs_one_item(tmp_path):
+    path = tars(tmp_path)
+    whole = (tmp_path / "00001.tar").read_bytes()
+    (tmp_path / "00001.tar").write_bytes(whole[:700])
+    items = list(open_source(Source(path)).plain())
+    bad = [item for item in items if not item.captions or not item.captions[0]]
+    assert len(bad) == 1 and "00001.tar" in bad[0].name
+    assert {item.captions[0] for item in items} >= {WORDS[0], WORDS[1], WORDS[4], WORDS[5]}
+
+
+def test_too_few_shards_for_the_machines(tmp_path):
+    opened = open_source(Source(tars(tmp_path)))
+    assert isinstance(opened, Sharded)
+    with pytest.raises(CardError, match="3 shards cannot be shared by 4"):
+        next(opened.epoch(np.random.default_rng(0), 0, 4))
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("none.tsv", None, "cannot be read"),
+        ("pairs.tsv", "a\tb\n1\t2\n", "has the columns a, b"),
+        ("pairs.tsv", "filepath\ttitle\n", "holds no pairs"),
+        ("pairs.xyz", "?", "not a folder"),
+        ("{00..03}.tar", None, "00.tar is not there"),
+        ("pairs.jsonl", "{not json", "cannot be read as pairs"),
+        ("pairs.parquet", "no parquet", "cannot be read as pairs"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, name, content, words):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(CardError, match=words):
+        open_source(Source(str(tmp_path / name)))
+
+
+def test_an_empty_folder_is_no_source(tmp_path):
+    with pytest.raises(CardError, match="no pictures"):
+        open_source(Source(str(tmp_path)))
