@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 import skimage.data
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from tokenizers.pre_tokenizers import ByteLevel
 
 from samespace import hub
@@ -27,6 +27,12 @@ from . import (
 
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "hubble_deep_field.jpg")
 PEERS = WORK / "peers"
+DRAWN, NEW = 20_000, 500
+COLOURS = {
+    "red": "#d62728", "green": "#2ca02c", "blue": "#1f4fd8", "yellow": "#f2d600", "black": "#111111", "white": "#f8f8f8",
+    "purple": "#8a2be2", "orange": "#ff8c00", "pink": "#ff69b4", "grey": "#808080",
+}  # fmt: skip
+SHAPES = ("circle", "square", "triangle", "bar", "ring", "cross")
 
 
 def photographs(count: int = 200) -> Path:
@@ -138,3 +144,48 @@ def clustered(rows: int, dim: int = 512, seed: int = 0) -> np.ndarray:
         noise = rng.normal(size=(len(pick[i : i + 100_000]), dim)).astype(np.float32) * (0.6 / dim**0.5)
         out[i : i + 100_000] = centres[pick[i : i + 100_000]] + noise
     return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+def drawn_pairs() -> Path:
+    """20,000 small drawings of two shapes on a ground, with captions that say so; 500 more to measure on."""
+    folder = WORK / "drawn-pairs"
+    if folder.exists():
+        return folder
+    scratch = folder.with_suffix(".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    rng = np.random.default_rng(0)
+    for split, count in (("train", DRAWN), ("val", NEW)):
+        (scratch / split).mkdir(parents=True)
+        lines = ["filepath\ttitle"]
+        for i in range(count):
+            picture, caption = drawing(rng)
+            picture.save(scratch / split / f"{i:05}.jpg", quality=92)
+            lines.append(f"{split}/{i:05}.jpg\t{caption}")
+        (scratch / f"{split}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    scratch.rename(folder)
+    return folder
+
+
+def drawing(rng: np.random.Generator) -> tuple[Image.Image, str]:
+    """A large shape, a small one and a ground, each of another colour."""
+    ground, large, small = rng.choice(list(COLOURS), 3, replace=False)
+    shapes = rng.choice(SHAPES, 2)
+    picture = Image.new("RGB", (96, 96), COLOURS[ground])
+    left = rng.random() < 0.5
+    for shape, colour, side, x in ((shapes[0], large, 44, 4 if left else 48), (shapes[1], small, 22, 66 if left else 8)):
+        draw_shape(ImageDraw.Draw(picture), shape, COLOURS[colour], x, int(rng.integers(4, 92 - side)), side)
+    place = "left" if left else "right"
+    return picture, f"a large {large} {shapes[0]} on the {place} and a small {small} {shapes[1]}, on {ground}"
+
+
+def draw_shape(pen: ImageDraw.ImageDraw, shape: str, colour: str, x: int, y: int, side: int) -> None:
+    box, third = (x, y, x + side, y + side), side // 3
+    if shape in ("circle", "ring"):
+        pen.ellipse(box, fill=colour if shape == "circle" else None, outline=colour, width=max(3, side // 6))
+    elif shape == "triangle":
+        pen.polygon([(x, y + side), (x + side, y + side), (x + side // 2, y)], fill=colour)
+    elif shape == "cross":
+        pen.rectangle((x + third, y, x + 2 * third, y + side), fill=colour)
+        pen.rectangle((x, y + third, x + side, y + 2 * third), fill=colour)
+    else:
+        pen.rectangle(box if shape == "square" else (x, y + third, x + side, y + 2 * third), fill=colour)

@@ -13,6 +13,7 @@ ORDER = [  # a module imports only from above
     ("model/layers.py", "model/efficientnet.py", "model/vit.py", "model/text.py", "model/dual.py", "model/losses.py"),
     ("prep/pixels.py", "prep/tokens.py"),
     ("names.py", "checkpoint.py"),
+    ("eval/calibration.py",),
     ("space.py", "hub.py"),
     ("eval/retrieval.py", "eval/zeroshot.py", "eval/probe.py"),
     ("narrow.py", "export.py"),
@@ -27,7 +28,7 @@ ORDER = [  # a module imports only from above
     ),
     ("train/state.py", "train/loop.py", "train/watch.py", "train/run.py", "train/dry.py"),
     ("index/paths.py", "index/filter.py", "index/flat.py", "index/scan.py", "index/store.py"),
-    ("embed.py", "library.py", "sheet.py", "preview.py", "demo.py", "doctor.py"),
+    ("embed.py", "cluster.py", "library.py", "sheet.py", "preview.py", "demo.py", "doctor.py"),
     ("console.py", "cli_train.py", "cli.py"),
 ]
 FLAT = [name for room in ORDER for name in room]
@@ -43,12 +44,13 @@ HOMES = {
     "typer": ("console.py", "cli_train.py", "cli.py"),
     "matplotlib": ("train/watch.py",),
     "peft": ("train/parts.py",),
-    "sklearn": ("eval/probe.py",),
+    "sklearn": ("eval/",),
     "webdataset": ("train/sources.py",),
     "datasets": ("train/sources.py",),
     "skimage": ("demo.py",),
     "rawpy": ("media/image.py",),
     "einops": ("model/",),
+    "ray": ("cluster.py",),
 }
 UPWARD = {("hub.py", "export.py")}
 """One exception: `hub.convert` imports the exporter when it is called, so that searching never needs torch."""

@@ -11,12 +11,12 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 from common import read_lines
 
 import samespace
 from samespace.demo import PHRASES, photographs
-from samespace.eval.retrieval import recall_at_k
+from samespace.eval.calibration import measure
+from samespace.eval.retrieval import answers, recall_at_k
 
 PARAPHRASES = (
     ("a furry pet with whiskers", "a kitty looking at you", "a feline animal"),
@@ -30,14 +30,11 @@ PARAPHRASES = (
 
 def retrieval(space: samespace.Space, work: Path, pairs: list[dict]) -> dict[str, float]:
     """Text → image recall; equal captions are one query with several right answers."""
-    captions = [p["captions"][0] for p in pairs]
-    queries = list(dict.fromkeys(captions))
-    right = np.array([[q == c for c in captions] for q in queries])
-    scores = space.text(queries) @ space.image([work / p["file"] for p in pairs]).T
-    return {f"R@{k}": round(recall_at_k(scores, right, k), 4) for k in (1, 5, 10)} | {
-        "queries": len(queries),
-        "pictures": len(pairs),
-    }
+    queries, right = answers([p["captions"][:1] for p in pairs])
+    z_text, z_image = space.text(queries), space.image([work / p["file"] for p in pairs])
+    found = {f"R@{k}": recall_at_k(z_text @ z_image.T, right, k) for k in (1, 5, 10)}
+    found |= measure(space.calibration, z_image, z_text, right) if space.calibration else {}
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 def photograph_phrases(space: samespace.Space) -> dict:

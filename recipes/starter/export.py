@@ -8,7 +8,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import torch
 from common import MINILM, PREP, image_tower, read_lines, text_tower
 from PIL import Image
 from train import start
@@ -18,6 +17,7 @@ from samespace.checkpoint import Checkpoint
 from samespace.config import SpaceConfig
 from samespace.media.image import opaque
 from samespace.prep.tokens import read_tokenizer
+from samespace.train import state
 
 PACKAGE = hub.STARTER.parent
 PAIRS, SIDE = 256, 160
@@ -41,25 +41,38 @@ def write_pairs(work: Path, pairs: list[dict]) -> None:
     (folder / "pairs.tsv").write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def write_gate(work: Path, pairs: list[dict]) -> Path:
+    """Every validation picture with a caption of its own: what the gate and the calibration are measured on here."""
+    seen, lines = set(), ["filepath\ttitle"]
+    for pair in pairs:
+        title = pair["captions"][0]
+        if pair["split"] == "val" and title not in seen:
+            seen.add(title)
+            lines.append(f"{pair['file']}\t{title}")
+    (work / "gate.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    return work / "gate.tsv"
+
+
 def main(work: Path) -> None:
     pairs = read_lines(work / "pairs.jsonl")
     write_pairs(work, pairs)
     model = start(work).eval()
-    state = torch.load(work / "starter.pt", weights_only=True)
-    model.load_state_dict(state["model"])
+    kept = state.load(work / "checkpoint.pt")
+    averaged = {name.removeprefix("module."): t for name, t in kept["average"].items() if name.startswith("module.")}
+    model.load_state_dict(averaged)
     metrics = read_lines(work / "metrics.jsonl")
     counts = {s: sum(p["split"] == "train" and p["source"] == s for p in pairs) for s in {p["source"] for p in pairs}}
     config = SpaceConfig(
         name="starter", image=image_tower(), text=text_tower(), prep=PREP, logit_scale=model.logit_scale.exp().item(),
         licence="Apache-2.0",
         origin="EfficientNet-Lite0 (Apache-2.0), all-MiniLM-L6-v2 (Apache-2.0); trained on emoji and Open Clip Art",
-        card={"recipe": "recipes/starter", "steps": state["step"], "validation": metrics[-1],
+        card={"recipe": "recipes/starter", "steps": kept["step"], "validation": metrics[-1],
               "pictures": {s: n for s, n in sorted(counts.items()) if n}},
     )  # fmt: skip
     tokenizer = read_tokenizer(work / MINILM / "tokenizer.json")
     checkpoint = Checkpoint(model, config, tokenizer)
-    written = export.export(checkpoint, hub.STARTER, export.held_out_pairs(checkpoint, export.HELD_OUT))
-    print(json.dumps(written.card["precision"], indent=1))
+    written = export.export(checkpoint, hub.STARTER, export.held_out_pairs(checkpoint, write_gate(work, pairs)))
+    print(json.dumps(written.card["precision"], indent=1), written.calibration)
     print({f.name: f.stat().st_size for f in hub.STARTER.iterdir()})
 
 

@@ -57,8 +57,10 @@ def frozen_session(work: Path) -> onnxruntime.InferenceSession:
 def grounds(work: Path, files: list[Path]) -> list[Image.Image]:
     """Backgrounds: photographs and drawings, evenly."""
     folder = Path(skimage.data.__file__).parent
-    photos = [Image.open(folder / name).convert("RGB") for name in PHOTOS]
+    photos = [opaque(Image.open(folder / name)) for name in PHOTOS]
     drawings = [opaque(Image.open(file)) for file in files[:: len(files) // DRAWN]]
+    for picture in (*photos, *drawings):
+        picture.load()  # threads share them
     return photos * (len(drawings) // len(photos)) + drawings
 
 

@@ -43,12 +43,13 @@ def index(
     space: SpaceName = None,
     exclude_dir: Annotated[list[str] | None, typer.Option(help="Name of folders to leave out; may be repeated.")] = None,
     beside: Annotated[bool, typer.Option("--beside", help="Add this space's vectors beside another's.")] = False,
+    ray: Annotated[str, typer.Option(help="Address of a Ray cluster that embeds the files; local to start one here.")] = "",
     json_: Json = False,
 ) -> None:
     """Index folders: new and changed pictures are embedded, the rest is kept. Run it again at any time."""
     from .library import Library
 
-    lib = Library(library, space)
+    lib = Library(library, space, ray)
     with progress_bar() as progress:
         report = lib.add(folders, exclude_dir or (), beside, progress)
     show_report(report, lib.path, json_)
@@ -65,6 +66,9 @@ def search(
     under: Annotated[Path | None, typer.Option(help="Only files below this folder.")] = None,
     since: Annotated[str | None, typer.Option(help="Taken on this day or later: 2024, 2024-06 or 2024-06-30.")] = None,
     until: Annotated[str | None, typer.Option(help="Taken on this day or earlier.")] = None,
+    min_relevance: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out hits that are less probably meant than this: 0.5.")
+    ] = 0.0,
     grid: Annotated[Path | None, typer.Option(help="Write a contact sheet to this HTML file.")] = None,
     preview: Annotated[bool, typer.Option("--preview", "-p", help="Draw the pictures in the terminal.")] = False,
     json_: Json = False,
@@ -74,12 +78,14 @@ def search(
     from .library import Library
 
     filter = Filter(tuple(kind or ()), os.path.abspath(under.expanduser()) if under else "", day(since, 0), day(until, 1))
-    hits = Library(library, space).search(" ".join(query), top, filter)
+    hits = Library(library, space).search(" ".join(query), top, filter, min_relevance)
     if grid:
         from .sheet import write_sheet
 
         write_sheet(grid, " ".join(query), hits)
         say(f"contact sheet: {grid}")
+    if min_relevance and any(hit.relevance is None for hit in hits):
+        say("--min-relevance has no effect here: the query has a picture in it, or the space has no calibration")
     show_hits(hits, "json" if json_ else "path" if filepath_only else "preview" if preview else "plain")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .console import OneSentence, lines_of, out, say, training_bar
-from .errors import MissingExtra
+from .errors import MissingExtra, UnknownSpace
 
 evaluate = typer.Typer(cls=OneSentence, help="Measure a space.", no_args_is_help=True)
 
@@ -48,7 +48,7 @@ def train(
 
 @evaluate.command("retrieval")
 def eval_retrieval(
-    pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="A TSV of filepath, title; or any source a run card takes.")],
+    pairs: Annotated[str, typer.Argument(metavar="PAIRS", help="A TSV of filepath, title; or any source a run card takes.")],
     space: SpaceName = "starter",
     json_: Json = False,
 ) -> None:
@@ -63,7 +63,7 @@ def eval_retrieval(
 
 @evaluate.command("zeroshot")
 def eval_zeroshot(
-    pictures: Annotated[Path, typer.Argument(metavar="DIR|TSV", help="A folder for each class, or a TSV of filepath, title.")],
+    pictures: Annotated[str, typer.Argument(metavar="DIR|TSV", help="A folder for each class, or a TSV of filepath, title.")],
     templates: Templates = None,
     space: SpaceName = "starter",
     json_: Json = False,
@@ -82,7 +82,7 @@ def eval_zeroshot(
 
 @evaluate.command("probe")
 def eval_probe(
-    pictures: Annotated[Path, typer.Argument(metavar="DIR|TSV", help="A folder for each class, or a TSV of filepath, title.")],
+    pictures: Annotated[str, typer.Argument(metavar="DIR|TSV", help="A folder for each class, or a TSV of filepath, title.")],
     space: SpaceName = "starter",
     json_: Json = False,
 ) -> None:
@@ -95,7 +95,27 @@ def eval_probe(
     show(pictures, space, "linear_probe", linear_probe(loaded.pixels(squares), [some[0] for some in captions]), json_)
 
 
-def pairs_of(path: Path, loaded):
+@evaluate.command("calibration")
+def eval_calibration(
+    pairs: Annotated[str, typer.Argument(metavar="PAIRS", help="A TSV of filepath, title; or any source a run card takes.")],
+    space: SpaceName = "starter",
+    json_: Json = False,
+) -> None:
+    """Whether the shown relevance tells right best hits from wrong ones; half of the captions lose their pictures."""
+    from . import hub
+    from .eval.calibration import measure
+    from .eval.retrieval import answers
+
+    loaded = hub.load(space)
+    if loaded.calibration is None:
+        raise UnknownSpace(f"{space} has no calibration; make one with: samespace spaces export {space} FOLDER")
+    squares, captions = pairs_of(pairs, loaded)
+    queries, right = answers(captions)
+    metrics = measure(loaded.calibration, loaded.pixels(squares), loaded.text(queries), right)
+    show(pairs, space, "calibration", metrics, json_)
+
+
+def pairs_of(path: str, loaded):
     """The pairs of a source, squared for a space; what cannot be read is named and left out."""
     try:
         from .train.card import Source
@@ -103,17 +123,17 @@ def pairs_of(path: Path, loaded):
     except ImportError as error:
         raise MissingExtra(f"evaluation ({error.name})", "train") from None
     bad = Bad()
-    read = read_pairs((Source(str(path)),), loaded.config.prep, bad)
-    for name, reason in bad.names:
+    read = read_pairs((Source(path),), loaded.config.prep, bad)
+    for name, reason in bad.names.items():
         say(f"skipped {name}: {reason}")
     return read
 
 
-def show(dataset: Path, space: str, task: str, metrics: dict[str, float], as_json: bool) -> None:
+def show(dataset: str, space: str, task: str, metrics: dict[str, float], as_json: bool) -> None:
     if as_json:
         out(
             json.dumps(
-                {"dataset": str(dataset), "model": space, "pretrained": space, "task": task, "metrics": metrics, "language": "en"}
+                {"dataset": dataset, "model": space, "pretrained": space, "task": task, "metrics": metrics, "language": "en"}
             )
         )
         return

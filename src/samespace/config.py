@@ -142,6 +142,8 @@ class SpaceConfig:
     """Learned inverse temperature: logits = logit_scale · cosine + logit_bias."""
     logit_bias: float | None = None
     """SigLIP's bias; None for softmax-trained spaces."""
+    calibration: tuple[float, ...] = ()
+    """What turns scores into probabilities of being relevant: the weights of eval.calibration.FEATURES, and a constant."""
     licence: str = ""
     """Licence of the weights."""
     origin: str = ""

@@ -29,7 +29,7 @@ class OneSentence(typer.core.TyperGroup):
         except SamespaceError as error:
             stop(str(error), 1)
         except KeyboardInterrupt:
-            stop("stopped; everything indexed so far is kept, run the same command to go on", 130)
+            stop("stopped; what was done so far is kept, run the same command to go on (train: with --resume)", 130)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our results has left
             sys.exit(141)
@@ -69,14 +69,15 @@ def show_report(report: "Report", path: Path, as_json: bool) -> None:
 
 def show_hits(hits: "list[Hit]", style: str) -> None:
     if not hits:
-        say("nothing found; index more, or loosen the filters")
+        say("nothing found; index more, or loosen the filters and --min-relevance")
     for hit in hits:
         if style == "json":
             out(json.dumps({k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(hit).items()}))
         elif style == "path":
             out(hit.path)
         else:
-            out(f"{hit.rank:3}  {hit.score:6.3f}  {one_line(hit.path)}")
+            relevance = "" if hit.relevance is None else f"  {hit.relevance:4.0%}"
+            out(f"{hit.rank:3}  {hit.score:6.3f}{relevance}  {one_line(hit.path)}")
             if style == "preview":
                 from .preview import blocks
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from .checkpoint import Checkpoint
 from .config import SpaceConfig, sha256, to_json
 from .errors import QueryError, UnknownSpace, UnreadableMedia
+from .eval import calibration
 from .eval.retrieval import recall_at_k
 from .media import image as image_media
 from .narrow import LARGE, NARROW
@@ -39,6 +40,8 @@ MAX_RECALL_LOSS = 0.01
 """And lose at most this much recall@10, both ways."""
 PRECISIONS = ("int8", "int8-weights", "fp16")
 """Tried in this order; fp32 is what is left."""
+ENOUGH_PAIRS, MOST_PAIRS = 100, 1000
+"""Fewer pairs than this fit no calibration; more are not worth the time."""
 HELD_OUT = Path(__file__).parent / "held_out" / "pairs.tsv"
 """The pairs of the gate where a user names none: drawings that no training here has seen."""
 
@@ -79,12 +82,14 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
         made.mkdir()
         state = state_of(checkpoint)
         graphs = {tower: graph_of(checkpoint, tower, state, Path(scratch)) for tower in ("image", "text")}
-        chosen, gate = choose(graphs, pairs, bool(checkpoint.config.image.trunk), Path(scratch)) if pairs else (graphs, {})
+        chosen, gate, z = choose(graphs, pairs, bool(checkpoint.config.image.trunk), Path(scratch)) if pairs else (graphs, {}, {})
         share_weights(chosen, state, made)
+        weights = calibrate(z, made) if pairs and len(pairs.ids) >= ENOUGH_PAIRS else ()
         checkpoint.tokenizer.save(str(made / "tokenizer.json"))
         config = replace(
             checkpoint.config,
             weights=checkpoint.config.weights or digest_of_state(state),  # a space stays the same space
+            calibration=weights,
             files={f.name: sha256(f) for f in sorted(made.iterdir())},
             card=checkpoint.config.card | {"precision": {t: gate.get(t, {"chosen": "fp32"}) for t in graphs}},
         )
@@ -95,6 +100,16 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
             folder.rename(Path(scratch) / "old")  # goes with the scratch folder
         made.rename(folder)
     return config
+
+
+def calibrate(z: dict[str, np.ndarray], folder: Path) -> tuple[float, ...]:
+    """Fit what turns scores into probabilities on the gate's pairs; a third of their captions becomes the background."""
+    mixed = np.random.default_rng(0).permutation(len(z["text"]))
+    crowd = min(len(mixed) // 3, calibration.BACKGROUND)
+    background, rest = z["text"][mixed[:crowd]], mixed[crowd:]
+    fitted = calibration.fit(z["image"][rest], z["text"][rest], np.eye(len(rest), dtype=bool), background)
+    np.save(folder / calibration.FILE, fitted.background.astype(np.float16))
+    return fitted.weights
 
 
 def held_out_pairs(checkpoint: Checkpoint, table: Path) -> Pairs:
@@ -181,8 +196,8 @@ def name_weights(model: onnx.ModelProto, state: dict[str, Tensor]) -> None:
 
 def choose(
     graphs: dict[str, onnx.ModelProto], pairs: Pairs, hybrid: bool, scratch: Path
-) -> tuple[dict[str, onnx.ModelProto], dict[str, dict[str, Any]]]:
-    """For each tower the narrowest precision that passes the gate, and the numbers of every precision tried.
+) -> tuple[dict[str, onnx.ModelProto], dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+    """For each tower the narrowest precision that passes the gate, the numbers of every precision tried, and all z.
 
     int8 products are tried where they are worth their rounding: not for text, since queries come one at a time and the
     scale that activations share would make a vector depend on its batch; not for a hybrid, whose time goes into
@@ -201,7 +216,7 @@ def choose(
                 break
         passed = [p for p in tried if tried[p]["passes"]]
         report[tower] = {"chosen": passed[0] if passed else "fp32", "pairs": len(pairs.ids), "tried": tried}
-    return chosen, report
+    return chosen, report, z
 
 
 def compare(exact: dict[str, np.ndarray], narrow: dict[str, np.ndarray], tower: str) -> dict[str, Any]:

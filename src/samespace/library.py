@@ -8,7 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import hub
+from .cluster import Cluster
 from .embed import Embedded, Embedder, Skipped
 from .errors import LibraryError, WrongSpace
 from .index.filter import Filter, micros
@@ -53,6 +56,8 @@ class Hit:
     """Cosine to the query."""
     path: str
     kind: str
+    relevance: float | None = None
+    """Probability that it is what the words meant; None for a query with a picture, or in a space without calibration."""
     start: float | None = None
     """Seconds, in sound and video."""
     end: float | None = None
@@ -73,11 +78,15 @@ Progress = Callable[[Report, int, int], None]
 class Library:
     """One library, seen in one space."""
 
-    def __init__(self, path: str | Path | None = None, space: Space | str | Path | None = None):
-        """Open it; nothing is created yet. Without `space`, the newest complete one it holds, else the starter."""
+    def __init__(self, path: str | Path | None = None, space: Space | str | Path | None = None, cluster: str = ""):
+        """Open it; nothing is created yet. Without `space`, the newest complete one it holds, else the starter.
+
+        `cluster` is the address of a Ray cluster that embeds files; without one this process does.
+        """
         self.store = Store(Path(path).expanduser() if path else default_path())
         self.space = space if isinstance(space, Space) else hub.load(space or self.store.usual_space())
         self.embedder = Embedder(self.space)
+        self.reader: Embedder | Cluster = Cluster(cluster, self.space) if cluster else self.embedder
 
     @property
     def path(self) -> Path:
@@ -135,7 +144,7 @@ class Library:
             copies.clear()
 
         try:
-            for outcomes in self.embedder.files(changes.look, seen):
+            for outcomes in self.reader.files(changes.look, seen):
                 for outcome in outcomes:
                     if isinstance(outcome, Skipped):
                         self.skip(outcome, known, report)
@@ -181,10 +190,11 @@ class Library:
                     report.added += 1
         self.store.upsert(rows)
 
-    def search(self, query: str, top: int = 10, filter: Filter = Filter()) -> list[Hit]:
+    def search(self, query: str, top: int = 10, filter: Filter = Filter(), min_relevance: float = 0.0) -> list[Hit]:
         """The best files for words, a picture, or algebra over both (see Embedder.query), best first.
 
-        A picture that the query names is not among its own answers. Raises LibraryError, WrongSpace, QueryError.
+        A picture that the query names is not among its own answers. Hits that are less probably meant than
+        `min_relevance` are left out. Raises LibraryError, WrongSpace, QueryError.
         """
         if not self.store.exists:
             raise LibraryError(f"there is no library at {self.path} yet; make one with: samespace index DIR")
@@ -194,7 +204,18 @@ class Library:
         named = tuple(os.path.abspath(term.path) for term in parsed.terms if term.path)
         filter = replace(filter, without=filter.without + named)
         rows = self.store.search(parsed.z, top, self.space.fingerprint, filter)
-        return [Hit(rank, **{name: row[name] for name in HIT_FIELDS}) for rank, row in enumerate(rows, 1)]
+        if not named:
+            self.judge(rows, parsed.z)
+        hits = [Hit(rank, **{name: row.get(name) for name in HIT_FIELDS}) for rank, row in enumerate(rows, 1)]
+        return [hit for hit in hits if hit.relevance is None or hit.relevance >= min_relevance]
+
+    def judge(self, rows: list[dict[str, Any]], z: np.ndarray) -> None:
+        """Add to each row the probability that it is relevant, where the space is calibrated."""
+        if rows and (calibration := self.space.calibration):
+            crowd, count = self.store.crowd(z, self.space.fingerprint)
+            scores, z_hits = np.array([row["score"] for row in rows]), np.stack([row["z"] for row in rows])
+            for row, p in zip(rows, calibration.probability(scores, z_hits, crowd, count)):
+                row["relevance"] = round(float(p), 4)
 
     def row_of(self, done: Embedded, known: Known | None) -> dict[str, Any]:
         """A segment for the store; where the content has changed, other spaces' vectors of the old content go."""

@@ -27,16 +27,17 @@ def to_int8(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
 
 
 def to_int8_weights(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
-    """Weights of matrix products stored as int8, per channel, and widened when the session starts; the rest fp16."""
+    """Weights of products and dense convolutions as int8, per channel, widened when the session starts; the rest fp16."""
     narrow = onnx.ModelProto()
     narrow.CopyFrom(model)
     embeddings_to_int8(narrow)
-    weights = {node.input[1] for node in narrow.graph.node if node.op_type in ("MatMul", "Gemm")}
+    kinds = {"MatMul": 0, "Gemm": 0, "Conv": (1, 2, 3)}  # what one scale is shared over
+    weights = {node.input[1]: kinds[node.op_type] for node in narrow.graph.node if node.op_type in kinds and dense(node)}
     widening = []
     for initializer in [i for i in narrow.graph.initializer if i.name in weights and fits_fp16(i)]:
         name = initializer.name
         narrow.graph.initializer.remove(initializer)
-        narrow.graph.initializer.extend(quantised(numpy_helper.to_array(initializer), name, axis=0))
+        narrow.graph.initializer.extend(quantised(numpy_helper.to_array(initializer), name, weights[name]))
         widening += [
             helper.make_node("Cast", [f"{name}_quantized"], [f"{name}/wide"], to=TensorProto.FLOAT),
             helper.make_node("Mul", [f"{name}/wide", f"{name}_scale"], [name]),
@@ -47,8 +48,13 @@ def to_int8_weights(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
     return to_fp16(narrow, scratch)
 
 
-def quantised(array: np.ndarray, name: str, axis: int) -> list[onnx.TensorProto]:
-    """`X_quantized` (int8) and `X_scale`, one scale for each slice along `axis`: X ≈ X_quantized · X_scale."""
+def dense(node: onnx.NodeProto) -> bool:
+    """Not a depthwise convolution, whose few weights are better kept."""
+    return not any(a.name == "group" and a.i > 1 for a in node.attribute)
+
+
+def quantised(array: np.ndarray, name: str, axis: int | tuple[int, ...]) -> list[onnx.TensorProto]:
+    """`X_quantized` (int8) and `X_scale`, one scale shared over `axis`: X ≈ X_quantized · X_scale."""
     scale = np.abs(array).max(axis=axis, keepdims=True) / 127 + np.float32(1e-12)
     whole = (array / scale).round().astype(np.int8)
     return [numpy_helper.from_array(whole, f"{name}_quantized"), numpy_helper.from_array(scale, f"{name}_scale")]

@@ -10,11 +10,15 @@ from PIL import Image
 
 from .config import SpaceConfig, read_space_config
 from .errors import UnknownSpace, UnreadableMedia
+from .eval.calibration import FILE, Calibration
 from .media import image as image_media
 from .prep.pixels import normalise, square
 
 BATCH = 16
 """Pictures per call of the tower: large enough for the cores, small enough for the caches."""
+
+THREADS = "SAMESPACE_THREADS"
+"""Environment variable: processors to use, where a person or a scheduler knows better."""
 
 Picture = str | Path | Image.Image | np.ndarray
 
@@ -87,6 +91,15 @@ class Space:
         return self.session("image")
 
     @cached_property
+    def calibration(self) -> Calibration | None:
+        """What turns scores into probabilities, where the space has it."""
+        try:
+            background = np.load(self.folder / FILE, allow_pickle=False).astype(np.float32)
+        except (OSError, ValueError):
+            return None
+        return Calibration(self.config.calibration, background) if self.config.calibration else None
+
+    @cached_property
     def words(self):
         from .prep.tokens import Words, read_tokenizer
 
@@ -107,7 +120,9 @@ class Space:
 
 
 def usable_cpus() -> int:
-    """CPUs this process may use: its affinity, and the container's quota (cgroup v2) where that is less."""
+    """CPUs this process may use: its affinity, and the container's quota (cgroup v2); $SAMESPACE_THREADS overrules both."""
+    if (told := os.environ.get(THREADS, "")).isdigit() and int(told):
+        return int(told)
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

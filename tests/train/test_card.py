@@ -36,7 +36,11 @@ def test_settings_are_laid_over_it(tmp_path):
         ("train = [", [], "cannot be read as a run card"),
         ('train = {path = "a.tsv", templates = ["a photo"]}', [], "has no {}"),
         ("train = {weight = 2.0}", [], "has no path"),
-        ('train = "a.tsv"\nlora = 4\nconnector = 8', [], "choose one"),
+        ('train = "a.tsv"\nstart = "starter"\nlora = 4\nconnector = 8', [], "choose one"),
+        ('train = "a.tsv"\nlora = 4', [], "name them"),
+        ('train = "a.tsv"', ["average=1.0"], "average is 1.0"),
+        ('train = "a.tsv"', ["chunk=-1"], "0 or more"),
+        ('train = {path = "a.tsv", weight = 0}', [], "the weight of"),
         ('train = "a.tsv"\nimage = 3', [], "'image' of Card"),
     ],
 )

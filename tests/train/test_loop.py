@@ -112,9 +112,18 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(card, tmp_pa
     run = Run(card)
     (tmp_path / "run").mkdir()
     trainer = Trainer(card, run.trainee, run.loader, tmp_path / "run")
-    with pytest.raises(TrainingStopped, match=r"step 0.*\.png"):
+    with pytest.raises(TrainingStopped, match=r"the loss is nan at step 0.*\.png"):
         trainer.train(lambda batch, share: torch.tensor(float("nan")), lambda progress: None)
     assert len((tmp_path / "run" / "bad_batch.txt").read_text().splitlines()) == 16
+
+    def overflow(batch, share):
+        run.model.logit_scale.grad = torch.tensor(float("inf"))
+        return torch.tensor(1.0)
+
+    before = run.model.logit_scale.item()
+    with pytest.raises(TrainingStopped, match="the gradient is inf"):
+        trainer.train(overflow, lambda progress: None)
+    assert run.model.logit_scale.item() == before
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 

@@ -8,6 +8,7 @@ import torch
 from samespace.config import ImageTower, TextTower
 from samespace.errors import CardError
 from samespace.model.dual import DualEncoder
+from samespace.train.optim import optimizer_of, within
 from samespace.train.parts import Adapters, choose_parts, copied, with_connector
 from samespace.train.run import Run
 from samespace.train.tasks import backward
@@ -30,6 +31,15 @@ def test_a_locked_tower_does_not_move_and_the_other_does(card):
     optimizer.step()
     moved = {n.split(".")[0] for n, p in run.model.named_parameters() if not torch.equal(p, before[n])}
     assert moved == {"text", "logit_scale"}
+
+
+def test_parts_have_their_own_rates_and_names_are_not_cut(card):
+    """`image` has its rate under every wrapping; `image.blocks.0` is not `image.blocks.01…`; the longest name wins."""
+    run = Run(replace(card, rates={"image": 0.1, "image.blocks.0": 0.5}))
+    rate_of = {id(p): g["rate"] for g in optimizer_of(run.trainee, run.card).param_groups for p in g["params"]}
+    for name, p in run.model.named_parameters():
+        assert rate_of[id(p)] == (0.5 if name.startswith("image.blocks.0.") else 0.1 if name.startswith("image.") else 1.0), name
+    assert within("image.blocks.1.attn", "image.blocks.1") and not within("image.blocks.10.attn", "image.blocks.1")
 
 
 def test_a_connector_at_first_changes_nothing_and_only_it_learns(card):
@@ -70,7 +80,7 @@ def test_lora_learns_in_attention_too_and_merges_into_plain_layers(card):
         ({"lock": ("picture",)}, "no part of the model"),
         ({"lock": ("image", "text", "logit_scale")}, "nothing is left"),
         ({"rates": {"trunk": 0.1}}, "no part of the model"),
-        ({"lora": 2, "lora_on": "conv9"}, "fits no linear layer"),
+        ({"lora": 2, "lora_on": "conv9", "start": "starter"}, "fits no linear layer"),
     ],
 )
 def test_parts_that_do_not_exist_are_named(card, settings, words):

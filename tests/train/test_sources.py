@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from samespace.errors import CardError
+from samespace.errors import CardError, UnreadableMedia
 from samespace.train.card import Source
 from samespace.train.sources import Sharded, open_source
 
@@ -83,16 +83,20 @@ KINDS = [sidecars, table("tsv"), table("csv"), table("jsonl"), parquet, tars, ta
 NAMES = ["folder", "tsv", "csv", "jsonl", "parquet", "tars", "img2dataset", "dataset"]
 
 
+def said(item) -> tuple[str, ...]:
+    return item.load()[1]
+
+
 @pytest.mark.parametrize("make", KINDS, ids=NAMES)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_all_kinds_give_the_same_pairs(tmp_path, make):
     opened = open_source(Source(make(tmp_path)))
-    found = {item.captions[0]: item.read() for item in opened.plain()}
+    found = {captions[0]: data for data, captions in (item.load() for item in opened.plain())}
     assert found == {words: png(i) for i, words in enumerate(WORDS)}
     for epoch in range(2):
-        shares = [[item.captions[0] for item in opened.epoch(np.random.default_rng(epoch), rank, 2)] for rank in (0, 1)]
+        shares = [[said(item)[0] for item in opened.epoch(np.random.default_rng(epoch), rank, 2)] for rank in (0, 1)]
         assert Counter(shares[0] + shares[1]) == Counter(WORDS)  # two machines: each item once
-    orders = {tuple(i.captions[0] for i in opened.epoch(np.random.default_rng(seed), 0, 1)) for seed in range(5)}
+    orders = {tuple(said(i)[0] for i in opened.epoch(np.random.default_rng(seed), 0, 1)) for seed in range(5)}
     assert len(orders) > 1
 
 
@@ -100,14 +104,14 @@ def test_a_folder_for_each_class_names_its_pictures(tmp_path):
     for name in ("golden_retriever", "cat"):
         (tmp_path / name / "more").mkdir(parents=True)
         (tmp_path / name / "more" / "1.png").write_bytes(png(1))
-    assert {item.captions for item in open_source(Source(str(tmp_path))).plain()} == {("golden retriever",), ("cat",)}
+    assert {said(item) for item in open_source(Source(str(tmp_path))).plain()} == {("golden retriever",), ("cat",)}
 
 
 def test_several_captions_stay_together(tmp_path):
     (tmp_path / "a.png").write_bytes(png(0))
     (tmp_path / "a.jsonl").write_text(json.dumps({"filepath": "a.png", "title": ["one", "two"], "more": "three"}))
     source = Source(str(tmp_path / "a.jsonl"), caption="title,more")
-    assert [item.captions for item in open_source(source).plain()] == [("one", "two", "three")]
+    assert [said(item) for item in open_source(source).plain()] == [("one", "two", "three")]
 
 
 def test_a_shard_that_breaks_off_costs_one_item(tmp_path):
@@ -115,9 +119,27 @@ def test_a_shard_that_breaks_off_costs_one_item(tmp_path):
     whole = (tmp_path / "00001.tar").read_bytes()
     (tmp_path / "00001.tar").write_bytes(whole[:700])
     items = list(open_source(Source(path)).plain())
-    bad = [item for item in items if not item.captions or not item.captions[0]]
-    assert len(bad) == 1 and "00001.tar" in bad[0].name
-    assert {item.captions[0] for item in items} >= {WORDS[0], WORDS[1], WORDS[4], WORDS[5]}
+    (bad,) = [item for item in items if item.name.endswith("00001.tar")]
+    with pytest.raises(UnreadableMedia, match="rest of the shard"):
+        bad.load()
+    assert {said(item)[0] for item in items if item is not bad} >= {WORDS[0], WORDS[1], WORDS[4], WORDS[5]}
+
+
+def test_a_bad_record_costs_one_item(tmp_path):
+    """A row without a picture's name, and a tar member whose facts are no JSON."""
+    (tmp_path / "a.png").write_bytes(png(0))
+    (tmp_path / "pairs.jsonl").write_text('{"filepath": "a.png", "title": "one"}\n{"title": "two"}\n')
+    good, bad = open_source(Source(str(tmp_path / "pairs.jsonl"))).plain()
+    assert said(good) == ("one",)
+    with pytest.raises(UnreadableMedia, match="names no picture"):
+        bad.load()
+    path = tars_with_json(tmp_path)
+    whole = (tmp_path / "00000.tar").read_bytes()
+    (tmp_path / "00000.tar").write_bytes(whole.replace(b'{"caption": "a red', b'["caption": "a red'))
+    first, *rest = open_source(Source(path)).plain()
+    with pytest.raises(ValueError):
+        first.load()
+    assert [said(item)[0] for item in rest] == WORDS[1:]
 
 
 def test_too_few_shards_for_the_machines(tmp_path):
@@ -133,6 +155,7 @@ def test_too_few_shards_for_the_machines(tmp_path):
         ("none.tsv", None, "cannot be read"),
         ("pairs.tsv", "a\tb\n1\t2\n", "has the columns a, b"),
         ("pairs.tsv", "filepath\ttitle\n", "holds no pairs"),
+        ("s4://bucket/pairs.tsv", None, "cannot be read as pairs"),
         ("pairs.xyz", "?", "not a folder"),
         ("{00..03}.tar", None, "00.tar is not there"),
         ("pairs.jsonl", "{not json", "cannot be read as pairs"),
@@ -143,7 +166,14 @@ def test_what_is_wrong_is_named(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(CardError, match=words):
-        open_source(Source(str(tmp_path / name)))
+        open_source(Source(name if "://" in name else str(tmp_path / name)))
+
+
+def test_columns_that_were_asked_for_by_name_are_not_replaced(tmp_path):
+    (tmp_path / "pairs.tsv").write_text("filepath\ttitle\na.png\tone\n")
+    for wrong in ({"caption": "title,alt"}, {"image": "picture"}):
+        with pytest.raises(CardError, match="has the columns filepath, title"):
+            open_source(Source(str(tmp_path / "pairs.tsv"), **wrong))
 
 
 def test_an_empty_folder_is_no_source(tmp_path):

@@ -29,7 +29,7 @@ def recall_at_k(scores: np.ndarray, right: np.ndarray, k: int) -> float:
     asked = right.any(axis=1)
     scores, right = scores[asked], right[asked]
     best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
-    above = ((scores >= best) & ~right).sum(axis=1)
+    above = (~(scores < best) & ~right).sum(axis=1)  # so that a score that is no number is above too
     return float((above < k).mean())
 
 
@@ -38,11 +38,17 @@ def retrieval(encoder: Encoder, squares: np.ndarray, captions: Sequence[Sequence
 
     squares: uint8 (B, S, S, 3). captions: those of each picture; equal ones are one query with several right answers.
     """
-    queries = list(dict.fromkeys(c for some in captions for c in some))
-    place = {c: i for i, c in enumerate(queries)}
-    right = np.zeros((len(queries), len(squares)), dtype=bool)
-    for column, some in enumerate(captions):
-        right[[place[c] for c in some], column] = True
+    queries, right = answers(captions)
     scores = encoder.text(queries) @ encoder.pixels(squares).T
     found = {f"image_retrieval_recall@{k}": recall_at_k(scores, right, k) for k in AT}
     return found | {f"text_retrieval_recall@{k}": recall_at_k(scores.T, right.T, k) for k in AT}
+
+
+def answers(captions: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
+    """Each picture's captions → the captions that differ, and which pictures are right for each: bool (Q, B)."""
+    queries = list(dict.fromkeys(c for some in captions for c in some))
+    place = {c: i for i, c in enumerate(queries)}
+    right = np.zeros((len(queries), len(captions)), dtype=bool)
+    for column, some in enumerate(captions):
+        right[[place[c] for c in some], column] = True
+    return queries, right

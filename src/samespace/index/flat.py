@@ -30,14 +30,28 @@ class Flat:
         self.chunks = [c.flatten().to_numpy().reshape(len(c), -1) for c in table["z"].chunks]  # (rows, dim), on disk
 
     def search(self, z: np.ndarray, limit: int, filter: Filter) -> list[dict[str, Any]]:
-        """The `limit` best segments, best first, each with `score`."""
+        """The `limit` best segments, best first, each with `score` and its vector `z`."""
         scores = self.scores(z)
         if filter != Filter():
             scores[~filter.mask(self.segments).to_numpy(zero_copy_only=False)] = -np.inf
         best = np.argpartition(-scores, limit)[:limit] if limit < len(scores) else np.arange(len(scores))
         best = best[np.argsort(-scores[best], kind="stable")]
         best = best[np.isfinite(scores[best])]
-        return [self.segments.slice(i, 1).to_pylist()[0] | {"score": float(scores[i])} for i in best]
+        rows = (self.segments.slice(i, 1).to_pylist()[0] for i in best)
+        return [row | {"score": float(scores[i]), "z": self.vector(i)} for i, row in zip(best, rows)]
+
+    def vector(self, row: int) -> np.ndarray:
+        """float32 (dim,)"""
+        for chunk in self.chunks:
+            if row < len(chunk):
+                return chunk[row]
+            row -= len(chunk)
+        raise IndexError(row)
+
+    def sample(self, count: int) -> np.ndarray:
+        """Vectors spread over the whole copy: float32, about `count` of them, or all."""
+        step = max(1, -(-len(self.segments) // count))
+        return np.concatenate([chunk[::step] for chunk in self.chunks])
 
     def scores(self, z: np.ndarray) -> np.ndarray:
         """Cosine of z with every row: float32 (rows,)."""

@@ -28,6 +28,8 @@ SHOWN = ("path", "kind", "start", "end", "page", "width", "height", "taken_at", 
 """Columns a search returns."""
 INDEX_ROWS = MAX_ROWS
 """From here on searches use an approximate index."""
+SAMPLE = 2048
+"""Vectors that stand for the library where a score is judged."""
 REFINE, EFFORT = 4, 64
 """How many times k the index ranks again with the stored vectors, and how many candidates it keeps at the least."""
 
@@ -90,6 +92,7 @@ class Store:
     def __init__(self, path: Path):
         self.path = path
         self.opened: tuple[tuple[str, str], Flat] | None = None  # the flat copy in use, by space and version
+        self.sampled: tuple[tuple[str, str], np.ndarray, int] | None = None  # some vectors, and the number of all
 
     # --- what the library is -------------------------------------------------------------------
 
@@ -257,7 +260,7 @@ class Store:
 
     @clear_errors
     def search(self, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
-        """The k best files as their best segments, best first, each with `score` (cosine)."""
+        """The k best files as their best segments, best first, each with `score` (cosine) and `z`."""
         limit = k = min(k, 1_000_000)
         while True:
             segments = self.search_segments(z, limit, fingerprint, filter)
@@ -272,11 +275,35 @@ class Store:
         if flat := self.flat(fingerprint):
             return flat.search(z, limit, filter)
         query = self.table.search(z, vector_column_name=column(fingerprint)).distance_type("cosine")
-        query = query.select([*SHOWN, "_distance"]).limit(limit).refine_factor(REFINE).ef(max(EFFORT, REFINE * limit))
+        query = (
+            query.select([*SHOWN, column(fingerprint), "_distance"])
+            .limit(limit)
+            .refine_factor(REFINE)
+            .ef(max(EFFORT, REFINE * limit))
+        )
         if filter.sql:
             query = query.where(filter.sql, prefilter=True)
         rows = query.to_arrow().to_pylist()
-        return [row | {"score": 1 - row.pop("_distance")} for row in rows]
+        return [row | {"score": 1 - row.pop("_distance"), "z": np.float32(row.pop(column(fingerprint)))} for row in rows]
+
+    @clear_errors
+    def crowd(self, z: np.ndarray, fingerprint: str) -> tuple[np.ndarray, int]:
+        """Cosines of z with a sample of the library, and how many segments it has."""
+        key, sampled = (fingerprint, newest_version(self.path)), self.sampled
+        if sampled is None or sampled[0] != key:
+            if flat := self.flat(fingerprint):
+                sampled = key, flat.sample(SAMPLE), len(flat.segments)
+            else:
+                sampled = key, *self.sample(fingerprint)
+            self.sampled = sampled
+        return sampled[1] @ z, sampled[2]
+
+    def sample(self, fingerprint: str) -> tuple[np.ndarray, int]:
+        """Some vectors, by the beginning of their segments' ids, which are hashes; and the number of all."""
+        name, count = column(fingerprint), self.table.count_rows()
+        until = f"{min(0xFFFFFFFF, SAMPLE * 2**32 // max(1, count)):08x}"
+        rows = self.table.search().where(f"id < '{until}' AND {name} IS NOT NULL").select([name]).limit(2 * SAMPLE).to_arrow()
+        return np.array(rows[name].to_pylist(), np.float32), count
 
     def flat(self, fingerprint: str) -> Flat | None:
         """The flat copy, where there is one as new as the table."""

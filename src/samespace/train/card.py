@@ -1,6 +1,7 @@
 """A run card: one TOML file that says what is trained, from what, on what, and how."""
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,29 +106,45 @@ class Card:
 
 
 CHOICES = {"augment": ("none", "crop", "strong"), "loss": ("clip", "siglip"), "precision": ("fp32", "bf16")}
+RANGES = {  # not below, not above
+    "chunk": (0, math.inf), "threads": (0, math.inf), "seed": (0, math.inf), "warmup": (0, math.inf), "lora": (0, math.inf),
+    "connector": (0, math.inf), "lr": (0, math.inf), "weight_decay": (0, math.inf), "clip": (0, math.inf),
+    "average": (0, 0.99999), "beta2": (0, 0.99999), "teacher_weight": (0, math.inf),
+}  # fmt: skip
 AT_LEAST_ONE = ("steps", "batch", "accumulate", "save_every", "evaluate_every")
 
 
 def read_card(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Card:
     """A card from its file, with `key=value` laid over it. Raises CardError naming the key that is wrong.
 
-    Paths of sources are relative to the card.
+    Paths of sources are relative to the card, and those laid over it to the working directory.
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CardError(f"{path} cannot be read as a run card ({error}); write TOML such as: steps = 1000") from None
+    said: dict[str, Any] = {}
     for override in overrides:
-        lay_over(values, override)
-    for key in ("train", "val"):
-        sources = values.get(key, [])
-        sources = [sources] if isinstance(sources, str | dict) else sources
-        values[key] = tuple(source_of(s, path.parent) for s in sources)
+        lay_over(said, override)
+    values = merged(placed(values, path.parent), placed(said, Path.cwd()))
     card = from_dict(Card, values, CardError)
     card = dataclasses.replace(card, name=card.name or path.stem)
     card = dataclasses.replace(card, out=card.out or f"runs/{card.name}")
     check(card)
     return card
+
+
+def placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same with the sources opened up into Source, their paths below the folder."""
+    sources = {key: values[key] for key in ("train", "val") if key in values}
+    listed = {key: [s] if isinstance(s, str | dict) else s for key, s in sources.items()}
+    return values | {key: tuple(source_of(s, folder) for s in some) for key, some in listed.items()}
+
+
+def merged(values: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """One set of settings laid over another, table by table."""
+    tables = {k: merged(values[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(values.get(k), dict)}
+    return values | over | tables
 
 
 def lay_over(values: dict[str, Any], override: str) -> None:
@@ -150,8 +167,10 @@ def source_of(value: Any, folder: Path) -> Source:
     source = from_dict(Source, {"path": value} if isinstance(value, str) else value, CardError)
     if not source.path:
         raise CardError('a source has no path; write train = [{ path = "pairs.tsv" }]')
-    if not all("{}" in t for t in source.templates):
+    if not source.templates or not all("{}" in t for t in source.templates):
         raise CardError(f"a template of {source.path} has no {{}}; write one such as: a photo of a {{}}")
+    if source.weight <= 0:
+        raise CardError(f"the weight of {source.path} is {source.weight:g}; give more than 0, or leave the source out")
     local = "://" not in source.path
     return dataclasses.replace(source, path=str(folder / Path(source.path).expanduser()) if local else source.path)
 
@@ -164,9 +183,16 @@ def check(card: Card) -> None:
     for key in AT_LEAST_ONE:
         if getattr(card, key) < 1:
             raise CardError(f"{key} is {getattr(card, key)}; give at least 1")
+    for key, (least, most) in RANGES.items():
+        if not least <= getattr(card, key) <= most:
+            raise CardError(
+                f"{key} is {getattr(card, key)}; give {least:g}" + (f" to {most:g}" if most < math.inf else " or more")
+            )
     if not card.train:
         raise CardError('the card names no pairs to train on; write train = ["pairs.tsv"]')
     if card.shard and (card.average or card.lora):
         raise CardError("shard goes with neither average nor lora; leave them out, or train with DDP")
+    if (card.lora or card.connector) and not card.start:
+        raise CardError('lora and connector train beside weights that are there; name them: start = "starter"')
     if card.lora and card.connector:
         raise CardError("lora and connector both leave everything else as it is; choose one")

@@ -29,8 +29,24 @@ from .sources import Item, Listed, Sharded, open_source
 
 MAX_BAD = 0.01
 """Share of samples that may be unreadable before a run stops."""
-ENOUGH = 200
+ENOUGH = 1000
 """Samples to have looked at before that share is judged."""
+
+
+AHEAD = 128
+"""Samples being read or waiting, for each thread."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair, drawn."""
+
+    name: str
+    pixels: np.ndarray
+    """uint8 (S, S, 3)"""
+    caption: str
+    """Without its template: equal captions are right for each other's pictures."""
+    text: str
 
 
 @dataclass
@@ -61,16 +77,18 @@ class Bad:
     """Samples that could not be used, and of how many."""
 
     looked: int = 0
-    names: list[tuple[str, str]] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    """Name → why."""
+
+    count: int = 0
 
     def note(self, name: str, reason: str) -> None:
-        self.names.append((name, reason))
-
-    def judge(self) -> None:
-        """Raises CardError when more than one in a hundred is bad."""
-        if self.looked >= ENOUGH and len(self.names) > MAX_BAD * self.looked:
-            some = "; ".join(f"{n}: {r}" for n, r in self.names[-3:])
-            raise CardError(f"{len(self.names)} of {self.looked} samples cannot be used, more than 1%; mend the data ({some})")
+        """Name a sample and count it; raises CardError when more than one in a hundred is bad."""
+        self.names[name] = reason
+        self.count += 1
+        if self.looked >= ENOUGH and self.count > MAX_BAD * self.looked:
+            some = "; ".join(f"{n}: {r}" for n, r in list(self.names.items())[-3:])
+            raise CardError(f"{self.count} of {self.looked} samples cannot be used, more than 1%; mend the data ({some})")
 
 
 class Mixture:
@@ -116,31 +134,25 @@ class Loader:
         self.view, self.threads, self.bad = AUGMENTS[augment], threads, Bad()
         self.place: dict[str, Any] = {"drawn": 0, "places": []}
 
-    def load(self, drawn: int, source: Source, item: Item) -> tuple[np.ndarray, str] | str:
-        """One sample as pixels and a caption, or why not. Runs in a thread."""
+    def load(self, drawn: int, source: Source, item: Item) -> Sample | str:
+        """One sample, or why not. Runs in a thread."""
         rng = np.random.default_rng([self.mixture.seed, self.mixture.rank, drawn, 1])
         try:
-            if not item.captions:
-                return "it has no caption"
-            caption = item.captions[rng.integers(len(item.captions))]
-            picture = read_picture(item, self.prep.size)
-            return self.view(picture, rng, self.prep), source.templates[rng.integers(len(source.templates))].replace(
-                "{}", caption
-            )
+            picture, captions = read_item(item, self.prep.size)
         except UnreadableMedia as error:
             return error.reason
-        except (OSError, MemoryError) as error:
-            return image_media.one_line(error)
+        caption = captions[rng.integers(len(captions))]
+        template = source.templates[rng.integers(len(source.templates))]
+        return Sample(item.name, self.view(picture, rng, self.prep), caption, template.replace("{}", caption))
 
     def __iter__(self) -> Iterator[Batch]:
         """Endless batches; after each, `place` says where the next begins."""
         self.mixture.start(**self.place)
-        with ThreadPoolExecutor(self.threads) as pool:
-            ahead: deque = deque()
-            stream = iter(self.mixture)
-            good: list[tuple[str, np.ndarray, str]] = []
+        pool, ahead, good = ThreadPoolExecutor(self.threads), deque(), []
+        stream, most = iter(self.mixture), min(2 * self.batch, AHEAD * self.threads)
+        try:
             while True:
-                while len(ahead) < 2 * self.batch:
+                while len(ahead) < most:
                     drawn, source, item = next(stream)
                     place = {"drawn": drawn, "places": [list(p) for p in self.mixture.places]}
                     ahead.append((item.name, place, pool.submit(self.load, drawn, source, item)))
@@ -149,24 +161,33 @@ class Loader:
                 self.bad.looked += 1
                 if isinstance(loaded, str):
                     self.bad.note(name, loaded)
-                    self.bad.judge()
                     continue
-                good.append((name, *loaded))
+                good.append(loaded)
                 if len(good) == self.batch:
-                    self.place = place
-                    yield batch_of(good, self.words)
-                    good.clear()
+                    self.place, batch, good = place, batch_of(good, self.words), []
+                    yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def read_picture(item: Item, size: int) -> Image.Image:
-    """An item's picture, decoded. Raises UnreadableMedia, OSError."""
-    return image_media.read(Path(item.name), item.read(), size)[0]
+def read_item(item: Item, size: int) -> tuple[Image.Image, tuple[str, ...]]:
+    """An item's picture, decoded, and its captions. Raises UnreadableMedia, whatever is wrong."""
+    try:
+        data, captions = item.load()
+        if not captions:
+            raise UnreadableMedia("it has no caption")
+        return image_media.read(Path(item.name), data, size)[0], captions
+    except UnreadableMedia:
+        raise
+    except Exception as error:  # storage and readers fail in every way there is, and one bad sample must not stop a run
+        raise UnreadableMedia(f"it cannot be read ({image_media.one_line(error)})") from None
 
 
-def batch_of(samples: list[tuple[str, np.ndarray, str]], words: Words) -> Batch:
-    names, pixels, captions = zip(*samples)
-    ids = torch.from_numpy(words.ids(list(captions)))
-    return Batch(torch.from_numpy(np.stack(pixels)), ids, groups_of(captions), list(captions), list(names))
+def batch_of(samples: list[Sample], words: Words) -> Batch:
+    texts = [s.text for s in samples]
+    pixels, ids = np.stack([s.pixels for s in samples]), words.ids(texts)
+    group = groups_of([s.caption for s in samples])
+    return Batch(torch.from_numpy(pixels), torch.from_numpy(ids), group, texts, [s.name for s in samples])
 
 
 def groups_of(captions: tuple[str, ...] | list[str]) -> Tensor:
@@ -182,12 +203,12 @@ def read_pairs(sources: tuple[Source, ...], prep: Prep, bad: Bad) -> tuple[np.nd
         for item in open_source(source).plain():
             bad.looked += 1
             try:
-                squares.append(square(read_picture(item, prep.size), prep))
-            except (UnreadableMedia, OSError) as error:
-                bad.note(item.name, image_media.one_line(error))
+                picture, said = read_item(item, prep.size)
+            except UnreadableMedia as error:
+                bad.note(item.name, error.reason)
                 continue
-            captions.append(tuple(source.templates[0].replace("{}", c) for c in item.captions))
-    bad.judge()
+            squares.append(square(picture, prep))
+            captions.append(tuple(source.templates[0].replace("{}", c) for c in said))
     if not squares:
         raise CardError("the pairs to evaluate on cannot be read; check the paths of val")
     return np.stack(squares), captions

@@ -28,7 +28,7 @@ def report(card: Card) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     contact_sheet(batch, folder / "batch.png")
     yield f"first batch: {folder / 'batch.png'}"
-    for name, reason in run.loader.bad.names:
+    for name, reason in run.loader.bad.names.items():
         yield f"left out {name}: {reason}"
 
 
@@ -43,18 +43,25 @@ def sizes(model: torch.nn.Module) -> dict[str, tuple[int, int]]:
 
 
 def estimate(run: Run, batch: Batch) -> int:
-    """Bytes at the peak: counted for a few pairs, multiplied up to what is in memory at a time."""
+    """Bytes at the peak: counted for a few pairs and for twice as many, drawn out to what is in memory at a time."""
+    few = max(1, min(SAMPLE, len(batch) // 2))
+    once, twice = kept_for(run, batch.rows(0, few)), kept_for(run, batch.rows(0, 2 * few))
+    activations = (twice - once) / few
+    at_a_time = min(run.card.chunk or len(batch), len(batch))
+    total, learning = (sum(v[i] for v in sizes(run.model).values()) for i in (0, 1))
+    weights = 4 * (total * (2 if run.card.average else 1) + 3 * learning)
+    return int(weights + activations * at_a_time + 3 * batch.pixels.nbytes)  # this batch, and the next as it comes in
+
+
+def kept_for(run: Run, batch: Batch) -> int:
+    """Bytes that a forward pass keeps for its backward pass."""
     kept: dict[int, int] = {}
 
     def keep(x: Tensor) -> Tensor:
         kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
         return x
 
-    few = batch.rows(0, min(SAMPLE, len(batch)))
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        run.trainee(few.pixels.to(run.device), few.ids.to(run.device))
-    weights = {p.untyped_storage().data_ptr() for p in run.model.parameters()}
-    activations = sum(size for place, size in kept.items() if place not in weights) / len(few)
-    at_a_time = min(run.card.chunk or len(batch), len(batch))
-    total, learning = (sum(v[i] for v in sizes(run.model).values()) for i in (0, 1))
-    return int(4 * (total * (2 if run.card.average else 1) + 3 * learning) + activations * at_a_time + batch.pixels.nbytes)
+        out = run.trainee(batch.pixels.to(run.device), batch.ids.to(run.device))
+    del out
+    return sum(kept.values())

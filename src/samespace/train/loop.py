@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.fsdp import FSDPModule
@@ -23,6 +22,7 @@ from . import state
 from .card import Card
 from .data import Batch, Loader
 from .optim import average_of, lr_at, optimizer_of, set_rate
+from .tasks import gathered_objects, rank, world_size
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 """With FSDP2 a checkpoint is put together from all machines, so that any number of them can go on from it."""
@@ -39,7 +39,7 @@ class Progress:
     norm: float
     """Of the gradient, before it was clipped."""
     rate: float
-    """Pairs a second since the last checkpoint or start."""
+    """Pairs a second since this process began."""
     bad: int
     """Samples left out so far."""
     memory: int
@@ -51,8 +51,9 @@ class Trainer:
 
     def __init__(self, card: Card, model: nn.Module, loader: Loader, folder: Path, main: bool = True):
         self.card, self.model, self.loader, self.main = card, model, loader, main
+        self.plain: nn.Module = getattr(model, "module", model)  # without DDP
         self.optimizer: torch.optim.Optimizer = optimizer_of(model, card)
-        self.average: AveragedModel | None = average_of(model, card)
+        self.average: AveragedModel | None = average_of(self.plain, card)
         self.checkpoint, self.step, self.sharded = folder / "checkpoint.pt", 0, isinstance(model, FSDPModule)
 
     def resume(self) -> None:
@@ -65,24 +66,30 @@ class Trainer:
                     model_state_dict=kept["model"], optim_state_dict=kept["optimizer"],
                 )  # fmt: skip
             else:
-                self.model.load_state_dict(kept["model"])
+                self.plain.load_state_dict(kept["model"])
                 self.optimizer.load_state_dict(kept["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(kept["average"])
         except (KeyError, ValueError, RuntimeError) as error:
             text = str(error).splitlines()[0]
             raise TrainingStopped(f"{self.checkpoint} is of another model ({text}); name another folder: out=…") from None
-        self.step, self.loader.place = kept["step"], kept["place"]
+        if len(kept["places"]) != world_size():
+            raise TrainingStopped(
+                f"the run had {len(kept['places'])} processes; go on with as many, or name another folder: out=…"
+            )
+        self.step, self.loader.place = kept["step"], kept["places"][rank()]
+        for group, said in zip(self.optimizer.param_groups, optimizer_of(self.model, self.card).param_groups):
+            group |= {name: said[name] for name in ("rate", "weight_decay", "betas")}  # the card may say otherwise by now
 
     def save(self) -> None:
         """Write where the run stands. Every process calls it; one writes."""
-        model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
+        model, optimizer, places = self.plain.state_dict(), self.optimizer.state_dict(), gathered_objects(self.loader.place)
         if self.sharded:
             model, optimizer = get_state_dict(self.model, self.optimizer, options=WHOLE)
         if self.main:
             average = self.average.state_dict() if self.average is not None else {}
             parts = {"model": model, "optimizer": optimizer, "average": average}
-            state.save(self.checkpoint, parts | {"step": self.step, "place": self.loader.place})
+            state.save(self.checkpoint, parts | {"step": self.step, "places": places})
 
     def train(self, backward: Callable[[Batch, float], Tensor], on_step: Callable[[Progress], None]) -> None:
         """Run the card's steps. `backward(batch, share)` adds the gradients of share · loss and returns the loss.
@@ -98,48 +105,49 @@ class Trainer:
                     batch = next(batches)
                     loss += backward(batch, 1 / card.accumulate).item() / card.accumulate
                     if not math.isfinite(loss):
-                        raise TrainingStopped(self.describe(loss, batch))
-                norm = self.update()
+                        raise TrainingStopped(self.describe(f"the loss is {loss}", batch))
+                norm = self.update(batch)
                 self.step += 1
+                loss, stop = agreed(loss, bool(asked))
                 rate = (self.step - first) * card.batch * card.accumulate / (time.monotonic() - started)
                 if self.step % card.save_every == 0 or self.step == card.steps:
                     self.save()
                 on_step(Progress(self.step, loss, norm, rate, len(self.loader.bad.names), memory()))
-                if anyone(bool(asked)) and self.step < card.steps:
+                if stop and self.step < card.steps:
                     self.save()
                     raise TrainingStopped(f"stopped at step {self.step} of {card.steps}; the same command with --resume goes on")
 
-    def update(self) -> float:
-        """One step of the optimizer; the gradient's norm."""
+    def update(self, batch: Batch) -> float:
+        """One step of the optimizer; the gradient's norm. Raises TrainingStopped where that is no number."""
         trainable = [p for p in self.model.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(trainable, self.card.clip or math.inf)
+        norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        if not math.isfinite(norm):
+            raise TrainingStopped(self.describe(f"the gradient is {norm}", batch))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             for name, p in self.model.named_parameters():
-                if name.endswith("logit_scale"):
+                if name.endswith("logit_scale") and p.requires_grad and self.card.loss == "clip":
                     p.clamp_(max=math.log(100))  # Radford et al. 2021, §2.5
         if self.average is not None:
-            self.average.update_parameters(self.model)
-        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+            self.average.update_parameters(self.plain)
+        return norm
 
-    def describe(self, loss: float, batch: Batch) -> str:
-        """What a loss that is no number came from; the whole batch's names go to a file."""
-        file = self.checkpoint.with_name("bad_batch.txt")
+    def describe(self, what: str, batch: Batch) -> str:
+        """What a loss or gradient that is no number came from; the whole batch's names go to a file."""
+        file = self.checkpoint.with_name(f"bad_batch{rank() or ''}.txt")
         file.write_text("".join(f"{n}\t{c}\n" for n, c in zip(batch.names, batch.captions)), "utf-8", "replace")
         return (
-            f"the loss is {loss} at step {self.step}, for a batch that begins with {batch.names[0]} (all: {file}); "
+            f"{what} at step {self.step}, for a batch that begins with {batch.names[0]} (all: {file}); "
             "lower lr or raise warmup, then go on with --resume"
         )
 
 
-def anyone(asked: bool) -> bool:
-    """Whether any process was asked to stop: all stop after the same step, or they would wait for each other."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return asked
-    flag = torch.tensor(float(asked), device="cuda" if dist.get_backend() == "nccl" else "cpu")
-    dist.all_reduce(flag)
-    return bool(flag.item())
+def agreed(loss: float, asked: bool) -> tuple[float, bool]:
+    """The mean loss of all processes, and whether any was asked to stop: all stop after the same step, or none."""
+    told = gathered_objects((loss, asked))
+    return sum(loss for loss, _ in told) / len(told), any(asked for _, asked in told)
 
 
 @contextmanager

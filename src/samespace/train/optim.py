@@ -24,10 +24,21 @@ def optimizer_of(model: nn.Module, card: Card) -> torch.optim.AdamW:
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, p in model.named_parameters():
         if p.requires_grad:
-            rate = next((rate for part, rate in card.rates.items() if name.startswith(part)), 1.0)
+            fitting = [part for part in card.rates if within(plain_name(name), part)]
+            rate = card.rates[max(fitting, key=len)] if fitting else 1.0
             groups.setdefault((rate, card.weight_decay if p.ndim >= 2 else 0.0), []).append(p)
     made = [{"params": ps, "rate": rate, "weight_decay": decay} for (rate, decay), ps in groups.items()]
     return torch.optim.AdamW(made, lr=card.lr, betas=(0.9, card.beta2), eps=1e-6)
+
+
+def plain_name(name: str) -> str:
+    """A parameter's name in the model, without what DDP and the trainee put before it."""
+    return name.removeprefix("module.").removeprefix("model.")
+
+
+def within(name: str, part: str) -> bool:
+    """Whether a parameter belongs to a part: image.blocks.1 has image.blocks.1.attn.…, not image.blocks.10."""
+    return name == part or name.startswith(f"{part}.")
 
 
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -12,6 +12,7 @@ from ..errors import CardError, MissingExtra
 from ..model.dual import DualEncoder
 from ..model.layers import Block
 from .card import Card
+from .optim import within
 
 
 def initialise(model: DualEncoder) -> None:
@@ -44,17 +45,17 @@ def with_connector(
 
 def choose_parts(model: DualEncoder, card: Card) -> None:
     """Lock what the card locks. Raises CardError where a name fits nothing, or nothing is left to learn."""
+    if card.connector:
+        for name, p in model.named_parameters():
+            p.requires_grad_(".connector." in name or name.startswith("logit_"))
     for part in card.lock:
-        named = [p for name, p in model.named_parameters() if name.startswith(part)]
+        named = [p for name, p in model.named_parameters() if within(name, part)]
         if not named:
             raise CardError(f"lock names {part!r}, which is no part of the model; parts begin with image. or text.")
         for p in named:
             p.requires_grad_(False)
-    if card.connector:
-        for name, p in model.named_parameters():
-            p.requires_grad_(".connector." in name or name.startswith("logit_"))
     for part in card.rates:
-        if not any(name.startswith(part) for name, p in model.named_parameters()):
+        if not any(within(name, part) for name, p in model.named_parameters()):
             raise CardError(f"rates names {part!r}, which is no part of the model; parts begin with image. or text.")
     if not any(p.requires_grad for p in model.parameters()):
         raise CardError("every part is locked and nothing is left to learn; lock less")
@@ -77,7 +78,9 @@ class Adapters:
             self.tuner = peft.tuners.lora.LoraModel(model, {"default": config}, "default")
         except ValueError as error:
             raise CardError(f"lora_on = {card.lora_on!r} fits no linear layer ({error}); see --dry-run for their names") from None
-        model.logit_scale.requires_grad_(True)
+        for name, p in model.named_parameters():
+            if name.startswith("logit_"):
+                p.requires_grad_(True)
 
     def merged(self) -> DualEncoder:
         """The model with the matrices multiplied into its weights: plain linear layers again."""

@@ -1,11 +1,11 @@
 """A card -> a space folder: towers from where the card says, data, loop, evaluation, export."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,16 @@ from .card import Card, Source
 from .data import Bad, Batch, Loader, Mixture, read_pairs
 from .loop import Progress, Trainer
 from .parts import Adapters, choose_parts, copied, initialise, with_connector
-from .tasks import Objective, Trainee, backward, scalars_of, world_size
+from .tasks import Objective, Trainee, backward, gathered_objects, rank, scalars_of, world_size
 from .watch import Watch
 
 Show = Callable[[Progress, Card], None]
 GUARD = (Source(str(export.HELD_OUT)),)
 """Pairs on which a model that is trained further is measured before and after, so that forgetting shows."""
+
+
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for the one that evaluates."""
 
 
 class Towers:
@@ -67,7 +71,7 @@ class Run:
 
     def __init__(self, card: Card):
         torch.manual_seed(card.seed)
-        self.card, self.rank, self.world = card, dist.get_rank() if world_size() > 1 else 0, world_size()
+        self.card, self.rank, self.world = card, rank(), world_size()
         if card.batch % self.world:
             raise CardError(f"a batch of {card.batch} cannot be shared by {self.world} processes; make it a multiple")
         start = begin(card)
@@ -80,7 +84,7 @@ class Run:
         choose_parts(model, card)
         self.device = torch.device(card.device or best_device())
         self.model = model.to(self.device)
-        self.trainee = self.wrapped(Trainee(self.model, self.config.prep, card.precision).to(self.device))
+        self.trainee = self.wrapped(Trainee(self.model, self.config.prep, card).to(self.device))
         self.objective = Objective(card, hub.load(card.teacher) if card.teacher else None)
         mixture = Mixture(card.train, card.seed, self.rank, self.world)
         threads = card.threads or usable_cpus()
@@ -148,22 +152,35 @@ class Run:
 def begin(card: Card) -> Checkpoint:
     """The towers a run begins with: a space's or a checkpoint's, or new ones of the card's architecture."""
     if card.start:
-        start = checkpoint.load(hub.find(card.start))
+        start = checkpoint.load(folder_of(card.start))
         config = replace(start.config, name=card.name, weights="", files={}, card={})
         if card.loss == "siglip" and start.model.logit_bias is None:
             raise CardError(f'{card.start} was trained with softmax and has no bias; write loss = "clip"')
     else:
-        tokenizer = checkpoint.read_tokenizer(hub.find(card.tokenizer))
+        tokenizer = checkpoint.read_tokenizer(folder_of(card.tokenizer))
         text, prep = fitted(card, tokenizer)
-        model = DualEncoder(card.image, text, bias=card.loss == "siglip")
-        initialise(model)
+        try:
+            model = DualEncoder(card.image, text, bias=card.loss == "siglip")
+            initialise(model)
+        except (KeyError, ValueError, RuntimeError, ZeroDivisionError) as error:
+            raise CardError(
+                f"no towers can be built of [image] and [text] ({error}); check widths, heads, patch and act"
+            ) from None
+        if (card.image.dim or card.image.width) != text.dim:
+            raise CardError(f"the towers end in {card.image.dim} and {text.dim} numbers; give both the same dim")
         config = SpaceConfig(name=card.name, image=card.image, text=text, prep=prep)
         start = Checkpoint(model, config, tokenizer)
-    if card.connector:
+    if card.connector and not config.text.connector:
         image, text, model = with_connector(start.model, config.image, config.text, card.connector)
         start, config = Checkpoint(model, config, start.tokenizer), replace(config, image=image, text=text)
     start.config = config
     return start
+
+
+def folder_of(name: str) -> Path:
+    """A folder as it is, or an installed space's."""
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else hub.find(name)
 
 
 ENDS = ("<|endoftext|>", "[SEP]", "</s>")
@@ -171,15 +188,24 @@ PADS = ("[PAD]", "<pad>", "<|endoftext|>")
 
 
 def fitted(card: Card, tokenizer: Any) -> tuple[Any, Any]:
-    """The card's text tower and preprocessing with the numbers that the tokenizer decides."""
+    """The card's text tower and preprocessing; what they leave at the default is as the tokenizer and the tower have it."""
     ids = {
         name: next((i for t in tokens if (i := tokenizer.token_to_id(t)) is not None), 0)
         for name, tokens in (("end", ENDS), ("pad", PADS))
     }
-    text = replace(card.text, vocab=tokenizer.get_vocab_size(), end=ids["end"], pad=ids["pad"])
     clip = tokenizer.token_to_id("<|endoftext|>") is not None
-    prep = replace(card.prep, size=card.image.image_size, context=text.context, pad=ids["pad"], clean="clip" if clip else "none")
+    text = filled(card.text, vocab=tokenizer.get_vocab_size(), **ids)
+    size, clean = card.image.image_size, "clip" if clip else "none"
+    prep = filled(card.prep, size=size, context=text.context, pad=text.pad, clean=clean)
+    if text.pool == "end" and text.end not in Words(tokenizer, prep).ids(["a"])[0]:
+        raise CardError(f"texts of this tokenizer do not end with id {text.end}; set end or pool in [text]")
     return text, prep
+
+
+def filled(config: Any, **values: Any) -> Any:
+    """A dataclass with values for those fields that are still at their default."""
+    at_default = {f.name for f in dataclasses.fields(config) if getattr(config, f.name) == f.default}
+    return replace(config, **{name: value for name, value in values.items() if name in at_default})
 
 
 def best_device() -> str:
@@ -189,12 +215,15 @@ def best_device() -> str:
 
 
 @contextmanager
-def processes() -> Iterator[int]:
+def processes(device: str = "") -> Iterator[int]:
     """Joins the processes that `torchrun` started, where it did; gives this one's rank."""
     if "RANK" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         yield 0
         return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    cuda = (device or best_device()).startswith("cuda")
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         yield dist.get_rank()
     finally:
@@ -207,15 +236,17 @@ def run(card: Card, resume: bool, show: Show, command: str = "") -> SpaceConfig 
     Raises CardError (card or data), TrainingStopped (asked to, disk, loss), and what reading a start space raises.
     """
     folder = Path(card.out)
-    with processes() as rank:
+    with processes(card.device) as here:
         if (folder / "checkpoint.pt").exists() and not resume:
             raise TrainingStopped(f"{folder} holds a run already; add --resume to go on with it, or write out=ANOTHER")
         folder.mkdir(parents=True, exist_ok=True)
         a_run = Run(card)
-        trainer = Trainer(card, a_run.trainee, a_run.loader, folder, main=rank == 0)
+        trainer = Trainer(card, a_run.trainee, a_run.loader, folder, main=here == 0)
         if resume and trainer.checkpoint.exists():
             trainer.resume()
-        watch = Watch(folder, trainer.step) if rank == 0 else None
+        if len(set(gathered_objects(trainer.step))) > 1:
+            raise TrainingStopped(f"not every process sees {trainer.checkpoint}; give them a shared folder: out=…")
+        watch = Watch(folder, trainer.step) if here == 0 else None
 
         def on_step(progress: Progress) -> None:
             due = progress.step % card.evaluate_every == 0 or progress.step == card.steps
@@ -231,14 +262,15 @@ def run(card: Card, resume: bool, show: Show, command: str = "") -> SpaceConfig 
 
         trainer.train(a_run.backward, on_step)
         model = a_run.finished(trainer)
-        return finish(a_run, model, trainer.step, folder, command) if rank == 0 else None
+        return finish(a_run, model, trainer.step, folder, command) if here == 0 else None
 
 
 def finish(a_run: Run, model: DualEncoder, steps: int, folder: Path, command: str) -> SpaceConfig:
     """Measure the model and write the space; its card says how it came about."""
     facts = {"command": command, "steps": steps, "pairs_seen": steps * a_run.card.batch * a_run.card.accumulate}
     facts |= {"validation": a_run.measure(model), "before": a_run.before, "after": a_run.forgetting(model)}
-    facts |= {"left_out": [f"{n}: {r}" for n, r in a_run.loader.bad.names[:100]], "settings": settings_of(a_run.card)}
+    left_out = [f"{Path(name).name}: {reason}" for name, reason in a_run.loader.bad.names.items()]
+    facts |= {"left_out": left_out[:100], "settings": settings_of(a_run.card)}
     bias = None if model.logit_bias is None else model.logit_bias.item()
     config = replace(a_run.config, logit_scale=model.logit_scale.exp().item(), logit_bias=bias, card=facts)
     made = Checkpoint(model, config, a_run.tokenizer)
@@ -253,16 +285,18 @@ def summary(config: SpaceConfig) -> list[str]:
 
 
 def gate_pairs(a_run: Run, made: Checkpoint) -> export.Pairs:
-    """Pairs for the exporter's gate: the validation pairs where there are any, else the ones every space is held to."""
-    if a_run.val is None:
+    """Pairs for the exporter's gate: validation pairs of different captions, or else the ones every space is held to."""
+    squares, captions = a_run.val or (np.empty(0), [])
+    mixed = np.random.default_rng(0).permutation(len(captions))
+    first = {captions[i][0]: i for i in mixed[::-1]}
+    some = list(first.values())[: export.MOST_PAIRS]
+    if len(some) < export.ENOUGH_PAIRS:
         return export.held_out_pairs(made, export.HELD_OUT)
-    squares, captions = a_run.val
-    some = slice(0, 256)
-    return export.Pairs(normalise(squares[some], made.config.prep), a_run.words.ids([c[0] for c in captions[some]]))
+    return export.Pairs(normalise(squares[some], made.config.prep), a_run.words.ids([captions[i][0] for i in some]))
 
 
 def settings_of(card: Card) -> dict[str, Any]:
     """What a card says that is not its default, as JSON."""
     defaults = {f.name: f.default for f in dataclasses.fields(card)}
-    said = {k: v for k, v in vars(card).items() if v != defaults[k] and k not in ("image", "text", "prep")}
-    return json.loads(json.dumps(said, default=dataclasses.asdict))
+    elsewhere = ("image", "text", "prep", "train", "val", "out")  # in the space itself, or nobody else's business
+    return {k: v for k, v in vars(card).items() if v != defaults[k] and k not in elsewhere}

@@ -8,7 +8,6 @@ in threads. Storage is reached through fsspec, so `s3://…` works wherever a pa
 import csv
 import io
 import json
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,7 @@ import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 
-from ..errors import CardError, MissingExtra, UnreadableMedia
+from ..errors import CardError, MissingExtra, SamespaceError, UnreadableMedia
 from ..media.kinds import kind_of
 from .card import Source
 
@@ -33,12 +32,12 @@ PICTURE_ENDINGS = ("jpg", "jpeg", "png", "webp")
 
 @dataclass(frozen=True)
 class Item:
-    """One picture, unread, with its captions."""
+    """One picture with its captions, unread."""
 
     name: str
     """Path, or shard and key: what a report calls it."""
-    captions: tuple[str, ...]
-    read: Callable[[], bytes]
+    load: Callable[[], tuple[bytes, tuple[str, ...]]]
+    """The file's bytes and the captions; may raise in any way, in the thread that calls it."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +85,18 @@ class Sharded:
         """A shard's items; where it breaks off, one that cannot be read stands for the rest."""
         try:
             yield from self.read(shard)
-        except (OSError, EOFError, ValueError, KeyError, tarfile.TarError) as error:
-            yield Item(str(shard), ("",), partial(broken, f"the rest of the shard cannot be read ({error})"))
+        except Exception as error:  # readers of tars and Parquet fail in every way there is
+            yield Item(str(shard), partial(broken, f"the rest of the shard cannot be read ({error})"))
 
 
 def open_source(source: Source) -> Listed | Sharded:
     """What a source's path names, by its ending. Raises CardError where it is not there, or holds no pairs."""
     path = source.path
-    if path.startswith("hf://"):
-        return huggingface(source)
     ending = path.rsplit(".", 1)[-1].lower() if "." in path.rsplit("/", 1)[-1] else ""
-    fs, root = fsspec.core.url_to_fs(path)
     try:
+        if path.startswith("hf://"):
+            return huggingface(source)
+        fs, root = fsspec.core.url_to_fs(path)
         if ending not in READERS and fs.isdir(root):
             if fs.exists(f"{root}/dataset_info.json"):
                 return huggingface(source)
@@ -105,11 +104,15 @@ def open_source(source: Source) -> Listed | Sharded:
         if ending not in READERS:
             raise CardError(f"{path} is not a folder, nor a .{', .'.join(READERS)} file; check the path")
         return READERS[ending](source, fs, root)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except SamespaceError:
+        raise
+    except ImportError as error:  # fsspec names the package that a kind of storage needs
+        raise CardError(f"{path} needs a package ({error}); for s3:// that is: pip install s3fs") from None
+    except Exception as error:  # every kind of storage and file has errors of its own
         raise CardError(f"{path} cannot be read as pairs ({error}); check the path and the file") from None
 
 
-def broken(reason: str) -> bytes:
+def broken(reason: str) -> tuple[bytes, tuple[str, ...]]:
     raise UnreadableMedia(reason)
 
 
@@ -126,8 +129,12 @@ def folder(source: Source, fs: Any, root: str) -> Listed:
 
     def make(row: tuple[str, str]) -> Item:
         picture, sidecar = row
-        captions = lines_of(fs.cat_file(sidecar)) if sidecar else (below(picture, root).replace("_", " "),)
-        return Item(picture, captions, partial(fs.cat_file, picture))
+
+        def load() -> tuple[bytes, tuple[str, ...]]:
+            captions = lines_of(fs.cat_file(sidecar)) if sidecar else (below(picture, root).replace("_", " "),)
+            return fs.cat_file(picture), captions
+
+        return Item(picture, load)
 
     return Listed(rows, make)
 
@@ -149,6 +156,7 @@ def lines_of(data: bytes) -> tuple[str, ...]:
 def table(source: Source, fs: Any, path: str) -> Listed:
     """open_clip's tab-separated `filepath`, `title`; CSV; or one JSON object a line."""
     text = fs.cat_file(path).decode("utf-8-sig")
+    csv.field_size_limit(1 << 24)
     if path.lower().endswith(".jsonl"):
         rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     else:
@@ -159,9 +167,7 @@ def table(source: Source, fs: Any, path: str) -> Listed:
     here = path.rsplit("/", 1)[0]
 
     def make(row: dict[str, Any]) -> Item:
-        where = str(row[image])
-        where = where if where.startswith("/") else f"{here}/{where}"
-        return Item(where, captions_of(row, captions), partial(fs.cat_file, where))
+        return stored(row, image, captions, f"{source.path}, {row}", fs, here)
 
     return Listed(rows, make)
 
@@ -176,19 +182,22 @@ def parquet(source: Source, fs: Any, path: str) -> Sharded:
     def read(shard: tuple[pq.ParquetFile, int]) -> Iterator[Item]:
         file, group = shard
         for i, row in enumerate(file.read_row_group(group, columns=[image, *captions]).to_pylist()):
-            yield stored(row[image], captions_of(row, captions), f"{path}, group {group}, row {i}", fs, here)
+            yield stored(row, image, captions, f"{path}, group {group}, row {i}", fs, here)
 
     return Sharded(shards, read)
 
 
-def stored(value: Any, captions: tuple[str, ...], name: str, fs: Any, here: str) -> Item:
-    """A picture as tables keep it: bytes, {bytes, path}, or a path."""
+def stored(row: dict[str, Any], image: str, names: list[str], name: str, fs: Any, here: str) -> Item:
+    """A row whose picture is bytes, {bytes, path}, or a path; `name` is what the row itself is called."""
+    value = row.get(image)
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
+    if value is None:
+        return Item(name, partial(broken, f"it names no picture under {image!r}"))
     if isinstance(value, bytes):
-        return Item(name, captions, lambda: value)
+        return Item(name, lambda: (value, captions_of(row, names)))
     where = str(value) if str(value).startswith("/") else f"{here}/{value}"
-    return Item(where, captions, partial(fs.cat_file, where))
+    return Item(where, lambda: (fs.cat_file(where), captions_of(row, names)))
 
 
 def tars(source: Source, fs: Any, path: str) -> Sharded:
@@ -210,12 +219,16 @@ def tars(source: Source, fs: Any, path: str) -> Sharded:
 def tar_item(sample: dict[str, Any], shard: str) -> Iterator[Item]:
     """A group of a tar's members as an item; groups without a picture are no items."""
     data = next((sample[e] for e in PICTURE_ENDINGS if e in sample), None)
-    captions = lines_of(sample.get("txt", b""))
-    if not captions and "json" in sample:
-        facts = json.loads(sample["json"])
-        captions = captions_of(facts, [c for c in CAPTION_COLUMNS if c in facts][:1])
+
+    def load() -> tuple[bytes, tuple[str, ...]]:
+        captions = lines_of(sample.get("txt", b""))
+        if not captions and "json" in sample:
+            facts = json.loads(sample["json"])
+            captions = captions_of(facts, [c for c in CAPTION_COLUMNS if c in facts][:1])
+        return data, captions
+
     if data is not None:
-        yield Item(f"{shard}, {sample['__key__']}", captions, lambda: data)
+        yield Item(f"{shard}, {sample['__key__']}", load)
 
 
 def huggingface(source: Source) -> Listed:
@@ -235,8 +248,7 @@ def huggingface(source: Source) -> Listed:
     fs = fsspec.filesystem("file")
 
     def make(i: int) -> Item:
-        row = data[i]
-        return stored(row[image], captions_of(row, captions), f"{source.path}, row {i}", fs, ".")
+        return stored(data[i], image, captions, f"{source.path}, row {i}", fs, ".")
 
     return Listed(range(len(data)), make)
 
@@ -246,9 +258,14 @@ READERS = {"tsv": table, "csv": table, "jsonl": table, "parquet": parquet, "tar"
 
 def columns(source: Source, have: list[str]) -> tuple[str, list[str]]:
     """The picture's column and the captions', as the source names them or as is usual. Raises CardError."""
-    image = next((c for c in (source.image, *IMAGE_COLUMNS) if c in have), None)
-    named = [c.strip() for c in source.caption.split(",")]
-    captions = named if all(c in have for c in named) else [c for c in CAPTION_COLUMNS if c in have][:1]
+    usual = {"image": IMAGE_COLUMNS, "caption": CAPTION_COLUMNS}
+    named = {key: [c.strip() for c in getattr(source, key).split(",")] for key in usual}
+    for key, wanted in named.items():
+        if not all(c in have for c in wanted) and getattr(source, key) == getattr(Source, key):
+            named[key] = [c for c in usual[key] if c in have][:1]  # not asked for by name: any usual one will do
+    (image, *_), captions = [*(c for c in named["image"] if c in have), None], [c for c in named["caption"] if c in have]
+    if len(captions) < len(named["caption"]):
+        captions = []
     if image is None or not captions:
         raise CardError(f"{source.path} has the columns {', '.join(have)}; name its image and caption columns in the card")
     return image, captions
@@ -256,7 +273,7 @@ def columns(source: Source, have: list[str]) -> tuple[str, list[str]]:
 
 def captions_of(row: dict[str, Any], names: list[str]) -> tuple[str, ...]:
     """What a row's caption columns hold: words, or lists of them."""
-    found = [v for n in names for v in (row[n] if isinstance(row[n], list) else [row[n]])]
+    found = [v for n in names for v in (row[n] if isinstance(row.get(n), list) else [row.get(n)])]
     return tuple(str(v).strip() for v in found if v is not None and str(v).strip())
 
 

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +28,9 @@ Outputs = tuple[Tensor, ...]
 class Trainee(nn.Module):
     """A model behind one `forward` that gives all a loss needs, so that DDP and FSDP2 can stand around it."""
 
-    def __init__(self, model: DualEncoder, prep: Prep, precision: str = "fp32"):
+    def __init__(self, model: DualEncoder, prep: Prep, card: Card):
         super().__init__()
-        self.model, self.bf16 = model, precision == "bf16"
+        self.model, self.bf16, self.biased = model, card.precision == "bf16", card.loss == "siglip"
         self.register_buffer("mean", torch.tensor(prep.mean) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(prep.std) * 255, persistent=False)
 
@@ -38,7 +39,7 @@ class Trainee(nn.Module):
         x = ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)  # (B, 3, S, S)
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
             z_image, z_text = self.model(x, ids)
-        bias = () if self.model.logit_bias is None else (self.model.logit_bias * 1,)
+        bias = (self.model.logit_bias * 1,) if self.biased else ()
         return z_image.float(), z_text.float(), self.model.logit_scale.exp(), *bias
 
 
@@ -57,7 +58,7 @@ class Objective:
         z_image, z_text, scale, *bias = out
         rows = slice(0, len(z_image))
         if world_size() > 1:
-            start = dist.get_rank() * len(z_image)
+            start = rank() * len(z_image)
             rows = slice(start, start + len(z_image))
             z_image, z_text = torch.cat(all_gather(z_image)), torch.cat(all_gather(z_text))
             group = gathered(group)
@@ -73,10 +74,11 @@ class Objective:
         """What the teacher makes of a batch: its z of the pictures and of the captions."""
         if self.teacher is None:
             return None
-        size, pixels = self.teacher.config.prep.size, batch.pixels.numpy()
+        size, pixels = self.teacher.config.prep.size, batch.pixels.cpu().numpy()
         if pixels.shape[1] != size:
             pixels = np.stack([np.asarray(Image.fromarray(p).resize((size, size), Image.Resampling.BICUBIC)) for p in pixels])
-        return torch.from_numpy(self.teacher.pixels(pixels)), torch.from_numpy(self.teacher.text(batch.captions))
+        z = self.teacher.pixels(pixels), self.teacher.text(batch.captions)
+        return torch.from_numpy(z[0]).to(batch.ids.device), torch.from_numpy(z[1]).to(batch.ids.device)
 
 
 LOSSES: dict[str, Callable[..., Tensor]] = {"clip": clip_loss, "siglip": siglip_loss}
@@ -84,6 +86,18 @@ LOSSES: dict[str, Callable[..., Tensor]] = {"clip": clip_loss, "siglip": siglip_
 
 def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def gathered_objects(mine: Any) -> list[Any]:
+    """Every machine's small object, in order of rank."""
+    found = [mine] * world_size()
+    if world_size() > 1:
+        dist.all_gather_object(found, mine)
+    return found
 
 
 def gathered(x: Tensor) -> Tensor:
