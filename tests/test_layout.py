@@ -27,7 +27,7 @@ ORDER = [  # a module imports only from above
         "train/tasks.py",
     ),
     ("train/state.py", "train/loop.py", "train/watch.py", "train/run.py", "train/dry.py"),
-    ("index/paths.py", "index/filter.py", "index/flat.py", "index/scan.py", "index/store.py"),
+    ("index/paths.py", "index/filter.py", "index/flat.py", "index/scan.py", "index/segments.py", "index/store.py"),
     ("embed.py", "cluster.py", "library.py", "sheet.py", "preview.py", "demo.py", "doctor.py"),
     ("console.py", "cli_train.py", "cli.py"),
 ]

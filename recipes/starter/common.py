@@ -41,8 +41,8 @@ PHOTOGRAPHS = {  # of scikit-image, not among the demo's six; the backgrounds of
 
 
 def image_tower() -> ImageTower:
-    """The hybrid: EfficientNet-Lite0, forked after its last 14×14 map. The frozen top gives the ConSE prior; the top that
-    is trained gives the 7×7×1280 cells that two transformer blocks read."""
+    """The hybrid: EfficientNet-Lite0, forked after its last 14×14 map. Its own top gives the ConSE prior and the 7×7×1280
+    cells that two transformer blocks read; a second top, trained, gives those of two more."""
     return ImageTower(
         image_size=224,
         patch=1,
@@ -58,13 +58,13 @@ def image_tower() -> ImageTower:
         trunk="efficientnet_lite0",
         fork=11,
         classes=1000,
-        kept=384,
-        share=0.5,
+        kept=256,
+        share=0.7,
     )
 
 
 def text_tower() -> TextTower:
-    """all-MiniLM-L6-v2: its 384 numbers, and 128 learned from them."""
+    """all-MiniLM-L6-v2: 256 numbers of its vector, and 128 for each reader learned from it."""
     return TextTower(
         vocab=30522,
         context=512,
@@ -80,7 +80,8 @@ def text_tower() -> TextTower:
         end=102,
         pad=0,
         dim=512,
-        kept=384,
+        kept=256,
+        parts=2,
     )
 
 

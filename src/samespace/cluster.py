@@ -7,6 +7,7 @@ space's vectors join the first's. A worker that dies is Ray's to replace; what i
 
 import logging
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -38,6 +39,7 @@ class Cluster:
         self.space = space
         try:
             if not ray.is_initialized():
+                knock(address)
                 ray.init(address, log_to_driver=False, logging_level="error")
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise LibraryError(f"no Ray cluster answers at {address} ({error}); start one with: ray start --head") from None
@@ -65,6 +67,13 @@ class Cluster:
                 f"the Ray cluster failed ({one_line(error)}); see that its workers have samespace, the space "
                 f"{self.space.folder} and the files under the same paths, then run the same command again"
             ) from None
+
+
+def knock(address: str) -> None:
+    """Raises OSError where nothing listens at host:port; Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=5).close()
 
 
 class Worker:

@@ -45,7 +45,7 @@ class ImageTower:
     trunk: str = ""
     """A CNN below the patches: efficientnet_lite0 or efficientnet_lite2; empty for a plain ViT."""
     fork: int = 0
-    """With a trunk: after so many of its blocks the patches get a copy of the rest as their own; 0 for none."""
+    """With a trunk: after so many of its blocks a second reader gets a copy of the rest as its own; 0 for none."""
     classes: int = 0
     """Classes of the trunk whose names' vectors serve as a prior (ConSE); 0 for none."""
     kept: int = 0
@@ -89,7 +89,9 @@ class TextTower:
     dim: int = 512
     """Length of z, E."""
     kept: int = 0
-    """The first numbers of z, which are the trunk's own vector; the projection gives the rest."""
+    """The first numbers of z, which are the trunk's own vector, or as many numbers made from it as fit."""
+    parts: int = 1
+    """With `kept`: how many vectors of unit length the projection gives for the rest of z."""
     proj_bias: bool = False
     """Whether the last projection has a bias (SigLIP)."""
     connector: int = 0

@@ -16,7 +16,8 @@ from .embed import Embedded, Embedder, Skipped
 from .errors import LibraryError, WrongSpace
 from .index.filter import Filter, micros
 from .index.scan import Changes, File, Known, compare, walk
-from .index.store import Held, Store, column
+from .index.segments import column
+from .index.store import Held, Store
 from .space import Space
 
 FLUSH_ROWS, FLUSH_SECONDS = 1024, 10

@@ -66,6 +66,22 @@ def test_the_hybrid_reads_a_feature_map():
     assert torch.allclose(tap["classes"].sum(dim=1), torch.ones(2), atol=1e-5)
 
 
+def test_the_fork_gives_a_second_reader_its_own_top():
+    """With the trunk's own weights in the second top both readers see the same map; what is trained there stays there."""
+    c = ImageTower(image_size=64, patch=1, trunk="efficientnet_lite0", fork=11, classes=10, kept=8, **SMALL)
+    tower, pixels = ViT(c).eval(), torch.randn(2, 3, 64, 64)
+    for own, whole in zip([*tower.branch.trunk.blocks, tower.branch.trunk.head], [*tower.trunk.blocks[11:], tower.trunk.head]):
+        own.load_state_dict(whole.state_dict())
+    own = {k: v for k, v in tower.branch.state_dict().items() if not k.startswith("trunk.")}
+    tower.load_state_dict(own, strict=False)  # the first reader gets the second's weights
+    with torch.no_grad():
+        z = tower(pixels)
+        assert z.shape == (2, 16) and torch.allclose(z[:, 8:12], z[:, 12:], atol=1e-6)
+        tower.branch.trunk.head.bias += 1
+        moved = tower(pixels)
+    assert torch.equal(moved[:, :12], z[:, :12]) and not torch.allclose(moved[:, 12:], z[:, 12:], atol=1e-3)
+
+
 def test_a_tap_sees_every_block_and_changes_nothing():
     model = DualEncoder(ImageTower(image_size=32, patch=8, **SMALL), TextTower(vocab=50, context=9, end=49, **SMALL)).eval()
     pixels, ids = torch.randn(2, 3, 32, 32), torch.randint(0, 49, (2, 9))

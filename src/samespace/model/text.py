@@ -23,6 +23,7 @@ class TextTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, c.eps, c.post_norm) for _ in range(c.layers))
         self.norm_post = nn.Identity() if c.post_norm else nn.LayerNorm(c.width, eps=c.eps)
         self.proj = nn.Linear(c.width, c.dim - c.kept, bias=c.proj_bias)
+        self.keep = nn.Linear(c.width, c.kept, bias=False) if 0 < c.kept < c.width else nn.Identity()
         self.connector = Connector(c.dim, c.connector, c.act) if c.connector else nn.Identity()
 
     def forward(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
@@ -38,10 +39,11 @@ class TextTransformer(nn.Module):
         return self.summary(self.norm_post(x), ids)
 
     def project(self, x: Tensor) -> Tensor:
-        """One vector of the trunk (B, D) → (B, E): projected, or kept and the projection beside it in equal parts."""
+        """One vector of the trunk (B, D) → (B, E): projected, or kept and the projections beside it in equal parts."""
         if not self.c.kept:
             return self.connector(self.proj(x))
-        return self.connector(torch.cat([F.normalize(x, dim=-1), F.normalize(self.proj(x), dim=-1)], dim=-1))
+        learned = (F.normalize(z, dim=-1) for z in self.proj(x).chunk(self.c.parts, dim=-1))
+        return self.connector(torch.cat([self.keep(F.normalize(x, dim=-1)), *learned], dim=-1))
 
     def mask(self, ids: Tensor) -> Tensor | None:
         """What is added to the attention scores: (T, T) causal, (B, 1, 1, T) for padding, or nothing."""

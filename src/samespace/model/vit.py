@@ -50,47 +50,22 @@ class Prototypes(nn.Module):
         return self.vectors(note(tap, "classes", (self.scale * logits).softmax(dim=-1)))  # (B, E)
 
 
-class ViT(nn.Module):
-    """float32 (B, 3, S, S) → (B, E), not yet of unit length."""
+class Reader(nn.Module):
+    """A picture or feature map as a sequence of patches, read by a transformer: (B, C, h, w) → (B, dim)."""
 
-    def __init__(self, c: ImageTower):
+    def __init__(self, c: ImageTower, channels: int, grid: int, dim: int):
         super().__init__()
-        self.patch = c.patch
-        self.trunk = EfficientNetLite(c.trunk) if c.trunk else None
-        self.fork = c.fork
-        self.branch = EfficientNetLite(c.trunk, c.fork) if c.fork else None
-        channels = self.trunk.channels if self.trunk else 3
-        self.grid = c.image_size // (c.patch * (self.trunk.stride if self.trunk else 1))
+        self.patch, self.grid = c.patch, grid
         self.patch_embed = nn.Linear(channels * c.patch**2, c.width, bias=c.patch_bias)
         self.class_token = nn.Parameter(torch.randn(c.width) * 0.02) if c.pool == "class" else None
-        prefix = int(c.pool == "class")
-        self.pos_embed = nn.Parameter(torch.randn(prefix + self.grid**2, c.width) * 0.02)
+        self.pos_embed = nn.Parameter(torch.randn(int(c.pool == "class") + grid**2, c.width) * 0.02)
         self.norm_pre = nn.LayerNorm(c.width, eps=c.eps) if c.norm_pre else nn.Identity()
         self.blocks = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, c.eps) for _ in range(c.layers))
         self.norm_post = nn.LayerNorm(c.width, eps=c.eps)
         self.pool = AttentionPool(c.width, c.heads, c.mlp, c.act, c.eps) if c.pool == "attention" else None
-        self.proj = nn.Linear(c.width, c.dim - c.kept, bias=False) if c.dim else nn.Identity()
-        self.prior = Prototypes(channels, c.classes, c.kept) if c.classes else None
-        self.share = c.share
-        self.connector = Connector(c.dim or c.width, c.connector, c.act) if c.connector else nn.Identity()
+        self.proj = nn.Linear(c.width, dim, bias=False) if dim else nn.Identity()
 
-    def forward(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
-        if self.trunk is None:
-            return self.connector(self.learned(pixels, tap))
-        middle = self.trunk.bottom(pixels, self.fork)  # (B, C, h, w)
-        x = self.trunk.top(middle, self.fork)  # (B, 1280, H/32, W/32)
-        z = self.learned(self.branch.top(middle, 0) if self.branch else x, tap)
-        return self.connector(z if self.prior is None else self.join(self.prior(x, tap), z))
-
-    def join(self, prior: Tensor, z: Tensor) -> Tensor:
-        """A prior's vector and the learned one side by side, so that learning one cannot unlearn the other: (B, E).
-
-        The prior is shorter where the trunk is uncertain, and so leaves more of the whole to what was learned.
-        """
-        return torch.cat([prior, self.share * F.normalize(z, dim=-1)], dim=-1)
-
-    def learned(self, x: Tensor, tap: Tap | None = None) -> Tensor:
-        """Everything above the trunk: a picture or feature map (B, C, h, w) → (B, E), or (B, E - kept)."""
+    def read(self, x: Tensor, tap: Tap | None = None) -> Tensor:
         return self.proj(self.summary(self.tokens(x, tap), tap))
 
     def tokens(self, x: Tensor, tap: Tap | None = None) -> Tensor:
@@ -108,3 +83,42 @@ class ViT(nn.Module):
         if self.pool is not None:
             return self.pool(self.norm_post(x), tap)
         return self.norm_post(x[:, 0])
+
+
+class Branch(Reader):
+    """A reader with a top of the trunk for its own: a middle map → (B, dim)."""
+
+    def __init__(self, c: ImageTower, grid: int, dim: int):
+        super().__init__(c, EfficientNetLite.channels, grid, dim)
+        self.trunk = EfficientNetLite(c.trunk, c.fork)
+
+
+class ViT(Reader):
+    """float32 (B, 3, S, S) → (B, E), not yet of unit length."""
+
+    def __init__(self, c: ImageTower):
+        trunk = EfficientNetLite(c.trunk) if c.trunk else None
+        channels, stride = (trunk.channels, trunk.stride) if trunk else (3, 1)
+        grid, dim = c.image_size // (c.patch * stride), (c.dim - c.kept) // (2 if c.fork else 1)
+        super().__init__(c, channels, grid, dim)
+        self.trunk, self.fork, self.share = trunk, c.fork, c.share
+        self.branch = Branch(c, grid, dim) if c.fork else None
+        self.prior = Prototypes(channels, c.classes, c.kept) if c.classes else None
+        self.connector = Connector(c.dim or c.width, c.connector, c.act) if c.connector else nn.Identity()
+
+    def forward(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
+        if self.trunk is None:
+            return self.connector(self.read(pixels, tap))
+        middle = self.trunk.bottom(pixels, self.fork)  # (B, C, h, w)
+        x = self.trunk.top(middle, self.fork)  # (B, 1280, H/32, W/32)
+        learned = [self.read(x, tap)]
+        if self.branch is not None:
+            learned.append(self.branch.read(self.branch.trunk.top(middle, 0)))
+        return self.connector(learned[0] if self.prior is None else self.join(self.prior(x, tap), *learned))
+
+    def join(self, prior: Tensor, *learned: Tensor) -> Tensor:
+        """A prior's vector and learned ones side by side, so that learning one cannot unlearn another: (B, E).
+
+        The prior is shorter where the trunk is uncertain, and so leaves more of the whole to what was learned.
+        """
+        return torch.cat([prior, *(self.share * F.normalize(z, dim=-1) for z in learned)], dim=-1)
