@@ -43,6 +43,12 @@ def test_search_json(indexed):
     assert rows[0].keys() >= {"rank", "score", "path", "kind", "start", "end", "page"}
 
 
+def test_min_relevance_says_where_it_cannot_cut(indexed, album):
+    done = run("search", album / "coffee.png", "--min-relevance", "0.5", "-f", **indexed)
+    assert done.returncode == 0 and "no effect" in done.stderr and len(done.stdout.splitlines()) == 3
+    assert run("search", "a cat", "--min-relevance", "2", **indexed).returncode == USAGE
+
+
 def test_search_paths_only(indexed, album):
     out = run("search", "a cat", "-f", "-t", "1", **indexed).stdout
     assert Path(out.rstrip("\n")).parent in (album, album / "more")

@@ -11,13 +11,18 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+import torch
 from common import read_lines
+from torch.nn.functional import normalize
 
 import samespace
+from samespace import checkpoint
 from samespace.demo import PHRASES, photographs
 from samespace.eval.calibration import measure
 from samespace.eval.retrieval import answers, recall_at_k
 
+MEAN = 0.45  # the trunk's mean feature, about
 PARAPHRASES = (
     ("a furry pet with whiskers", "a kitty looking at you", "a feline animal"),
     ("a hot drink", "espresso in a mug", "a warm beverage on a saucer"),
@@ -37,6 +42,18 @@ def retrieval(space: samespace.Space, work: Path, pairs: list[dict]) -> dict[str
     return {name: round(value, 4) for name, value in found.items()}
 
 
+def prototypes(space: samespace.Space, work: Path) -> float:
+    """Zero-shot top-1 of the trunk's 1000 classes by their first name alone; a class's row stands for its picture."""
+    image = checkpoint.load(space.folder).model.image
+    rows = image.prior.classifier.weight.detach()
+    along = 6 * normalize(rows - rows.mean(dim=0), dim=-1)
+    maps = (MEAN + along).clamp(0, 6)[:, :, None, None].expand(-1, -1, 7, 7)
+    with torch.inference_mode():
+        z_image = normalize(image.join(image.prior(maps), image.read(maps), image.branch.read(maps)), dim=-1).numpy()
+    z_text = space.text([c["names"][0] for c in json.loads((work / "classes.json").read_text())])
+    return round(float(((z_image @ z_text.T).argmax(axis=1) == np.arange(len(z_text))).mean()), 4)
+
+
 def photograph_phrases(space: samespace.Space) -> dict:
     """How many phrases find their photograph first."""
     z = space.image(photographs())
@@ -50,7 +67,8 @@ def photograph_phrases(space: samespace.Space) -> dict:
 def main(work: Path, name: str) -> None:
     space, pairs = samespace.load(name), read_lines(work / "pairs.jsonl")
     result = {split: retrieval(space, work, [p for p in pairs if p["split"] == split]) for split in ("stamps", "google")}
-    print(json.dumps({"space": name, "fingerprint": space.fingerprint} | result | photograph_phrases(space), indent=1))
+    result |= {"prototypes": prototypes(space, work)} | photograph_phrases(space)
+    print(json.dumps({"space": name, "fingerprint": space.fingerprint} | result, indent=1))
 
 
 if __name__ == "__main__":
