@@ -30,7 +30,7 @@ INDEX_ROWS = MAX_ROWS
 """From here on searches use an approximate index."""
 SAMPLE = 2048
 """Vectors that stand for the library where a score is judged."""
-REFINE, EFFORT = 4, 64
+REFINE, EFFORT = 4, 128
 """How many times k the index ranks again with the stored vectors, and how many candidates it keeps at the least."""
 
 
