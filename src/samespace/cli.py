@@ -232,8 +232,7 @@ def spaces_export(
     """Write a space folder (ONNX, weights, tokenizer, card) from a space or a checkpoint."""
     from . import hub
 
-    source = Path(name).expanduser()
-    config = hub.convert(source if source.is_dir() else hub.find(name), folder, pairs=pairs, precision=precision)
+    config = hub.convert(hub.folder_of(name), folder, pairs=pairs, precision=precision)
     say(f"wrote {folder}: {json.dumps({t: p['chosen'] for t, p in config.card['precision'].items()})}")
 
 

@@ -12,6 +12,8 @@ from .errors import MissingExtra, UnknownSpace
 
 evaluate = typer.Typer(cls=OneSentence, help="Measure a space.", no_args_is_help=True)
 
+Pairs = Annotated[str, typer.Argument(metavar="PAIRS", help="A TSV of filepath, title; or any source a run card takes.")]
+Classes = Annotated[str, typer.Argument(metavar="DIR|TSV", help="A folder for each class, or a TSV of filepath, title.")]
 SpaceName = Annotated[str, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, as CLIP_benchmark writes them.")]
 Templates = Annotated[Path | None, typer.Option(help="File of sentences with {} for the label, one a line.")]
@@ -48,7 +50,7 @@ def train(
 
 @evaluate.command("retrieval")
 def eval_retrieval(
-    pairs: Annotated[str, typer.Argument(metavar="PAIRS", help="A TSV of filepath, title; or any source a run card takes.")],
+    pairs: Pairs,
     space: SpaceName = "starter",
     json_: Json = False,
 ) -> None:
@@ -63,7 +65,7 @@ def eval_retrieval(
 
 @evaluate.command("zeroshot")
 def eval_zeroshot(
-    pictures: Annotated[str, typer.Argument(metavar="DIR|TSV", help="A folder for each class, or a TSV of filepath, title.")],
+    pictures: Classes,
     templates: Templates = None,
     space: SpaceName = "starter",
     json_: Json = False,
@@ -82,7 +84,7 @@ def eval_zeroshot(
 
 @evaluate.command("probe")
 def eval_probe(
-    pictures: Annotated[str, typer.Argument(metavar="DIR|TSV", help="A folder for each class, or a TSV of filepath, title.")],
+    pictures: Classes,
     space: SpaceName = "starter",
     json_: Json = False,
 ) -> None:
@@ -97,11 +99,11 @@ def eval_probe(
 
 @evaluate.command("calibration")
 def eval_calibration(
-    pairs: Annotated[str, typer.Argument(metavar="PAIRS", help="A TSV of filepath, title; or any source a run card takes.")],
+    pairs: Pairs,
     space: SpaceName = "starter",
     json_: Json = False,
 ) -> None:
-    """Whether the shown relevance tells right best hits from wrong ones; half of the captions lose their pictures."""
+    """Whether the shown relevance tells right best hits from wrong ones; half of the pictures are taken away first."""
     from . import hub
     from .eval.calibration import measure
     from .eval.retrieval import answers

@@ -55,6 +55,12 @@ def find(space: str | Path) -> Path:
     raise UnknownSpace(f"there is no space {str(space)!r}; list those installed with: samespace spaces list")
 
 
+def folder_of(name: str) -> Path:
+    """Any folder as it is (a checkpoint's, a tokenizer's), or else an installed space's. Raises UnknownSpace."""
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else find(name)
+
+
 def installed() -> dict[str, Path]:
     """Names → folders: the starter, and what has been pulled."""
     found = {"starter": STARTER} if (STARTER / "space.json").exists() else {}

@@ -27,7 +27,8 @@ class Flat:
         if (table.schema.metadata or {}).get(b"version") != version.encode():
             raise ValueError(f"{path} is out of date")
         self.segments = table.drop(["z"])
-        self.chunks = [c.flatten().to_numpy().reshape(len(c), -1) for c in table["z"].chunks]  # (rows, dim), on disk
+        flat = (np.from_dlpack(c.flatten()).reshape(len(c), -1) for c in table["z"].chunks)  # to_numpy would load pandas
+        self.chunks = list(flat)  # (rows, dim), on disk
 
     def search(self, z: np.ndarray, limit: int, filter: Filter) -> list[dict[str, Any]]:
         """The `limit` best segments, best first, each with `score` and its vector `z`."""

@@ -31,8 +31,6 @@ MAX_BAD = 0.01
 """Share of samples that may be unreadable before a run stops."""
 ENOUGH = 1000
 """Samples to have looked at before that share is judged."""
-
-
 AHEAD = 128
 """Samples being read or waiting, for each thread."""
 
@@ -79,8 +77,8 @@ class Bad:
     looked: int = 0
     names: dict[str, str] = field(default_factory=dict)
     """Name → why."""
-
     count: int = 0
+    """With repetition: a bad sample comes again in every epoch."""
 
     def note(self, name: str, reason: str) -> None:
         """Name a sample and count it; raises CardError when more than one in a hundred is bad."""

@@ -25,7 +25,7 @@ from .optim import average_of, lr_at, optimizer_of, set_rate
 from .tasks import gathered_objects, rank, world_size
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-"""With FSDP2 a checkpoint is put together from all machines, so that any number of them can go on from it."""
+"""With FSDP2 a checkpoint is put together from all machines, and looks as one machine's does."""
 
 
 @dataclass

@@ -152,12 +152,12 @@ class Run:
 def begin(card: Card) -> Checkpoint:
     """The towers a run begins with: a space's or a checkpoint's, or new ones of the card's architecture."""
     if card.start:
-        start = checkpoint.load(folder_of(card.start))
+        start = checkpoint.load(hub.folder_of(card.start))
         config = replace(start.config, name=card.name, weights="", files={}, card={})
         if card.loss == "siglip" and start.model.logit_bias is None:
             raise CardError(f'{card.start} was trained with softmax and has no bias; write loss = "clip"')
     else:
-        tokenizer = checkpoint.read_tokenizer(folder_of(card.tokenizer))
+        tokenizer = checkpoint.read_tokenizer(hub.folder_of(card.tokenizer))
         text, prep = fitted(card, tokenizer)
         try:
             model = DualEncoder(card.image, text, bias=card.loss == "siglip")
@@ -175,12 +175,6 @@ def begin(card: Card) -> Checkpoint:
         start, config = Checkpoint(model, config, start.tokenizer), replace(config, image=image, text=text)
     start.config = config
     return start
-
-
-def folder_of(name: str) -> Path:
-    """A folder as it is, or an installed space's."""
-    folder = Path(name).expanduser()
-    return folder if folder.is_dir() else hub.find(name)
 
 
 ENDS = ("<|endoftext|>", "[SEP]", "</s>")
