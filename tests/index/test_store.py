@@ -150,7 +150,34 @@ def test_an_approximate_index_is_built_for_large_libraries(tmp_path, monkeypatch
     assert made.flat(FP) is None
     z = np.stack([r[f"z_{FP}"] for r in many]).astype(np.float16).astype(np.float32)
     exact = {many[i]["path"] for i in np.argsort(-(z @ QUERY))[:10]}
-    assert len(exact & {h["path"] for h in made.search(QUERY, 10, FP, Filter())}) >= 9
+    hits = made.search(QUERY, 10, FP, Filter())
+    assert len(exact & {h["path"] for h in hits}) >= 9
+    assert made.shown()
+    (made.path / "shown.arrow").unlink()
+    plain = Store(made.path)
+    assert plain.shown() is None
+    for hit, same in zip(hits, plain.search(QUERY, 10, FP, Filter()), strict=True):
+        assert np.array_equal(hit.pop("z"), same.pop("z"))
+        assert hit == same
+
+
+def test_what_hits_show_in_a_large_library_follow_its_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "INDEX_ROWS", 1000)
+    made = Store(tmp_path / "library")
+    with made.writing():
+        made.add_space(FP, Held("tiny", DIM))
+        made.upsert(rows(3000))
+        made.finish(FP)
+        first = made.search(QUERY, 1, FP, Filter())[0]["path"]
+        made.remove([first])
+        assert made.shown() is None
+        assert first not in {h["path"] for h in made.search(QUERY, 10, FP, Filter())}
+        made.upsert(rows(5, seed=9, folder="/q"))
+        made.finish(FP)
+    assert len(made.shown().segments) == 3004
+    assert "/q/0003.jpg" in {h["path"] for h in made.search(QUERY, 3004, FP, Filter())}
+    few = made.search(QUERY, 5, FP, Filter(under="/q"))
+    assert {h["path"] for h in few} == {f"/q/{i:04}.jpg" for i in range(5)}
 
 
 def test_a_broken_library_is_one_sentence(filled):

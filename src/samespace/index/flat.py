@@ -1,7 +1,9 @@
-"""The flat copy: a library's vectors in one memory-mapped Arrow file, for exact search in milliseconds.
+"""Memory-mapped Arrow copies of what searches read: made when indexing ends, bearing the table's version, and not used
+once that is out of date.
 
-Opening the database costs a second, most of it imports; a small library need not pay that for every search. The copy
-is made from the table when indexing ends, bears the table's version, and is not used once that is out of date.
+A small library's copy holds its vectors too and is searched exactly, in milliseconds: opening the database costs a second,
+most of it imports. A large one's holds the facts that hits show, by row id: the index finds ten vectors in 5 ms, and the
+database would take 8 more to fetch a dozen columns of them.
 """
 
 import os
@@ -15,7 +17,62 @@ import pyarrow as pa
 from .filter import Filter
 
 MAX_ROWS = 200_000
-"""Above this the database's index is faster than an exact scan, and the copy is not made."""
+"""Above this the database's index is faster than an exact scan, and the copy has no vectors."""
+ROW_ID = "_rowid"
+"""LanceDB's name for where a row lies; it holds for one version of the table."""
+
+
+def read_copy(path: Path, version: str) -> pa.Table:
+    """Raises OSError or ValueError where there is no copy of this version."""
+    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    if (table.schema.metadata or {}).get(b"version") != version.encode():
+        raise ValueError(f"{path} is out of date")
+    return table
+
+
+def write_copy(path: Path, version: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write batches of this schema. Readers of the old copy keep it until they close it."""
+    scratch = path.with_suffix(".part")
+    with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_file(file, schema.with_metadata({"version": version})) as out:
+        for batch in batches:
+            out.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+    os.replace(scratch, path)
+
+
+def widened(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same with its last column, vectors, in fp32, which is what a CPU multiplies."""
+    halves = batch.column(batch.num_columns - 1)
+    wide = pa.FixedSizeListArray.from_arrays(halves.flatten().to_numpy().astype(np.float32), halves.type.list_size)
+    return pa.RecordBatch.from_arrays([*batch.columns[:-1], wide], names=batch.schema.names)
+
+
+def rows(table: pa.Table, places: np.ndarray) -> list[dict[str, Any]]:
+    """Rows by number; `take` would first join the chunks."""
+    return [table.slice(i, 1).to_pylist()[0] for i in places]
+
+
+def matrices(vectors: pa.ChunkedArray) -> list[np.ndarray]:
+    """A column of vectors as arrays of shape (rows, dim), without copying; `to_numpy` would load pandas."""
+    return [np.from_dlpack(chunk.flatten()).reshape(len(chunk), -1) for chunk in vectors.chunks]
+
+
+class Shown:
+    """What hits of a large library show, by row id."""
+
+    def __init__(self, path: Path, version: str):
+        """Raises OSError or ValueError where there is no copy of this version."""
+        table = read_copy(path, version)
+        self.segments = table.drop([ROW_ID])
+        row_ids = np.concatenate([np.from_dlpack(c) for c in table[ROW_ID].chunks])
+        self.order = np.argsort(row_ids, kind="stable")
+        self.row_ids = row_ids[self.order]
+
+    def rows(self, row_ids: list[int]) -> list[dict[str, Any]]:
+        """Raises KeyError where a row is not here."""
+        places = np.searchsorted(self.row_ids, np.array(row_ids, np.uint64)).clip(max=len(self.row_ids) - 1)
+        if (self.row_ids[places] != row_ids).any():
+            raise KeyError(row_ids)
+        return rows(self.segments, self.order[places])
 
 
 class Flat:
@@ -23,12 +80,9 @@ class Flat:
 
     def __init__(self, path: Path, version: str):
         """Raises OSError or ValueError where there is no copy of this version."""
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        if (table.schema.metadata or {}).get(b"version") != version.encode():
-            raise ValueError(f"{path} is out of date")
+        table = read_copy(path, version)
         self.segments = table.drop(["z"])
-        flat = (np.from_dlpack(c.flatten()).reshape(len(c), -1) for c in table["z"].chunks)  # to_numpy would load pandas
-        self.chunks = list(flat)  # (rows, dim), on disk
+        self.chunks = matrices(table["z"])  # on disk
 
     def search(self, z: np.ndarray, limit: int, filter: Filter) -> list[dict[str, Any]]:
         """The `limit` best segments, best first, each with `score` and its vector `z`."""
@@ -38,8 +92,9 @@ class Flat:
         best = np.argpartition(-scores, limit)[:limit] if limit < len(scores) else np.arange(len(scores))
         best = best[np.argsort(-scores[best], kind="stable")]
         best = best[np.isfinite(scores[best])]
-        rows = (self.segments.slice(i, 1).to_pylist()[0] for i in best)
-        return [row | {"score": float(scores[i]), "z": self.vector(i)} for i, row in zip(best, rows)]
+        return [
+            row | {"score": float(scores[i]), "z": self.vector(i)} for i, row in zip(best, rows(self.segments, best), strict=True)
+        ]
 
     def vector(self, row: int) -> np.ndarray:
         """float32 (dim,)"""
@@ -57,18 +112,3 @@ class Flat:
     def scores(self, z: np.ndarray) -> np.ndarray:
         """Cosine of z with every row: float32 (rows,)."""
         return np.concatenate([np.empty(0, np.float32), *(chunk @ z for chunk in self.chunks)])
-
-
-def write_flat(path: Path, version: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write a flat copy of batches whose last column is `z`, widened to fp32, which is what a CPU multiplies.
-
-    Readers of the old copy keep it until they close it.
-    """
-    scratch = path.with_suffix(".part")
-    with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_file(file, schema.with_metadata({"version": version})) as out:
-        for batch in batches:
-            halves = batch.column(batch.num_columns - 1)
-            wide = pa.array(halves.flatten().to_numpy().astype(np.float32))
-            z = pa.FixedSizeListArray.from_arrays(wide, halves.type.list_size)
-            out.write_batch(pa.RecordBatch.from_arrays([*batch.columns[:-1], z], schema=schema))
-    os.replace(scratch, path)

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+SHOWN = ("path", "kind", "start", "end", "page", "width", "height", "taken_at", "lat", "lon", "size", "moment")
+"""Columns a search returns."""
+
 
 def segment_fields(pa: Any) -> list[Any]:
     """The columns of a segment, without vectors. Times are UTC; `moment` is taken_at, or mtime where unknown."""
@@ -17,6 +20,12 @@ def segment_fields(pa: Any) -> list[Any]:
         "lon": pa.float64(), "text": pa.string(),
     }  # fmt: skip
     return [pa.field(name, kind) for name, kind in types.items()]
+
+
+def shown_fields(pa: Any) -> list[Any]:
+    """The columns a search returns."""
+    schema = pa.schema(segment_fields(pa))
+    return [schema.field(name) for name in SHOWN]
 
 
 def segment_id(row: dict[str, Any]) -> str:

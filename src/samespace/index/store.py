@@ -1,4 +1,4 @@
-"""A library on disk: one LanceDB table of segments, a note of its spaces, and the flat copies made from the table."""
+"""A library on disk: one LanceDB table of segments, a note of its spaces, and the copies made from the table."""
 
 import contextlib
 import functools
@@ -12,24 +12,24 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import LibraryBusy, LibraryError
 from .filter import Filter, literals
-from .flat import MAX_ROWS, Flat, write_flat
+from .flat import MAX_ROWS, ROW_ID, Shown, Flat, matrices, widened, write_copy
 from .paths import to_path, to_text
 from .scan import Known
-from .segments import column, halved, segment_fields, segment_id
+from .segments import SHOWN, column, halved, segment_fields, segment_id, shown_fields
 
 TABLE = "segments"
-SHOWN = ("path", "kind", "start", "end", "page", "width", "height", "taken_at", "lat", "lon", "size", "moment")
-"""Columns a search returns."""
+SHOWN_COPY = "shown.arrow"
 INDEX_ROWS = MAX_ROWS
 """From here on searches use an approximate index."""
 SAMPLE = 2048
 """Vectors that stand for the library where a score is judged."""
+Copy = TypeVar("Copy", Flat, Shown)
 REFINE, EFFORT = 4, 128
 """How many times k the index ranks again with the stored vectors, and how many candidates it keeps at the least."""
 
@@ -91,7 +91,7 @@ class Store:
 
     def __init__(self, path: Path):
         self.path = path
-        self.opened: tuple[tuple[str, str], Flat] | None = None  # the flat copy in use, by space and version
+        self.opened: dict[Path, tuple[str, Any]] = {}  # copies in use, and the version they are of
         self.sampled: tuple[tuple[str, str], np.ndarray, int] | None = None  # some vectors, and the number of all
 
     # --- what the library is -------------------------------------------------------------------
@@ -228,6 +228,8 @@ class Store:
             self.table.create_index("id", config=BTree())
         if rows > INDEX_ROWS:
             self.index_vectors(fingerprint)
+        if rows > INDEX_ROWS and not self.shown():
+            self.write_shown()
         for other in self.spaces:
             if rows > INDEX_ROWS:
                 self.flat_path(other).unlink(missing_ok=True)
@@ -247,14 +249,19 @@ class Store:
     def write_flat(self, fingerprint: str) -> None:
         import pyarrow as pa
 
-        version = newest_version(self.path)
-        z = column(fingerprint)
+        version, z = newest_version(self.path), column(fingerprint)
         rows = self.table.search().where(f"{z} IS NOT NULL").select([*SHOWN, z])
-        schema = pa.schema([f for f in segment_fields(pa) if f.name in SHOWN])
-        dim = self.spaces[fingerprint].dim
-        schema = pa.schema([*(schema.field(name) for name in SHOWN), pa.field("z", pa.list_(pa.float32(), dim))])
-        batches = (b.rename_columns([*SHOWN, "z"]) for b in rows.to_batches(4096))
-        write_flat(self.flat_path(fingerprint), version, schema, batches)
+        vectors = pa.field("z", pa.list_(pa.float32(), self.spaces[fingerprint].dim))
+        batches = (widened(b) for b in rows.to_batches(4096))
+        write_copy(self.flat_path(fingerprint), version, pa.schema([*shown_fields(pa), vectors]), batches)
+
+    def write_shown(self) -> None:
+        import pyarrow as pa
+
+        version = newest_version(self.path)
+        batches = self.table.search().select(list(SHOWN)).with_row_id(True).to_batches(65_536)
+        schema = pa.schema([*shown_fields(pa), pa.field(ROW_ID, pa.uint64())])
+        write_copy(self.path / SHOWN_COPY, version, schema, (b.select(schema.names) for b in batches))
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -274,17 +281,15 @@ class Store:
     def search_segments(self, z: np.ndarray, limit: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
         if flat := self.flat(fingerprint):
             return flat.search(z, limit, filter)
-        query = self.table.search(z, vector_column_name=column(fingerprint)).distance_type("cosine")
-        query = (
-            query.select([*SHOWN, column(fingerprint), "_distance"])
-            .limit(limit)
-            .refine_factor(REFINE)
-            .ef(max(EFFORT, REFINE * limit))
-        )
+        copy, vectors = self.shown(), column(fingerprint)
+        query = self.table.search(z, vector_column_name=vectors).distance_type("cosine")
+        query = query.limit(limit).refine_factor(REFINE).ef(max(EFFORT, REFINE * limit)).with_row_id(copy is not None)
         if filter.sql:
             query = query.where(filter.sql, prefilter=True)
-        rows = query.to_arrow().to_pylist()
-        return [row | {"score": 1 - row.pop("_distance"), "z": np.float32(row.pop(column(fingerprint)))} for row in rows]
+        found = query.select([*(() if copy else SHOWN), vectors, "_distance"]).to_arrow()
+        shown = copy.rows(found[ROW_ID].to_pylist()) if copy else found.select(SHOWN).to_pylist()
+        z = (np.float32(z) for chunk in matrices(found[vectors]) for z in chunk)
+        return [row | {"score": 1 - d, "z": z} for row, d, z in zip(shown, found["_distance"].to_pylist(), z, strict=True)]
 
     @clear_errors
     def crowd(self, z: np.ndarray, fingerprint: str) -> tuple[np.ndarray, int]:
@@ -307,15 +312,22 @@ class Store:
 
     def flat(self, fingerprint: str) -> Flat | None:
         """The flat copy, where there is one as new as the table."""
+        return self.open_copy(Flat, self.flat_path(fingerprint))
+
+    def shown(self) -> Shown | None:
+        """What hits show, where there is a copy as new as the table."""
+        return self.open_copy(Shown, self.path / SHOWN_COPY)
+
+    def open_copy(self, kind: type[Copy], path: Path) -> Copy | None:
         version = newest_version(self.path)
-        if self.opened and self.opened[0] == (fingerprint, version):
-            return self.opened[1]
+        if path in self.opened and self.opened[path][0] == version:
+            return self.opened[path][1]
         try:
-            flat = Flat(self.flat_path(fingerprint), version)
+            copy = kind(path, version)
         except (OSError, ValueError):
             return None
-        self.opened = (fingerprint, version), flat
-        return flat
+        self.opened[path] = version, copy
+        return copy
 
     @clear_errors
     def count(self) -> int:
