@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from . import cli_train
+from . import cli_ask, cli_train
 from .console import OneSentence, lines_of, one_line, out, progress_bar, say, show_hits, show_report
 from .errors import QueryError, SamespaceError
 
@@ -27,6 +27,9 @@ spaces = typer.Typer(help="List, install and inspect spaces (models).", no_args_
 app.add_typer(spaces, name="spaces")
 app.add_typer(cli_train.evaluate, name="eval")
 app.command()(cli_train.train)
+app.add_typer(cli_ask.assistants, name="assistants")
+app.command()(cli_ask.ask)
+app.command()(cli_ask.chat)
 
 LibraryPath = Annotated[
     Path | None,
@@ -197,7 +200,7 @@ def spaces_pull(
         origin, name = str(folder), folder.name
     else:
         source = hub.look_up(name, revision)
-        say(f"{source.repo} at {source.revision[:12]}: {source.size / 1e6:.0f} MB to download")
+        say(f"{source.size / 1e6:.0f} MB to download: {source.what}")
         if not yes and not typer.confirm("download?", default=True, err=True):
             raise typer.Exit(1)
         folder, origin = hub.download(source), f"{source.repo}@{source.revision}"

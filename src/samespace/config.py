@@ -127,6 +127,70 @@ class Prep:
 
 
 @dataclass(frozen=True)
+class LanguageModel:
+    """The architecture of a language model of Llama's kind. The defaults are SmolLM2-135M's."""
+
+    vocab: int = 49152
+    """Number of token ids, V."""
+    context: int = 8192
+    """Longest prompt and answer together, in tokens."""
+    width: int = 576
+    """Length of a token, D."""
+    layers: int = 30
+    """Number of transformer blocks."""
+    heads: int = 9
+    """Heads of queries, H."""
+    kv_heads: int = 3
+    """Heads of keys and values; H is divisible by it."""
+    head_dim: int = 64
+    """Length of a head."""
+    mlp: int = 1536
+    """Hidden width of each block's SwiGLU."""
+    eps: float = 1e-5
+    """Epsilon of the RMS norms."""
+    rope_base: float = 100000.0
+    """Base of the rotary positions' wavelengths."""
+    tied: bool = True
+    """Whether the head's weights are the embedding's."""
+    end: tuple[int, ...] = (2,)
+    """Ids that end an answer."""
+
+
+@dataclass(frozen=True)
+class AssistantConfig:
+    """assistant.json: what an assistant is beside its weights."""
+
+    name: str = ""
+    """Shown to people."""
+    format: int = 1
+    """Version of this layout."""
+    image: ImageTower = field(default_factory=ImageTower)
+    """The image tower."""
+    prep: Prep = field(default_factory=Prep)
+    """Preprocessing of pictures."""
+    lm: LanguageModel = field(default_factory=LanguageModel)
+    """The language model."""
+    layer: int = -1
+    """Layer of a ViT tower whose tokens are shown: −1 the last, −2 the one before it (LLaVA)."""
+    projector_act: str = "gelu"
+    """Activation between the projector's two layers."""
+    tiles: int = 1
+    """A large picture is shown as a whole and in at most so many tiles; 1 for the whole only."""
+    tile_from: float = 1.5
+    """Pictures are cut into tiles where both sides, or the longer one alone, are so many times the tower's input."""
+    space: str = ""
+    """The space whose image tower it is."""
+    language_model: str = ""
+    """The language model's name, where its weights are kept apart."""
+    licence: str = ""
+    """Licence of the weights."""
+    files: dict[str, str] = field(default_factory=dict)
+    """sha256 of every other file of the folder."""
+    card: dict[str, Any] = field(default_factory=dict)
+    """How it was trained, with the numbers measured."""
+
+
+@dataclass(frozen=True)
 class SpaceConfig:
     """space.json: what a space is, and the hashes of its files."""
 

@@ -8,6 +8,8 @@ SamespaceError
 ├── LibraryError         a library is missing, broken or busy
 │   └── LibraryBusy      another process is writing to it
 ├── QueryError           a query, label list or filter cannot be understood
+├── UnknownAssistant     an assistant or language model cannot be found or understood
+├── RequestError         a question cannot be answered as it was asked
 ├── CardError            a run card cannot be understood, or its data not be used
 ├── TrainingStopped      a run stopped before its end, and says how to go on
 ├── MissingExtra         an optional package is not installed
@@ -49,6 +51,14 @@ class LibraryBusy(LibraryError):
 
 class QueryError(SamespaceError):
     """The query, a filter or a list of labels cannot be understood."""
+
+
+class UnknownAssistant(SamespaceError):
+    """An assistant or a language model cannot be found, or is not one we understand."""
+
+
+class RequestError(SamespaceError):
+    """A conversation, or what was asked for with it, cannot be answered."""
 
 
 class CardError(SamespaceError):

@@ -74,16 +74,26 @@ def installed() -> dict[str, Path]:
 
 def spaces_folder() -> Path:
     """$SAMESPACE_SPACES, or `spaces` in the user's data folder."""
-    if named := os.environ.get("SAMESPACE_SPACES"):
+    return data_folder("SAMESPACE_SPACES", "spaces")
+
+
+def data_folder(variable: str, name: str) -> Path:
+    """The folder that an environment variable names, or one in the user's data."""
+    if named := os.environ.get(variable):
         return Path(named).expanduser()
     import platformdirs
 
-    return platformdirs.user_data_path("samespace") / "spaces"
+    return platformdirs.user_data_path("samespace") / name
 
 
 def folder_for(name: str) -> Path:
     """Where a space of this name is kept."""
-    return spaces_folder() / re.sub(r"[^\w.-]+", "--", name)
+    return spaces_folder() / file_name(name)
+
+
+def file_name(name: str) -> str:
+    """A name such as `org/model` as that of one file or folder."""
+    return re.sub(r"[^\w.-]+", "--", name)
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,10 @@ class Remote:
         """Bytes to download."""
         return sum(self.files.values())
 
+    @property
+    def what(self) -> str:
+        return f"{self.repo} at {self.revision[:12]}"
+
 
 def repo_of(name: str) -> str:
     """`ViT-B-32/laion2b_s34b_b79k` (open_clip), `hf-hub:org/name` or `org/name` → repository."""
@@ -108,7 +122,17 @@ def repo_of(name: str) -> str:
 
 
 def look_up(name: str, revision: str | None = None) -> Remote:
-    """Ask the hub what a checkpoint consists of, without downloading it. Raises Offline, UnknownSpace."""
+    """Ask the hub what a space's checkpoint consists of, without downloading it. Raises Offline, UnknownSpace."""
+    there = files_of(name, revision)
+    weights = next((w for w in WEIGHTS if w in there.files), None)
+    if weights is None:
+        raise UnknownSpace(f"{there.repo} holds none of {', '.join(WEIGHTS)}; choose a CLIP, OpenCLIP or SigLIP model")
+    wanted = [f for f in SMALL_FILES if f in there.files] + [weights]
+    return replace(there, files={f: there.files[f] for f in wanted})
+
+
+def files_of(name: str, revision: str | None = None) -> Remote:
+    """All files of a repository. Raises Offline, UnknownSpace."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -119,12 +143,7 @@ def look_up(name: str, revision: str | None = None) -> Remote:
         raise UnknownSpace(f"the hub has no model {repo!r}; check the name ({first_line(error)})") from None
     except Exception as error:  # the client's network errors share no base
         raise unreachable(error) from None
-    sizes = {s.rfilename: s.size or 0 for s in info.siblings or []}
-    weights = next((w for w in WEIGHTS if w in sizes), None)
-    if weights is None:
-        raise UnknownSpace(f"{repo} holds none of {', '.join(WEIGHTS)}; choose a CLIP, OpenCLIP or SigLIP model")
-    wanted = [f for f in SMALL_FILES if f in sizes] + [weights]
-    return Remote(repo, info.sha or "main", {f: sizes[f] for f in wanted})
+    return Remote(repo, info.sha or "main", {f.rfilename: f.size or 0 for f in info.siblings or []})
 
 
 def download(source: Remote) -> Path:

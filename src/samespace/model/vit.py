@@ -13,6 +13,9 @@ from ..config import ImageTower
 from .efficientnet import EfficientNetLite
 from .layers import AttentionPool, Block, Connector, Tap, note
 
+FINE = 2
+"""Cells of the middle map beside one of the trunk's last, a side."""
+
 
 def patchify(x: Tensor, patch: int) -> Tensor:
     """Cut a picture or feature map (B, C, H, W) into flat patches (B, N, C·patch²), row by row.
@@ -68,13 +71,13 @@ class Reader(nn.Module):
     def read(self, x: Tensor, tap: Tap | None = None) -> Tensor:
         return self.proj(self.summary(self.tokens(x, tap), tap))
 
-    def tokens(self, x: Tensor, tap: Tap | None = None) -> Tensor:
-        """(B, C, h, w) → the last block's tokens (B, N, D), class token first where there is one."""
+    def tokens(self, x: Tensor, tap: Tap | None = None, blocks: int | None = None) -> Tensor:
+        """(B, C, h, w) → the last block's tokens (B, N, D), or an earlier one's, class token first where there is one."""
         x = note(tap, "patches", self.patch_embed(patchify(x, self.patch)))  # (B, N, D)
         if self.class_token is not None:
             x = torch.cat([self.class_token.expand(x.shape[0], 1, -1), x], dim=1)  # (B, 1 + N, D)
         x = note(tap, "embedded", self.norm_pre(x + self.pos_embed))
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self.blocks[:blocks]):
             x = block(x, None, tap, f"blocks.{i}")
         return x
 
@@ -115,6 +118,31 @@ class ViT(Reader):
         if self.branch is not None:
             learned.append(self.branch.read(self.branch.trunk.top(middle, 0)))
         return self.connector(learned[0] if self.prior is None else self.join(self.prior(x, tap), *learned))
+
+    @property
+    def feature_width(self) -> int:
+        """Length of a feature, F."""
+        if self.trunk is None:
+            return self.patch_embed.out_features
+        if self.branch is None:
+            return self.trunk.channels
+        return 2 * self.trunk.channels + FINE**2 * self.branch.trunk.blocks[0].expand.in_channels
+
+    def features(self, pixels: Tensor, layer: int = -1, tap: Tap | None = None) -> Tensor:
+        """What a language model is shown of a picture: (B, 3, S, S) → (B, N, F), row by row.
+
+        Of a ViT, the tokens of a layer (−1 the last, −2 the one before it, as in LLaVA), without the class token. Of a
+        hybrid, the cells of the trunk's map; where it forks, those of both tops, and what lay below them in the middle map,
+        where things are still in their places.
+        """
+        if self.trunk is None:
+            x = self.tokens(pixels, tap, len(self.blocks) + 1 + layer)
+            return note(tap, "features", x if self.class_token is None else x[:, 1:])
+        middle = self.trunk.bottom(pixels, self.fork)  # (B, C, h, w)
+        maps = [patchify(self.trunk.top(middle, self.fork), 1)]  # (B, N, 1280)
+        if self.branch is not None:
+            maps += [patchify(self.branch.trunk.top(middle, 0), 1), patchify(middle, FINE)]
+        return note(tap, "features", torch.cat(maps, dim=-1))
 
     def join(self, prior: Tensor, *learned: Tensor) -> Tensor:
         """A prior's vector and learned ones side by side, so that learning one cannot unlearn another: (B, E).

@@ -1,0 +1,1 @@
+"""Questions about pictures: what is asked, who answers, and with which weights."""

@@ -1,0 +1,131 @@
+"""Our own assistant: a prompt is read once, then a token at a time is written.
+
+Several answers may be under way at once: each has its own cache, and a lock is held for one step only. What was read for an
+answer is kept for a while, so that the next question about the same picture reads only its own words.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import RequestError, UnreadableMedia
+from ..media import image as image_media
+from ..model.llava import PICTURE, Llava
+from ..model.lm import Cache
+from ..prep.pixels import normalise
+from ..prep.tiles import views
+from .chat import Chat, Prompt
+from .request import Message, Outcome, Picture, Reply, Request
+from .sampling import Sampler
+
+CHUNK = 256
+"""Prompt tokens read under one lock: others' answers go on in between."""
+KEPT_PROMPTS, KEPT_PICTURES = 4, 64
+"""How many prompts and pictures are remembered."""
+
+
+class Assistant:
+    """A model and the conversations it is in."""
+
+    def __init__(self, model: Llava, chat: Chat, name: str = ""):
+        self.model, self.chat = model.eval(), chat
+        self.name = name or model.c.name
+        self.lock = threading.Lock()
+        self.seen: OrderedDict[str, Tensor] = OrderedDict()  # a picture's digest → its tokens (N, D)
+        self.read: list[tuple[list, Cache]] = []  # prompts that were read, the latest last, none of them in use
+
+    def answer(self, request: Request) -> Reply:
+        """Begin to answer. Raises RequestError (too long, not understood), UnreadableMedia."""
+        seen = self.look(request.messages)
+        prompt = self.chat.prompt(request.messages, {digest: len(tokens) for digest, tokens in seen.items()})
+        room = self.model.c.lm.context - len(prompt.ids)
+        if room < 1:
+            raise RequestError(
+                f"the conversation takes {len(prompt.ids)} tokens and the model reads {self.model.c.lm.context}; shorten it"
+            )
+        outcome = Outcome(prompt=len(prompt.ids), pictures=prompt.ids.count(PICTURE))
+        tokens = self.tokens(prompt, seen, request, min(request.max_tokens, room), outcome)
+        return Reply(self.chat.text(tokens, request.stop), outcome)
+
+    def tokens(self, prompt: Prompt, seen: dict[str, Tensor], request: Request, most: int, outcome: Outcome) -> Iterator[int]:
+        """The answer's tokens as they are written."""
+        sampler, (cache, keys) = Sampler(request), self.recall(prompt)
+        outcome.reused = len(keys)
+        try:
+            logits = self.prefill(prompt, seen, cache, keys)
+            for _ in range(most):
+                token = sampler.pick(logits)
+                if token in self.model.c.lm.end:
+                    return
+                outcome.answer += 1
+                yield token
+                with self.lock, torch.inference_mode():
+                    logits = self.model.step(token, cache)
+                keys.append(token)
+            outcome.finish = "length"
+        finally:
+            self.remember(keys, cache)
+
+    def prefill(self, prompt: Prompt, seen: dict[str, Tensor], cache: Cache, keys: list) -> Tensor:
+        """Read what of the prompt is not in the cache yet → logits of the first new token."""
+        for start in range(len(keys), len(prompt.ids), CHUNK):
+            part = slice(start, start + CHUNK)
+            shown = [seen[key[0]][key[1]] for key in prompt.keys[part] if isinstance(key, tuple)]
+            tokens = torch.stack(shown) if shown else torch.empty(0, self.model.c.lm.width)
+            with self.lock, torch.inference_mode():
+                logits = self.model.prefill(torch.tensor([prompt.ids[part]]), tokens, cache)
+            keys += prompt.keys[part]
+        return logits
+
+    def recall(self, prompt: Prompt) -> tuple[Cache, list]:
+        """The remembered prompt that begins like this one for longest, cut to what is common; else an empty cache."""
+        with self.lock:
+            common = [shared(keys, prompt.keys) for keys, _ in self.read]
+            best = max(range(len(common)), key=common.__getitem__, default=-1)
+            if best < 0 or common[best] == 0:
+                return Cache(self.model.c.lm.layers), []
+            keys, cache = self.read.pop(best)
+        cache.length = min(common[best], len(prompt.keys) - 1)  # the last token is read again, for its logits
+        return cache, keys[: cache.length]
+
+    def remember(self, keys: list, cache: Cache) -> None:
+        with self.lock:
+            cache.length = min(cache.length, len(keys))
+            self.read.append((keys, cache))
+            del self.read[:-KEPT_PROMPTS]
+
+    def look(self, messages: tuple[Message, ...]) -> dict[str, Tensor]:
+        """Every picture's tokens (N, D), by its digest. Raises UnreadableMedia."""
+        found = {}
+        for picture in (picture for message in messages for picture in message.pictures):
+            with self.lock:
+                tokens = self.seen.get(picture.digest)
+            if tokens is None:
+                pixels = torch.from_numpy(self.pixels(picture))
+                with self.lock, torch.inference_mode():
+                    tokens = self.model.see(pixels).flatten(0, 1)
+            with self.lock:
+                self.seen[picture.digest] = tokens
+                self.seen.move_to_end(picture.digest)
+                while len(self.seen) > KEPT_PICTURES:
+                    self.seen.popitem(last=False)
+            found[picture.digest] = tokens
+        return found
+
+    def pixels(self, picture: Picture):
+        """A picture and its tiles: float32 (1 + tiles, 3, S, S)."""
+        c = self.model.c
+        try:
+            image, _ = image_media.read(Path(picture.name), picture.data, c.prep.size * c.tiles)
+        except UnreadableMedia as error:
+            raise UnreadableMedia(f"{picture.name}: {error.reason}") from None
+        return normalise(views(image, c.prep, c.tiles, c.tile_from), c.prep)
+
+
+def shared(a: list, b: list) -> int:
+    """How many first items two lists have in common."""
+    return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))

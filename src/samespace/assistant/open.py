@@ -1,0 +1,17 @@
+"""Names -> assistants: an endpoint's address, an installed assistant, a folder."""
+
+from ..errors import MissingExtra
+from .request import Answers
+
+
+def open_assistant(name: str) -> Answers:
+    """`https://host/v1#model`, a name or a folder, ready to answer. Raises UnknownAssistant, MissingExtra."""
+    if name.startswith(("http://", "https://")):
+        from .remote import Remote
+
+        return Remote(name)
+    try:
+        from . import folder, shelf
+    except ImportError as error:
+        raise MissingExtra(f"asking ({error.name})", "ask") from None
+    return folder.load(shelf.find(name))

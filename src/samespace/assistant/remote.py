@@ -1,0 +1,89 @@
+"""Any OpenAI-compatible endpoint as the assistant: vLLM, Ollama, llama.cpp, or a hosted model."""
+
+import base64
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import MissingExtra, RequestError, UnknownAssistant
+from ..media import image as image_media
+from .request import Message, Outcome, Picture, Reply, Request
+
+SIDE = 1024
+"""Pictures are sent with their shorter side no longer than about twice this, as JPEG."""
+KEYS = ("SAMESPACE_ASSISTANT_KEY", "OPENAI_API_KEY")
+"""Environment variables that may hold the endpoint's key, the first that is set."""
+
+
+class Remote:
+    """`https://host/v1#model`; without a model, the endpoint's first."""
+
+    def __init__(self, address: str):
+        try:
+            import openai
+        except ImportError:
+            raise MissingExtra("asking an endpoint", "ask") from None
+        base, _, model = address.partition("#")
+        key = next((os.environ[name] for name in KEYS if os.environ.get(name)), "none")
+        self.errors, self.base = openai.OpenAIError, base
+        self.client = openai.OpenAI(base_url=base, api_key=key)
+        self.name = model or self.first_model()
+
+    def first_model(self) -> str:
+        try:
+            return next(iter(self.client.models.list())).id
+        except (self.errors, StopIteration) as error:
+            raise UnknownAssistant(f"{self.base} names no model ({error}); give one: {self.base}#MODEL") from None
+
+    def answer(self, request: Request) -> Reply:
+        """Begin to answer. Raises RequestError where the endpoint refuses."""
+        outcome = Outcome()
+        settings: dict[str, Any] = {"max_tokens": request.max_tokens, "temperature": request.temperature, "top_p": request.top_p}
+        settings |= {"seed": request.seed} if request.seed is not None else {}
+        settings |= {"stop": list(request.stop)} if request.stop else {}
+        try:
+            stream = self.client.chat.completions.create(
+                model=self.name, messages=[self.message(m) for m in request.messages], stream=True,
+                stream_options={"include_usage": True}, **settings,
+            )  # fmt: skip
+        except self.errors as error:
+            raise self.refused(error) from None
+        return Reply(self.pieces(stream, outcome), outcome)
+
+    def pieces(self, stream: Any, outcome: Outcome) -> Iterator[str]:
+        try:
+            with stream:
+                for chunk in stream:
+                    if chunk.usage:
+                        outcome.prompt, outcome.answer = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+                    for choice in chunk.choices:
+                        outcome.finish = choice.finish_reason or outcome.finish
+                        if choice.delta.content:
+                            yield choice.delta.content
+        except self.errors as error:
+            raise self.refused(error) from None
+
+    def refused(self, error: Exception) -> RequestError:
+        return RequestError(f"{self.base} does not answer ({image_media.one_line(error)}); check address, model and key")
+
+    def message(self, message: Message) -> dict[str, Any]:
+        """A message in OpenAI's shape."""
+        parts = [
+            {"type": "image_url", "image_url": {"url": data_uri(part)}}
+            if isinstance(part, Picture)
+            else {"type": "text", "text": part}
+            for part in message.parts
+        ]
+        return {"role": message.role, "content": parts if message.pictures else "\n".join(map(str, message.parts))}
+
+
+def data_uri(picture: Picture) -> str:
+    """A picture upright, of bearable size, as a data URI. Raises UnreadableMedia."""
+    image, _ = image_media.read(Path(picture.name), picture.data, SIDE)
+    image = image_media.opaque(image)
+    image.thumbnail((2 * SIDE, 2 * SIDE))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"

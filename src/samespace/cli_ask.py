@@ -1,0 +1,152 @@
+"""`samespace ask`, `chat`, `caption`, `assistants`, `serve` and `mcp`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import OneSentence, one_line, out, say
+from .errors import MissingExtra, QueryError, SamespaceError
+
+if TYPE_CHECKING:
+    from .assistant.request import Reply
+
+assistants = typer.Typer(cls=OneSentence, help="List and install assistants.", no_args_is_help=True)
+
+AssistantName = Annotated[
+    str,
+    typer.Option(
+        "--assistant", "-a", envvar="SAMESPACE_ASSISTANT",
+        help="Name or folder of an assistant, or an OpenAI-compatible endpoint: http://127.0.0.1:11434/v1#MODEL",
+    ),
+]  # fmt: skip
+LibraryPath = Annotated[Path | None, typer.Option("--library", "-l", help="Answer over this library.")]
+MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
+Temperature = Annotated[float, typer.Option(min=0, max=2, help="0 takes the likeliest word each time.")]
+Seed = Annotated[int | None, typer.Option(help="Makes answers drawn at a temperature repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+def ask(
+    words: Annotated[list[str], typer.Argument(metavar="[IMAGE]... QUESTION", help="Pictures, then the question.")],
+    library: LibraryPath = None,
+    assistant: AssistantName = "starter",
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = 0.0,
+    seed: Seed = None,
+    json_: Json = False,
+) -> None:
+    """Ask about pictures, or about what is in a library."""
+    from .assistant.cite import ask_library
+    from .assistant.open import open_assistant
+    from .assistant.request import Picture, question
+    from .library import Library
+
+    *paths, text = words
+    settings = dict(max_tokens=max_tokens, temperature=temperature, seed=seed)
+    if Path(text).expanduser().is_file():
+        raise QueryError(f'{text} is a picture; end with a question: samespace ask {text} "What is in this image?"')
+    if library is None:
+        pictures = [Picture.read(path) for path in paths]
+        reply = open_assistant(assistant).answer(question(text, pictures, **settings))
+        answer = spoken(reply, silent=json_)
+        cited = [{"path": path} for path in paths]
+    elif paths:
+        raise QueryError("with --library, give a question only; or leave --library out and ask about the pictures named")
+    else:
+        found = ask_library(Library(library), open_assistant(assistant), text, **settings)
+        reply, answer = found.reply, spoken(found.reply, silent=json_)
+        cited = [{"number": found.hits.index(hit) + 1, "path": hit.path, "score": hit.score} for hit in found.used(answer)]
+        for hit in [] if json_ else cited:
+            out(f"[{hit['number']}] {one_line(hit['path'])}")
+    if json_:
+        out(json.dumps({"answer": answer, "pictures": cited, "usage": vars(reply.outcome)}, ensure_ascii=False))
+
+
+def chat(
+    paths: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures to talk about.")],
+    assistant: AssistantName = "starter",
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = 0.0,
+    seed: Seed = None,
+) -> None:
+    """Talk about pictures: one question a line, until an empty one."""
+    from .assistant.open import open_assistant
+    from .assistant.request import Message, Picture, Request
+
+    pictures, messages = tuple(Picture.read(path) for path in paths), []
+    opened = open_assistant(assistant)
+    while text := asked():
+        said = [*messages, Message("user", (text,) if messages else (*pictures, text))]
+        try:
+            answer = spoken(opened.answer(Request(tuple(said), max_tokens, temperature, seed=seed)))
+        except SamespaceError as error:
+            say(f"samespace: {one_line(str(error))}")
+            continue
+        messages = [*said, Message("assistant", (answer,))]
+
+
+def asked() -> str:
+    """The next question; empty at the end of the input."""
+    if sys.stdin.isatty():
+        print("> ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
+def spoken(reply: "Reply", silent: bool = False) -> str:
+    """Write an answer as it comes; return it whole."""
+    pieces = []
+    for piece in reply:
+        pieces.append(piece)
+        if not silent:
+            print(harmless(piece), end="", flush=True)
+    if not silent:
+        print(flush=True)
+    return "".join(pieces)
+
+
+def harmless(text: str) -> str:
+    """Text that cannot steer a terminal."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+@assistants.command("list")
+def assistants_list(json_: Json = False) -> None:
+    """List the installed assistants."""
+    shelf = shelf_or_say()
+    from .assistant.folder import read_config
+
+    for name, folder in shelf.installed().items():
+        config = read_config(folder)
+        size = sum(f.stat().st_size for f in folder.iterdir())
+        if json_:
+            out(json.dumps({"name": name, "space": config.space, "bytes": size, "folder": str(folder)}))
+        else:
+            out(f"{name:40} {size / 1e6:6.0f} MB  {folder}")
+
+
+@assistants.command("pull")
+def assistants_pull(
+    name: Annotated[str, typer.Argument(help="starter, a LLaVA on the Hugging Face hub such as org/name, or a folder.")],
+    revision: Annotated[str | None, typer.Option(help="Commit, branch or tag of the hub repository.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
+) -> None:
+    """Install an assistant; its language model is downloaded once."""
+    shelf = shelf_or_say()
+    source = shelf.to_download(name, revision)
+    if source is not None:
+        say(f"{source.size / 1e6:.0f} MB to download: {source.what}")
+        if not yes and not typer.confirm("download?", default=True, err=True):
+            raise typer.Exit(1)
+    config = shelf.install(name, source)
+    say(f"installed; use it with: samespace ask IMAGE QUESTION --assistant {config.name}")
+
+
+def shelf_or_say():
+    try:
+        from .assistant import shelf
+    except ImportError as error:
+        raise MissingExtra(f"assistants ({error.name})", "ask") from None
+    return shelf

@@ -1,0 +1,48 @@
+"""LLaVA: a picture's tokens, projected, stand among the words that a language model reads.
+
+Liu et al. 2023, "Visual Instruction Tuning", fig. 1; the two-layer projector is of "Improved Baselines" (2023), §3.2.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..config import AssistantConfig
+from .layers import Mlp, Tap, note
+from .lm import Cache, Llama
+from .vit import ViT
+
+PICTURE = -200
+"""Stands in a row of token ids for one token of a picture, as in LLaVA's own code."""
+
+
+class Llava(nn.Module):
+    """Image tower, projector, language model."""
+
+    def __init__(self, c: AssistantConfig):
+        super().__init__()
+        self.c = c
+        self.image = ViT(c.image)
+        self.projector = Mlp(self.image.feature_width, c.lm.width, c.projector_act, out=c.lm.width)
+        self.lm = Llama(c.lm)
+
+    def see(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
+        """float32 (B, 3, S, S) → a picture's tokens as the language model takes them: (B, N, D)."""
+        return note(tap, "projected", self.projector(self.image.features(pixels, self.c.layer, tap)))
+
+    def embed(self, ids: Tensor, seen: Tensor) -> Tensor:
+        """Word ids with PICTURE in the place of each picture token (B, N), and those tokens in order (M, D) → (B, N, D)."""
+        places = ids == PICTURE
+        x = self.lm.embed(ids.masked_fill(places, 0))  # (B, N, D)
+        return x.masked_scatter(places[..., None], seen.to(x.dtype)) if len(seen) else x
+
+    def prefill(self, ids: Tensor, seen: Tensor, cache: Cache) -> Tensor:
+        """Read a prompt, or the rest of one: ids (1, N), picture tokens (M, D) → logits of the next token (V,)."""
+        return self.lm.logits(self.lm(self.embed(ids, seen), cache)[0, -1])
+
+    def step(self, token: int, cache: Cache) -> Tensor:
+        """Read one more token → logits of the next (V,)."""
+        return self.lm.logits(self.lm(self.lm.embed(torch.tensor([[token]])), cache)[0, -1])
+
+    def forward(self, ids: Tensor, seen: Tensor) -> Tensor:
+        """For training: (B, N) and (M, D) → hidden states (B, N, D)."""
+        return self.lm(self.embed(ids, seen))
