@@ -30,6 +30,9 @@ app.command()(cli_train.train)
 app.add_typer(cli_ask.assistants, name="assistants")
 app.command()(cli_ask.ask)
 app.command()(cli_ask.chat)
+app.command()(cli_ask.caption)
+app.command()(cli_ask.serve)
+app.command()(cli_ask.mcp)
 
 LibraryPath = Annotated[
     Path | None,

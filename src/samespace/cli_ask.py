@@ -112,6 +112,78 @@ def harmless(text: str) -> str:
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 
+def serve(
+    library: Annotated[
+        Path | None, typer.Option("--library", "-l", envvar="SAMESPACE_LIBRARY", help="Library to search.")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")
+    ] = None,
+    assistant: AssistantName = "starter",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine reach only another one.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8077,
+    api_key: Annotated[str, typer.Option(envvar="SAMESPACE_API_KEY", help="Ask clients for this bearer key.")] = "",
+    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures from public http URLs.")] = False,
+) -> None:
+    """Serve search, embeddings and answers to this machine, in OpenAI's shapes."""
+    try:
+        import uvicorn
+
+        from .server.app import create_app
+    except ImportError as error:
+        raise MissingExtra(f"serving ({error.name})", "serve") from None
+    from .library import Library
+
+    app = create_app(Library(library, space), assistant, api_key, allow_urls, (host,))
+    say(f"serving on http://{host}:{port}/v1; stop with Ctrl-C")
+    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+
+
+def mcp(
+    library: Annotated[
+        Path | None, typer.Option("--library", "-l", envvar="SAMESPACE_LIBRARY", help="Library to search.")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")
+    ] = None,
+    assistant: AssistantName = "starter",
+) -> None:
+    """Offer search, ask and classify to other programs' assistants, as an MCP server over stdio."""
+    try:
+        from .server.tools import create_tools
+    except ImportError as error:
+        raise MissingExtra(f"an MCP server ({error.name})", "serve") from None
+    from .library import Library
+
+    create_tools(Library(library, space), assistant).run("stdio")
+
+
+def caption(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures, or one picture.")],
+    to: Annotated[Path, typer.Option("--to", help="Table of filepath, title that captions are added to.")] = Path("captions.tsv"),
+    library: Annotated[
+        Path | None, typer.Option("--library", "-l", help="Write them into this library too, for its searches.")
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="What the assistant is asked.")] = "What is in this image?",
+    assistant: AssistantName = "starter",
+    max_tokens: MaxTokens = 64,
+) -> None:
+    """Write a caption for every picture of a folder. Run it again to go on where it stopped."""
+    from .assistant.caption import caption_folder, read_captions
+    from .assistant.open import open_assistant
+
+    counts = caption_folder(folder, to, open_assistant(assistant), prompt, max_tokens, say)
+    out(f"{counts.written} written, {counts.kept} kept, {counts.skipped} skipped: {to}")
+    if library is not None:
+        from .library import Library
+
+        captions = read_captions(to)
+        Library(library).write_captions(captions)
+        out(f"{len(captions)} captions are searched in {library}")
+
+
 @assistants.command("list")
 def assistants_list(json_: Json = False) -> None:
     """List the installed assistants."""

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
@@ -205,6 +206,8 @@ class Library:
         named = tuple(os.path.abspath(term.path) for term in parsed.terms if term.path)
         filter = replace(filter, without=filter.without + named)
         rows = self.store.search(parsed.z, top, self.space.fingerprint, filter)
+        if self.store.captioned and len(parsed.terms) == 1 and not named:
+            rows = fused(rows, self.store.search_texts(query, parsed.z, top, self.space.fingerprint, filter))[:top]
         if not named:
             self.judge(rows, parsed.z)
         hits = [Hit(rank, **{name: row.get(name) for name in HIT_FIELDS}) for rank, row in enumerate(rows, 1)]
@@ -218,12 +221,32 @@ class Library:
             for row, p in zip(rows, calibration.probability(scores, z_hits, crowd, count)):
                 row["relevance"] = round(float(p), 4)
 
+    def write_captions(self, captions: dict[str, str]) -> None:
+        """Give indexed files a text each, which searches with words then read too. Raises LibraryError, LibraryBusy."""
+        with self.store.writing():
+            self.store.write_texts({os.path.abspath(path): text for path, text in captions.items()})
+            self.store.finish(self.space.fingerprint)
+
+    def holds(self, path: str | Path) -> bool:
+        """Whether a file is indexed here."""
+        return self.store.exists and self.store.holds(os.path.abspath(Path(path).expanduser()))
+
     def row_of(self, done: Embedded, known: Known | None) -> dict[str, Any]:
         """A segment for the store; where the content has changed, other spaces' vectors of the old content go."""
         changed = known is not None and known.hash != done.hash
         vectors = {column(fingerprint): None for fingerprint in self.store.spaces if changed}
         vectors[column(self.space.fingerprint)] = done.z
         return asdict(done.facts) | on_disk(done.file, done.facts.taken_at) | {"hash": done.hash} | vectors
+
+
+def fused(*rankings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rankings of files as one: each counts 1 / (60 + rank). After Cormack et al. 2009, reciprocal rank fusion."""
+    rows = {row["path"]: row for ranking in reversed(rankings) for row in ranking}
+    weight = defaultdict(float)
+    for ranking in rankings:
+        for rank, row in enumerate(ranking, 1):
+            weight[row["path"]] += 1 / (60 + rank)
+    return sorted(rows.values(), key=lambda row: -weight[row["path"]])
 
 
 HIT_FIELDS = [f.name for f in fields(Hit) if f.name != "rank"]

@@ -74,13 +74,17 @@ class Space:
             return image_media.upright(picture)
         if isinstance(picture, np.ndarray):
             return Image.fromarray(picture)
-        path = Path(picture)
         try:
-            return image_media.read(path, path.read_bytes(), self.config.prep.size)[0]
-        except UnreadableMedia as error:
-            raise UnreadableMedia(f"{path}: {error.reason}") from None
+            return self.decode(Path(picture).read_bytes(), str(picture))
         except OSError as error:
-            raise UnreadableMedia(f"{path}: {error.strerror or error}; check the path") from None
+            raise UnreadableMedia(f"{picture}: {error.strerror or error}; check the path") from None
+
+    def decode(self, data: bytes, name: str) -> Image.Image:
+        """A picture file's bytes as a Pillow image, upright. Raises UnreadableMedia naming it."""
+        try:
+            return image_media.read(Path(name), data, self.config.prep.size)[0]
+        except UnreadableMedia as error:
+            raise UnreadableMedia(f"{name}: {error.reason}") from None
 
     @cached_property
     def text_tower(self):

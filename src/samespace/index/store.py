@@ -1,13 +1,10 @@
 """A library on disk: one LanceDB table of segments, a note of its spaces, and the copies made from the table."""
 
 import contextlib
-import functools
 import json
 import os
-import signal
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -19,6 +16,7 @@ import numpy as np
 from ..errors import LibraryBusy, LibraryError
 from .filter import Filter, literals
 from .flat import MAX_ROWS, ROW_ID, Flat, Shown, matrices, widened, write_copy
+from .guard import clear_errors, uninterrupted
 from .paths import to_path, to_text
 from .scan import Known
 from .segments import SHOWN, column, halved, segment_fields, segment_id, shown_fields
@@ -32,46 +30,6 @@ SAMPLE = 2048
 Copy = TypeVar("Copy", Flat, Shown)
 REFINE, EFFORT = 4, 128
 """How many times k the index ranks again with the stored vectors, and how many candidates it keeps at the least."""
-
-
-def clear_errors(method: Callable) -> Callable:
-    """LanceDB's errors, which are RuntimeError, ValueError or OSError with a Rust report, as one clear sentence."""
-
-    @functools.wraps(method)
-    def guarded(self: "Store", *arguments: Any, **options: Any) -> Any:
-        try:
-            return method(self, *arguments, **options)
-        except (RuntimeError, OSError, ValueError, OverflowError) as error:
-            text = " ".join(str(error).split())
-            if "No space left" in text or "StorageFull" in text:
-                raise LibraryError(f"the disk of {self.path} is full; free some space and run the same command again") from error
-            if "ermission denied" in text or "Read-only" in text:
-                raise LibraryError(
-                    f"{self.path} cannot be written; check its permissions, or choose another --library"
-                ) from error
-            raise LibraryError(f"the library {self.path} cannot be used ({text[:200]}); index into a new --library") from error
-
-    return guarded
-
-
-def uninterrupted(method: Callable) -> Callable:
-    """Hold Ctrl-C back until a write is done: LanceDB would go on writing behind the exception, beside our next write."""
-
-    @functools.wraps(method)
-    def shielded(self: "Store", *arguments: Any, **options: Any) -> Any:
-        if threading.current_thread() is not threading.main_thread():
-            return method(self, *arguments, **options)
-        pressed = []
-        before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
-        try:
-            done = method(self, *arguments, **options)
-        finally:
-            signal.signal(signal.SIGINT, before)
-        if pressed:
-            raise KeyboardInterrupt
-        return done
-
-    return shielded
 
 
 @dataclass(frozen=True)
@@ -119,8 +77,15 @@ class Store:
 
     def note_space(self, fingerprint: str, held: Held) -> None:
         """Remember a space, in the order of first coming."""
-        spaces = self.spaces | {fingerprint: held}
-        note = {"format": 1, "spaces": {f: asdict(h) for f, h in spaces.items()}}
+        self.write_note(self.spaces | {fingerprint: held}, self.captioned)
+
+    @property
+    def captioned(self) -> bool:
+        """Whether segments have texts, which searches then read too."""
+        return self.exists and json.loads((self.path / "library.json").read_text("utf-8")).get("captioned", False)
+
+    def write_note(self, spaces: dict[str, Held], captioned: bool) -> None:
+        note = {"format": 1, "captioned": captioned, "spaces": {f: asdict(h) for f, h in spaces.items()}}
         scratch = self.path / "library.json.part"
         scratch.write_text(json.dumps(note, indent=2), "utf-8")
         os.replace(scratch, self.path / "library.json")
@@ -214,6 +179,19 @@ class Store:
         for i in range(0, len(paths), 500):
             self.table.delete(f"path IN ({literals([to_text(p) for p in paths[i : i + 500]])})")
 
+    @uninterrupted
+    @clear_errors
+    def write_texts(self, texts: dict[str, str]) -> None:
+        """Give files a text each, which searches read beside the vectors; path → text. Unknown paths are left out."""
+        import pyarrow as pa
+        from lancedb.index import FTS
+
+        ids = [segment_id({"path": to_text(path)}) for path in texts]
+        rows = pa.table({"id": ids, "text": list(texts.values())}, schema=pa.schema([("id", pa.string()), ("text", pa.string())]))
+        self.table.merge_insert("id").when_matched_update_all().execute(rows)
+        self.table.create_index("text", config=FTS(), replace=True)
+        self.write_note(self.spaces, captioned=True)
+
     @clear_errors
     def finish(self, fingerprint: str) -> None:
         """After writing: join small files, drop stale versions, keep indexes and the flat copy in step."""
@@ -292,6 +270,17 @@ class Store:
         return [row | {"score": 1 - d, "z": z} for row, d, z in zip(shown, found["_distance"].to_pylist(), z, strict=True)]
 
     @clear_errors
+    def search_texts(self, words: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
+        """The k files whose texts fit the words best (BM25), in the shape of `search`."""
+        vectors = column(fingerprint)
+        has = f"{vectors} IS NOT NULL"
+        query = self.table.search(words, query_type="fts", fts_columns="text").select([*SHOWN, vectors, "_score"])
+        found = query.where(f"{has} AND ({filter.sql})" if filter.sql else has, prefilter=True).limit(k).to_arrow()
+        stored = [np.float32(v) for chunk in matrices(found[vectors]) for v in chunk]
+        shown = (row | {"path": to_path(row["path"])} for row in found.select(SHOWN).to_pylist())
+        return [row | {"score": float(v @ z), "z": v} for row, v in zip(shown, stored, strict=True)]
+
+    @clear_errors
     def crowd(self, z: np.ndarray, fingerprint: str) -> tuple[np.ndarray, int]:
         """Cosines of z with a sample of the library, and how many segments it has."""
         key, sampled = (fingerprint, newest_version(self.path)), self.sampled
@@ -328,6 +317,11 @@ class Store:
             return None
         self.opened[path] = version, copy
         return copy
+
+    @clear_errors
+    def holds(self, path: str) -> bool:
+        """Whether a file has a segment."""
+        return self.table.count_rows(f"path IN ({literals([to_text(path)])})") > 0
 
     @clear_errors
     def count(self) -> int:

@@ -51,6 +51,10 @@ class Words:
         encoded = self.tokenizer.encode_batch([self.clean(t) for t in texts])
         return np.array([e.ids for e in encoded], dtype=np.int64).reshape(len(texts), -1)
 
+    def count(self, text: str) -> int:
+        """Tokens of a text, without padding."""
+        return sum(self.tokenizer.encode(self.clean(text)).attention_mask)
+
 
 def read_tokenizer(path: Path) -> Tokenizer:
     """A tokenizer.json. Raises UnknownSpace."""

@@ -1,0 +1,52 @@
+"""What stands around every use of the database: its errors as one sentence, and Ctrl-C held back from its writes."""
+
+import functools
+import signal
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LibraryError
+
+if TYPE_CHECKING:
+    from .store import Store
+
+
+def clear_errors(method: Callable) -> Callable:
+    """LanceDB's errors, which are RuntimeError, ValueError or OSError with a Rust report, as one clear sentence."""
+
+    @functools.wraps(method)
+    def guarded(self: "Store", *arguments: Any, **options: Any) -> Any:
+        try:
+            return method(self, *arguments, **options)
+        except (RuntimeError, OSError, ValueError, OverflowError) as error:
+            text = " ".join(str(error).split())
+            if "No space left" in text or "StorageFull" in text:
+                raise LibraryError(f"the disk of {self.path} is full; free some space and run the same command again") from error
+            if "ermission denied" in text or "Read-only" in text:
+                raise LibraryError(
+                    f"{self.path} cannot be written; check its permissions, or choose another --library"
+                ) from error
+            raise LibraryError(f"the library {self.path} cannot be used ({text[:200]}); index into a new --library") from error
+
+    return guarded
+
+
+def uninterrupted(method: Callable) -> Callable:
+    """Hold Ctrl-C back until a write is done: LanceDB would go on writing behind the exception, beside our next write."""
+
+    @functools.wraps(method)
+    def shielded(self: "Store", *arguments: Any, **options: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            return method(self, *arguments, **options)
+        pressed = []
+        before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+        try:
+            done = method(self, *arguments, **options)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if pressed:
+            raise KeyboardInterrupt
+        return done
+
+    return shielded

@@ -1,0 +1,150 @@
+"""The routes, and what stands before all of them: the host's name, the key, the size, the counters."""
+
+import hmac
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from .. import __version__
+from ..assistant.open import open_assistant
+from ..assistant.request import Answers, Outcome
+from ..errors import SamespaceError, UnknownAssistant
+from ..library import Library
+from .chat import complete
+from .embeddings import embeddings
+from .errors import refusal, refusal_of
+from .shapes import ChatRequest, EmbeddingRequest, SearchRequest
+
+MAX_BODY = 64_000_000
+"""Bytes of a request."""
+
+
+class Served:
+    """What the server serves; the assistant is opened by the first question."""
+
+    def __init__(self, library: Library, assistant: str, urls_allowed: bool):
+        self.library, self.assistant_name, self.urls_allowed = library, assistant, urls_allowed
+        self.opened: Answers | None = None
+        self.opening = threading.Lock()
+
+    def assistant(self, model: str) -> Answers:
+        """Raises UnknownAssistant where another model is asked for."""
+        with self.opening:
+            if self.opened is None:
+                self.opened = open_assistant(self.assistant_name)
+        if model not in (self.opened.name, self.assistant_name):
+            raise UnknownAssistant(f"the model {model!r} is not served here; ask for {self.opened.name!r}")
+        return self.opened
+
+
+class Counters:
+    """What /metrics tells, in a registry of this server's own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("samespace_requests_total", "Requests.", ["route", "status"], registry=self.registry)
+        self.seconds = Histogram(
+            "samespace_request_seconds", "Seconds to the head of the answer.", ["route"], registry=self.registry
+        )
+        self.tokens = Counter("samespace_tokens_total", "Tokens.", ["kind"], registry=self.registry)
+
+    def answered(self, outcome: Outcome) -> None:
+        for kind in ("prompt", "pictures", "reused", "answer"):
+            self.tokens.labels(kind).inc(getattr(outcome, kind))
+
+
+def create_app(
+    library: Library, assistant: str = "starter", key: str = "", allow_urls: bool = False, hosts: tuple = ()
+) -> FastAPI:
+    """The server as an ASGI app. With `key`, all routes but /health ask for it as a bearer token."""
+    app, served, counters = FastAPI(title="samespace", version=__version__), Served(library, assistant, allow_urls), Counters()
+    refuse_in_our_shape(app)
+    guard(app, key, counters)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", *hosts])
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(counters.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/v1/models")
+    def models() -> dict[str, Any]:
+        names = [library.space.handle, served.assistant_name]
+        return {
+            "object": "list",
+            "data": [{"id": n, "object": "model", "created": 0, "owned_by": "samespace"} for n in dict.fromkeys(names)],
+        }
+
+    @app.post("/v1/embeddings")
+    def embed(said: EmbeddingRequest) -> JSONResponse:
+        return JSONResponse(embeddings(said, library.space, allow_urls))
+
+    @app.post("/v1/search")
+    def search(said: SearchRequest) -> dict[str, Any]:
+        hits = library.search(said.query, said.top, min_relevance=said.min_relevance)
+        return {"object": "list", "data": [asdict(hit) for hit in hits]}
+
+    @app.post("/v1/chat/completions")
+    async def chat(said: ChatRequest, http: Request) -> Response:
+        opened = await run_in_threadpool(served.assistant, said.model)
+        return await complete(said, opened, http, allow_urls, counters.answered)
+
+    return app
+
+
+def refuse_in_our_shape(app: FastAPI) -> None:
+    """Handlers that turn every error into OpenAI's shape."""
+
+    @app.exception_handler(SamespaceError)
+    async def ours(_: Request, error: SamespaceError) -> Response:
+        return refusal_of(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"] if p != "body")
+        return refusal(
+            400, f"{place or 'the body'}: {first['msg']}; correct the request", "invalid_request_error", param=place or None
+        )
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> Response:
+        return refusal(error.status_code, f"{error.detail}; see /docs for the routes", "invalid_request_error")
+
+    @app.exception_handler(Exception)
+    async def unforeseen(_: Request, error: Exception) -> Response:
+        return refusal(500, f"something went wrong here ({type(error).__name__}); the server goes on", "server_error")
+
+
+def guard(app: FastAPI, key: str, counters: Counters) -> None:
+    """Before every route: the key and the size. After it: the counters."""
+
+    @app.middleware("http")
+    async def check(http: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        started = time.perf_counter()
+        told = http.headers.get("authorization", "").removeprefix("Bearer ").encode()
+        if key and http.url.path != "/health" and not hmac.compare_digest(told, key.encode()):
+            response: Response = refusal(
+                401, "the key is missing or wrong; send it as a bearer token", "authentication_error", "invalid_api_key"
+            )
+        elif int(http.headers.get("content-length") or 0) > MAX_BODY:
+            response = refusal(413, f"the request is over {MAX_BODY // 10**6} MB; send less", "invalid_request_error")
+        else:
+            response = await go_on(http)
+        route = getattr(http.scope.get("route"), "path", "none")
+        counters.requests.labels(route, response.status_code).inc()
+        counters.seconds.labels(route).observe(time.perf_counter() - started)
+        return response

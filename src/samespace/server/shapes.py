@@ -1,0 +1,121 @@
+"""Requests in OpenAI's shapes, and what others ask of the same routes. Unknown fields are let through, as OpenAI does."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ..assistant.request import Message, Request
+from ..errors import RequestError
+from .pictures import picture
+
+
+class ImageUrl(BaseModel):
+    url: str
+
+
+class Part(BaseModel):
+    """A piece of a message's content."""
+
+    type: str
+    text: str | None = None
+    image_url: ImageUrl | str | None = None
+
+
+class Turn(BaseModel):
+    role: str
+    content: str | list[Part] | None = None
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """POST /v1/chat/completions."""
+
+    model: str
+    messages: list[Turn]
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = 0.0
+    top_p: float | None = 1.0
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: int | None = 1
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+
+    def request(self, urls_allowed: bool) -> Request:
+        """Raises RequestError."""
+        if self.n not in (None, 1):
+            raise RequestError("one answer is given to a request; leave n out, or send the request again")
+        return Request(
+            tuple(message_of(turn, urls_allowed) for turn in self.messages),
+            self.max_completion_tokens or self.max_tokens or 256,
+            self.temperature or 0.0,
+            1.0 if self.top_p is None else self.top_p,
+            self.seed,
+            (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
+        )
+
+
+def message_of(turn: Turn, urls_allowed: bool) -> Message:
+    role = "system" if turn.role == "developer" else turn.role
+    if turn.content is None or isinstance(turn.content, str):
+        return Message(role, (turn.content or "",))
+    return Message(role, tuple(part_of(part, urls_allowed) for part in turn.content))
+
+
+def part_of(part: Part, urls_allowed: bool) -> Any:
+    """A text, or a picture's bytes."""
+    if part.type == "text" and part.text is not None:
+        return part.text
+    if part.type == "image_url" and part.image_url is not None:
+        return picture(part.image_url if isinstance(part.image_url, str) else part.image_url.url, urls_allowed)
+    raise RequestError(f"a content part of type {part.type!r} is not understood here; send text and image_url parts")
+
+
+class Item(BaseModel):
+    """Jina's way: an object that says what it is."""
+
+    text: str | None = None
+    image: str | None = None
+    """A URL, a data URI, or plain base64."""
+
+
+class EmbeddingRequest(BaseModel):
+    """POST /v1/embeddings: OpenAI's `input`, infinity's `modality`, Jina's items, vLLM's `messages`."""
+
+    model: str
+    input: str | list[str] | list[Item] | list[int] | list[list[int]] | None = None
+    modality: Literal["text", "image"] = "text"
+    messages: list[Turn] | None = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(default=None, ge=1)
+
+    def items(self, urls_allowed: bool) -> list[Any]:
+        """Texts (str) and pictures (Picture), in order. Raises RequestError."""
+        if self.messages is not None:
+            return [part for turn in self.messages for part in message_of(turn, urls_allowed).parts]
+        given = [self.input] if isinstance(self.input, str) else self.input or []
+        return [item_of(item, self.modality, urls_allowed) for item in given]
+
+
+def item_of(item: Any, modality: str, urls_allowed: bool) -> Any:
+    if isinstance(item, Item):
+        if (item.text is None) == (item.image is None):
+            raise RequestError('an item holds either "text" or "image"; correct the input')
+        item, modality = (item.text, "text") if item.image is None else (item.image, "image")
+    if not isinstance(item, str):
+        raise RequestError("token ids are not understood here, because every model has its own; send texts")
+    if modality == "text":
+        return item
+    return picture(item if item.startswith(("data:", "http:", "https:")) else f"data:image/any;base64,{item}", urls_allowed)
+
+
+class SearchRequest(BaseModel):
+    """POST /v1/search."""
+
+    query: str
+    top: int = Field(default=10, ge=1, le=1000)
+    min_relevance: float = Field(default=0.0, ge=0, le=1)
