@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import skimage.data
 import torch
+from tiny_assistant import smollm2, tiny, tiny_folder  # noqa: F401  fixtures
 
 import benchmarks.torchvision_on_cpu  # noqa: F401  before anything imports torchvision
 
@@ -112,4 +113,5 @@ def own_home(tmp_path_factory, monkeypatch):
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("SAMESPACE_LIBRARY", str(home / "library"))
     monkeypatch.setenv("SAMESPACE_SPACES", str(home / "spaces"))
+    monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(home / "assistants"))
     return home

@@ -7,9 +7,9 @@ from .request import Answers
 def open_assistant(name: str) -> Answers:
     """`https://host/v1#model`, a name or a folder, ready to answer. Raises UnknownAssistant, MissingExtra."""
     if name.startswith(("http://", "https://")):
-        from .remote import Remote
+        from .endpoint import Endpoint
 
-        return Remote(name)
+        return Endpoint(name)
     try:
         from . import folder, shelf
     except ImportError as error:

