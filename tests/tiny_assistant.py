@@ -11,7 +11,10 @@ from samespace.assistant.language import Language
 from samespace.config import AssistantConfig, ImageTower, LanguageModel, Prep
 from samespace.model.llava import Llava
 
-TEMPLATE = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}"
+    "{{ '<|im_start|>assistant\\n' if add_generation_prompt else '' }}"
+)
 
 
 def byte_tokenizer() -> Tokenizer:

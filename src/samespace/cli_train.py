@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import OneSentence, lines_of, out, say, training_bar
+from .console import OneSentence, counting_bar, lines_of, out, say, training_bar
 from .errors import MissingExtra, UnknownSpace
 
 evaluate = typer.Typer(cls=OneSentence, help="Measure a space.", no_args_is_help=True)
@@ -29,20 +29,24 @@ def train(
 ) -> None:
     """Train a space from a run card: pairs in, a space folder out."""
     try:
-        from .train import dry, run
+        from .train import assist, dry, run
     except ImportError as error:
         raise MissingExtra(f"training ({error.name})", "train") from None
     from .train.card import read_card
 
     said = read_card(card, overrides or ())
+    new = said.task == "assistant"
     if dry_run:
-        for line in dry.report(said):
+        for line in (assist if new else dry).report(said):
             out(line)
         return
     command = shlex.join(["samespace", "train", str(card), *(overrides or ())])
     with training_bar() as show:
-        config = run.run(said, resume, show, command)
-    if config is not None:
+        config = (assist if new else run).run(said, resume, show, command)
+    if config is not None and new:
+        out(f"validation: {json.dumps(config.card['validation'])}")
+        out(f"assistant: {said.out}/assistant (use it with --assistant {said.out}/assistant)")
+    elif config is not None:
         for line in run.summary(config):
             out(line)
         out(f"space: {said.out}/space (use it with --space {said.out}/space)")
@@ -95,6 +99,31 @@ def eval_probe(
     loaded = hub.load(space)
     squares, captions = pairs_of(pictures, loaded)
     show(pictures, space, "linear_probe", linear_probe(loaded.pixels(squares), [some[0] for some in captions]), json_)
+
+
+@evaluate.command("vqa")
+def eval_vqa(
+    questions: Annotated[Path, typer.Argument(metavar="FILE.json", help="A list of image, question, answer(s), kind.")],
+    assistant: Annotated[str, typer.Option("--assistant", "-a", envvar="SAMESPACE_ASSISTANT", help="Whose answers.")] = "starter",
+    blind: Annotated[bool, typer.Option("--blind", help="Ask without the pictures: what the words alone give away.")] = False,
+    samples: Annotated[Path | None, typer.Option(help="Write every answer to this file, one JSON object a line.")] = None,
+    json_: Json = False,
+) -> None:
+    """Exact match of an assistant's answers, for each kind of question; POPE's numbers for yes and no."""
+    from .assistant.open import open_assistant
+    from .eval.vqa import answer_all, read_questions, scores
+
+    asked, opened = read_questions(questions), open_assistant(assistant)
+    with counting_bar("asking", len(asked)) as count:
+        answered = list(answer_all(opened, asked, blind, count))
+    if samples:
+        samples.write_text("".join(json.dumps(s, ensure_ascii=False) + "\n" for s in answered), "utf-8")
+    for kind, metrics in scores(answered).items():
+        if json_:
+            task = {"task": f"vqa_{kind}", "blind": blind, "metrics": metrics, "language": "en"}
+            out(json.dumps({"dataset": questions.stem, "model": opened.name, "pretrained": assistant} | task))
+        else:
+            out(f"{kind:12} " + "  ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in metrics.items()))
 
 
 @evaluate.command("calibration")

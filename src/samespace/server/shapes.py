@@ -75,7 +75,7 @@ def part_of(part: Part, urls_allowed: bool) -> Any:
     raise RequestError(f"a content part of type {part.type!r} is not understood here; send text and image_url parts")
 
 
-class Item(BaseModel):
+class Given(BaseModel):
     """Jina's way: an object that says what it is."""
 
     text: str | None = None
@@ -87,7 +87,7 @@ class EmbeddingRequest(BaseModel):
     """POST /v1/embeddings: OpenAI's `input`, infinity's `modality`, Jina's items, vLLM's `messages`."""
 
     model: str
-    input: str | list[str] | list[Item] | list[int] | list[list[int]] | None = None
+    input: str | list[str] | list[Given] | list[int] | list[list[int]] | None = None
     modality: Literal["text", "image"] = "text"
     messages: list[Turn] | None = None
     encoding_format: Literal["float", "base64"] = "float"
@@ -102,7 +102,7 @@ class EmbeddingRequest(BaseModel):
 
 
 def item_of(item: Any, modality: str, urls_allowed: bool) -> Any:
-    if isinstance(item, Item):
+    if isinstance(item, Given):
         if (item.text is None) == (item.image is None):
             raise RequestError('an item holds either "text" or "image"; correct the input')
         item, modality = (item.text, "text") if item.image is None else (item.image, "image")

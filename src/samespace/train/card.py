@@ -35,8 +35,17 @@ class Card:
     """Name of the run and of the space; the card's file name by default."""
     out: str = ""
     """Folder for checkpoints, metrics and the finished space; runs/NAME by default."""
+    task: str = "space"
+    """space (pairs of pictures and captions) or assistant (conversations about pictures)."""
     start: str = ""
-    """A space, folder or hub name whose weights are trained further; empty to begin from nothing."""
+    """A space, folder or hub name whose weights are trained further; empty to begin from nothing. An assistant begins from
+    an assistant, or with the image tower of a space and `language`."""
+    language: str = ""
+    """For a new assistant: its language model, by name (SmolLM2-135M-Instruct), as a folder or a .gguf file."""
+    template: str = ""
+    """For a new assistant: a file with the chat template to use in place of the language model's own."""
+    tiles: int = 1
+    """For a new assistant: most tiles that a large picture is cut into."""
     image: ImageTower = field(default_factory=ImageTower)
     """From nothing: the image tower."""
     text: TextTower = field(default_factory=TextTower)
@@ -55,8 +64,9 @@ class Card:
     """Parts that stay as they are, by the beginning of their names: image (LiT), text, image.blocks.0."""
     lora: int = 0
     """Rank of LoRA; everything but its matrices then stays as it is. 0 for none."""
-    lora_on: str = r".*\.(qkv|out|fc1|fc2)"
-    """Regular expression of the linear layers that get one."""
+    lora_on: str = ""
+    """Regular expression of the linear layers that get one; empty for those of all blocks (an assistant: of its language
+    model's)."""
     connector: int = 0
     """Hidden width of a connector after each tower; everything else then stays as it is. 0 for none."""
     rates: dict[str, float] = field(default_factory=dict)
@@ -105,7 +115,12 @@ class Card:
     """cpu, cuda or mps; empty for the best there is."""
 
 
-CHOICES = {"augment": ("none", "crop", "strong"), "loss": ("clip", "siglip"), "precision": ("fp32", "bf16")}
+CHOICES = {
+    "task": ("space", "assistant"),
+    "augment": ("none", "crop", "strong"),
+    "loss": ("clip", "siglip"),
+    "precision": ("fp32", "bf16"),
+}
 RANGES = {  # not below, not above
     "chunk": (0, math.inf), "threads": (0, math.inf), "seed": (0, math.inf), "warmup": (0, math.inf), "lora": (0, math.inf),
     "connector": (0, math.inf), "lr": (0, math.inf), "weight_decay": (0, math.inf), "clip": (0, math.inf),
@@ -194,5 +209,7 @@ def check(card: Card) -> None:
         raise CardError("shard goes with neither average nor lora; leave them out, or train with DDP")
     if (card.lora or card.connector) and not card.start:
         raise CardError('lora and connector train beside weights that are there; name them: start = "starter"')
+    if card.task == "assistant" and (card.shard or card.connector or not card.start):
+        raise CardError("an assistant begins from a space or an assistant, without shard or connector; write start = ...")
     if card.lora and card.connector:
         raise CardError("lora and connector both leave everything else as it is; choose one")

@@ -6,7 +6,7 @@ counts, and a resumed run sees the batches that the straight one would have seen
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -92,8 +92,11 @@ class Bad:
 class Mixture:
     """An endless stream of items from several sources, which can be set to any point of it."""
 
-    def __init__(self, sources: tuple[Source, ...], seed: int, rank: int = 0, world: int = 1):
-        self.opened: list[Listed | Sharded] = [open_source(s) for s in sources]
+    def __init__(
+        self, sources: tuple[Source, ...], seed: int, rank: int = 0, world: int = 1,
+        opener: Callable[[Source], Listed | Sharded] = open_source,
+    ):  # fmt: skip
+        self.opened = [opener(s) for s in sources]
         self.chances = np.array([s.weight for s in sources]) / sum(s.weight for s in sources)
         self.sources, self.seed, self.rank, self.world = sources, seed, rank, world
 

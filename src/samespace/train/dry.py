@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .card import Card
 from .data import Batch
+from .parts import sizes
 from .run import Run
 from .watch import contact_sheet
 
@@ -30,16 +31,6 @@ def report(card: Card) -> Iterator[str]:
     yield f"first batch: {folder / 'batch.png'}"
     for name, reason in run.loader.bad.names.items():
         yield f"left out {name}: {reason}"
-
-
-def sizes(model: torch.nn.Module) -> dict[str, tuple[int, int]]:
-    """Parameters of each part (image.blocks, text.proj, …), and how many of them learn."""
-    found: dict[str, tuple[int, int]] = {}
-    for name, p in model.named_parameters():
-        part = ".".join(name.split(".")[:2])
-        total, learning = found.get(part, (0, 0))
-        found[part] = total + p.numel(), learning + p.numel() * p.requires_grad
-    return found
 
 
 def estimate(run: Run, batch: Batch) -> int:

@@ -11,8 +11,12 @@ from ..config import ImageTower, TextTower
 from ..errors import CardError, MissingExtra
 from ..model.dual import DualEncoder
 from ..model.layers import Block
+from ..model.lm import LlamaBlock
 from .card import Card
 from .optim import within
+
+LORA_ON = {"space": r".*\.(qkv|out|fc1|fc2)", "assistant": r"lm\.blocks\..*\.(qkv|out|gate_up|down)"}
+"""Where LoRA goes by default: into every block, of an assistant into those of its language model."""
 
 
 def initialise(model: DualEncoder) -> None:
@@ -43,7 +47,7 @@ def with_connector(
     return image, text, connected
 
 
-def choose_parts(model: DualEncoder, card: Card) -> None:
+def choose_parts(model: nn.Module, card: Card) -> None:
     """Lock what the card locks. Raises CardError where a name fits nothing, or nothing is left to learn."""
     if card.connector:
         for name, p in model.named_parameters():
@@ -51,7 +55,9 @@ def choose_parts(model: DualEncoder, card: Card) -> None:
     for part in card.lock:
         named = [p for name, p in model.named_parameters() if within(name, part)]
         if not named:
-            raise CardError(f"lock names {part!r}, which is no part of the model; parts begin with image. or text.")
+            raise CardError(
+                f"lock names {part!r}, which is no part of the model; parts begin with image., text., projector. or lm."
+            )
         for p in named:
             p.requires_grad_(False)
     for part in card.rates:
@@ -61,28 +67,29 @@ def choose_parts(model: DualEncoder, card: Card) -> None:
         raise CardError("every part is locked and nothing is left to learn; lock less")
     if card.recompute:
         for module in model.modules():
-            if isinstance(module, Block):
+            if isinstance(module, Block | LlamaBlock):
                 module.forward = partial(checkpoint, module.forward, use_reentrant=False)
 
 
 class Adapters:
     """LoRA matrices beside linear layers, put there and merged by peft. Hu et al. 2021."""
 
-    def __init__(self, model: DualEncoder, card: Card):
+    def __init__(self, model: nn.Module, card: Card):
         try:
             import peft
-        except ImportError:
-            raise MissingExtra("LoRA", "train")
-        config = peft.LoraConfig(r=card.lora, lora_alpha=2 * card.lora, target_modules=card.lora_on, lora_dropout=0.0)
+        except ImportError as error:
+            raise MissingExtra(f"LoRA ({error})", "train") from None
+        on = card.lora_on or LORA_ON[card.task]
+        config = peft.LoraConfig(r=card.lora, lora_alpha=2 * card.lora, target_modules=on, lora_dropout=0.0)
         try:
             self.tuner = peft.tuners.lora.LoraModel(model, {"default": config}, "default")
         except ValueError as error:
-            raise CardError(f"lora_on = {card.lora_on!r} fits no linear layer ({error}); see --dry-run for their names") from None
+            raise CardError(f"lora_on = {on!r} fits no linear layer ({error}); see --dry-run for their names") from None
         for name, p in model.named_parameters():
-            if name.startswith("logit_"):
+            if name.startswith(("logit_", "projector.")):
                 p.requires_grad_(True)
 
-    def merged(self) -> DualEncoder:
+    def merged(self) -> nn.Module:
         """The model with the matrices multiplied into its weights: plain linear layers again."""
         return self.tuner.merge_and_unload()
 
@@ -93,3 +100,13 @@ def copied(model: DualEncoder, image: ImageTower, text: TextTower) -> DualEncode
     twin = DualEncoder(image, text, model.logit_bias is not None)
     twin.load_state_dict(model.state_dict())
     return twin.eval()
+
+
+def sizes(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """Parameters of each part (image.blocks, text.proj, …), and how many of them learn."""
+    found: dict[str, tuple[int, int]] = {}
+    for name, p in model.named_parameters():
+        part = ".".join(name.split(".")[:2])
+        total, learning = found.get(part, (0, 0))
+        found[part] = total + p.numel(), learning + p.numel() * p.requires_grad
+    return found

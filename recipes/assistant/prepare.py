@@ -1,0 +1,148 @@
+"""Step 1: draw the pictures and write the conversations, from the starter's prepared sources.
+
+    python recipes/assistant/prepare.py STARTER_WORK WORK [pictures=40000]
+
+WORK/train.json, captions.json (its single things, for the first stage) and val.json are conversations; WORK/held_out.json
+holds questions about what no training sees: Google's emoji design, words, fonts and scenes of their own.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scenes import SCENES, Props, Question, Thing, alone, scene
+
+DRAWN = ("animals & nature", "food & drink", "travel & places", "objects", "activities")
+HELD_OUT_FONTS = ("LiberationSansNarrow", "DejaVuSerifCondensed", "DejaVuSansMono")
+VAL, HELD_OUT, SINGLE = 400, 400, 600
+KINDS = {"colour": "shapes", "count": "shapes", "yes/no": "", "position": "two", "word": "word"}
+
+
+def things_of(rows: list[dict[str, Any]], work: Path) -> list[Thing]:
+    return [Thing(work / r["file"], names(r["captions"]), tuple(r["keywords"]), r["topic"]) for r in rows if names(r["captions"])]
+
+
+def names(captions: list[str]) -> tuple[str, ...]:
+    """Names that can be said."""
+    return tuple(c for c in captions if 2 < len(c) < 40)
+
+
+def plain_of(things: list[Thing]) -> list[Thing]:
+    """Things with short names, for scenes of several."""
+    return [t for t in things if t.topic in DRAWN and len(t.names[0]) <= 14 and t.names[0].replace(" ", "").isalpha()]
+
+
+def words_of(wordnet: Path) -> list[str]:
+    """Words of 3 to 8 letters of which WordNet has seen a sense used."""
+    found = set()
+    for part in ("noun", "verb", "adj"):
+        for line in (wordnet / f"index.{part}").read_text("utf-8").splitlines():
+            lemma, _, _, pointers, *rest = line.split(" ") if not line.startswith("  ") else ("-", "", "", "0", "", "0")
+            if lemma.isalpha() and lemma.isascii() and 3 <= len(lemma) <= 8 and int(rest[int(pointers) + 1]):
+                found.add(lemma)
+    return sorted(found)
+
+
+def share(name: str) -> float:
+    """A number from 0 to 1 that a name always has."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def props_of(starter: Path, split: str) -> Props:
+    """What may be drawn for train, val or held_out."""
+    rows = [json.loads(line) for line in (starter / "pairs.jsonl").read_text("utf-8").splitlines()]
+    wanted = {"train": "train", "val": "val", "held_out": "google"}[split]
+    things = things_of([r for r in rows if r["split"] == wanted], starter)
+    emoji = [
+        t
+        for t, r in zip(things, [r for r in rows if r["split"] == wanted and names(r["captions"])])
+        if r["concept"].startswith("emoji")
+    ]
+    low, high = {"train": (0.1, 1.0), "val": (0.05, 0.1), "held_out": (0.0, 0.05)}[split]
+    words = [w for w in words_of(starter / "sources/wordnet-base/usr/share/wordnet") if low <= share(w) < high]
+    fonts = sorted(p for p in (starter / "sources").glob("fonts-*/**/*.ttf") if "Math" not in p.name)
+    fonts = [p for p in fonts if p.name.startswith(HELD_OUT_FONTS) == (split == "held_out")]
+    return Props(things, plain_of(emoji), words, fonts)
+
+
+def drawn(make: Any, props: Props, folder: Path, seed: int) -> tuple[str, list[Question]]:
+    picture, questions = make(np.random.default_rng(seed), props)
+    name = f"{folder.name}/{seed}.png"
+    picture.save(folder / f"{seed}.png", compress_level=3)
+    return name, questions
+
+
+def conversation(name: str, questions: list[Question]) -> dict[str, Any]:
+    turns = []
+    for i, question in enumerate(questions):
+        turns.append({"from": "human", "value": ("<image>\n" if i == 0 else "") + question.text})
+        turns.append({"from": "gpt", "value": question.answer})
+    return {"id": name, "image": name, "conversations": turns}
+
+
+def draw_many(make: Any, props: Props, folder: Path, seeds: range) -> Iterator[tuple[str, list[Question]]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor() as pool:
+        yield from pool.map(partial(drawn, make, props, folder), seeds, chunksize=64)
+
+
+def held_out(props: Props, work: Path) -> Iterator[dict[str, Any]]:
+    """Google's emoji as they are, and scenes asked until there are enough questions of each kind."""
+    folder = work / "held_out"
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(7)
+    for i in rng.permutation(len(props.things))[:SINGLE]:
+        thing, canvas = props.things[i], Image.new("RGB", (224, 224), "white")
+        with Image.open(thing.file) as image:
+            image = image.convert("RGBA").resize((200, 200), Image.Resampling.BICUBIC)
+        canvas.paste(image, (12, 12), image)
+        canvas.save(folder / f"thing{i}.png")
+        row = {"id": f"thing{i}", "image": f"held_out/thing{i}.png", "question": "What is in this image?", "match": "contains"}
+        yield row | {"kind": "what", "answers": list(thing.names)}
+        yield row | {
+            "kind": "category",
+            "question": "Which category does it belong to?",
+            "answers": [thing.topic],
+            "match": "exact",
+        }
+    for kind, kind_of_scene in KINDS.items():
+        count, yes = 0, 0
+        for seed in range(10**9, 10**9 + 20 * HELD_OUT):
+            make = SCENES[kind_of_scene][0] if kind_of_scene else scene
+            name, questions = drawn(make, props, folder, seed)
+            for question in [q for q in questions if q.kind == kind][:1]:
+                if kind == "yes/no":  # as many of the one as of the other
+                    if (question.answer == "Yes.") != (yes <= count - yes):
+                        continue
+                    yes += question.answer == "Yes."
+                count += 1
+                row = {"id": f"{kind}{seed}", "image": name, "question": question.text, "kind": kind}
+                yield row | {"answers": [question.answer, *question.also]}
+            if count == HELD_OUT:
+                break
+
+
+def main(starter: Path, work: Path, pictures: int) -> None:
+    for split, count, first in (("train", pictures, 0), ("val", VAL, 5 * 10**8)):
+        props = props_of(starter, split)
+        print(
+            split, len(props.things), "things,", len(props.plain), "plain,", len(props.words), "words,", len(props.fonts), "fonts"
+        )
+        rows = [conversation(*some) for some in draw_many(scene, props, work / split, range(first, first + count))]
+        (work / f"{split}.json").write_text(json.dumps(rows), "utf-8")
+    single = list(draw_many(alone, props_of(starter, "train"), work / "captions", range(2 * 10**8, 2 * 10**8 + pictures // 4)))
+    captions = [conversation(name, [q for q in questions if q.kind == "what"]) for name, questions in single]
+    (work / "captions.json").write_text(json.dumps(captions), "utf-8")
+    (work / "held_out.json").write_text(json.dumps(list(held_out(props_of(starter, "held_out"), work)), indent=0), "utf-8")
+
+
+if __name__ == "__main__":
+    options = dict(option.split("=") for option in sys.argv[3:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(options.get("pictures", 40_000)))

@@ -1,0 +1,376 @@
+"""Drawn scenes with questions and answers: things in a row or anywhere, words, charts, tables, screens.
+
+Each function takes a random generator and what there is to draw, and gives a picture of SIDE × SIDE with its questions.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+SIDE = 224
+COLOURS = {
+    "red": (215, 35, 35), "orange": (245, 140, 20), "yellow": (245, 220, 40), "green": (40, 150, 60), "blue": (40, 90, 215),
+    "purple": (130, 50, 165), "pink": (245, 140, 185), "brown": (125, 75, 40), "black": (25, 25, 25), "grey": (140, 140, 140),
+}  # fmt: skip
+SHAPES = ("circle", "square", "triangle", "star", "diamond", "ring", "cross", "heart")
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
+GROUNDS = ((255, 255, 255), (245, 245, 235), (230, 240, 250), (235, 250, 235), (250, 235, 235), (200, 215, 200), (60, 65, 75))
+LABELS = ("Save", "Open", "Cancel", "OK", "Delete", "Print", "Send", "Help", "Close", "Edit", "Copy", "Next", "Back", "Search")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about a picture."""
+
+    kind: str
+    text: str
+    answer: str
+    also: tuple[str, ...] = ()
+    """Other right answers."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A picture of something, cut out."""
+
+    file: Path
+    names: tuple[str, ...]
+    keywords: tuple[str, ...]
+    topic: str
+
+
+@dataclass
+class Props:
+    """What there is to draw."""
+
+    things: list[Thing]
+    """Any of them may stand alone."""
+    plain: list[Thing]
+    """Of short names that differ, for scenes of several."""
+    words: list[str]
+    fonts: list[Path]
+
+
+Scene = tuple[Image.Image, list[Question]]
+
+
+def pick(rng: np.random.Generator, items, count: int | None = None):
+    """One item, or several different ones."""
+    if count is None:
+        return items[int(rng.integers(len(items)))]
+    return [items[int(i)] for i in rng.choice(len(items), count, replace=False)]
+
+
+def a(noun: str) -> str:
+    """With its article, where it takes one."""
+    if (noun.endswith("s") and not noun.endswith(("ss", "us"))) or noun.startswith(("the ", "flag", "no ")):
+        return noun
+    return ("an " if noun[0] in "aeiou" else "a ") + noun
+
+
+def sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
+
+
+def yes_no(rng: np.random.Generator, text: str, true: bool) -> Question:
+    return Question("yes/no", text, "Yes." if true else "No.")
+
+
+def ground(rng: np.random.Generator) -> Image.Image:
+    return Image.new("RGB", (SIDE, SIDE), tuple(pick(rng, GROUNDS)))
+
+
+def cut_out(thing: Thing, side: int) -> Image.Image:
+    with Image.open(thing.file) as image:
+        image = image.convert("RGBA")
+    scale = side / max(image.size)
+    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BICUBIC)
+
+
+def stand(canvas: Image.Image, picture: Image.Image, x: float, y: float) -> None:
+    """Paste with the middle at (x, y)."""
+    canvas.paste(picture, (round(x - picture.width / 2), round(y - picture.height / 2)), picture)
+
+
+def alone(rng: np.random.Generator, props: Props) -> Scene:
+    """One thing: what it is, which kind, whether it is something else."""
+    thing, canvas = (
+        pick(rng, props.things),
+        Image.new("RGB", (SIDE, SIDE), (255, 255, 255)) if rng.random() < 0.6 else ground(rng),
+    )
+    side = int(SIDE * rng.uniform(0.6, 0.98))
+    spare = (SIDE - side) / 2
+    picture = cut_out(thing, side)
+    if rng.random() < 0.3 and thing.topic != "symbols":
+        picture = picture.rotate(rng.uniform(-15, 15), Image.Resampling.BICUBIC)
+    stand(canvas, picture, SIDE / 2 + rng.uniform(-spare, spare), SIDE / 2 + rng.uniform(-spare, spare))
+    return canvas, about(rng, thing, props)
+
+
+def about(rng: np.random.Generator, thing: Thing, props: Props) -> list[Question]:
+    """Questions about one thing."""
+    name, also = thing.names[0], thing.names[1:]
+    what = pick(rng, ("What is in this image?", "What is this?", "What does the picture show?", "Describe the image."))
+    questions = [Question("what", what, sentence(a(name)), also)]
+    if thing.topic:
+        text = pick(rng, ("Which category does it belong to?", "What kind of thing is it?"))
+        questions.append(Question("category", text, sentence(thing.topic)))
+    other = pick(rng, props.things)
+    near = [t for t in pick(rng, props.things, 40) if t.topic == thing.topic]
+    other = near[0] if near and rng.random() < 0.5 else other
+    for true, shown in ((True, pick(rng, thing.names)), (False, other.names[0])):
+        if true or not set(other.names) & set(thing.names) | set(thing.keywords) & set(other.names):
+            text = pick(rng, ("Is this {}?", "Does the image show {}?", "Is there {} in the image?")).format(a(shown))
+            questions.append(yes_no(rng, text, true))
+    return [questions[int(i)] for i in rng.permutation(len(questions))]
+
+
+def places(rng: np.random.Generator, count: int) -> list[tuple[float, float]]:
+    """Middles of cells of a 3 × 3 grid, not quite in the middle."""
+    cell = SIDE / 3
+    cells = [divmod(int(i), 3) for i in rng.choice(9, count, replace=False)]
+    return [((c + 0.5) * cell + rng.uniform(-6, 6), (r + 0.5) * cell + rng.uniform(-6, 6)) for r, c in cells]
+
+
+def draw_shape(canvas: Image.Image, shape: str, colour: tuple[int, int, int], x: float, y: float, r: float) -> None:
+    """A shape around (x, y), drawn at four times the size and shrunk, so that its edges are smooth."""
+    big = Image.new("RGBA", (round(8 * r), round(8 * r)), (0, 0, 0, 0))
+    pen, m, q = ImageDraw.Draw(big), 4 * r, 3.8 * r
+    around = lambda n, radius, turn: [  # noqa: E731
+        (m + radius(i) * math.sin(turn + 2 * math.pi * i / n), m - radius(i) * math.cos(turn + 2 * math.pi * i / n))
+        for i in range(n)
+    ]
+    if shape == "circle":
+        pen.ellipse((m - q, m - q, m + q, m + q), fill=colour)
+    elif shape == "ring":
+        pen.ellipse((m - q, m - q, m + q, m + q), outline=colour, width=round(1.3 * r))
+    elif shape == "square":
+        pen.rectangle((m - 0.85 * q, m - 0.85 * q, m + 0.85 * q, m + 0.85 * q), fill=colour)
+    elif shape == "cross":
+        pen.rectangle((m - q, m - q / 3, m + q, m + q / 3), fill=colour)
+        pen.rectangle((m - q / 3, m - q, m + q / 3, m + q), fill=colour)
+    elif shape == "heart":
+        t = np.linspace(0, 2 * np.pi, 80)
+        xs, ys = 16 * np.sin(t) ** 3, -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t))
+        pen.polygon([(m + u * q / 17, m + v * q / 17) for u, v in zip(xs, ys)], fill=colour)
+    else:
+        points = {
+            "triangle": (3, lambda i: q),
+            "diamond": (4, lambda i: q),
+            "star": (10, lambda i: q if i % 2 == 0 else 0.42 * q),
+        }
+        n, radius = points[shape]
+        pen.polygon(around(n, radius, 0.0), fill=colour)
+    small = big.resize((round(2 * r), round(2 * r)), Image.Resampling.LANCZOS)
+    stand(canvas, small, x, y)
+
+
+def shapes(rng: np.random.Generator, props: Props) -> Scene:
+    """Coloured shapes: how many, which colour, whether there is one."""
+    canvas, count = ground(rng), int(rng.integers(1, 7))
+    dark = sum(canvas.getpixel((0, 0))) < 300
+    colours = [c for c in COLOURS if not (dark and c in ("black", "grey", "brown"))]
+    one_kind = rng.random() < 0.6
+    kinds, paints = pick(rng, SHAPES, 3), pick(rng, colours, 3)
+    placed = []
+    for x, y in places(rng, count):
+        shape, colour = (kinds[0] if one_kind else pick(rng, kinds)), pick(rng, paints)
+        draw_shape(canvas, shape, COLOURS[colour], x, y, rng.uniform(18, 32))
+        placed.append((shape, colour))
+    return canvas, about_shapes(rng, placed)
+
+
+def about_shapes(rng: np.random.Generator, placed: list[tuple[str, str]]) -> list[Question]:
+    """Questions about coloured shapes: (shape, colour) each."""
+    kinds = sorted({shape for shape, _ in placed})
+    questions = [count_question(rng, "shape" if len(kinds) > 1 else kinds[0], len(placed))]
+    shape, colour = pick(rng, placed)
+    if len(kinds) > 1:
+        questions.append(count_question(rng, shape, sum(s == shape for s, _ in placed)))
+    if sum(s == shape for s, _ in placed) == 1:
+        text = pick(rng, ("What colour is the {}?", "Which colour does the {} have?", "What is the colour of the {}?"))
+        questions.append(Question("colour", text.format(shape), sentence(colour)))
+    elif len({c for _, c in placed}) == 1:
+        questions.append(Question("colour", f"What colour are the {plural(shape)}?", sentence(colour)))
+    if len(placed) == 1:
+        questions.append(Question("shape", "Which shape is it?", sentence(f"a {colour} {shape}")))
+    there = rng.random() < 0.5
+    absent = [(s, c) for s in SHAPES for c in COLOURS if (s, c) not in placed]
+    s, c = pick(rng, placed if there else absent)
+    questions.append(yes_no(rng, f"Is there {a(c)} {s} in the image?", there))
+    return questions
+
+
+def count_question(rng: np.random.Generator, noun: str, count: int) -> Question:
+    text = pick(rng, ("How many {} are there?", "How many {} are in the image?", "Count the {}."))
+    return Question("count", text.format(plural(noun)), sentence(NUMBERS[count]), (str(count),))
+
+
+def plural(noun: str) -> str:
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def several(rng: np.random.Generator, props: Props) -> Scene:
+    """The same thing several times: how many."""
+    canvas, count, thing = ground(rng), int(rng.integers(1, 7)), pick(rng, props.plain)
+    side = int(rng.uniform(46, 66))
+    for x, y in places(rng, count):
+        stand(canvas, cut_out(thing, side), x, y)
+    name = thing.names[0]
+    there = rng.random() < 0.5
+    other = thing if there else pick(rng, props.plain)
+    questions = [count_question(rng, name, count)]
+    if there or other.names[0] not in thing.names:
+        questions.append(yes_no(rng, f"Is there {a(other.names[0])} in the image?", there))
+    return canvas, questions
+
+
+def two(rng: np.random.Generator, props: Props) -> Scene:
+    """Two different things: where one is, seen from the other."""
+    canvas, (one, other) = ground(rng), pick(rng, props.plain, 2)
+    along = int(rng.integers(2))  # 0: side by side, 1: one above the other
+    first, across = rng.uniform(45, 75), rng.uniform(60, 164)
+    second = first + rng.uniform(75, 105)
+    if rng.random() < 0.5:
+        first, second = second, first
+    for thing, place in ((one, first), (other, second)):
+        side, drift = int(rng.uniform(60, 85)), across + rng.uniform(-12, 12)
+        stand(canvas, cut_out(thing, side), *((place, drift) if along == 0 else (drift, place)))
+    word = (("left", "right"), ("above", "below"))[along][int(first > second)]
+    x, y = one.names[0], other.names[0]
+    asked = (f"Is the {x} left or right of the {y}?", f"Is the {x} above or below the {y}?")[along]
+    opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}[word]
+    questions = [Question("position", asked, sentence(word))]
+    back = (f"Is the {y} left or right of the {x}?", f"Is the {y} above or below the {x}?")[along]
+    questions.append(Question("position", back, sentence(opposite)))
+    questions.append(Question("what both", "What are the two things in the image?", sentence(f"{a(x)} and {a(y)}")))
+    absent, there = pick(rng, props.plain), rng.random() < 0.5
+    if there or absent.names[0] not in (x, y):
+        questions.append(yes_no(rng, f"Is there {a(x if there else absent.names[0])} in the image?", there))
+    return canvas, [questions[int(i)] for i in rng.permutation(len(questions))]
+
+
+def font(rng: np.random.Generator, props: Props, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(pick(rng, props.fonts)), size)
+
+
+def word(rng: np.random.Generator, props: Props) -> Scene:
+    """One word, in some font, size and colour."""
+    canvas, text = ground(rng), pick(rng, props.words)
+    shown = pick(rng, (text, text, text.upper(), text.capitalize()))
+    dark = sum(canvas.getpixel((0, 0))) < 300
+    paint = (
+        (250, 250, 250) if dark else COLOURS[pick(rng, ("black", "black", "black", "red", "blue", "green", "purple", "brown"))]
+    )
+    face = font(rng, props, 60)
+    width = face.getlength(shown)
+    face = face.font_variant(size=max(14, int(60 * rng.uniform(0.7, 0.95) * min(SIDE / width, 1.2))))
+    left, top, right, bottom = face.getbbox(shown)
+    x, y = (rng.uniform(4, max(5, SIDE - n - 4)) for n in (right - left, bottom - top))
+    ImageDraw.Draw(canvas).text((x - left, y - top), shown, font=face, fill=paint)
+    what = pick(rng, ("What does it say?", "Read the word.", "Which word is written here?", "What is written in the image?"))
+    questions = [Question("word", what, text + ".")]
+    there = rng.random() < 0.5
+    questions.append(yes_no(rng, f'Does it say "{text if there else pick(rng, props.words)}"?', there))
+    return canvas, questions
+
+
+def axes(rng: np.random.Generator, props: Props) -> tuple[list[str], list[int], list[str]]:
+    """Names, values that differ, and colours of three to five bars or slices."""
+    count = int(rng.integers(3, 6))
+    names = [w.capitalize() for w in pick(rng, [w for w in props.words if len(w) <= 5], count)]
+    return names, [int(v) for v in rng.choice(np.arange(1, 21), count, replace=False)], pick(rng, list(COLOURS), count)
+
+
+def bars(rng: np.random.Generator, props: Props) -> Scene:
+    """A bar chart with its values written above the bars."""
+    canvas, (names, values, paints) = Image.new("RGB", (SIDE, SIDE), "white"), axes(rng, props)
+    pen, face, step = ImageDraw.Draw(canvas), font(rng, props, 15), SIDE / len(names)
+    for i, (name, value, paint) in enumerate(zip(names, values, paints)):
+        middle, top = (i + 0.5) * step, 195 - 160 * value / max(values)
+        pen.rectangle((middle - 0.3 * step, top, middle + 0.3 * step, 195), fill=COLOURS[paint])
+        pen.text((middle, top - 2), str(value), font=face, fill="black", anchor="mb")
+        pen.text((middle, 199), name, font=face, fill="black", anchor="mt")
+    pen.line((0, 195, SIDE, 195), fill="black")
+    i, best = int(rng.integers(len(names))), int(np.argmax(values))
+    return canvas, [
+        Question("chart", f"What is the value of {names[i]}?", f"{values[i]}."),
+        Question("chart", "Which bar is the highest?", names[best] + "."),
+        Question("chart", "How many bars are there?", sentence(NUMBERS[len(names)]), (str(len(names)),)),
+        Question("chart", f"Which colour is the bar of {names[i]}?", sentence(paints[i])),
+    ]
+
+
+def pie(rng: np.random.Generator, props: Props) -> Scene:
+    """A pie chart with a legend."""
+    canvas, (names, values, paints) = Image.new("RGB", (SIDE, SIDE), "white"), axes(rng, props)
+    pen, face, angle = ImageDraw.Draw(canvas), font(rng, props, 15), 0.0
+    for i, (name, value, paint) in enumerate(zip(names, values, paints)):
+        turn = 360 * value / sum(values)
+        pen.pieslice((5, 40, 145, 180), angle, angle + turn, fill=COLOURS[paint])
+        pen.rectangle((155, 40 + 26 * i, 167, 52 + 26 * i), fill=COLOURS[paint])
+        pen.text((171, 39 + 26 * i), name, font=face, fill="black")
+        angle += turn
+    i, best = int(rng.integers(len(names))), int(np.argmax(values))
+    return canvas, [
+        Question("chart", "Which slice is the largest?", names[best] + "."),
+        Question("chart", f"Which colour stands for {names[i]}?", sentence(paints[i])),
+        Question("chart", "What colour is the largest slice?", sentence(paints[best])),
+    ]
+
+
+def table(rng: np.random.Generator, props: Props) -> Scene:
+    """A small table of names and numbers."""
+    canvas, (names, values, _) = Image.new("RGB", (SIDE, SIDE), "white"), axes(rng, props)
+    pen, face = ImageDraw.Draw(canvas), font(rng, props, 20)
+    for i, row in enumerate([("Name", "Number"), *((n, str(v)) for n, v in zip(names, values))]):
+        for j, text in enumerate(row):
+            box = (10 + 102 * j, 10 + 34 * i, 112 + 102 * j, 44 + 34 * i)
+            pen.rectangle(box, outline="black", fill=(225, 230, 240) if i == 0 else "white")
+            pen.text((box[0] + 8, box[1] + 17), text, font=face, fill="black", anchor="lm")
+    i = int(rng.integers(len(names)))
+    return canvas, [
+        Question("table", f"Which number belongs to {names[i]}?", f"{values[i]}."),
+        Question("table", "How many rows are below the heading?", sentence(NUMBERS[len(names)]), (str(len(names)),)),
+        Question("table", f"Which name has the number {values[i]}?", names[i] + "."),
+    ]
+
+
+def screen(rng: np.random.Generator, props: Props) -> Scene:
+    """A drawn window with buttons."""
+    canvas, count = Image.new("RGB", (SIDE, SIDE), (205, 210, 220)), int(rng.integers(2, 5))
+    pen, face = ImageDraw.Draw(canvas), font(rng, props, 18)
+    pen.rectangle((0, 0, SIDE, 22), fill=(70, 80, 110))
+    corners = {"top left": (12, 40), "top right": (122, 40), "bottom left": (12, 165), "bottom right": (122, 165)}
+    where, labels, paints = pick(rng, list(corners), count), pick(rng, LABELS, count), pick(rng, list(COLOURS), count)
+    for place, label, paint in zip(where, labels, paints):
+        x, y = corners[place]
+        pen.rounded_rectangle((x, y, x + 90, y + 38), 8, fill=COLOURS[paint])
+        light = paint in ("yellow", "pink", "orange")
+        pen.text((x + 45, y + 19), label, font=face, fill="black" if light else "white", anchor="mm")
+    i, there = int(rng.integers(count)), rng.random() < 0.5
+    label = labels[i] if there else pick(rng, [known for known in LABELS if known not in labels])
+    return canvas, [
+        Question("screen", f"Where is the {labels[i]} button?", sentence(where[i])),
+        Question("screen", f"What does the {paints[i]} button say?", labels[i] + "."),
+        Question("screen", f"What colour is the {labels[i]} button?", sentence(paints[i])),
+        Question("screen", "How many buttons are there?", sentence(NUMBERS[count]), (str(count),)),
+        yes_no(rng, f"Is there a {label} button?", there),
+    ]
+
+
+SCENES: dict[str, tuple[Callable[[np.random.Generator, Props], Scene], float]] = {  # and how often
+    "alone": (alone, 0.38), "shapes": (shapes, 0.14), "several": (several, 0.08), "two": (two, 0.13), "word": (word, 0.17),
+    "bars": (bars, 0.03), "pie": (pie, 0.02), "table": (table, 0.02), "screen": (screen, 0.03),
+}  # fmt: skip
+
+
+def scene(rng: np.random.Generator, props: Props) -> Scene:
+    """Any of them."""
+    names = list(SCENES)
+    chosen = names[int(rng.choice(len(names), p=[SCENES[name][1] for name in names]))]
+    return SCENES[chosen][0](rng, props)

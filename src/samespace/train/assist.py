@@ -1,0 +1,180 @@
+"""A card -> an assistant's folder: what is asked and answered about pictures, learned by projector, LoRA, or all of it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
+
+from .. import hub
+from ..assistant import folder as folders
+from ..assistant import shelf
+from ..assistant.chat import Chat
+from ..assistant.language import Language
+from ..config import AssistantConfig, Prep
+from ..errors import CardError, TrainingStopped, UnknownAssistant
+from ..model.llava import PICTURE, Llava
+from ..space import usable_cpus
+from .card import Card
+from .conversations import IGNORE, TalkBatch, TalkLoader, open_conversations
+from .data import Mixture
+from .loop import Progress, Trainer
+from .parts import Adapters, choose_parts, sizes
+from .run import best_device, processes, settings_of
+from .tasks import chunks, rank, without_sync, world_size
+from .watch import Watch
+
+VAL_BATCHES = 16
+"""Batches that the validation loss is the mean of."""
+
+
+class AnswerLoss(nn.Module):
+    """A model behind one `forward` that gives the loss, so that DDP can stand around it."""
+
+    def __init__(self, model: Llava, prep: Prep, card: Card):
+        super().__init__()
+        self.model, self.bf16 = model, card.precision == "bf16"
+        self.register_buffer("mean", torch.tensor(prep.mean) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(prep.std) * 255, persistent=False)
+
+    def forward(self, ids: Tensor, targets: Tensor, pixels: Tensor) -> Tensor:
+        """ids, targets int64 (B, N), pixels uint8 (M, S, S, 3) → the sum over answer tokens of −log p, a scalar."""
+        x = ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)  # (M, 3, S, S)
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.bf16):
+            seen = self.model.see(x).flatten(0, 1) if len(x) else x.new_empty(0, self.model.c.lm.width)
+            hidden = self.model(ids[:, :-1], seen)  # (B, N − 1, D)
+            spoken = targets[:, 1:] != IGNORE
+            logits = self.model.lm.logits(hidden[spoken])  # only where something is learned: (answers, V)
+        return cross_entropy(logits.float(), targets[:, 1:][spoken], reduction="sum")
+
+
+def answer_backward(trainee: nn.Module, batch: TalkBatch, chunk: int, share: float) -> Tensor:
+    """Add the gradients of share · the mean loss of this batch's answer tokens, a chunk of conversations at a time."""
+    count, total = int((batch.targets[:, 1:] != IGNORE).sum()), 0.0
+    parts = list(chunks(batch, chunk))
+    for part in parts:
+        with contextlib.nullcontext() if part is parts[-1] else without_sync(trainee):
+            loss = trainee(part.ids, part.targets, part.pixels)
+            (loss * (share / count)).backward()
+        total = total + loss.detach()
+    return total / count
+
+
+class AssistantRun:
+    """Everything a card names, opened."""
+
+    def __init__(self, card: Card):
+        torch.manual_seed(card.seed)
+        self.card, self.rank, self.world = card, rank(), world_size()
+        if card.batch % self.world:
+            raise CardError(f"a batch of {card.batch} cannot be shared by {self.world} processes; make it a multiple")
+        model, self.language = begin(card)
+        self.chat, self.config = Chat(self.language), replace(model.c, name=card.name, files={}, card={})
+        with torch.inference_mode():
+            size = self.config.prep.size
+            tokens = model.see(torch.zeros(1, 3, size, size)).shape[1]
+        self.adapters = Adapters(model, card) if card.lora else None
+        choose_parts(model, card)
+        self.device = torch.device(card.device or best_device())
+        self.model = model.to(self.device).train()
+        self.trainee: nn.Module = AnswerLoss(self.model, self.config.prep, card).to(self.device)
+        if self.world > 1:
+            self.trainee = DistributedDataParallel(self.trainee)
+        threads, share = card.threads or usable_cpus(), card.batch // self.world
+
+        def loader(sources: tuple, seed: int, rank: int, world: int) -> TalkLoader:
+            mixture = Mixture(sources, seed, rank, world, open_conversations)
+            return TalkLoader(mixture, self.chat, self.config, tokens, share, threads)
+
+        self.loader = loader(card.train, card.seed, self.rank, self.world)
+        self.val = [b for b, _ in zip(loader(card.val, 0, 0, 1), range(VAL_BATCHES))] if card.val and not self.rank else []
+
+    def backward(self, batch: TalkBatch, share: float = 1.0) -> Tensor:
+        batch.ids, batch.targets, batch.pixels = (x.to(self.device) for x in (batch.ids, batch.targets, batch.pixels))
+        return answer_backward(self.trainee, batch, self.card.chunk, share)
+
+    def measured(self, trainer: Trainer) -> AnswerLoss:
+        """The trainee as it is measured: averaged, where the card asks for it."""
+        return trainer.average.module if trainer.average is not None else trainer.plain
+
+    @torch.no_grad()
+    def measure(self, trainee: AnswerLoss) -> dict[str, float]:
+        """The mean loss of validation conversations' answer tokens."""
+        total, count = 0.0, 0
+        for batch in self.val:
+            ids, targets, pixels = (x.to(self.device) for x in (batch.ids, batch.targets, batch.pixels))
+            total += trainee(ids, targets, pixels).item()
+            count += int((targets[:, 1:] != IGNORE).sum())
+        return {"loss": round(total / count, 4)} if count else {}
+
+    def finished(self, trainer: Trainer) -> Llava:
+        """The model as it is kept: plain layers, on the CPU."""
+        self.model.load_state_dict(self.measured(trainer).model.state_dict())
+        return (self.adapters.merged() if self.adapters else self.model).cpu().eval()
+
+
+def begin(card: Card) -> tuple[Llava, Language]:
+    """What a run begins with: an assistant, or a space's image tower and a language model with a new projector."""
+    try:
+        return folders.read(shelf.find(card.start))
+    except UnknownAssistant:
+        if not card.language:
+            raise
+    model, language = shelf.put_together(AssistantConfig(tiles=card.tiles), hub.folder_of(card.start), card.language)
+    model.c = replace(model.c, space=card.start, language_model=card.language)
+    if card.template:
+        language.template = Path(card.template).expanduser().read_text("utf-8")
+    return model, language
+
+
+def run(card: Card, resume: bool, show: Callable[[Progress, Card], None], command: str = "") -> AssistantConfig | None:
+    """Train a card to its end and write OUT/assistant; None on processes that only help.
+
+    Raises CardError (card or data), TrainingStopped (asked to, disk, loss), and what reading the start raises.
+    """
+    out = Path(card.out)
+    with processes(card.device) as here:
+        if (out / "checkpoint.pt").exists() and not resume:
+            raise TrainingStopped(f"{out} holds a run already; add --resume to go on with it, or write out=ANOTHER")
+        out.mkdir(parents=True, exist_ok=True)
+        a_run = AssistantRun(card)
+        trainer = Trainer(card, a_run.trainee, a_run.loader, out, main=here == 0)
+        if resume and trainer.checkpoint.exists():
+            trainer.resume()
+        watch = Watch(out, trainer.step) if here == 0 else None
+
+        def on_step(progress: Progress) -> None:
+            if watch is None:
+                return
+            watch.note(progress.step, loss=progress.loss, gradient=progress.norm, memory=progress.memory)
+            show(progress, card)
+            if progress.step % card.evaluate_every == 0 or progress.step == card.steps:
+                watch.note(progress.step, **{f"val/{k}": v for k, v in a_run.measure(a_run.measured(trainer)).items()})
+                watch.draw()
+
+        trainer.train(a_run.backward, on_step)
+        if here:
+            return None
+        facts = {"command": command, "steps": trainer.step, "conversations_seen": trainer.step * card.batch * card.accumulate}
+        facts |= {"validation": a_run.measure(a_run.measured(trainer)), "settings": settings_of(card)}
+        model = a_run.finished(trainer)
+        model.c = replace(a_run.config, card=facts)
+        return shelf.keep(model, a_run.language, card.name, out / "assistant")
+
+
+def report(card: Card) -> Iterator[str]:
+    """What a card would do: lines to print."""
+    a_run = AssistantRun(card)
+    batch = next(iter(a_run.loader))
+    learned, shown = int((batch.targets != IGNORE).sum()), sum(batch.views)
+    yield f"a batch: {len(batch)} conversations, ids int64 {tuple(batch.ids.shape)}, {learned} tokens learned, {shown} views"
+    for name, (total, learning) in sizes(a_run.model).items():
+        yield f"  {name:24} {total / 1e6:9.2f} M parameters, {learning / 1e6:9.2f} M learn"
+    ids = [i if i != PICTURE else 0 for i in batch.ids[0].tolist()]
+    yield f"the first: {a_run.chat.tokenizer.decode(ids, skip_special_tokens=False)!r}"
+    for name, reason in a_run.loader.bad.names.items():
+        yield f"left out {name}: {reason}"
