@@ -1,0 +1,60 @@
+"""Captions for a folder: resumable, one bad file stops nothing, and searches read them."""
+
+import pytest
+
+from samespace.assistant.caption import caption_folder, read_captions
+from samespace.errors import QueryError
+from samespace.index.filter import Filter
+from samespace.library import Library
+
+
+def caption(album, table, assistant, said):
+    return vars(caption_folder(album, table, assistant, "What is in this image?", 6, said.append))
+
+
+def test_every_picture_once_and_the_rest_later(album, tmp_path, tiny):
+    said, table = [], tmp_path / "captions.tsv"
+    (album / "broken.jpg").write_text("no picture")
+    odd = album / "caf\udce9 \n new.png"  # not UTF-8, and of two lines
+    odd.write_bytes((album / "coffee.png").read_bytes())
+    assert caption(album, table, tiny, said) == {"written": 5, "kept": 0, "skipped": 1}
+    assert len(said) == 1 and "broken.jpg" in said[0]
+    first = read_captions(table)
+    assert str(odd) in first
+    lines = table.read_bytes().splitlines(keepends=True)
+    table.write_bytes(b"".join(lines[:-1]) + lines[-1][:9])  # as a kill may leave it
+    assert caption(album, table, tiny, said) == {"written": 1, "kept": 4, "skipped": 1}
+    assert read_captions(table) == first
+
+
+def test_another_file_is_not_written_over(album, tmp_path, tiny):
+    table = tmp_path / "letter.txt"
+    table.write_text("Dear Sir\n")
+    with pytest.raises(QueryError, match="not a table"):
+        caption(album, table, tiny, [])
+    assert table.read_text() == "Dear Sir\n"
+
+
+def test_captions_are_searched_beside_the_vectors(album, tmp_path, tiny_space):
+    library = Library(tmp_path / "library", tiny_space)
+    library.add([album])
+    scores = {hit.path: hit.score for hit in library.search("zanzibar", 4)}
+    plain = list(scores)
+    last = plain[-1]
+    library.write_captions({last: "The market of Zanzibar in the rain", str(album / "gone.png"): "nothing"})
+    found = library.search("zanzibar", 4)
+    assert found[0].path == last and {hit.path for hit in found} == set(plain)
+    assert [hit.rank for hit in found] == [1, 2, 3, 4]
+    assert {hit.path: hit.score for hit in found} == pytest.approx(scores, abs=1e-3)  # the cosine still, whatever the rank
+    only = library.search("zanzibar", 4, Filter(under=str(album / "more")))
+    assert {hit.path for hit in only} == {p for p in plain if "/more/" in p}
+
+
+def test_captions_outlive_the_next_indexing(album, tmp_path, tiny_space):
+    library = Library(tmp_path / "library", tiny_space)
+    library.add([album])
+    worst = library.search("zanzibar", 4)[-1].path
+    library.write_captions({worst: "Zanzibar"})
+    (album / "new.png").write_bytes((album / "more" / "astronaut.png").read_bytes())
+    library.add([album])
+    assert library.search("zanzibar", 2)[0].path == worst
