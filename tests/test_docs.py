@@ -23,7 +23,7 @@ def test_commands_and_options_exist():
     for page in PAGES:
         for line in re.findall(r"^\s*(?:\$ )?samespace (.+)$", page.read_text("utf-8"), re.M):
             words = line.split(" #")[0].split()
-            command = words[:2] if words[0] == "spaces" else words[:1]
+            command = words[:2] if words[0] in ("spaces", "eval", "assistants") else words[:1]
             key = " ".join(command)
             if key not in help_of:
                 run = [sys.executable, "-c", "from samespace.cli import main; main()", *command, "--help"]

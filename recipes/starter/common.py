@@ -59,7 +59,7 @@ def image_tower() -> ImageTower:
         fork=11,
         classes=1000,
         kept=256,
-        share=0.7,
+        share=0.5,
     )
 
 

