@@ -18,7 +18,9 @@ CORE = ("numpy", "pillow", "pi-heif", "onnxruntime", "tokenizers", "lancedb", "p
 EXTRAS = {
     "demo": ("skimage", "the six demo photographs"),
     "raw": ("rawpy", "camera raw files"),
-    "train": ("torch", "training, and converting hub checkpoints"),
+    "ask": ("gguf", "questions about pictures"),
+    "serve": ("fastapi", "the local server, and MCP"),
+    "train": ("peft", "training, and converting hub checkpoints"),
 }
 
 

@@ -133,7 +133,7 @@ class ViT(Reader):
 
         Of a ViT, the tokens of a layer (−1 the last, −2 the one before it, as in LLaVA), without the class token. Of a
         hybrid, the cells of the trunk's map; where it forks, those of both tops, and what lay below them in the middle map,
-        where things are still in their places.
+        where things are still in their places; each of the three normed by itself, because their scales differ thirtyfold.
         """
         if self.trunk is None:
             x = self.tokens(pixels, tap, len(self.blocks) + 1 + layer)
@@ -142,7 +142,7 @@ class ViT(Reader):
         maps = [patchify(self.trunk.top(middle, self.fork), 1)]  # (B, N, 1280)
         if self.branch is not None:
             maps += [patchify(self.branch.trunk.top(middle, 0), 1), patchify(middle, FINE)]
-        return note(tap, "features", torch.cat(maps, dim=-1))
+        return note(tap, "features", torch.cat([F.layer_norm(x, x.shape[-1:]) for x in maps], dim=-1))
 
     def join(self, prior: Tensor, *learned: Tensor) -> Tensor:
         """A prior's vector and learned ones side by side, so that learning one cannot unlearn another: (B, E).
