@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 def main(out: Path, commands: list[str]) -> None:
-    console = Console(record=True, width=92, file=open("/dev/null", "w"), force_terminal=True)  # noqa: SIM115
+    console = Console(record=True, width=92, file=open("/dev/null", "w"), force_terminal=True)
     for command in commands:
         done = subprocess.run(command, shell=True, capture_output=True, text=True)
         console.print(Text.assemble(("$ ", "bold green"), command))

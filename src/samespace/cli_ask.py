@@ -42,11 +42,12 @@ def ask(
     from .assistant.cite import ask_library
     from .assistant.open import open_assistant
     from .assistant.request import Picture, question
+    from .embed import names_file
     from .library import Library
 
     *paths, text = words
     settings = dict(max_tokens=max_tokens, temperature=temperature, seed=seed)
-    if Path(text).expanduser().is_file():
+    if names_file(text):
         raise QueryError(f'{text} is a picture; end with a question: samespace ask {text} "What is in this image?"')
     if library is None:
         pictures = [Picture.read(path) for path in paths]
@@ -62,7 +63,7 @@ def ask(
         for hit in [] if json_ else cited:
             out(f"[{hit['number']}] {one_line(hit['path'])}")
     if json_:
-        out(json.dumps({"answer": answer, "pictures": cited, "usage": vars(reply.outcome)}, ensure_ascii=False))
+        out(json.dumps({"answer": answer, "pictures": cited, "usage": vars(reply.outcome)}))
 
 
 def chat(
@@ -125,6 +126,7 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8077,
     api_key: Annotated[str, typer.Option(envvar="SAMESPACE_API_KEY", help="Ask clients for this bearer key.")] = "",
+    allow_host: Annotated[list[str] | None, typer.Option(help="Another name this server answers to; may be repeated.")] = None,
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures from public http URLs.")] = False,
 ) -> None:
     """Serve search, embeddings and answers to this machine, in OpenAI's shapes."""
@@ -136,7 +138,7 @@ def serve(
         raise MissingExtra(f"serving ({error.name})", "serve") from None
     from .library import Library
 
-    app = create_app(Library(library, space), assistant, api_key, allow_urls, (host,))
+    app = create_app(Library(library, space), assistant, api_key, allow_urls, (host, *(allow_host or ())))
     say(f"serving on http://{host}:{port}/v1; stop with Ctrl-C")
     uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
 
@@ -180,8 +182,8 @@ def caption(
         from .library import Library
 
         captions = read_captions(to)
-        Library(library).write_captions(captions)
-        out(f"{len(captions)} captions are searched in {library}")
+        count = Library(library).write_captions(captions)
+        out(f"{count} of {len(captions)} captions are searched in {library}")
 
 
 @assistants.command("list")
@@ -212,6 +214,9 @@ def assistants_pull(
         say(f"{source.size / 1e6:.0f} MB to download: {source.what}")
         if not yes and not typer.confirm("download?", default=True, err=True):
             raise typer.Exit(1)
+    if name in shelf.LANGUAGE_MODELS:
+        out(str(shelf.fetch(shelf.LANGUAGE_MODELS[name])))
+        return
     config = shelf.install(name, source)
     say(f"installed; use it with: samespace ask IMAGE QUESTION --assistant {config.name}")
 

@@ -266,6 +266,15 @@ def from_dict(kind: type[T], values: dict[str, Any], error: type[SamespaceError]
     return kind(**made)
 
 
+def json_rows(text: str) -> list[dict[str, Any]]:
+    """A JSON list of objects, or an object a line. Raises ValueError."""
+    listed = text.lstrip().startswith("[")
+    rows = json.loads(text) if listed else [json.loads(line) for line in text.split("\n") if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("an entry is not an object")
+    return rows
+
+
 def sha256(path: Path) -> str:
     """Of a file, as hex digits."""
     with open(path, "rb") as file:

@@ -108,13 +108,14 @@ class Embedder:
         except (OSError, MemoryError) as error:
             return Skipped(file, f"it cannot be read ({image_media.one_line(error)}); check the disk"), None
 
-    def query(self, text: str) -> Query:
+    def query(self, text: str, files: bool = True) -> Query:
         """Words, a file, or algebra such as `2:golden retriever + ./pool.jpg - cat` → a vector.
 
         Terms are joined by ` + ` and ` - `; a number and a colon before a term is its weight. A term that names an
-        existing file is a picture, anything else is words. Raises QueryError, UnreadableMedia.
+        existing file is a picture, anything else is words; where not `files`, everything is words. Raises QueryError,
+        UnreadableMedia.
         """
-        terms = parse(text)
+        terms = parse(text, files)
         z = sum(term.weight * self.encode(term) for term in terms)
         length = float(np.linalg.norm(z))
         if length < 1e-6:
@@ -126,24 +127,24 @@ class Embedder:
         return self.space.image([term.path])[0] if term.path else self.space.text([term.text])[0]
 
 
-def parse(text: str) -> list[Term]:
+def parse(text: str, files: bool = True) -> list[Term]:
     """A query's terms. Raises QueryError."""
-    if names_file(text):
+    if files and names_file(text):
         return [term_of(text)]
     first, *rest = SIGN.split(text)
     signed = [("+", first)] if first.strip() or not rest else []
     signed += zip(rest[0::2], rest[1::2])
     if not all(body.strip() for _, body in signed):
         raise QueryError('the query has an empty term; write words or a file, such as: samespace search "a dog + snow"')
-    return [term_of(body.strip(), sign) for sign, body in signed]
+    return [term_of(body.strip(), sign, files=files) for sign, body in signed]
 
 
-def term_of(body: str, sign: str = "+", weighted: bool = True) -> Term:
+def term_of(body: str, sign: str = "+", weighted: bool = True, files: bool = True) -> Term:
     """One term: `2:./pool.jpg`, `a cat`; where not `weighted`, a number and a colon are words."""
     weight = 1.0
-    if weighted and not names_file(body) and (match := WEIGHT.fullmatch(body)):
+    if weighted and not (files and names_file(body)) and (match := WEIGHT.fullmatch(body)):
         weight, body = float(match[1]), match[2].strip()
-    path = Path(body).expanduser() if names_file(body) else None
+    path = Path(body).expanduser() if files and names_file(body) else None
     return Term(weight if sign == "+" else -weight, body, path)
 
 

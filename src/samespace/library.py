@@ -192,22 +192,25 @@ class Library:
                     report.added += 1
         self.store.upsert(rows)
 
-    def search(self, query: str, top: int = 10, filter: Filter = Filter(), min_relevance: float = 0.0) -> list[Hit]:
+    def search(
+        self, query: str, top: int = 10, filter: Filter = Filter(), min_relevance: float = 0.0, files: bool = True
+    ) -> list[Hit]:
         """The best files for words, a picture, or algebra over both (see Embedder.query), best first.
 
         A picture that the query names is not among its own answers. Hits that are less probably meant than
-        `min_relevance` are left out. Raises LibraryError, WrongSpace, QueryError.
+        `min_relevance` are left out. Not `files`: no part of the query opens one, as for queries from outside. Raises LibraryError, WrongSpace, QueryError.
         """
         if not self.store.exists:
             raise LibraryError(f"there is no library at {self.path} yet; make one with: samespace index DIR")
         if self.space.fingerprint not in self.store.spaces:
             self.check_space(beside=False)
-        parsed = self.embedder.query(query)
+        parsed = self.embedder.query(query, files)
         named = tuple(os.path.abspath(term.path) for term in parsed.terms if term.path)
         filter = replace(filter, without=filter.without + named)
         rows = self.store.search(parsed.z, top, self.space.fingerprint, filter)
-        if self.store.captioned and len(parsed.terms) == 1 and not named:
-            rows = fused(rows, self.store.search_texts(query, parsed.z, top, self.space.fingerprint, filter))[:top]
+        if self.store.captioned and len(parsed.terms) == 1 and parsed.terms[0].weight > 0 and not named:
+            found = self.store.search_texts(parsed.terms[0].text, parsed.z, top, self.space.fingerprint, filter)
+            rows = fused(rows, found)[:top]
         if not named:
             self.judge(rows, parsed.z)
         hits = [Hit(rank, **{name: row.get(name) for name in HIT_FIELDS}) for rank, row in enumerate(rows, 1)]
@@ -221,20 +224,27 @@ class Library:
             for row, p in zip(rows, calibration.probability(scores, z_hits, crowd, count)):
                 row["relevance"] = round(float(p), 4)
 
-    def write_captions(self, captions: dict[str, str]) -> None:
-        """Give indexed files a text each, which searches with words then read too. Raises LibraryError, LibraryBusy."""
+    def write_captions(self, captions: dict[str, str]) -> int:
+        """Give indexed files a text each, which searches with words then read too; how many of them are indexed.
+
+        Raises LibraryError, LibraryBusy.
+        """
+        if not self.store.exists:
+            raise LibraryError(f"there is no library at {self.path} yet; make one with: samespace index DIR")
         with self.store.writing():
-            self.store.write_texts({os.path.abspath(path): text for path, text in captions.items()})
+            count = self.store.write_texts({os.path.abspath(path): text for path, text in captions.items()})
             self.store.finish(self.space.fingerprint)
+        return count
 
     def holds(self, path: str | Path) -> bool:
         """Whether a file is indexed here."""
         return self.store.exists and self.store.holds(os.path.abspath(Path(path).expanduser()))
 
     def row_of(self, done: Embedded, known: Known | None) -> dict[str, Any]:
-        """A segment for the store; where the content has changed, other spaces' vectors of the old content go."""
+        """A segment for the store; where the content has changed, other spaces' vectors and the text of the old go."""
         changed = known is not None and known.hash != done.hash
-        vectors = {column(fingerprint): None for fingerprint in self.store.spaces if changed}
+        vectors: dict[str, Any] = {column(fingerprint): None for fingerprint in self.store.spaces if changed}
+        vectors |= {"text": None} if changed else {}
         vectors[column(self.space.fingerprint)] = done.z
         return asdict(done.facts) | on_disk(done.file, done.facts.taken_at) | {"hash": done.hash} | vectors
 

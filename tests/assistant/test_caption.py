@@ -29,10 +29,11 @@ def test_every_picture_once_and_the_rest_later(album, tmp_path, tiny):
 
 def test_another_file_is_not_written_over(album, tmp_path, tiny):
     table = tmp_path / "letter.txt"
-    table.write_text("Dear Sir\n")
-    with pytest.raises(QueryError, match="not a table"):
-        caption(album, table, tiny, [])
-    assert table.read_text() == "Dear Sir\n"
+    for text in ("Dear Sir\n", "Dear Sir,\nyours", "x"):
+        table.write_text(text)
+        with pytest.raises(QueryError, match="not a table"):
+            caption(album, table, tiny, [])
+        assert table.read_text() == text
 
 
 def test_captions_are_searched_beside_the_vectors(album, tmp_path, tiny_space):
@@ -53,8 +54,12 @@ def test_captions_are_searched_beside_the_vectors(album, tmp_path, tiny_space):
 def test_captions_outlive_the_next_indexing(album, tmp_path, tiny_space):
     library = Library(tmp_path / "library", tiny_space)
     library.add([album])
-    worst = library.search("zanzibar", 4)[-1].path
-    library.write_captions({worst: "Zanzibar"})
+    odd = str(album / "caf\udce9.png")
+    (album / odd).write_bytes((album / "more" / "astronaut.png").read_bytes()[:-1] + b"!")
+    library.add([album])
+    worst = library.search("zanzibar", 5)[-1].path
+    assert library.write_captions({worst: "Zanzibar", odd: "A rare Xylophone"}) == 2
+    assert library.search("xylophone", 1)[0].path == odd
     (album / "new.png").write_bytes((album / "more" / "astronaut.png").read_bytes())
     library.add([album])
     assert library.search("zanzibar", 2)[0].path == worst

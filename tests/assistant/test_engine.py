@@ -197,3 +197,16 @@ def test_a_template_may_refuse_and_does_no_harm(tiny):
     spying = Chat(Language(tiny.model.lm, tiny.chat.tokenizer, "{{ ''.__class__.__mro__[1].__subclasses__() }}", {}))
     with pytest.raises(RequestError, match="refuses"):
         spying.render((Message("user", ("x",)),))
+
+
+def test_conversations_in_turn_are_all_remembered(tiny, cat, coffee):
+    for picture in (cat, coffee, cat, coffee):
+        reply = tiny.answer(question("What is it, then?", [picture], max_tokens=2))
+        assert reply.text is not None
+        reused = reply.outcome.reused
+    assert reused > 80
+
+
+def test_an_endless_seed_is_refused():
+    with pytest.raises(RequestError, match="seed"):
+        question("x", [], seed=2**64)

@@ -76,8 +76,17 @@ def test_through_an_assistant(file, tiny):
     assert scores(samples).keys() == {"all", "yes/no"}
 
 
+def test_no_answer_is_not_a_right_one(tmp_path, tiny):
+    rows = [{"image": "absent.png", "question": "Is it?", "answer": a, "kind": "yes/no"} for a in ("Yes.", "No.")]
+    (tmp_path / "q.json").write_text(json.dumps(rows))
+    samples = list(answer_all(tiny, read_questions(tmp_path / "q.json")))
+    assert all("absent.png" in s["error"] for s in samples)
+    found = scores(samples)["yes/no"]
+    assert (found["exact_match"], found["pope_accuracy"]) == (0.0, 0.0)
+
+
 def test_broken_files_are_one_sentence(tmp_path):
-    for text in ("{", '[{"image": "x"}]', '[{"conversations": []}]'):
+    for text in ("{", "[1]", '[{"question": "x", "answers": "red"}]', '[{"image": "x"}]', '[{"conversations": []}]'):
         (tmp_path / "q.json").write_text(text)
         with pytest.raises(QueryError, match="JSON list"):
             read_questions(tmp_path / "q.json")

@@ -261,3 +261,45 @@ def test_answers_over_a_library_cite_what_they_used(place, tiny):
     assert cited.reply.outcome.pictures == 3 * 80
     assert cited.used("It is on the sofa [2].") == [cited.hits[1]]
     assert cited.used("I see.") == cited.hits
+
+
+def test_words_of_a_search_open_no_file(client):
+    got = client.post("/search", body={"query": "/etc/passwd", "top": 1}, cast_to=object)
+    assert len(got["data"]) == 1
+
+
+def test_a_client_that_leaves_before_the_end_is_not_answered_either(client, place):
+    body = json.dumps({"model": client.models.list().data[1].id, "messages": conversation("Go on"), "max_tokens": 450}).encode()
+    before = answer_tokens(place[0])
+    with socket.create_connection(("127.0.0.1", int(place[0].rpartition(":")[2]))) as sock:
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+        sock.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        time.sleep(0.4)
+    deadline = time.monotonic() + 20
+    while answer_tokens(place[0]) == before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert 0 < answer_tokens(place[0]) - before < 400
+
+
+def test_a_body_without_a_length_is_bounded_too(place, monkeypatch):
+    monkeypatch.setattr("samespace.server.app.MAX_BODY", 1000)
+    parts = iter([b'{"model": "', b"x" * 5000, b'"}'])
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    status, text = raw(place[0], "POST", "/v1/embeddings", parts, headers)
+    assert status == 400
+    assert "error" in json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [("93.184.215.14", True), ("10.0.0.1", False), ("::1", False), ("64:ff9b::7f00:1", False), ("2002:7f00:1::", False),
+     ("::ffff:192.168.0.1", False), ("2606:4700::1111", True)],
+)  # fmt: skip
+def test_addresses_that_carry_others_inside(address, public):
+    assert pictures.is_public(address) == public
+
+
+def test_openais_key_goes_to_openai_only(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    assert Endpoint("http://127.0.0.1:9/v1#x").client.api_key == "none"
+    assert Endpoint("https://api.openai.com/v1#x").client.api_key == "secret"

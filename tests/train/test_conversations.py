@@ -76,6 +76,15 @@ def test_marks_and_pictures_must_fit(photographs):
             messages_of(Talk("t", ("p",), turns), pictures)
 
 
+def test_an_empty_answer_is_a_bad_sample(talks):
+    rows = json.loads(talks.read_text())
+    rows[1]["conversations"][1]["value"] = "  "
+    talks.write_text("\n".join(json.dumps(row) for row in rows))  # lines do as well as a list
+    made = loader(talks)
+    next(iter(made))
+    assert made.bad.names["coffee.png"] == "an answer is empty"
+
+
 def test_batches_come_again_after_a_resume(talks):
     straight = loader(talks)
     places, batches = [], []

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import QueryError, UnreadableMedia
+from ..errors import QueryError, RequestError, UnreadableMedia
 from ..index.paths import to_path, to_text
 from ..index.scan import walk
 from .request import Answers, Picture, question
@@ -42,11 +42,12 @@ def caption_folder(
                 continue
             try:
                 reply = assistant.answer(question(prompt, [Picture.read(found.path)], max_tokens=max_tokens))
-            except UnreadableMedia as error:
-                say(f"skipped {error.reason}")
+                title = " ".join(reply.text.split())
+            except (UnreadableMedia, RequestError) as error:
+                say(f"skipped {found.path}: {error}")
                 counts.skipped += 1
                 continue
-            table.writerow([to_text(found.path), " ".join(reply.text.split())])
+            table.writerow([to_text(found.path), title])
             file.flush()
             counts.written += 1
     for path, reason in problems:
@@ -71,8 +72,8 @@ def mended(table: Path) -> bool:
     """Whether the table is there; a line that was being written when a run was killed is cut off."""
     if not table.exists() or not table.stat().st_size:
         return False
-    data = table.read_bytes()
-    if not data.endswith(b"\n"):
+    data, heading = table.read_bytes(), "\t".join(COLUMNS).encode() + b"\n"
+    if heading.startswith(data) or (data.startswith(heading) and not data.endswith(b"\n")):
         with open(table, "r+b") as file:
             file.truncate(data.rfind(b"\n") + 1)
-    return True
+    return table.stat().st_size > 0

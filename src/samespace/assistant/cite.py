@@ -30,7 +30,7 @@ class Cited:
 def ask_library(library: Library, assistant: Answers, question: str, shown: int = SHOWN, **settings) -> Cited:
     """Answer from the pictures that fit the question best. Raises SamespaceError where there are none."""
     hits, parts = [], []
-    for hit in library.search(question, shown):
+    for hit in library.search(question, shown, files=False):
         try:
             picture = Picture.read(hit.path)
         except UnreadableMedia:

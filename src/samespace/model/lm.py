@@ -63,6 +63,14 @@ class Cache:
             out.append(kept[layer][:, :, :end])
         return out[0], out[1]
 
+    def first(self, length: int) -> "Cache":
+        """A cache of its own that holds the first tokens of this one."""
+        twin = Cache(len(self.keys))
+        twin.keys = [None if k is None else k[:, :, :length].clone() for k in self.keys]
+        twin.values = [None if v is None else v[:, :, :length].clone() for v in self.values]
+        twin.length = length
+        return twin
+
 
 class GroupedAttention(nn.Module):
     """Causal self-attention in which several heads of queries share one of keys and values."""

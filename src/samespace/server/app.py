@@ -3,7 +3,6 @@
 import hmac
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,12 +12,12 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from .. import __version__
 from ..assistant.open import open_assistant
 from ..assistant.request import Answers, Outcome
-from ..errors import SamespaceError, UnknownAssistant
+from ..errors import RequestError, SamespaceError, UnknownAssistant
+from ..index.paths import to_text
 from ..library import Library
 from .chat import complete
 from .embeddings import embeddings
@@ -35,7 +34,7 @@ class Served:
     def __init__(self, library: Library, assistant: str, urls_allowed: bool):
         self.library, self.assistant_name, self.urls_allowed = library, assistant, urls_allowed
         self.opened: Answers | None = None
-        self.opening = threading.Lock()
+        self.opening, self.encoding = threading.Lock(), threading.Lock()
 
     def assistant(self, model: str) -> Answers:
         """Raises UnknownAssistant where another model is asked for."""
@@ -67,10 +66,13 @@ def create_app(
     library: Library, assistant: str = "starter", key: str = "", allow_urls: bool = False, hosts: tuple = ()
 ) -> FastAPI:
     """The server as an ASGI app. With `key`, all routes but /health ask for it as a bearer token."""
-    app, served, counters = FastAPI(title="samespace", version=__version__), Served(library, assistant, allow_urls), Counters()
+    app, served, counters = (
+        FastAPI(title="samespace", version=__version__, docs_url=None, redoc_url=None),
+        Served(library, assistant, allow_urls),
+        Counters(),
+    )
     refuse_in_our_shape(app)
-    guard(app, key, counters)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", *hosts])
+    app.add_middleware(Guard, key=key, hosts=("127.0.0.1", "localhost", "::1", *hosts), counters=counters)
 
     @app.get("/health")
     def health() -> dict[str, str]:
@@ -90,12 +92,13 @@ def create_app(
 
     @app.post("/v1/embeddings")
     def embed(said: EmbeddingRequest) -> JSONResponse:
-        return JSONResponse(embeddings(said, library.space, allow_urls))
+        with served.encoding:  # pictures are decoded one request at a time: each may be large
+            return JSONResponse(embeddings(said, library.space, allow_urls))
 
     @app.post("/v1/search")
     def search(said: SearchRequest) -> dict[str, Any]:
-        hits = library.search(said.query, said.top, min_relevance=said.min_relevance)
-        return {"object": "list", "data": [asdict(hit) for hit in hits]}
+        hits = library.search(said.query, said.top, min_relevance=said.min_relevance, files=False)
+        return {"object": "list", "data": [asdict(hit) | {"path": to_text(hit.path)} for hit in hits]}
 
     @app.post("/v1/chat/completions")
     async def chat(said: ChatRequest, http: Request) -> Response:
@@ -122,29 +125,61 @@ def refuse_in_our_shape(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
-        return refusal(error.status_code, f"{error.detail}; see /docs for the routes", "invalid_request_error")
+        return refusal(
+            error.status_code,
+            f"{error.detail}; the routes are /v1/models, embeddings, chat/completions and search",
+            "invalid_request_error",
+        )
 
     @app.exception_handler(Exception)
     async def unforeseen(_: Request, error: Exception) -> Response:
         return refusal(500, f"something went wrong here ({type(error).__name__}); the server goes on", "server_error")
 
 
-def guard(app: FastAPI, key: str, counters: Counters) -> None:
-    """Before every route: the key and the size. After it: the counters."""
+class Guard:
+    """What stands before every route, as plain ASGI so that a client's leaving reaches them: the host's name, the key, the
+    size. After each: the counters."""
 
-    @app.middleware("http")
-    async def check(http: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        started = time.perf_counter()
+    def __init__(self, app: Any, key: str, hosts: tuple[str, ...], counters: Counters):
+        self.app, self.key, self.counters = app, key, counters
+        self.hosts = {f"[{h}]" if ":" in h and not h.startswith("[") else h for h in hosts}
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status, left = time.perf_counter(), 500, MAX_BODY
+
+        async def counted() -> dict[str, Any]:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise RequestError(f"the request is over {MAX_BODY // 10**6} MB; send less")
+            return message
+
+        async def noted(message: dict[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            refused = self.refused(Request(scope))
+            await (refused or self.app)(scope, counted, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            self.counters.requests.labels(route, status).inc()
+            self.counters.seconds.labels(route).observe(time.perf_counter() - started)
+
+    def refused(self, http: Request) -> Response | None:
+        """The answer to a request that goes no further."""
+        host = http.headers.get("host", "")
+        if (host if host.endswith("]") else host.rpartition(":")[0] or host) not in self.hosts:
+            return refusal(400, f"{host!r} is no name of this server; start it with --allow-host", "invalid_request_error")
         told = http.headers.get("authorization", "").removeprefix("Bearer ").encode()
-        if key and http.url.path != "/health" and not hmac.compare_digest(told, key.encode()):
-            response: Response = refusal(
-                401, "the key is missing or wrong; send it as a bearer token", "authentication_error", "invalid_api_key"
-            )
-        elif int(http.headers.get("content-length") or 0) > MAX_BODY:
-            response = refusal(413, f"the request is over {MAX_BODY // 10**6} MB; send less", "invalid_request_error")
-        else:
-            response = await go_on(http)
-        route = getattr(http.scope.get("route"), "path", "none")
-        counters.requests.labels(route, response.status_code).inc()
-        counters.seconds.labels(route).observe(time.perf_counter() - started)
-        return response
+        if self.key and http.scope["path"] != "/health" and not hmac.compare_digest(told, self.key.encode()):
+            reason = "the key is missing or wrong; send it as a bearer token"
+            return refusal(401, reason, "authentication_error", "invalid_api_key")
+        if int(http.headers.get("content-length") or 0) > MAX_BODY:
+            return refusal(413, f"the request is over {MAX_BODY // 10**6} MB; send less", "invalid_request_error")
+        return None

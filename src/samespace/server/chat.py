@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request as Http
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -38,7 +39,8 @@ async def watched(reply: Reply, http: Http, count: Any) -> AsyncIterator[str]:
             if await http.is_disconnected():
                 return
     finally:
-        reply.close()
+        with anyio.CancelScope(shield=True):
+            await run_in_threadpool(reply.close)  # it may have to wait for a step of another answer
         count(reply.outcome)
 
 
@@ -58,8 +60,9 @@ async def events(pieces: AsyncIterator[str], reply: Reply, head: dict[str, Any],
         yield event({}, reply.outcome.finish)
         if usage:
             yield line(head | {"choices": [], "usage": usage_of(reply.outcome)})
-    except SamespaceError as error:  # the head has been sent: all that is left is to say so in the stream
-        yield line(error_body(str(error), "server_error"))
+    except Exception as error:  # the head has been sent: all that is left is to say so in the stream
+        reason = str(error) if isinstance(error, SamespaceError) else f"something went wrong here ({type(error).__name__})"
+        yield line(error_body(reason, "server_error"))
     yield "data: [DONE]\n\n"
 
 

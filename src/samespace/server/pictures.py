@@ -2,11 +2,13 @@
 
 import base64
 import binascii
+import contextlib
 import http.client
 import ipaddress
 import re
 import socket
 import ssl
+import time
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from ..assistant.request import Picture
@@ -15,6 +17,7 @@ from ..errors import RequestError
 MAX_BYTES = 32_000_000
 """Of one picture."""
 SECONDS, REDIRECTS = 10, 3
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
 DATA = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*?(?P<base64>;base64)?,", re.ASCII)
 
 
@@ -47,28 +50,36 @@ def data_of(url: str) -> bytes:
 
 def fetch(url: str) -> bytes:
     """The bytes behind a URL, from public addresses only, redirects included. Raises RequestError."""
+    deadline, host = time.monotonic() + SECONDS, url
     for _ in range(REDIRECTS + 1):
-        parts = urlsplit(url)
         try:
-            connection = connect(parts.scheme, parts.hostname or "", parts.port)
-            connection.request(
-                "GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers={"Accept": "image/*"}
-            )
-            response = connection.getresponse()
-            if response.status in (301, 302, 303, 307, 308) and response.getheader("Location"):
-                url = urljoin(url, response.getheader("Location"))
-                continue
-            data = response.read(MAX_BYTES + 1)
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+            with contextlib.closing(connect(parts.scheme, host, parts.port)) as connection:
+                path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+                connection.request("GET", path, headers={"Accept": "image/*"})
+                response = connection.getresponse()
+                if response.status in (301, 302, 303, 307, 308) and response.getheader("Location"):
+                    url = urljoin(url, response.getheader("Location"))
+                    continue
+                if response.status != 200:
+                    raise RequestError(f"{host} answers {response.status}; check the URL, or send a data URI")
+                return received(response, deadline)
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise RequestError(
-                f"{parts.hostname} does not give the picture ({error}); check the URL, or send a data URI"
-            ) from None
-        if response.status != 200:
-            raise RequestError(f"{parts.hostname} answers {response.status}; check the URL, or send a data URI")
+            raise RequestError(f"{host} does not give the picture ({error}); check the URL, or send a data URI") from None
+    raise RequestError(f"the URL leads through more than {REDIRECTS} redirects; give the last one")
+
+
+def received(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """The whole body, of bearable size, in bearable time."""
+    data = b""
+    while part := response.read1(1 << 16):
+        data += part
         if len(data) > MAX_BYTES:
             raise RequestError(f"the picture is over {MAX_BYTES // 10**6} MB; send a smaller one")
-        return data
-    raise RequestError(f"the URL leads through more than {REDIRECTS} redirects; give the last one")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it took more than {SECONDS} seconds")
+    return data
 
 
 def connect(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
@@ -76,12 +87,23 @@ def connect(scheme: str, host: str, port: int | None) -> http.client.HTTPConnect
     if scheme not in ("http", "https"):
         raise RequestError("only http and https URLs are fetched; send the picture as a data URI")
     port = port or {"http": 80, "https": 443}[scheme]
-    found = {info[4][0] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    if not all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in found):
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = sorted({info[4][0].partition("%")[0] for info in infos}, key=lambda a: ":" in a)  # IPv4 first
+    if not found or not all(map(is_public, found)):
         raise RequestError(f"{host} is an address inside this network, and is not fetched from; send the picture as a data URI")
-    sock = socket.create_connection((found.pop(), port), timeout=SECONDS)
+    sock = socket.create_connection((found[0], port), timeout=SECONDS)
     if scheme == "https":
         sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
     connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
     connection.sock = sock
     return connection
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is of the open internet, and so is an IPv4 address that it may carry inside."""
+    ip = ipaddress.ip_address(address)
+    inside = [ip]
+    if isinstance(ip, ipaddress.IPv6Address):
+        inside += [v4 for v4 in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if v4]
+        inside += [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)] if ip in NAT64 else []
+    return all(part.is_global for part in inside)

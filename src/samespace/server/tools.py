@@ -1,6 +1,7 @@
 """The same as an MCP server: search, ask and classify for other programs' assistants, over stdio."""
 
 import functools
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from ..assistant.open import open_assistant
 from ..assistant.request import Answers, Picture, question
 from ..errors import QueryError, SamespaceError
 from ..eval.zeroshot import TEMPLATES, label_vectors, probabilities
+from ..index.paths import to_path, to_text
 from ..library import Library
 
 LOOKS_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -45,16 +47,17 @@ def create_tools(library: Library, assistant: str = "starter") -> MCPServer:
         return opened[0]
 
     def indexed(path: str) -> Picture:
-        if not library.holds(path):
+        place = os.path.abspath(to_path(path))  # the very path that is checked is opened
+        if not library.holds(place):
             raise QueryError(f"{path} is not in the library; ask about a path that `search` has found")
-        return Picture.read(path)
+        return Picture.read(place)
 
     @tools.tool(annotations=LOOKS_ONLY)
     @in_words
     def search(query: str, top: int = 10, min_relevance: float = 0.0) -> list[dict[str, Any]]:
         """Find pictures on this machine by what is in them: words, or algebra such as `dog + snow - people`."""
-        hits = library.search(query, top, min_relevance=min_relevance)
-        return [{k: v for k, v in asdict(hit).items() if v is not None} for hit in hits]
+        hits = library.search(query, top, min_relevance=min_relevance, files=False)
+        return [{k: v for k, v in asdict(hit).items() if v is not None} | {"path": to_text(hit.path)} for hit in hits]
 
     @tools.tool(annotations=LOOKS_ONLY)
     @in_words
@@ -65,7 +68,7 @@ def create_tools(library: Library, assistant: str = "starter") -> MCPServer:
             return {"answer": reply.text, "pictures": paths}
         cited = ask_library(library, answerer(), text, max_tokens=max_tokens)
         answer = cited.reply.text
-        return {"answer": answer, "pictures": [hit.path for hit in cited.used(answer)]}
+        return {"answer": answer, "pictures": [to_text(hit.path) for hit in cited.used(answer)]}
 
     @tools.tool(annotations=LOOKS_ONLY)
     @in_words

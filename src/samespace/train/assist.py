@@ -83,7 +83,7 @@ class AssistantRun:
         self.model = model.to(self.device).train()
         self.trainee: nn.Module = AnswerLoss(self.model, self.config.prep, card).to(self.device)
         if self.world > 1:
-            self.trainee = DistributedDataParallel(self.trainee)
+            self.trainee = DistributedDataParallel(self.trainee, find_unused_parameters=True)  # talks without pictures
         threads, share = card.threads or usable_cpus(), card.batch // self.world
 
         def loader(sources: tuple, seed: int, rank: int, world: int) -> TalkLoader:
@@ -146,6 +146,7 @@ def run(card: Card, resume: bool, show: Callable[[Progress, Card], None], comman
         if resume and trainer.checkpoint.exists():
             trainer.resume()
         watch = Watch(out, trainer.step) if here == 0 else None
+        last: dict[str, float] = {}
 
         def on_step(progress: Progress) -> None:
             if watch is None:
@@ -153,14 +154,15 @@ def run(card: Card, resume: bool, show: Callable[[Progress, Card], None], comman
             watch.note(progress.step, loss=progress.loss, gradient=progress.norm, memory=progress.memory)
             show(progress, card)
             if progress.step % card.evaluate_every == 0 or progress.step == card.steps:
-                watch.note(progress.step, **{f"val/{k}": v for k, v in a_run.measure(a_run.measured(trainer)).items()})
+                last.update(a_run.measure(a_run.measured(trainer)))
+                watch.note(progress.step, **{f"val/{k}": v for k, v in last.items()})
                 watch.draw()
 
         trainer.train(a_run.backward, on_step)
         if here:
             return None
         facts = {"command": command, "steps": trainer.step, "conversations_seen": trainer.step * card.batch * card.accumulate}
-        facts |= {"validation": a_run.measure(a_run.measured(trainer)), "settings": settings_of(card)}
+        facts |= {"validation": last or a_run.measure(a_run.measured(trainer)), "settings": settings_of(card)}
         model = a_run.finished(trainer)
         model.c = replace(a_run.config, card=facts)
         return shelf.keep(model, a_run.language, card.name, out / "assistant")

@@ -4,7 +4,6 @@ A file is a list (or lines) of {"image": "a.jpg", "conversations": [{"from": "hu
 {"from": "gpt", "value": "A cat."}, …]}; `image` may be a list, one for each <image>. Liu et al. 2023, §3.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from ..assistant.chat import MARK, Chat
 from ..assistant.request import Message, Picture
-from ..config import AssistantConfig
+from ..config import AssistantConfig, json_rows
 from ..errors import CardError, RequestError, UnreadableMedia
 from ..media import image as image_media
 from ..prep.tiles import views
@@ -89,8 +88,7 @@ def open_conversations(source: Source) -> Listed:
     try:
         with fsspec.open(source.path, "rt", encoding="utf-8") as file:
             text = file.read()
-        rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line]
-        talks = [talk_of(row, os.path.dirname(source.path), i) for i, row in enumerate(rows)]
+        talks = [talk_of(row, os.path.dirname(source.path), i) for i, row in enumerate(json_rows(text))]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CardError(f"{source.path} cannot be read as conversations ({error!r}); write LLaVA's JSON") from None
     if not talks:
@@ -124,6 +122,8 @@ def messages_of(talk: Talk, pictures: list[Picture]) -> tuple[Message, ...]:
             if not left:
                 raise UnreadableMedia("it has more <image> marks than pictures")
             parts += [left.pop(0), *([piece.strip()] if piece.strip() else [])]
+        if role == "assistant" and not parts:
+            raise UnreadableMedia("an answer is empty")
         messages.append(Message(role, tuple(parts)))
     if left:
         raise UnreadableMedia("it has more pictures than <image> marks")
