@@ -63,18 +63,20 @@ from samespace.train.run import Run, processes
 from samespace.train.tasks import backward
 card = read_card(Path(sys.argv[1]), sys.argv[3:])
 batch = Batch(**torch.load(sys.argv[2], weights_only=True))
-with processes() as rank:
-    run = Run(card)
-    size = len(batch) // run.world
-    loss = backward(run.trainee, batch.rows(rank * size, (rank + 1) * size), run.objective, card.chunk)
-    whole = lambda g: g.full_tensor() if hasattr(g, "full_tensor") else g
-    grads = {n: whole(p.grad) for n, p in run.model.named_parameters() if p.grad is not None}
-    losses = torch.stack([torch.zeros(()) for _ in range(run.world)])
-    losses[rank] = loss
-    if run.world > 1:
-        torch.distributed.all_reduce(losses)
-    if rank == 0:
-        torch.save({"loss": losses.mean(), "grads": grads}, sys.argv[1] + ".out")
+def main():
+    with processes() as rank:
+        run = Run(card)
+        size = len(batch) // run.world
+        loss = backward(run.trainee, batch.rows(rank * size, (rank + 1) * size), run.objective, card.chunk)
+        whole = lambda g: g.full_tensor() if hasattr(g, "full_tensor") else g
+        grads = {n: whole(p.grad) for n, p in run.model.named_parameters() if p.grad is not None}
+        losses = torch.stack([torch.zeros(()) for _ in range(run.world)])
+        losses[rank] = loss
+        if run.world > 1:
+            torch.distributed.all_reduce(losses)
+        if rank == 0:
+            torch.save({"loss": losses.mean(), "grads": grads}, sys.argv[1] + ".out")
+main()  # so that nothing is left of it when the interpreter ends
 """
 
 

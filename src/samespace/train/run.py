@@ -220,6 +220,7 @@ def processes(device: str = "") -> Iterator[int]:
     dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         yield dist.get_rank()
+        dist.barrier()  # one that left while others still talk to it would take them down
     finally:
         dist.destroy_process_group()
 
