@@ -44,7 +44,7 @@ def caption_folder(
                 reply = assistant.answer(question(prompt, [Picture.read(found.path)], max_tokens=max_tokens))
                 title = " ".join(reply.text.split())
             except (UnreadableMedia, RequestError) as error:
-                say(f"skipped {found.path}: {error}")
+                say(f"skipped {error}" if isinstance(error, UnreadableMedia) else f"skipped {found.path}: {error}")
                 counts.skipped += 1
                 continue
             table.writerow([to_text(found.path), title])

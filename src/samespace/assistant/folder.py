@@ -133,7 +133,11 @@ def write(folder: Path, model: Llava, language: Language, int8: bool = True, **c
     (folder / "chat_template.jinja").write_text(language.template, "utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps(language.specials, indent=2), "utf-8")
     files = {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != CONFIG}
-    config = replace(model.c, files=files, **changes)
+    return write_config(folder, replace(model.c, files=files, **changes))
+
+
+def write_config(folder: Path, config: AssistantConfig) -> AssistantConfig:
+    """Write FOLDER/assistant.json."""
     (folder / CONFIG).write_text(to_json(config), "utf-8")
     return config
 

@@ -127,11 +127,13 @@ def keep(model: Llava, language: Language, name: str, target: Path) -> Assistant
     shutil.rmtree(scratch, ignore_errors=True)
     texts = PROSE.read_text("utf-8").strip().split("\n\n")
     measured = {"fp32": folder.perplexity(model, language, texts)}
-    folder.write(scratch, model, language, name=name)
+    config = folder.write(scratch, model, language, name=name)
     measured["int8"] = folder.perplexity(*folder.read(scratch, keep_narrow=True), texts)
     chosen = "int8" if measured["int8"] <= GATE * measured["fp32"] else "fp16"
     card = model.c.card | {"precision": {"chosen": chosen, "perplexity": {k: round(v, 3) for k, v in measured.items()}}}
-    config = folder.write(scratch, model, language, int8=chosen == "int8", name=name, card=card)
+    if chosen != "int8":
+        config = folder.write(scratch, model, language, int8=False, name=name)
+    config = folder.write_config(scratch, replace(config, card=card))
     shutil.rmtree(target, ignore_errors=True)
     scratch.rename(target)
     return config

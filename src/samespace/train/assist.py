@@ -16,7 +16,7 @@ from ..assistant import shelf
 from ..assistant.chat import Chat
 from ..assistant.language import Language
 from ..config import AssistantConfig, Prep
-from ..errors import CardError, TrainingStopped, UnknownAssistant
+from ..errors import CardError, UnknownAssistant
 from ..model.llava import PICTURE, Llava
 from ..space import usable_cpus
 from .card import Card
@@ -24,7 +24,7 @@ from .conversations import IGNORE, TalkBatch, TalkLoader, open_conversations
 from .data import Mixture
 from .loop import Progress, Trainer
 from .parts import Adapters, choose_parts, sizes
-from .run import best_device, processes, settings_of
+from .run import best_device, opened, processes, settings_of
 from .tasks import chunks, rank, without_sync, world_size
 from .watch import Watch
 
@@ -138,13 +138,7 @@ def run(card: Card, resume: bool, show: Callable[[Progress, Card], None], comman
     """
     out = Path(card.out)
     with processes(card.device) as here:
-        if (out / "checkpoint.pt").exists() and not resume:
-            raise TrainingStopped(f"{out} holds a run already; add --resume to go on with it, or write out=ANOTHER")
-        out.mkdir(parents=True, exist_ok=True)
-        a_run = AssistantRun(card)
-        trainer = Trainer(card, a_run.trainee, a_run.loader, out, main=here == 0)
-        if resume and trainer.checkpoint.exists():
-            trainer.resume()
+        trainer, a_run = opened(card, resume, AssistantRun)
         watch = Watch(out, trainer.step) if here == 0 else None
         last: dict[str, float] = {}
 

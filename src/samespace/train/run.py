@@ -225,6 +225,21 @@ def processes(device: str = "") -> Iterator[int]:
         dist.destroy_process_group()
 
 
+def opened(card: Card, resume: bool, kind: Callable[[Card], Any]) -> tuple[Trainer, Any]:
+    """A run of this kind and its trainer, gone on from the checkpoint where there is one. Raises TrainingStopped."""
+    folder = Path(card.out)
+    if (folder / "checkpoint.pt").exists() and not resume:
+        raise TrainingStopped(f"{folder} holds a run already; add --resume to go on with it, or write out=ANOTHER")
+    folder.mkdir(parents=True, exist_ok=True)
+    a_run = kind(card)
+    trainer = Trainer(card, a_run.trainee, a_run.loader, folder, main=a_run.rank == 0)
+    if resume and trainer.checkpoint.exists():
+        trainer.resume()
+    if len(set(gathered_objects(trainer.step))) > 1:
+        raise TrainingStopped(f"not every process sees {trainer.checkpoint}; give them a shared folder: out=…")
+    return trainer, a_run
+
+
 def run(card: Card, resume: bool, show: Show, command: str = "") -> SpaceConfig | None:
     """Train a card to its end and write OUT/space; None on processes that only help.
 
@@ -232,15 +247,7 @@ def run(card: Card, resume: bool, show: Show, command: str = "") -> SpaceConfig 
     """
     folder = Path(card.out)
     with processes(card.device) as here:
-        if (folder / "checkpoint.pt").exists() and not resume:
-            raise TrainingStopped(f"{folder} holds a run already; add --resume to go on with it, or write out=ANOTHER")
-        folder.mkdir(parents=True, exist_ok=True)
-        a_run = Run(card)
-        trainer = Trainer(card, a_run.trainee, a_run.loader, folder, main=here == 0)
-        if resume and trainer.checkpoint.exists():
-            trainer.resume()
-        if len(set(gathered_objects(trainer.step))) > 1:
-            raise TrainingStopped(f"not every process sees {trainer.checkpoint}; give them a shared folder: out=…")
+        trainer, a_run = opened(card, resume, Run)
         watch = Watch(folder, trainer.step) if here == 0 else None
 
         def on_step(progress: Progress) -> None:
