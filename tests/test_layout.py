@@ -60,7 +60,7 @@ ORDER = [  # a module imports only from above
         "server/app.py",
         "server/tools.py",
     ),
-    ("eval/vqa.py", "train/conversations.py", "train/assist.py"),
+    ("eval/vqa.py", "train/regions.py", "train/conversations.py", "train/lessons.py", "train/assist.py"),
     ("console.py", "cli_train.py", "cli_ask.py", "cli.py", "__main__.py"),
 ]
 FLAT = [name for room in ORDER for name in room]

@@ -2,8 +2,8 @@
 
     python recipes/assistant/prepare.py STARTER_WORK WORK [pictures=40000]
 
-WORK/train.json, captions.json (its single things, for the first stage) and val.json are conversations; WORK/held_out.json
-holds questions about what no training sees: Google's emoji design, words, fonts and scenes of their own.
+WORK/train.json and val.json are conversations, with the regions that can be named; WORK/held_out.json holds questions about
+what no training sees: Google's emoji design, words, fonts and scenes of their own.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scenes import SCENES, Props, Question, Thing, alone, scene
+from scenes import SCENES, SIDE, Props, Question, Region, Thing, scene
 
 DRAWN = ("animals & nature", "food & drink", "travel & places", "objects", "activities")
 HELD_OUT_FONTS = ("LiberationSansNarrow", "DejaVuSerifCondensed", "DejaVuSansMono")
@@ -25,18 +25,35 @@ VAL, HELD_OUT, SINGLE = 400, 400, 600
 KINDS = {"colour": "shapes", "count": "shapes", "yes/no": "", "position": "two", "word": "word"}
 
 
-def things_of(rows: list[dict[str, Any]], work: Path) -> list[Thing]:
-    return [Thing(work / r["file"], names(r["captions"]), tuple(r["keywords"]), r["topic"]) for r in rows if names(r["captions"])]
+def things_of(rows: list[dict[str, Any]], work: Path, known: set[str]) -> list[Thing]:
+    """Emoji, and drawings that have a name; only emoji are sorted into few enough topics to be asked for."""
+    things = []
+    for row in rows:
+        emoji = row["concept"].startswith("emoji")
+        found = names(row["captions"], known) or (tuple(row["captions"][:1]) if emoji else ())
+        if found:
+            things.append(Thing(work / row["file"], found, tuple(row["keywords"]), row["topic"] if emoji else ""))
+    return things
 
 
-def names(captions: list[str]) -> tuple[str, ...]:
-    """Names that can be said."""
-    return tuple(c for c in captions if 2 < len(c) < 40)
+def names(captions: list[str], known: set[str]) -> tuple[str, ...]:
+    """Names that can be said: of known words, "flag of the moon" but not "flag mn" or "u7a7a"."""
+    return tuple(c for c in captions if len(c) < 40 and all(w in known for w in c.lower().split()))
 
 
 def plain_of(things: list[Thing]) -> list[Thing]:
     """Things with short names, for scenes of several."""
     return [t for t in things if t.topic in DRAWN and len(t.names[0]) <= 14 and t.names[0].replace(" ", "").isalpha()]
+
+
+def known_words(wordnet: Path) -> set[str]:
+    """Every word in WordNet, alone or in a phrase, and the small ones it leaves out."""
+    known = set("a an and at by for from in of on or the to with without".split())
+    for part in ("noun", "verb", "adj", "adv"):
+        for line in (wordnet / f"index.{part}").read_text("utf-8").splitlines():
+            if not line.startswith("  "):
+                known.update(w for w in line.split(" ")[0].split("_") if len(w) > 2)
+    return known | {f"{w}s" for w in known}
 
 
 def words_of(wordnet: Path) -> list[str]:
@@ -57,37 +74,34 @@ def share(name: str) -> float:
 
 def props_of(starter: Path, split: str) -> Props:
     """What may be drawn for train, val or held_out."""
+    wordnet = starter / "sources/wordnet-base/usr/share/wordnet"
     rows = [json.loads(line) for line in (starter / "pairs.jsonl").read_text("utf-8").splitlines()]
     wanted = {"train": "train", "val": "val", "held_out": "google"}[split]
-    things = things_of([r for r in rows if r["split"] == wanted], starter)
-    emoji = [
-        t
-        for t, r in zip(things, [r for r in rows if r["split"] == wanted and names(r["captions"])])
-        if r["concept"].startswith("emoji")
-    ]
+    things = things_of([r for r in rows if r["split"] == wanted], starter, known_words(wordnet))
     low, high = {"train": (0.1, 1.0), "val": (0.05, 0.1), "held_out": (0.0, 0.05)}[split]
-    words = [w for w in words_of(starter / "sources/wordnet-base/usr/share/wordnet") if low <= share(w) < high]
+    words = [w for w in words_of(wordnet) if low <= share(w) < high]
     fonts = sorted(p for p in (starter / "sources").glob("fonts-*/**/*.ttf") if "Math" not in p.name)
     fonts = [p for p in fonts if p.name.startswith(HELD_OUT_FONTS) == (split == "held_out")]
-    return Props(things, plain_of(emoji), words, fonts)
+    return Props(things, plain_of(things), words, fonts)
 
 
-def drawn(make: Any, props: Props, folder: Path, seed: int) -> tuple[str, list[Question]]:
-    picture, questions = make(np.random.default_rng(seed), props)
+def drawn(make: Any, props: Props, folder: Path, seed: int) -> tuple[str, list[Question], list[Region]]:
+    picture, questions, regions = make(np.random.default_rng(seed), props)
     name = f"{folder.name}/{seed}.png"
     picture.save(folder / f"{seed}.png", compress_level=3)
-    return name, questions
+    return name, questions, regions
 
 
-def conversation(name: str, questions: list[Question]) -> dict[str, Any]:
+def conversation(name: str, questions: list[Question], regions: list[Region]) -> dict[str, Any]:
     turns = []
     for i, question in enumerate(questions):
         turns.append({"from": "human", "value": ("<image>\n" if i == 0 else "") + question.text})
         turns.append({"from": "gpt", "value": question.answer})
-    return {"id": name, "image": name, "conversations": turns}
+    parts = [{"box": [round(min(max(n / SIDE, 0), 1), 4) for n in r.box], "text": r.text} for r in regions]
+    return {"id": name, "image": name, "conversations": turns, "regions": parts}
 
 
-def draw_many(make: Any, props: Props, folder: Path, seeds: range) -> Iterator[tuple[str, list[Question]]]:
+def draw_many(make: Any, props: Props, folder: Path, seeds: range) -> Iterator[tuple[str, list[Question], list[Region]]]:
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
         yield from pool.map(partial(drawn, make, props, folder), seeds, chunksize=64)
@@ -116,7 +130,7 @@ def held_out(props: Props, work: Path) -> Iterator[dict[str, Any]]:
         count, yes = 0, 0
         for seed in range(10**9, 10**9 + 20 * HELD_OUT):
             make = SCENES[kind_of_scene][0] if kind_of_scene else scene
-            name, questions = drawn(make, props, folder, seed)
+            name, questions, _ = drawn(make, props, folder, seed)
             for question in [q for q in questions if q.kind == kind][:1]:
                 if kind == "yes/no":  # as many of the one as of the other
                     if (question.answer == "Yes.") != (yes <= count - yes):
@@ -137,9 +151,6 @@ def main(starter: Path, work: Path, pictures: int) -> None:
         )
         rows = [conversation(*some) for some in draw_many(scene, props, work / split, range(first, first + count))]
         (work / f"{split}.json").write_text(json.dumps(rows), "utf-8")
-    single = list(draw_many(alone, props_of(starter, "train"), work / "captions", range(2 * 10**8, 2 * 10**8 + pictures // 4)))
-    captions = [conversation(name, [q for q in questions if q.kind == "what"]) for name, questions in single]
-    (work / "captions.json").write_text(json.dumps(captions), "utf-8")
     (work / "held_out.json").write_text(json.dumps(list(held_out(props_of(starter, "held_out"), work)), indent=0), "utf-8")
 
 

@@ -1,6 +1,7 @@
 """Drawn scenes with questions and answers: things in a row or anywhere, words, charts, tables, screens.
 
-Each function takes a random generator and what there is to draw, and gives a picture of SIDE × SIDE with its questions.
+Each function takes a random generator and what there is to draw, and gives a picture of SIDE × SIDE, its questions, and the
+regions of it that can be named.
 """
 
 import math
@@ -43,6 +44,15 @@ class Thing:
     topic: str
 
 
+@dataclass(frozen=True)
+class Region:
+    """A part of the picture and what is there."""
+
+    box: tuple[float, float, float, float]
+    """left, top, right, bottom, in pixels."""
+    text: str
+
+
 @dataclass
 class Props:
     """What there is to draw."""
@@ -55,7 +65,7 @@ class Props:
     fonts: list[Path]
 
 
-Scene = tuple[Image.Image, list[Question]]
+Scene = tuple[Image.Image, list[Question], list[Region]]
 
 
 def pick(rng: np.random.Generator, items, count: int | None = None):
@@ -91,9 +101,11 @@ def cut_out(thing: Thing, side: int) -> Image.Image:
     return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BICUBIC)
 
 
-def stand(canvas: Image.Image, picture: Image.Image, x: float, y: float) -> None:
+def stand(canvas: Image.Image, picture: Image.Image, x: float, y: float, text: str) -> Region:
     """Paste with the middle at (x, y)."""
-    canvas.paste(picture, (round(x - picture.width / 2), round(y - picture.height / 2)), picture)
+    left, top = round(x - picture.width / 2), round(y - picture.height / 2)
+    canvas.paste(picture, (left, top), picture)
+    return Region((left, top, left + picture.width, top + picture.height), text)
 
 
 def alone(rng: np.random.Generator, props: Props) -> Scene:
@@ -107,8 +119,8 @@ def alone(rng: np.random.Generator, props: Props) -> Scene:
     picture = cut_out(thing, side)
     if rng.random() < 0.3 and thing.topic != "symbols":
         picture = picture.rotate(rng.uniform(-15, 15), Image.Resampling.BICUBIC)
-    stand(canvas, picture, SIDE / 2 + rng.uniform(-spare, spare), SIDE / 2 + rng.uniform(-spare, spare))
-    return canvas, about(rng, thing, props)
+    x, y = (SIDE / 2 + rng.uniform(-spare, spare) for _ in range(2))
+    return canvas, about(rng, thing, props), [stand(canvas, picture, x, y, thing.names[0])]
 
 
 def about(rng: np.random.Generator, thing: Thing, props: Props) -> list[Question]:
@@ -136,10 +148,10 @@ def places(rng: np.random.Generator, count: int) -> list[tuple[float, float]]:
     return [((c + 0.5) * cell + rng.uniform(-6, 6), (r + 0.5) * cell + rng.uniform(-6, 6)) for r, c in cells]
 
 
-def draw_shape(canvas: Image.Image, shape: str, colour: tuple[int, int, int], x: float, y: float, r: float) -> None:
+def draw_shape(canvas: Image.Image, shape: str, paint: str, x: float, y: float, r: float) -> Region:
     """A shape around (x, y), drawn at four times the size and shrunk, so that its edges are smooth."""
     big = Image.new("RGBA", (round(8 * r), round(8 * r)), (0, 0, 0, 0))
-    pen, m, q = ImageDraw.Draw(big), 4 * r, 3.8 * r
+    pen, m, q, colour = ImageDraw.Draw(big), 4 * r, 3.8 * r, COLOURS[paint]
     around = lambda n, radius, turn: [  # noqa: E731
         (m + radius(i) * math.sin(turn + 2 * math.pi * i / n), m - radius(i) * math.cos(turn + 2 * math.pi * i / n))
         for i in range(n)
@@ -166,7 +178,7 @@ def draw_shape(canvas: Image.Image, shape: str, colour: tuple[int, int, int], x:
         n, radius = points[shape]
         pen.polygon(around(n, radius, 0.0), fill=colour)
     small = big.resize((round(2 * r), round(2 * r)), Image.Resampling.LANCZOS)
-    stand(canvas, small, x, y)
+    return stand(canvas, small, x, y, f"{paint} {shape}")
 
 
 def shapes(rng: np.random.Generator, props: Props) -> Scene:
@@ -176,12 +188,12 @@ def shapes(rng: np.random.Generator, props: Props) -> Scene:
     colours = [c for c in COLOURS if not (dark and c in ("black", "grey", "brown"))]
     one_kind = rng.random() < 0.6
     kinds, paints = pick(rng, SHAPES, 3), pick(rng, colours, 3)
-    placed = []
+    placed, regions = [], []
     for x, y in places(rng, count):
         shape, colour = (kinds[0] if one_kind else pick(rng, kinds)), pick(rng, paints)
-        draw_shape(canvas, shape, COLOURS[colour], x, y, rng.uniform(18, 32))
+        regions.append(draw_shape(canvas, shape, colour, x, y, rng.uniform(18, 32)))
         placed.append((shape, colour))
-    return canvas, about_shapes(rng, placed)
+    return canvas, about_shapes(rng, placed), regions
 
 
 def about_shapes(rng: np.random.Generator, placed: list[tuple[str, str]]) -> list[Question]:
@@ -217,16 +229,14 @@ def plural(noun: str) -> str:
 def several(rng: np.random.Generator, props: Props) -> Scene:
     """The same thing several times: how many."""
     canvas, count, thing = ground(rng), int(rng.integers(1, 7)), pick(rng, props.plain)
-    side = int(rng.uniform(46, 66))
-    for x, y in places(rng, count):
-        stand(canvas, cut_out(thing, side), x, y)
-    name = thing.names[0]
+    side, name = int(rng.uniform(46, 66)), thing.names[0]
+    regions = [stand(canvas, cut_out(thing, side), x, y, name) for x, y in places(rng, count)]
     there = rng.random() < 0.5
     other = thing if there else pick(rng, props.plain)
     questions = [count_question(rng, name, count)]
     if there or other.names[0] not in thing.names:
         questions.append(yes_no(rng, f"Is there {a(other.names[0])} in the image?", there))
-    return canvas, questions
+    return canvas, questions, regions
 
 
 def two(rng: np.random.Generator, props: Props) -> Scene:
@@ -237,9 +247,11 @@ def two(rng: np.random.Generator, props: Props) -> Scene:
     second = first + rng.uniform(75, 105)
     if rng.random() < 0.5:
         first, second = second, first
+    regions = []
     for thing, place in ((one, first), (other, second)):
         side, drift = int(rng.uniform(60, 85)), across + rng.uniform(-12, 12)
-        stand(canvas, cut_out(thing, side), *((place, drift) if along == 0 else (drift, place)))
+        x, y = (place, drift) if along == 0 else (drift, place)
+        regions.append(stand(canvas, cut_out(thing, side), x, y, thing.names[0]))
     word = (("left", "right"), ("above", "below"))[along][int(first > second)]
     x, y = one.names[0], other.names[0]
     asked = (f"Is the {x} left or right of the {y}?", f"Is the {x} above or below the {y}?")[along]
@@ -251,7 +263,7 @@ def two(rng: np.random.Generator, props: Props) -> Scene:
     absent, there = pick(rng, props.plain), rng.random() < 0.5
     if there or absent.names[0] not in (x, y):
         questions.append(yes_no(rng, f"Is there {a(x if there else absent.names[0])} in the image?", there))
-    return canvas, [questions[int(i)] for i in rng.permutation(len(questions))]
+    return canvas, [questions[int(i)] for i in rng.permutation(len(questions))], regions
 
 
 def font(rng: np.random.Generator, props: Props, size: int) -> ImageFont.FreeTypeFont:
@@ -273,10 +285,11 @@ def word(rng: np.random.Generator, props: Props) -> Scene:
     x, y = (rng.uniform(4, max(5, SIDE - n - 4)) for n in (right - left, bottom - top))
     ImageDraw.Draw(canvas).text((x - left, y - top), shown, font=face, fill=paint)
     what = pick(rng, ("What does it say?", "Read the word.", "Which word is written here?", "What is written in the image?"))
-    questions = [Question("word", what, text + ".")]
+    questions = [Question("spelling", "Spell the word.", " ".join(text) + "."), Question("word", what, text + ".")]
     there = rng.random() < 0.5
     questions.append(yes_no(rng, f'Does it say "{text if there else pick(rng, props.words)}"?', there))
-    return canvas, questions
+    ends = [x - left + face.getlength(shown[:i]) for i in range(len(shown) + 1)]
+    return canvas, questions, [Region((a, y, b, y + bottom - top), c) for a, b, c in zip(ends, ends[1:], text)]
 
 
 def axes(rng: np.random.Generator, props: Props) -> tuple[list[str], list[int], list[str]]:
@@ -289,10 +302,12 @@ def axes(rng: np.random.Generator, props: Props) -> tuple[list[str], list[int], 
 def bars(rng: np.random.Generator, props: Props) -> Scene:
     """A bar chart with its values written above the bars."""
     canvas, (names, values, paints) = Image.new("RGB", (SIDE, SIDE), "white"), axes(rng, props)
-    pen, face, step = ImageDraw.Draw(canvas), font(rng, props, 15), SIDE / len(names)
+    pen, face, step, regions = ImageDraw.Draw(canvas), font(rng, props, 15), SIDE / len(names), []
     for i, (name, value, paint) in enumerate(zip(names, values, paints)):
         middle, top = (i + 0.5) * step, 195 - 160 * value / max(values)
-        pen.rectangle((middle - 0.3 * step, top, middle + 0.3 * step, 195), fill=COLOURS[paint])
+        box = (middle - 0.3 * step, top, middle + 0.3 * step, 195)
+        pen.rectangle(box, fill=COLOURS[paint])
+        regions.append(Region(box, f"{paint} {value}"))
         pen.text((middle, top - 2), str(value), font=face, fill="black", anchor="mb")
         pen.text((middle, 199), name, font=face, fill="black", anchor="mt")
     pen.line((0, 195, SIDE, 195), fill="black")
@@ -302,42 +317,44 @@ def bars(rng: np.random.Generator, props: Props) -> Scene:
         Question("chart", "Which bar is the highest?", names[best] + "."),
         Question("chart", "How many bars are there?", sentence(NUMBERS[len(names)]), (str(len(names)),)),
         Question("chart", f"Which colour is the bar of {names[i]}?", sentence(paints[i])),
-    ]
+    ], regions
 
 
 def pie(rng: np.random.Generator, props: Props) -> Scene:
     """A pie chart with a legend."""
     canvas, (names, values, paints) = Image.new("RGB", (SIDE, SIDE), "white"), axes(rng, props)
-    pen, face, angle = ImageDraw.Draw(canvas), font(rng, props, 15), 0.0
+    pen, face, angle, regions = ImageDraw.Draw(canvas), font(rng, props, 15), 0.0, []
     for i, (name, value, paint) in enumerate(zip(names, values, paints)):
         turn = 360 * value / sum(values)
         pen.pieslice((5, 40, 145, 180), angle, angle + turn, fill=COLOURS[paint])
         pen.rectangle((155, 40 + 26 * i, 167, 52 + 26 * i), fill=COLOURS[paint])
         pen.text((171, 39 + 26 * i), name, font=face, fill="black")
+        regions.append(Region((150, 37 + 26 * i, SIDE, 57 + 26 * i), f"{paint} {name}"))
         angle += turn
     i, best = int(rng.integers(len(names))), int(np.argmax(values))
     return canvas, [
         Question("chart", "Which slice is the largest?", names[best] + "."),
         Question("chart", f"Which colour stands for {names[i]}?", sentence(paints[i])),
         Question("chart", "What colour is the largest slice?", sentence(paints[best])),
-    ]
+    ], regions
 
 
 def table(rng: np.random.Generator, props: Props) -> Scene:
     """A small table of names and numbers."""
     canvas, (names, values, _) = Image.new("RGB", (SIDE, SIDE), "white"), axes(rng, props)
-    pen, face = ImageDraw.Draw(canvas), font(rng, props, 20)
+    pen, face, regions = ImageDraw.Draw(canvas), font(rng, props, 20), []
     for i, row in enumerate([("Name", "Number"), *((n, str(v)) for n, v in zip(names, values))]):
         for j, text in enumerate(row):
             box = (10 + 102 * j, 10 + 34 * i, 112 + 102 * j, 44 + 34 * i)
             pen.rectangle(box, outline="black", fill=(225, 230, 240) if i == 0 else "white")
             pen.text((box[0] + 8, box[1] + 17), text, font=face, fill="black", anchor="lm")
+            regions.append(Region(box, text))
     i = int(rng.integers(len(names)))
     return canvas, [
         Question("table", f"Which number belongs to {names[i]}?", f"{values[i]}."),
         Question("table", "How many rows are below the heading?", sentence(NUMBERS[len(names)]), (str(len(names)),)),
         Question("table", f"Which name has the number {values[i]}?", names[i] + "."),
-    ]
+    ], regions
 
 
 def screen(rng: np.random.Generator, props: Props) -> Scene:
@@ -347,8 +364,10 @@ def screen(rng: np.random.Generator, props: Props) -> Scene:
     pen.rectangle((0, 0, SIDE, 22), fill=(70, 80, 110))
     corners = {"top left": (12, 40), "top right": (122, 40), "bottom left": (12, 165), "bottom right": (122, 165)}
     where, labels, paints = pick(rng, list(corners), count), pick(rng, LABELS, count), pick(rng, list(COLOURS), count)
+    regions = []
     for place, label, paint in zip(where, labels, paints):
         x, y = corners[place]
+        regions.append(Region((x, y, x + 90, y + 38), f"{paint} {label}"))
         pen.rounded_rectangle((x, y, x + 90, y + 38), 8, fill=COLOURS[paint])
         light = paint in ("yellow", "pink", "orange")
         pen.text((x + 45, y + 19), label, font=face, fill="black" if light else "white", anchor="mm")
@@ -360,7 +379,7 @@ def screen(rng: np.random.Generator, props: Props) -> Scene:
         Question("screen", f"What colour is the {labels[i]} button?", sentence(paints[i])),
         Question("screen", "How many buttons are there?", sentence(NUMBERS[count]), (str(count),)),
         yes_no(rng, f"Is there a {label} button?", there),
-    ]
+    ], regions
 
 
 SCENES: dict[str, tuple[Callable[[np.random.Generator, Props], Scene], float]] = {  # and how often

@@ -35,7 +35,7 @@ def train(
     from .train.card import read_card
 
     said = read_card(card, overrides or ())
-    new = said.task == "assistant"
+    new = said.task != "space"
     if dry_run:
         for line in (assist if new else dry).report(said):
             out(line)

@@ -25,6 +25,7 @@ from samespace.train.conversations import (
     spelled,
 )  # fmt: skip
 from samespace.train.data import Mixture
+from samespace.train.lessons import AnswerLoss, talk_backward
 from samespace.train.run import Source
 
 
@@ -110,24 +111,24 @@ def test_batches_are_of_like_length(talks):
 def test_padding_and_company_change_no_loss(talks):
     """The loss over a padded batch is the sum of each conversation's own."""
     made, model = loader(talks), tiny_llava()
-    loss = assist.AnswerLoss(model, model.c.prep, read_card_of(talks))
+    loss = AnswerLoss(model, model.c.prep)
     written = [made.load(talk) for talk in made.mixture.opened[0].items]
     written = [w for w in written if not isinstance(w, str)]
     whole = padded(written)
     with torch.no_grad():
-        together = loss(whole.ids, whole.targets, whole.pixels)
-        apart = sum(loss(*(getattr(padded([w]), n) for n in ("ids", "targets", "pixels"))) for w in written)
+        together = loss(whole)
+        apart = sum(loss(padded([w])) for w in written)
     torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-3)
 
 
 def test_chunks_give_the_gradients_of_the_whole(talks):
     made, model = loader(talks, batch=4), tiny_llava()
-    trainee = assist.AnswerLoss(model, model.c.prep, read_card_of(talks))
+    trainee = AnswerLoss(model, model.c.prep)
     batch = next(iter(made))
     found = []
     for chunk in (0, 1, 3):
         model.zero_grad()
-        loss = assist.answer_backward(trainee, batch, chunk, 1.0)
+        loss = talk_backward(trainee, AnswerLoss, batch, chunk, 1.0)
         found.append((loss, model.projector.fc1.weight.grad.clone()))
     for loss, grad in found[1:]:
         torch.testing.assert_close(loss, found[0][0], rtol=1e-5, atol=1e-5)

@@ -53,10 +53,14 @@ class Chat:
         ids = self.tokenizer.encode(first, add_special_tokens=not begins).ids
         keys: list[int | tuple[str, int]] = list(ids)
         for digest, piece in zip(digests, rest):
-            words = self.tokenizer.encode(piece, add_special_tokens=False).ids
+            words = self.words(piece)
             ids += [PICTURE] * sizes[digest] + words
             keys += [*((digest, n) for n in range(sizes[digest])), *words]
         return Prompt(ids, keys)
+
+    def words(self, text: str) -> list[int]:
+        """A text's ids, as they stand within a conversation."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def render(self, messages: tuple[Message, ...]) -> str:
         """The conversation as one text, with MARK for each picture. Raises RequestError."""

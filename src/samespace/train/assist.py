@@ -1,13 +1,11 @@
 """A card -> an assistant's folder: what is asked and answered about pictures, learned by projector, LoRA, or all of it."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from .. import hub
@@ -15,53 +13,23 @@ from ..assistant import folder as folders
 from ..assistant import shelf
 from ..assistant.chat import Chat
 from ..assistant.language import Language
-from ..config import AssistantConfig, Prep
+from ..config import AssistantConfig
 from ..errors import CardError, UnknownAssistant
 from ..model.llava import PICTURE, Llava
 from ..space import usable_cpus
 from .card import Card
 from .conversations import IGNORE, TalkBatch, TalkLoader, open_conversations
 from .data import Mixture
+from .lessons import LESSONS, TalkLoss, talk_backward
 from .loop import Progress, Trainer
 from .parts import Adapters, choose_parts, sizes
+from .regions import BLANK
 from .run import best_device, opened, processes, settings_of
-from .tasks import chunks, rank, without_sync, world_size
+from .tasks import rank, world_size
 from .watch import Watch
 
 VAL_BATCHES = 16
 """Batches that the validation loss is the mean of."""
-
-
-class AnswerLoss(nn.Module):
-    """A model behind one `forward` that gives the loss, so that DDP can stand around it."""
-
-    def __init__(self, model: Llava, prep: Prep, card: Card):
-        super().__init__()
-        self.model, self.bf16 = model, card.precision == "bf16"
-        self.register_buffer("mean", torch.tensor(prep.mean) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(prep.std) * 255, persistent=False)
-
-    def forward(self, ids: Tensor, targets: Tensor, pixels: Tensor) -> Tensor:
-        """ids, targets int64 (B, N), pixels uint8 (M, S, S, 3) → the sum over answer tokens of −log p, a scalar."""
-        x = ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)  # (M, 3, S, S)
-        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.bf16):
-            seen = self.model.see(x).flatten(0, 1) if len(x) else x.new_empty(0, self.model.c.lm.width)
-            hidden = self.model(ids[:, :-1], seen)  # (B, N − 1, D)
-            spoken = targets[:, 1:] != IGNORE
-            logits = self.model.lm.logits(hidden[spoken])  # only where something is learned: (answers, V)
-        return cross_entropy(logits.float(), targets[:, 1:][spoken], reduction="sum")
-
-
-def answer_backward(trainee: nn.Module, batch: TalkBatch, chunk: int, share: float) -> Tensor:
-    """Add the gradients of share · the mean loss of this batch's answer tokens, a chunk of conversations at a time."""
-    count, total = int((batch.targets[:, 1:] != IGNORE).sum()), 0.0
-    parts = list(chunks(batch, chunk))
-    for part in parts:
-        with contextlib.nullcontext() if part is parts[-1] else without_sync(trainee):
-            loss = trainee(part.ids, part.targets, part.pixels)
-            (loss * (share / count)).backward()
-        total = total + loss.detach()
-    return total / count
 
 
 class AssistantRun:
@@ -81,34 +49,31 @@ class AssistantRun:
         choose_parts(model, card)
         self.device = torch.device(card.device or best_device())
         self.model = model.to(self.device).train()
-        self.trainee: nn.Module = AnswerLoss(self.model, self.config.prep, card).to(self.device)
+        blank, bf16 = self.chat.words(BLANK)[0], card.precision == "bf16"
+        self.trainee: nn.Module = LESSONS[card.task](self.model, self.config.prep, blank, bf16).to(self.device)
         if self.world > 1:
             self.trainee = DistributedDataParallel(self.trainee, find_unused_parameters=True)  # talks without pictures
         threads, share = card.threads or usable_cpus(), card.batch // self.world
 
         def loader(sources: tuple, seed: int, rank: int, world: int) -> TalkLoader:
             mixture = Mixture(sources, seed, rank, world, open_conversations)
-            return TalkLoader(mixture, self.chat, self.config, tokens, share, threads)
+            return TalkLoader(mixture, self.chat, self.config, tokens, share, threads, alike=card.task == "assistant")
 
         self.loader = loader(card.train, card.seed, self.rank, self.world)
         self.val = [b for b, _ in zip(loader(card.val, 0, 0, 1), range(VAL_BATCHES))] if card.val and not self.rank else []
 
     def backward(self, batch: TalkBatch, share: float = 1.0) -> Tensor:
-        batch.ids, batch.targets, batch.pixels = (x.to(self.device) for x in (batch.ids, batch.targets, batch.pixels))
-        return answer_backward(self.trainee, batch, self.card.chunk, share)
+        return talk_backward(self.trainee, LESSONS[self.card.task], batch.to(self.device), self.card.chunk, share)
 
-    def measured(self, trainer: Trainer) -> AnswerLoss:
+    def measured(self, trainer: Trainer) -> TalkLoss:
         """The trainee as it is measured: averaged, where the card asks for it."""
         return trainer.average.module if trainer.average is not None else trainer.plain
 
     @torch.no_grad()
-    def measure(self, trainee: AnswerLoss) -> dict[str, float]:
-        """The mean loss of validation conversations' answer tokens."""
-        total, count = 0.0, 0
-        for batch in self.val:
-            ids, targets, pixels = (x.to(self.device) for x in (batch.ids, batch.targets, batch.pixels))
-            total += trainee(ids, targets, pixels).item()
-            count += int((targets[:, 1:] != IGNORE).sum())
+    def measure(self, trainee: TalkLoss) -> dict[str, float]:
+        """The mean loss of validation conversations: of their answers' tokens, or of their regions."""
+        count = sum(map(trainee.count, self.val))
+        total = sum(trainee(batch.to(self.device)).item() for batch in self.val)
         return {"loss": round(total / count, 4)} if count else {}
 
     def finished(self, trainer: Trainer) -> Llava:

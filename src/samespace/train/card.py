@@ -36,7 +36,8 @@ class Card:
     out: str = ""
     """Folder for checkpoints, metrics and the finished space; runs/NAME by default."""
     task: str = "space"
-    """space (pairs of pictures and captions) or assistant (conversations about pictures)."""
+    """space (pairs of pictures and captions), assistant (conversations about pictures), or regions (a new assistant's
+    projector learns to name the regions that conversations come with, before its language model reads anything)."""
     start: str = ""
     """A space, folder or hub name whose weights are trained further; empty to begin from nothing. An assistant begins from
     an assistant, or with the image tower of a space and `language`."""
@@ -116,7 +117,7 @@ class Card:
 
 
 CHOICES = {
-    "task": ("space", "assistant"),
+    "task": ("space", "assistant", "regions"),
     "augment": ("none", "crop", "strong"),
     "loss": ("clip", "siglip"),
     "precision": ("fp32", "bf16"),
@@ -209,7 +210,9 @@ def check(card: Card) -> None:
         raise CardError("shard goes with neither average nor lora; leave them out, or train with DDP")
     if (card.lora or card.connector) and not card.start:
         raise CardError('lora and connector train beside weights that are there; name them: start = "starter"')
-    if card.task == "assistant" and (card.shard or card.connector or not card.start):
+    if card.task != "space" and (card.shard or card.connector or not card.start):
         raise CardError("an assistant begins from a space or an assistant, without shard or connector; write start = ...")
+    if card.task == "regions" and (card.lora or "lm" not in card.lock):
+        raise CardError('regions teach the projector while the language model rests; write lock = ["image", "lm"], no lora')
     if card.lora and card.connector:
         raise CardError("lora and connector both leave everything else as it is; choose one")

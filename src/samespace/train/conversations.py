@@ -2,12 +2,14 @@
 
 A file is a list (or lines) of {"image": "a.jpg", "conversations": [{"from": "human", "value": "<image>\\nWhat is it?"},
 {"from": "gpt", "value": "A cat."}, …]}; `image` may be a list, one for each <image>. Liu et al. 2023, §3.
+Beside them may stand "regions": [{"box": [left, top, right, bottom], "text": "cat"}, …] of the first picture, in shares of its
+width and height.
 """
 
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from ..media import image as image_media
 from ..prep.tiles import views
 from .card import Source
 from .data import Bad, Mixture
+from .regions import Region
 from .sources import Listed
 
 IGNORE = -100
@@ -43,6 +46,8 @@ class Talk:
     """Their paths."""
     turns: tuple[tuple[str, str], ...]
     """(role, words), with MARK where a picture stands."""
+    regions: tuple[tuple[tuple[float, float, float, float], str], ...] = ()
+    """Boxes in the first picture, and what is there."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class WrittenTalk:
     """The same ids where the assistant speaks, IGNORE elsewhere."""
     pixels: np.ndarray
     """uint8 (M, S, S, 3): all views of all pictures."""
+    regions: list[Region]
     first: str
     """The first question and answer, for reports."""
 
@@ -71,16 +77,21 @@ class TalkBatch:
     """uint8 (M, S, S, 3), in the order of the rows."""
     views: list[int]
     """Views of each row."""
+    regions: list[list[Region]]
     captions: list[str]
     names: list[str]
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def to(self, device: torch.device) -> "TalkBatch":
+        return replace(self, ids=self.ids.to(device), targets=self.targets.to(device), pixels=self.pixels.to(device))
+
     def rows(self, start: int, stop: int) -> "TalkBatch":
         part, first = slice(start, stop), sum(self.views[:start])
         pixels = self.pixels[first : first + sum(self.views[part])]
-        return TalkBatch(self.ids[part], self.targets[part], pixels, self.views[part], self.captions[part], self.names[part])
+        rest = (self.views[part], self.regions[part], self.captions[part], self.names[part])
+        return TalkBatch(self.ids[part], self.targets[part], pixels, *rest)
 
 
 def open_conversations(source: Source) -> Listed:
@@ -100,7 +111,8 @@ def talk_of(row: dict[str, Any], folder: str, number: int) -> Talk:
     images = row.get("image") or ()
     paths = tuple(os.path.join(folder, name) for name in ([images] if isinstance(images, str) else images))
     turns = tuple((ROLES[turn["from"]], str(turn["value"])) for turn in row["conversations"])
-    return Talk(str(row.get("id", f"conversation {number}")), paths, turns)
+    regions = tuple((tuple(map(float, r["box"])), str(r["text"])) for r in row.get("regions", ()))
+    return Talk(str(row.get("id", f"conversation {number}")), paths, turns, regions)
 
 
 def read_picture(path: str) -> Picture:
@@ -141,16 +153,22 @@ def spelled(chat: Chat, messages: tuple[Message, ...], sizes: dict[str, int], en
         if prompt[: len(ids)] != ids:
             raise RequestError("the chat template rewrites earlier turns; use one that only adds to them")
         targets += [IGNORE] * (len(prompt) - len(targets))
-        answer = [*chat.tokenizer.encode(str(message.parts[0]), add_special_tokens=False).ids, end]
+        answer = [*chat.words(str(message.parts[0])), end]
         ids, targets = prompt + answer, targets + answer
     return ids, targets
 
 
 class TalkLoader:
-    """Batches of conversations, read ahead and of like length; the same again after a resume."""
+    """Batches of conversations, read ahead; the same again after a resume.
 
-    def __init__(self, mixture: Mixture, chat: Chat, c: AssistantConfig, tokens: int, batch: int, threads: int):
+    Batches are of like length, for speed; not where they are to be of every kind of picture (alike=False).
+    """
+
+    def __init__(
+        self, mixture: Mixture, chat: Chat, c: AssistantConfig, tokens: int, batch: int, threads: int, alike: bool = True
+    ):
         self.mixture, self.chat, self.c, self.tokens, self.batch, self.threads = mixture, chat, c, tokens, batch, threads
+        self.alike = alike
         self.bad = Bad()
         self.place: dict[str, Any] = {"drawn": 0, "places": [], "done": 0}
 
@@ -166,9 +184,14 @@ class TalkLoader:
                 return f"it takes {len(ids)} tokens, the model reads 1 to {self.c.lm.context}"
             shape = (0, self.c.prep.size, self.c.prep.size, 3)
             pixels = np.concatenate([np.empty(shape, np.uint8), *(seen[p.digest] for p in pictures)])
-            return WrittenTalk(talk.name, ids, targets, pixels, " ".join(words for _, words in talk.turns[:2]))
+            regions = [Region(box, self.words(text)) for box, text in talk.regions]
+            return WrittenTalk(talk.name, ids, targets, pixels, regions, " ".join(words for _, words in talk.turns[:2]))
         except (UnreadableMedia, RequestError) as error:
             return str(error)
+
+    def words(self, text: str) -> tuple[int, ...]:
+        """The tokens of a region's words, each as it stands within a sentence."""
+        return tuple(i for word in text.lower().split() for i in self.chat.words(f" {word}"))
 
     def views(self, picture: Picture) -> np.ndarray:
         image, _ = image_media.read(Path(picture.name), picture.data, self.c.prep.size * self.c.tiles)
@@ -196,7 +219,7 @@ class TalkLoader:
         return start, [(talk, pool.submit(self.load, talk)) for talk in talks]
 
     def batches(self, start: dict[str, Any], futures: list[tuple[Talk, Future]]) -> list[TalkBatch]:
-        """A window's conversations sorted by length, cut into batches, in a random order."""
+        """A window's conversations, cut into batches, in a random order."""
         good = []
         for talk, future in futures:
             self.bad.looked += 1
@@ -205,7 +228,8 @@ class TalkLoader:
                 self.bad.note(talk.name, loaded)
             else:
                 good.append(loaded)
-        good.sort(key=lambda written: len(written.ids))
+        if self.alike:
+            good.sort(key=lambda written: len(written.ids))
         cut = [good[i : i + self.batch] for i in range(0, len(good), self.batch)]
         order = np.random.default_rng([self.mixture.seed, start["drawn"], 2]).permutation(len(cut))
         return [padded(cut[i]) for i in order]
@@ -216,4 +240,5 @@ def padded(talks: list[WrittenTalk]) -> TalkBatch:
     rows = [([*t.ids, *[0] * (length - len(t.ids))], [*t.targets, *[IGNORE] * (length - len(t.ids))]) for t in talks]
     ids, targets = (torch.tensor(column) for column in zip(*rows))
     pixels = torch.from_numpy(np.concatenate([t.pixels for t in talks]))
-    return TalkBatch(ids, targets, pixels, [len(t.pixels) for t in talks], [t.first for t in talks], [t.name for t in talks])
+    columns = zip(*((len(t.pixels), t.regions, t.first, t.name) for t in talks))
+    return TalkBatch(ids, targets, pixels, *map(list, columns))

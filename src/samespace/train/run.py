@@ -220,7 +220,9 @@ def processes(device: str = "") -> Iterator[int]:
     dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         yield dist.get_rank()
-        dist.barrier()  # one that left while others still talk to it would take them down
+        # One that left while others still talk to it would take them down. Gloo's plain barrier may still be held by gloo's
+        # thread, waiting for the interpreter, when the group's end waits for that thread; the monitored one never is.
+        dist.barrier() if cuda else dist.monitored_barrier()
     finally:
         dist.destroy_process_group()
 

@@ -1,0 +1,71 @@
+"""Before a language model reads pictures: every token of a picture learns to name what stands in its cell.
+
+A projector that begins from nothing says nothing that a language model understands, and the language model is by far the
+dearest way to teach it. Here it never runs. A cell names the words at whose embeddings its token lands, as prototypical
+networks do (Snell et al. 2017, eq. 2), and a region of a picture is described by the mixture of its cells.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BLANK = " empty"
+"""What a cell says that lies in no region."""
+SHARPNESS = 12.0
+"""How much likelier a word is than one that lies the mean distance between words further off, as a logarithm."""
+SHARE = 0.35
+"""A region has the cells of which it fills this share, or which hold this share of it."""
+BLANK_WEIGHT = 0.3
+"""Weight of the empty cells' loss against that of the regions."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of a picture and the words that name it."""
+
+    box: tuple[float, float, float, float]
+    """left, top, right, bottom, as shares of the picture's width and height."""
+    ids: tuple[int, ...]
+    """The language model's tokens."""
+
+
+def cells_of(box: tuple[float, float, float, float], grid: int) -> Tensor:
+    """Which cells of a picture belong to a box: bool (grid²,), row by row; always at least one."""
+    left, top, right, bottom = (n * grid for n in box)
+    starts = torch.arange(grid, dtype=torch.float32)
+    wide = (starts + 1).clamp(max=right) - starts.clamp(min=left)
+    high = (starts + 1).clamp(max=bottom) - starts.clamp(min=top)
+    inside = high.clamp(min=0)[:, None] * wide.clamp(min=0)  # (grid, grid): the area of each cell in the box
+    inside[int(min((top + bottom) / 2, grid - 1)), int(min((left + right) / 2, grid - 1))] += 1.0
+    return (inside > SHARE * min(1.0, (right - left) * (bottom - top))).flatten()
+
+
+def named(seen: Tensor, words: Tensor, spread: Tensor) -> Tensor:
+    """Log probability that a token names a word: tokens (B, N, D), words' embeddings (V, D) → (B, N, V)."""
+    distances = words.square().sum(-1) - 2 * (seen.to(words.dtype) @ words.T).float()  # the token's own length cancels out
+    return (-SHARPNESS / spread * distances).log_softmax(dim=-1)
+
+
+def region_loss(seen: Tensor, regions: Sequence[Sequence[Region]], embeddings: Tensor, blank: int) -> Tensor:
+    """How badly pictures name their regions, told apart by the words of all pictures in the batch.
+
+    Tokens (B, N, D) with N a square, regions of each picture, the language model's embeddings (vocabulary, D) → the mean of
+    −log p over regions, and, weighted, over cells in none: a scalar, float32.
+    """
+    grid = int(seen.shape[1] ** 0.5)
+    ids = torch.tensor(sorted({i for some in regions for r in some for i in r.ids} | {blank}), device=seen.device)
+    words = embeddings[ids]  # (V, D)
+    spread = 2 * (words - words.mean(dim=0)).square().sum(-1).mean()  # the mean square distance between two of them
+    said = named(seen, words, spread)
+    rows = torch.tensor([b for b, some in enumerate(regions) for _ in some], device=seen.device)
+    cells = torch.stack([cells_of(r.box, grid) for some in regions for r in some]).to(seen.device)  # (R, N)
+    target = torch.stack([torch.isin(ids, torch.tensor(r.ids, device=ids.device)) for some in regions for r in some])
+    shares = cells / cells.sum(dim=1, keepdim=True)
+    mixture = torch.bmm(shares[:, None], said.exp()[rows])[:, 0]  # (R, V)
+    log_p = mixture.clamp(min=1e-9).log()
+    of_regions = -((log_p * target).sum(dim=1) / target.sum(dim=1)).mean()
+    taken = torch.zeros(seen.shape[:2], device=seen.device).index_add(0, rows, cells.float()) > 0  # (B, N)
+    empty = said[..., torch.searchsorted(ids, blank)][~taken]
+    return of_regions - BLANK_WEIGHT * empty.mean() if len(empty) else of_regions

@@ -1,0 +1,96 @@
+"""Regions: which cells a box has, what a token is nearest to, and a projector that learns to name what it sees."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
+
+from samespace.assistant import folder
+from samespace.assistant.language import Language
+from samespace.errors import CardError
+from samespace.train import assist
+from samespace.train.card import read_card
+from samespace.train.regions import Region, cells_of, named, region_loss
+
+WORDS = torch.eye(6, 8) * 4
+"""Six words at equal distances."""
+
+
+def test_a_box_has_the_cells_it_fills_and_always_one():
+    assert cells_of((0, 0, 1, 1), 3).all()
+    assert cells_of((0, 0, 1 / 3, 1), 3).tolist() == [True, False, False] * 3
+    assert cells_of((0.3, 0.3, 0.7, 0.7), 3).nonzero().flatten().tolist() == [4]  # it only touches the others
+    assert cells_of((0.4, 0.4, 0.41, 0.41), 3).nonzero().flatten().tolist() == [4]
+    assert cells_of((1, 1, 1, 1), 3).nonzero().flatten().tolist() == [8]
+    two = cells_of((0.2, 0.4, 0.45, 0.6), 3).reshape(3, 3)  # across the line between two cells
+    assert two.nonzero().tolist() == [[1, 0], [1, 1]]
+
+
+def test_a_token_names_the_word_it_lands_at():
+    said = named(WORDS[None, [2, 5]], WORDS, torch.tensor(32.0)).exp()
+    assert said.argmax(dim=-1).tolist() == [[2, 5]]
+    torch.testing.assert_close(said.sum(dim=-1), torch.ones(1, 2))
+    between = named((WORDS[0] + WORDS[1])[None, None] / 2, WORDS, torch.tensor(32.0)).exp()[0, 0]
+    torch.testing.assert_close(between[0], between[1])
+    assert between[0] > between[2]
+
+
+def test_the_loss_is_least_where_every_cell_says_its_own():
+    regions = [[Region((0, 0, 0.5, 0.5), (1,)), Region((0.5, 0.5, 1, 1), (2, 3))], [Region((0, 0, 1, 1), (4,))]]
+    middle = (WORDS[2] + WORDS[3]) / 2
+    right = torch.stack([torch.stack([WORDS[1], WORDS[0], WORDS[0], middle]), WORDS[4].expand(4, -1)])
+    best = region_loss(right, regions, WORDS, blank=0)
+    for wrong in (right.flip(0), right.flip(1), right.roll(1, dims=2)):
+        assert region_loss(wrong, regions, WORDS, blank=0) > best + 0.5
+
+
+def test_one_right_cell_names_a_region():
+    """A mixture asks of a region's cells together that they name it, not of each."""
+    whole = [[Region((0, 0, 1, 1), (1, 2))]]
+    shared = WORDS[[1, 2, 1, 2]][None]
+    doubtful = ((WORDS[1] + WORDS[2]) / 2).expand(1, 4, -1)
+    assert region_loss(shared, whole, WORDS, 0) <= region_loss(doubtful, whole, WORDS, 0) + 1e-4
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Halves of two colours, and a card that learns to name them."""
+    folder.write(tmp_path / "start", tiny_llava(), Language(tiny_llava().lm, byte_tokenizer(), TEMPLATE, {}), int8=False)
+    rows = []
+    for i, (left, right) in enumerate([("red", "blue"), ("blue", "red"), ("red", "red"), ("blue", "blue")]):
+        picture = Image.new("RGB", (32, 32), left)
+        picture.paste(Image.new("RGB", (16, 32), right), (16, 0))
+        picture.save(tmp_path / f"{i}.png")
+        talk = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Halves."}]
+        parts = [{"box": [0, 0, 0.5, 1], "text": left[0]}, {"box": [0.5, 0, 1, 1], "text": right[0]}]
+        rows.append({"image": f"{i}.png", "conversations": talk, "regions": parts})
+    (tmp_path / "talks.json").write_text(json.dumps(rows))
+
+    def card(*more):
+        path = tmp_path / "card.toml"
+        path.write_text('task = "regions"\nlock = ["image", "lm"]\nstart = "start"\ntrain = ["talks.json"]\nval = ["talks.json"]\n')
+        return read_card(path, [f"start={tmp_path}/start", f"out={tmp_path}/run", "batch=4", "steps=60", "warmup=5", *more])
+
+    return card
+
+
+def test_a_projector_learns_to_name_and_the_language_model_rests(run, tmp_path):
+    config = assist.run(run("lr=3e-3"), False, lambda *_: None, "as tested")
+    metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    losses = [m["loss"] for m in metrics if "loss" in m]
+    assert config.card["validation"]["loss"] < 0.3 * losses[0]
+    before = folder.read(tmp_path / "start")[0].state_dict()
+    after = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["model"]
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[f"model.{name}"])}
+    assert changed == {"projector"}
+
+
+def test_what_cannot_be_is_one_sentence(run, tmp_path):
+    with pytest.raises(CardError, match="the language model rests"):
+        run('lock=["image"]')
+    rows = json.loads((tmp_path / "talks.json").read_text())
+    (tmp_path / "talks.json").write_text(json.dumps([{k: v for k, v in row.items() if k != "regions"} for row in rows]))
+    with pytest.raises(CardError, match="holds nothing to learn"):
+        assist.run(run(), False, lambda *_: None)
