@@ -312,12 +312,16 @@ def bars(rng: np.random.Generator, props: Props) -> Scene:
         pen.text((middle, 199), name, font=face, fill="black", anchor="mt")
     pen.line((0, 195, SIDE, 195), fill="black")
     i, best = int(rng.integers(len(names))), int(np.argmax(values))
-    return canvas, [
-        Question("chart", f"What is the value of {names[i]}?", f"{values[i]}."),
-        Question("chart", "Which bar is the highest?", names[best] + "."),
-        Question("chart", "How many bars are there?", sentence(NUMBERS[len(names)]), (str(len(names)),)),
-        Question("chart", f"Which colour is the bar of {names[i]}?", sentence(paints[i])),
-    ], regions
+    return (
+        canvas,
+        [
+            Question("chart", f"What is the value of {names[i]}?", f"{values[i]}."),
+            Question("chart", "Which bar is the highest?", names[best] + "."),
+            Question("chart", "How many bars are there?", sentence(NUMBERS[len(names)]), (str(len(names)),)),
+            Question("chart", f"Which colour is the bar of {names[i]}?", sentence(paints[i])),
+        ],
+        regions,
+    )
 
 
 def pie(rng: np.random.Generator, props: Props) -> Scene:
@@ -332,11 +336,15 @@ def pie(rng: np.random.Generator, props: Props) -> Scene:
         regions.append(Region((150, 37 + 26 * i, SIDE, 57 + 26 * i), f"{paint} {name}"))
         angle += turn
     i, best = int(rng.integers(len(names))), int(np.argmax(values))
-    return canvas, [
-        Question("chart", "Which slice is the largest?", names[best] + "."),
-        Question("chart", f"Which colour stands for {names[i]}?", sentence(paints[i])),
-        Question("chart", "What colour is the largest slice?", sentence(paints[best])),
-    ], regions
+    return (
+        canvas,
+        [
+            Question("chart", "Which slice is the largest?", names[best] + "."),
+            Question("chart", f"Which colour stands for {names[i]}?", sentence(paints[i])),
+            Question("chart", "What colour is the largest slice?", sentence(paints[best])),
+        ],
+        regions,
+    )
 
 
 def table(rng: np.random.Generator, props: Props) -> Scene:
@@ -350,11 +358,15 @@ def table(rng: np.random.Generator, props: Props) -> Scene:
             pen.text((box[0] + 8, box[1] + 17), text, font=face, fill="black", anchor="lm")
             regions.append(Region(box, text))
     i = int(rng.integers(len(names)))
-    return canvas, [
-        Question("table", f"Which number belongs to {names[i]}?", f"{values[i]}."),
-        Question("table", "How many rows are below the heading?", sentence(NUMBERS[len(names)]), (str(len(names)),)),
-        Question("table", f"Which name has the number {values[i]}?", names[i] + "."),
-    ], regions
+    return (
+        canvas,
+        [
+            Question("table", f"Which number belongs to {names[i]}?", f"{values[i]}."),
+            Question("table", "How many rows are below the heading?", sentence(NUMBERS[len(names)]), (str(len(names)),)),
+            Question("table", f"Which name has the number {values[i]}?", names[i] + "."),
+        ],
+        regions,
+    )
 
 
 def screen(rng: np.random.Generator, props: Props) -> Scene:
@@ -373,13 +385,17 @@ def screen(rng: np.random.Generator, props: Props) -> Scene:
         pen.text((x + 45, y + 19), label, font=face, fill="black" if light else "white", anchor="mm")
     i, there = int(rng.integers(count)), rng.random() < 0.5
     label = labels[i] if there else pick(rng, [known for known in LABELS if known not in labels])
-    return canvas, [
-        Question("screen", f"Where is the {labels[i]} button?", sentence(where[i])),
-        Question("screen", f"What does the {paints[i]} button say?", labels[i] + "."),
-        Question("screen", f"What colour is the {labels[i]} button?", sentence(paints[i])),
-        Question("screen", "How many buttons are there?", sentence(NUMBERS[count]), (str(count),)),
-        yes_no(rng, f"Is there a {label} button?", there),
-    ], regions
+    return (
+        canvas,
+        [
+            Question("screen", f"Where is the {labels[i]} button?", sentence(where[i])),
+            Question("screen", f"What does the {paints[i]} button say?", labels[i] + "."),
+            Question("screen", f"What colour is the {labels[i]} button?", sentence(paints[i])),
+            Question("screen", "How many buttons are there?", sentence(NUMBERS[count]), (str(count),)),
+            yes_no(rng, f"Is there a {label} button?", there),
+        ],
+        regions,
+    )
 
 
 SCENES: dict[str, tuple[Callable[[np.random.Generator, Props], Scene], float]] = {  # and how often

@@ -12,7 +12,22 @@ from typing import Annotated, Literal
 import typer
 
 from . import cli_ask, cli_train
-from .console import OneSentence, lines_of, one_line, out, progress_bar, say, show_hits, show_report
+from .console import (
+    Json,
+    LibraryPath,
+    OneSentence,
+    Revision,
+    SpaceName,
+    Yes,
+    agree,
+    lines_of,
+    one_line,
+    out,
+    progress_bar,
+    say,
+    show_hits,
+    show_report,
+)  # fmt: skip
 from .errors import QueryError, SamespaceError
 
 app = typer.Typer(
@@ -33,13 +48,6 @@ app.command()(cli_ask.chat)
 app.command()(cli_ask.caption)
 app.command()(cli_ask.serve)
 app.command()(cli_ask.mcp)
-
-LibraryPath = Annotated[
-    Path | None,
-    typer.Option("--library", "-l", envvar="SAMESPACE_LIBRARY", help="Folder of the library.", show_default="user data"),
-]
-SpaceName = Annotated[str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 @app.command()
@@ -192,8 +200,8 @@ def spaces_list(json_: Json = False) -> None:
 @spaces.command("pull")
 def spaces_pull(
     name: Annotated[str, typer.Argument(help="Such as openai/clip-vit-base-patch32, ViT-B-32/laion2b_s34b_b79k, or a folder.")],
-    revision: Annotated[str | None, typer.Option(help="Commit, branch or tag of the hub repository.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
+    revision: Revision = None,
+    yes: Yes = False,
 ) -> None:
     """Install a CLIP, OpenCLIP or SigLIP checkpoint from the Hugging Face hub or from a folder."""
     from . import hub
@@ -203,9 +211,7 @@ def spaces_pull(
         origin, name = str(folder), folder.name
     else:
         source = hub.look_up(name, revision)
-        say(f"{source.size / 1e6:.0f} MB to download: {source.what}")
-        if not yes and not typer.confirm("download?", default=True, err=True):
-            raise typer.Exit(1)
+        agree(source.size, source.what, yes)
         folder, origin = hub.download(source), f"{source.repo}@{source.revision}"
     say("converting for ONNX Runtime; this takes a minute or two")
     config = hub.install(folder, name, origin)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import OneSentence, one_line, out, say
+from .console import Json, LibraryPath, OneSentence, Revision, SpaceName, Yes, agree, one_line, out, say
 from .errors import MissingExtra, QueryError, SamespaceError
 
 if TYPE_CHECKING:
@@ -22,16 +22,15 @@ AssistantName = Annotated[
         help="Name or folder of an assistant, or an OpenAI-compatible endpoint: http://127.0.0.1:11434/v1#MODEL",
     ),
 ]  # fmt: skip
-LibraryPath = Annotated[Path | None, typer.Option("--library", "-l", help="Answer over this library.")]
+AboutLibrary = Annotated[Path | None, typer.Option("--library", "-l", help="Answer over this library.")]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 Temperature = Annotated[float, typer.Option(min=0, max=2, help="0 takes the likeliest word each time.")]
 Seed = Annotated[int | None, typer.Option(help="Makes answers drawn at a temperature repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
 def ask(
     words: Annotated[list[str], typer.Argument(metavar="[IMAGE]... QUESTION", help="Pictures, then the question.")],
-    library: LibraryPath = None,
+    library: AboutLibrary = None,
     assistant: AssistantName = "starter",
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
@@ -114,12 +113,8 @@ def harmless(text: str) -> str:
 
 
 def serve(
-    library: Annotated[
-        Path | None, typer.Option("--library", "-l", envvar="SAMESPACE_LIBRARY", help="Library to search.")
-    ] = None,
-    space: Annotated[
-        str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")
-    ] = None,
+    library: LibraryPath = None,
+    space: SpaceName = None,
     assistant: AssistantName = "starter",
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than this machine reach only another one.")
@@ -144,12 +139,8 @@ def serve(
 
 
 def mcp(
-    library: Annotated[
-        Path | None, typer.Option("--library", "-l", envvar="SAMESPACE_LIBRARY", help="Library to search.")
-    ] = None,
-    space: Annotated[
-        str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")
-    ] = None,
+    library: LibraryPath = None,
+    space: SpaceName = None,
     assistant: AssistantName = "starter",
 ) -> None:
     """Offer search, ask and classify to other programs' assistants, as an MCP server over stdio."""
@@ -204,16 +195,14 @@ def assistants_list(json_: Json = False) -> None:
 @assistants.command("pull")
 def assistants_pull(
     name: Annotated[str, typer.Argument(help="starter, a LLaVA on the Hugging Face hub such as org/name, or a folder.")],
-    revision: Annotated[str | None, typer.Option(help="Commit, branch or tag of the hub repository.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
+    revision: Revision = None,
+    yes: Yes = False,
 ) -> None:
     """Install an assistant; its language model is downloaded once."""
     shelf = shelf_or_say()
     source = shelf.to_download(name, revision)
     if source is not None:
-        say(f"{source.size / 1e6:.0f} MB to download: {source.what}")
-        if not yes and not typer.confirm("download?", default=True, err=True):
-            raise typer.Exit(1)
+        agree(source.size, source.what, yes)
     if name in shelf.LANGUAGE_MODELS:
         out(str(shelf.fetch(shelf.LANGUAGE_MODELS[name])))
         return

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 import typer.core
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from .library import Hit, Report
     from .train.card import Card
     from .train.loop import Progress
+
+
+LibraryPath = Annotated[
+    Path | None,
+    typer.Option("--library", "-l", envvar="SAMESPACE_LIBRARY", help="Folder of the library.", show_default="user data"),
+]
+SpaceName = Annotated[str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Revision = Annotated[str | None, typer.Option(help="Commit, branch or tag of the hub repository.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")]
 
 
 class OneSentence(typer.core.TyperGroup):
@@ -51,6 +61,13 @@ def out(text: str) -> None:
 def say(text: str) -> None:
     """Talk, on stderr."""
     print(text.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
+
+
+def agree(size: int, what: str, yes: bool) -> None:
+    """Say what would be downloaded, and end here unless the person agrees."""
+    say(f"{size / 1e6:.0f} MB to download: {what}")
+    if not yes and not typer.confirm("download?", default=True, err=True):
+        raise typer.Exit(1)
 
 
 def show_report(report: "Report", path: Path, as_json: bool) -> None:

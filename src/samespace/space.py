@@ -81,10 +81,7 @@ class Space:
 
     def decode(self, data: bytes, name: str) -> Image.Image:
         """A picture file's bytes as a Pillow image, upright. Raises UnreadableMedia naming it."""
-        try:
-            return image_media.read(Path(name), data, self.config.prep.size)[0]
-        except UnreadableMedia as error:
-            raise UnreadableMedia(f"{name}: {error.reason}") from None
+        return image_media.read_named(name, data, self.config.prep.size)
 
     @cached_property
     def text_tower(self):

@@ -70,7 +70,9 @@ def run(tmp_path):
 
     def card(*more):
         path = tmp_path / "card.toml"
-        path.write_text('task = "regions"\nlock = ["image", "lm"]\nstart = "start"\ntrain = ["talks.json"]\nval = ["talks.json"]\n')
+        path.write_text(
+            'task = "regions"\nlock = ["image", "lm"]\nstart = "start"\ntrain = ["talks.json"]\nval = ["talks.json"]\n'
+        )
         return read_card(path, [f"start={tmp_path}/start", f"out={tmp_path}/run", "batch=4", "steps=60", "warmup=5", *more])
 
     return card

@@ -4,11 +4,10 @@ import base64
 import io
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ..errors import MissingExtra, RequestError, UnknownAssistant
-from ..media import image as image_media
+from ..media.image import one_line, opaque
 from .request import Message, Outcome, Picture, Reply, Request
 
 SIDE = 1024
@@ -66,7 +65,7 @@ class Endpoint:
             raise self.refused(error) from None
 
     def refused(self, error: Exception) -> RequestError:
-        return RequestError(f"{self.base} does not answer ({image_media.one_line(error)}); check address, model and key")
+        return RequestError(f"{self.base} does not answer ({one_line(error)}); check address, model and key")
 
     def message(self, message: Message) -> dict[str, Any]:
         """A message in OpenAI's shape."""
@@ -81,8 +80,7 @@ class Endpoint:
 
 def data_uri(picture: Picture) -> str:
     """A picture upright, of bearable size, as a data URI. Raises UnreadableMedia."""
-    image, _ = image_media.read(Path(picture.name), picture.data, SIDE)
-    image = image_media.opaque(image)
+    image = opaque(picture.decoded(SIDE))
     image.thumbnail((2 * SIDE, 2 * SIDE))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=90)

@@ -7,17 +7,14 @@ answer is kept for a while, so that the next question about the same picture rea
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..errors import RequestError, UnreadableMedia
-from ..media import image as image_media
+from ..errors import RequestError
 from ..model.llava import PICTURE, Llava
 from ..model.lm import Cache
 from ..prep.pixels import normalise
-from ..prep.tiles import views
 from .chat import Chat, Prompt
 from .request import Message, Outcome, Picture, Reply, Request
 from .sampling import Sampler
@@ -120,12 +117,7 @@ class Assistant:
 
     def pixels(self, picture: Picture):
         """A picture and its tiles: float32 (1 + tiles, 3, S, S)."""
-        c = self.model.c
-        try:
-            image, _ = image_media.read(Path(picture.name), picture.data, c.prep.size * c.tiles)
-        except UnreadableMedia as error:
-            raise UnreadableMedia(f"{picture.name}: {error.reason}") from None
-        return normalise(views(image, c.prep, c.tiles, c.tile_from), c.prep)
+        return normalise(picture.views(self.model.c), self.model.c.prep)
 
 
 def shared(a: list, b: list) -> int:

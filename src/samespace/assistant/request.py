@@ -7,7 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from PIL import Image
+
+from ..config import AssistantConfig
 from ..errors import RequestError, UnreadableMedia
+from ..media import image as image_media
+from ..prep import tiles
 
 ROLES = ("system", "user", "assistant")
 
@@ -24,6 +30,14 @@ class Picture:
     def digest(self) -> str:
         """blake2b of the bytes: equal pictures are encoded once."""
         return hashlib.blake2b(self.data, digest_size=16).hexdigest()
+
+    def decoded(self, target: int) -> Image.Image:
+        """The picture, upright, with no less than `target` pixels a side if it has them. Raises UnreadableMedia naming it."""
+        return image_media.read_named(self.name, self.data, target)
+
+    def views(self, c: AssistantConfig) -> np.ndarray:
+        """The whole and its tiles: uint8 (1 + tiles, S, S, 3). Raises UnreadableMedia naming the picture."""
+        return tiles.views(self.decoded(c.prep.size * c.tiles), c.prep, c.tiles, c.tile_from)
 
     @staticmethod
     def read(path: str | Path) -> "Picture":

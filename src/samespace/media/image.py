@@ -66,6 +66,14 @@ def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
         raise UnreadableMedia(f"the picture is broken or cut short ({one_line(error)}); restore it from a backup")
 
 
+def read_named(name: str, data: bytes, target: int) -> Image.Image:
+    """A picture that somebody asks about: as `read`, but UnreadableMedia names it."""
+    try:
+        return read(Path(name), data, target)[0]
+    except UnreadableMedia as error:
+        raise UnreadableMedia(f"{name}: {error.reason}") from None
+
+
 def decode(data: bytes, target: int) -> tuple[Image.Image, Facts]:
     """The part of `read` that may fail in any of Pillow's ways."""
     with Image.open(io.BytesIO(data), formats=openers(data)) as image:

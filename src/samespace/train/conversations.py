@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -24,7 +23,6 @@ from ..assistant.request import Message, Picture
 from ..config import AssistantConfig, json_rows
 from ..errors import CardError, RequestError, UnreadableMedia
 from ..media import image as image_media
-from ..prep.tiles import views
 from .card import Source
 from .data import Bad, Mixture
 from .regions import Region
@@ -176,7 +174,7 @@ class TalkLoader:
         """One conversation, or why not. Runs in a thread."""
         try:
             pictures = [read_picture(path) for path in talk.pictures]
-            seen = {p.digest: self.views(p) for p in pictures}
+            seen = {p.digest: p.views(self.c) for p in pictures}
             messages = messages_of(talk, pictures)
             sizes = {digest: len(views) * self.tokens for digest, views in seen.items()}
             ids, targets = spelled(self.chat, messages, sizes, self.c.lm.end[0])
@@ -192,10 +190,6 @@ class TalkLoader:
     def words(self, text: str) -> tuple[int, ...]:
         """The tokens of a region's words, each as it stands within a sentence."""
         return tuple(i for word in text.lower().split() for i in self.chat.words(f" {word}"))
-
-    def views(self, picture: Picture) -> np.ndarray:
-        image, _ = image_media.read(Path(picture.name), picture.data, self.c.prep.size * self.c.tiles)
-        return views(image, self.c.prep, self.c.tiles, self.c.tile_from)
 
     def __iter__(self) -> Iterator[TalkBatch]:
         """Endless batches; after each, `place` says where the next begins."""

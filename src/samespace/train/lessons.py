@@ -12,7 +12,7 @@ from ..errors import CardError
 from ..model.llava import Llava
 from .conversations import IGNORE, TalkBatch
 from .regions import region_loss
-from .tasks import chunks, without_sync
+from .tasks import Normalised, chunks, without_sync
 
 
 class TalkLoss(nn.Module):
@@ -21,13 +21,12 @@ class TalkLoss(nn.Module):
     def __init__(self, model: Llava, prep: Prep, blank: int = 0, bf16: bool = False):
         super().__init__()
         self.model, self.blank, self.bf16 = model, blank, bf16
-        self.register_buffer("mean", torch.tensor(prep.mean) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(prep.std) * 255, persistent=False)
+        self.normalised = Normalised(prep)
 
     def see(self, pixels: Tensor) -> Tensor:
         """uint8 (M, S, S, 3) → the tokens of all views (M, N, D)."""
-        x = ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)  # (M, 3, S, S)
-        return self.model.see(x) if len(x) else self.mean.new_empty(0, 1, self.model.c.lm.width)
+        x = self.normalised(pixels)
+        return self.model.see(x) if len(x) else x.new_empty(0, 1, self.model.c.lm.width)
 
     @staticmethod
     def count(batch: TalkBatch) -> int:

@@ -25,20 +25,31 @@ Outputs = tuple[Tensor, ...]
 """z_image (B, E), z_text (B, E), scale, and SigLIP's bias where there is one."""
 
 
+class Normalised(nn.Module):
+    """Pictures as they are read -> as a tower takes them."""
+
+    def __init__(self, prep: Prep):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(prep.mean) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(prep.std) * 255, persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, S, S, 3) → float32 (B, 3, S, S)."""
+        return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+
+
 class Trainee(nn.Module):
     """A model behind one `forward` that gives all a loss needs, so that DDP and FSDP2 can stand around it."""
 
     def __init__(self, model: DualEncoder, prep: Prep, card: Card):
         super().__init__()
         self.model, self.bf16, self.biased = model, card.precision == "bf16", card.loss == "siglip"
-        self.register_buffer("mean", torch.tensor(prep.mean) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(prep.std) * 255, persistent=False)
+        self.normalised = Normalised(prep)
 
     def forward(self, pixels: Tensor, ids: Tensor) -> Outputs:
         """uint8 (B, S, S, 3) and int64 (B, T) → Outputs, fp32."""
-        x = ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)  # (B, 3, S, S)
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
-            z_image, z_text = self.model(x, ids)
+            z_image, z_text = self.model(self.normalised(pixels), ids)
         bias = (self.model.logit_bias * 1,) if self.biased else ()
         return z_image.float(), z_text.float(), self.model.logit_scale.exp(), *bias
 
