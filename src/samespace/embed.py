@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -108,15 +108,15 @@ class Embedder:
         except (OSError, MemoryError) as error:
             return Skipped(file, f"it cannot be read ({image_media.one_line(error)}); check the disk"), None
 
-    def query(self, text: str, files: bool = True) -> Query:
+    def query(self, text: str, files: bool = True, also: Sequence[tuple[float, np.ndarray]] = ()) -> Query:
         """Words, a file, or algebra such as `2:golden retriever + ./pool.jpg - cat` → a vector.
 
         Terms are joined by ` + ` and ` - `; a number and a colon before a term is its weight. A term that names an
-        existing file is a picture, anything else is words; where not `files`, everything is words. Raises QueryError,
-        UnreadableMedia.
+        existing file is a picture, anything else is words; where not `files`, everything is words. `also` are weighted
+        vectors beside the text, which may then be empty. Raises QueryError, UnreadableMedia.
         """
-        terms = parse(text, files)
-        z = sum(term.weight * self.encode(term) for term in terms)
+        terms = parse(text, files) if text.strip() or not also else []
+        z = sum(term.weight * self.encode(term) for term in terms) + sum(weight * vector for weight, vector in also)
         length = float(np.linalg.norm(z))
         if length < 1e-6:
             raise QueryError(f"the terms of {text!r} cancel out; change a weight")

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from .embed import Embedded, Embedder, Skipped
 from .errors import LibraryError, WrongSpace
 from .index.filter import Filter, micros
 from .index.scan import Changes, File, Known, compare, walk
-from .index.segments import column
+from .index.segments import column, segment_id
 from .index.store import Held, Store
 from .space import Space
 
@@ -71,6 +71,11 @@ class Hit:
     lon: float | None = None
     size: int | None = None
     """Bytes."""
+
+    @property
+    def id(self) -> str:
+        """32 hex digits that stand for path and place in it, as long as both stay the same."""
+        return segment_id({"path": self.path, "start": self.start, "page": self.page})
 
 
 Progress = Callable[[Report, int, int], None]
@@ -193,28 +198,44 @@ class Library:
         self.store.upsert(rows)
 
     def search(
-        self, query: str, top: int = 10, filter: Filter = Filter(), min_relevance: float = 0.0, files: bool = True
+        self,
+        query: str,
+        top: int = 10,
+        filter: Filter = Filter(),
+        min_relevance: float = 0.0,
+        files: bool = True,
+        also: Sequence[tuple[float, np.ndarray]] = (),
     ) -> list[Hit]:
         """The best files for words, a picture, or algebra over both (see Embedder.query), best first.
 
         A picture that the query names is not among its own answers. Hits that are less probably meant than
-        `min_relevance` are left out. Not `files`: no part of the query opens one, as for queries from outside. Raises LibraryError, WrongSpace, QueryError.
+        `min_relevance` are left out. Not `files`: no part of the query opens one, as for queries from outside. `also` are
+        weighted vectors beside it, of pictures that are not files. Raises LibraryError, WrongSpace, QueryError.
         """
+        self.check_searchable()
+        parsed = self.embedder.query(query, files, also)
+        named = tuple(os.path.abspath(term.path) for term in parsed.terms if term.path)
+        filter = replace(filter, without=filter.without + named)
+        rows = self.store.search(parsed.z, top, self.space.fingerprint, filter)
+        if self.store.captioned and len(parsed.terms) == 1 and parsed.terms[0].weight > 0 and not (named or also):
+            found = self.store.search_texts(parsed.terms[0].text, parsed.z, top, self.space.fingerprint, filter)
+            rows = fused(rows, found)[:top]
+        if not (named or also):
+            self.judge(rows, parsed.z)
+        hits = [Hit(rank, **{name: row.get(name) for name in HIT_FIELDS}) for rank, row in enumerate(rows, 1)]
+        return [hit for hit in hits if hit.relevance is None or hit.relevance >= min_relevance]
+
+    def check_searchable(self) -> None:
+        """Raises LibraryError where there is no library yet, WrongSpace where it has no vectors of this space."""
         if not self.store.exists:
             raise LibraryError(f"there is no library at {self.path} yet; make one with: samespace index DIR")
         if self.space.fingerprint not in self.store.spaces:
             self.check_space(beside=False)
-        parsed = self.embedder.query(query, files)
-        named = tuple(os.path.abspath(term.path) for term in parsed.terms if term.path)
-        filter = replace(filter, without=filter.without + named)
-        rows = self.store.search(parsed.z, top, self.space.fingerprint, filter)
-        if self.store.captioned and len(parsed.terms) == 1 and parsed.terms[0].weight > 0 and not named:
-            found = self.store.search_texts(parsed.terms[0].text, parsed.z, top, self.space.fingerprint, filter)
-            rows = fused(rows, found)[:top]
-        if not named:
-            self.judge(rows, parsed.z)
-        hits = [Hit(rank, **{name: row.get(name) for name in HIT_FIELDS}) for rank, row in enumerate(rows, 1)]
-        return [hit for hit in hits if hit.relevance is None or hit.relevance >= min_relevance]
+
+    def segment(self, id: str) -> dict[str, Any] | None:
+        """An indexed segment by its id (see Hit.id), with its vector as `z`; None where there is none."""
+        self.check_searchable()
+        return self.store.segment(id, self.space.fingerprint)
 
     def judge(self, rows: list[dict[str, Any]], z: np.ndarray) -> None:
         """Add to each row the probability that it is relevant, where the space is calibrated."""

@@ -329,6 +329,17 @@ class Store:
         return self.table.count_rows(f"path IN ({literals([to_text(path)])})") > 0
 
     @clear_errors
+    def segment(self, id: str, fingerprint: str) -> dict[str, Any] | None:
+        """One segment, with its vector of one space as `z`."""
+        name = column(fingerprint)
+        columns = ["path", "root", "kind", "hash", name]
+        rows = self.table.search().where(f"id IN ({literals([id])})").select(columns).to_arrow().to_pylist()
+        if not rows or rows[0][name] is None:
+            return None
+        z = np.asarray(rows[0].pop(name), np.float32)
+        return rows[0] | {"path": to_path(rows[0]["path"]), "root": to_path(rows[0]["root"]), "z": z}
+
+    @clear_errors
     def count(self) -> int:
         """Number of segments."""
         return self.table.count_rows()

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +23,7 @@ from ..library import Library
 from .chat import complete
 from .embeddings import embeddings
 from .errors import refusal, refusal_of
+from .pages import add_pages
 from .shapes import ChatRequest, EmbeddingRequest, SearchRequest
 
 MAX_BODY = 64_000_000
@@ -105,6 +107,7 @@ def create_app(
         opened = await run_in_threadpool(served.assistant, said.model)
         return await complete(said, opened, http, allow_urls, counters.answered)
 
+    add_pages(app, library)
     return app
 
 
@@ -176,6 +179,9 @@ class Guard:
         host = http.headers.get("host", "")
         if (host if host.endswith("]") else host.rpartition(":")[0] or host) not in self.hosts:
             return refusal(400, f"{host!r} is no name of this server; start it with --allow-host", "invalid_request_error")
+        origin = http.headers.get("origin")
+        if origin and http.method not in ("GET", "HEAD") and urlsplit(origin).netloc != host:
+            return refusal(403, f"requests from pages of {origin!r} are refused; ask from a page of this server", "permission_error")
         told = http.headers.get("authorization", "").removeprefix("Bearer ").encode()
         if self.key and http.scope["path"] != "/health" and not hmac.compare_digest(told, self.key.encode()):
             reason = "the key is missing or wrong; send it as a bearer token"

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from ..assistant.request import Message, Request
 from ..errors import RequestError
@@ -119,3 +119,24 @@ class SearchRequest(BaseModel):
     query: str
     top: int = Field(default=10, ge=1, le=1000)
     min_relevance: float = Field(default=0.0, ge=0, le=1)
+
+
+class Weighted(BaseModel):
+    """A picture beside the words of a search: one that is indexed, or one that was dropped on the page."""
+
+    id: str = ""
+    picture: str = ""
+    """A data URI."""
+    weight: float = 1.0
+
+
+class PageSearch(BaseModel):
+    """POST /app/search: what the page asks."""
+
+    query: str = ""
+    also: list[Weighted] = []
+    top: int = Field(default=200, ge=1, le=10_000)
+    kinds: list[str] = []
+    under: str = ""
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None

@@ -1,0 +1,1 @@
+"""Why a picture matches, and what happens inside the models."""

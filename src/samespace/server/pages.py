@@ -1,0 +1,117 @@
+"""The pages: search and why a picture matched. Everything they show comes from the routes below; nothing leaves the machine."""
+
+import os
+from collections import OrderedDict
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, FileSystemLoader
+from starlette.exceptions import HTTPException
+
+from ..explain.heatmap import Looked, look, phrase
+from ..index.filter import Filter
+from ..index.paths import to_text
+from ..library import Hit, Library
+from .files import Pictures
+from .pictures import picture
+from .shapes import PageSearch, Weighted
+
+HERE = Path(__file__).parent
+POLICY = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Headers of every page and picture: no script but ours, no request to anywhere else."""
+LIKELY = 0.5
+"""Hits of a lower relevance stand below the line."""
+LOOKED = 64
+"""Pictures whose windows are remembered."""
+
+
+class Pages:
+    """What the pages ask a library for."""
+
+    def __init__(self, library: Library):
+        self.library, self.pictures = library, Pictures(library)
+        self.looked: OrderedDict[str, Looked] = OrderedDict()
+
+    def segment(self, id: str) -> dict[str, Any]:
+        """Raises 404."""
+        segment = self.library.segment(id)
+        if segment is None:
+            raise HTTPException(404, f"no picture here has the id {id[:40]!r}; search again")
+        return segment
+
+    def search(self, said: PageSearch) -> dict[str, Any]:
+        """Hits with all that a page shows of them, and how many of them are likely meant."""
+        without = tuple(self.segment(term.id)["path"] for term in said.also if term.id)
+        under = os.path.abspath(os.path.expanduser(said.under)) if said.under else ""
+        filter = Filter(tuple(said.kinds), under, said.since, said.until, without)
+        also = [(term.weight, self.vector(term)) for term in said.also]
+        hits = self.library.search(said.query, said.top, filter, files=False, also=also)
+        judged = [hit.relevance for hit in hits if hit.relevance is not None]
+        likely = sum(p >= LIKELY for p in judged) if judged else None
+        return {"hits": [row_of(hit) for hit in hits], "likely": likely}
+
+    def vector(self, term: Weighted) -> np.ndarray:
+        """z of a picture that is indexed, or that was dropped on the page."""
+        if term.id:
+            return self.segment(term.id)["z"]
+        given = picture(term.picture, urls_allowed=False)
+        return self.library.space.image([self.library.space.decode(given.data, given.name)])[0]
+
+    def why(self, id: str, words: str) -> dict[str, Any]:
+        """Maps of a picture's relevance to a phrase and to each of its words: cosines, row by row."""
+        segment = self.segment(id)
+        if id not in self.looked:
+            self.looked[id] = look(self.library.space, self.pictures.open(segment))
+            while len(self.looked) > LOOKED:
+                self.looked.popitem(last=False)
+        maps = [self.looked[id].map(z) for z in phrase(self.library.space, words)]
+        return {"words": words.split(), "maps": np.round(maps, 4).tolist()}
+
+
+def row_of(hit: Hit) -> dict[str, Any]:
+    """A hit as the page shows it."""
+    path = Path(to_text(hit.path))
+    return asdict(hit) | {"id": hit.id, "path": str(path), "name": path.name, "folder": str(path.parent)}
+
+
+def add_pages(app: FastAPI, library: Library) -> None:
+    """The routes of the pages."""
+    here = Pages(library)
+    templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
+
+    def page(name: str, **values: Any) -> HTMLResponse:
+        return HTMLResponse(templates.get_template(name).render(page=name, **values), headers=POLICY)
+
+    @app.get("/")
+    def search_page() -> HTMLResponse:
+        store = library.store
+        return page("search.html", count=store.count() if store.exists else 0, library=library.path, space=library.space.handle)
+
+    @app.post("/app/search")
+    def search(said: PageSearch) -> dict[str, Any]:
+        return here.search(said)
+
+    @app.get("/app/why/{id}")
+    def why(id: str, words: str) -> dict[str, Any]:
+        return here.why(id, words)
+
+    @app.get("/pictures/{id}/{size}")
+    def picture_of(id: str, size: Literal["small", "large"], http: Request) -> Response:
+        segment = here.segment(id)
+        headers = POLICY | {"ETag": f'"{segment["hash"]}"', "Cache-Control": "private, max-age=60"}
+        if http.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(here.pictures.jpeg(segment, size), media_type="image/jpeg", headers=headers)
+
+    app.mount("/static", StaticFiles(directory=HERE / "static"))

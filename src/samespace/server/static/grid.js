@@ -1,0 +1,89 @@
+// A justified grid of any number of pictures: whole rows of one height, and only what is in sight is in the page.
+
+// Places of pictures by their proportions: [{x, y, width, height}]. A row that ends at `cut` or at the end is not stretched.
+export function justified(ratios, { width, row, gap, cut = -1, space = 0 }) {
+  const places = [];
+  let y = 0;
+  let start = 0;
+  let sum = 0;
+  const close = (end, height) => {
+    let x = 0;
+    for (; start < end; start++) {
+      places.push({ x, y, width: ratios[start] * height, height });
+      x += ratios[start] * height + gap;
+    }
+    y += height + gap;
+    sum = 0;
+  };
+  ratios.forEach((ratio, i) => {
+    if (i === cut) {
+      if (sum) close(i, row);
+      y += space;
+    }
+    sum += ratio;
+    const height = (width - gap * (i - start)) / sum;
+    if (height <= row) close(i + 1, height);
+  });
+  if (sum) close(ratios.length, row);
+  return { places, height: y };
+}
+
+const BEYOND = 800; // pixels above and below the window that are drawn too
+const ratioOf = (hit) => Math.min(3.5, Math.max(0.45, (hit.width || 4) / (hit.height || 3)));
+
+export class Grid {
+  // `make(hit)` gives an <li>; `line` is an element that stands before the item `cut`.
+  constructor(element, line, make) {
+    Object.assign(this, { element, line, make, hits: [], places: [], made: new Map(), cut: -1 });
+    addEventListener("scroll", () => this.draw(), { passive: true });
+    addEventListener("resize", () => this.lay());
+  }
+
+  show(hits, cut) {
+    Object.assign(this, { hits, cut });
+    this.lay();
+  }
+
+  lay() {
+    const style = getComputedStyle(this.element);
+    const measure = (name) => parseFloat(style.getPropertyValue(name));
+    const sizes = { width: this.element.clientWidth, row: measure("--row"), gap: measure("--gap"), space: measure("--space") };
+    const { places, height } = justified(this.hits.map(ratioOf), { ...sizes, cut: this.cut });
+    this.places = places;
+    this.element.style.height = `${height}px`;
+    this.line.hidden = !(this.cut in places);
+    if (!this.line.hidden) this.line.style.top = `${places[this.cut].y - sizes.space}px`;
+    this.draw();
+  }
+
+  draw() {
+    const above = -this.element.getBoundingClientRect().top - BEYOND;
+    const below = above + innerHeight + 2 * BEYOND;
+    const made = new Map();
+    this.hits.forEach((hit, i) => {
+      const { x, y, width, height } = this.places[i];
+      if (y + height < above || y > below) return;
+      const item = this.made.get(hit.id) ?? this.make(hit);
+      Object.assign(item.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
+      item.ariaSetSize = this.hits.length;
+      item.ariaPosInSet = i + 1;
+      item.classList.toggle("best", i === 0);
+      item.classList.toggle("unlikely", this.cut >= 0 && i >= this.cut);
+      made.set(hit.id, item);
+    });
+    const items = [...made.values()];
+    const there = this.element.children;
+    if (items.length !== there.length || items.some((item, i) => item !== there[i])) this.element.replaceChildren(...items);
+    this.made = made;
+  }
+
+  // Move the keyboard to a picture, wherever it is.
+  focus(index) {
+    const place = this.places[index];
+    if (!place) return;
+    const top = this.element.getBoundingClientRect().top + place.y;
+    if (top < 120 || top + place.height > innerHeight) scrollBy(0, top - innerHeight / 3);
+    this.draw();
+    this.made.get(this.hits[index].id).querySelector("button").focus({ preventScroll: true });
+  }
+}

@@ -1,0 +1,30 @@
+// A map of numbers, painted warm over a picture that is shown whole within its box.
+
+const WARM = [255, 120, 20];
+
+export function paintMap(canvas, image, map) {
+  const { left, top, width, height } = shownAt(image);
+  Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
+  const rows = map.length;
+  const columns = map[0].length;
+  const values = map.flat();
+  const low = Math.min(...values);
+  const spread = Math.max(...values) - low || 1;
+  canvas.width = columns;
+  canvas.height = rows;
+  const pixels = new ImageData(columns, rows);
+  values.forEach((value, i) => {
+    const strength = (value - low) / spread;
+    pixels.data.set([...WARM, Math.round(190 * strength ** 2)], 4 * i);
+  });
+  canvas.getContext("2d").putImageData(pixels, 0, 0); // the browser smooths it as it is stretched
+  canvas.classList.add("on");
+}
+
+// Where an image with object-fit: contain really stands, in pixels of its box.
+function shownAt(image) {
+  const scale = Math.min(image.clientWidth / image.naturalWidth, image.clientHeight / image.naturalHeight);
+  const width = image.naturalWidth * scale;
+  const height = image.naturalHeight * scale;
+  return { left: (image.clientWidth - width) / 2, top: (image.clientHeight - height) / 2, width, height };
+}

@@ -1,0 +1,262 @@
+// The search page: words and pictures in, a grid of pictures out, and why each matched.
+import { ask, laterThan } from "./ask.js";
+import { Grid } from "./grid.js";
+import { paintMap } from "./map.js";
+
+const at = (id) => document.getElementById(id);
+const WAIT = 120; // milliseconds after the last key
+const state = { pictures: [], hits: [], shown: -1 }; // pictures: {id | picture, weight, source, name}
+
+const fresh = laterThan();
+
+async function search() {
+  const query = at("query").value.trim();
+  const url = query ? `?q=${encodeURIComponent(query)}` : location.pathname;
+  history.replaceState(null, "", url);
+  if (!query && !state.pictures.length) return show({ hits: [], likely: null });
+  const asked = {
+    query,
+    also: state.pictures.map(({ id, picture, weight }) => ({ id, picture, weight })),
+    under: at("under").value.trim(),
+    since: day(at("since").value, 0),
+    until: day(at("until").value, 1),
+  };
+  const answer = await fresh((signal) => ask("/app/search", asked, signal));
+  if (answer) answer.error ? complain(answer.error) : show(answer);
+}
+
+// The beginning of a day here, `later` days on, as a time with its zone.
+function day(text, later) {
+  if (!text) return null;
+  const [year, month, date] = text.split("-").map(Number);
+  return new Date(year, month - 1, date + later).toISOString();
+}
+
+function complain(text) {
+  at("status").textContent = text;
+  at("status").classList.add("wrong");
+}
+
+function show({ hits, likely }) {
+  state.hits = hits;
+  at("status").classList.remove("wrong");
+  at("welcome").hidden = hits.length > 0 || Boolean(at("query").value.trim()) || state.pictures.length > 0;
+  at("status").textContent = told(hits.length, likely);
+  at("line").textContent = likely ? "nothing below this line is likely meant" : "nearest, but not likely meant";
+  grid.show(hits, likely ?? -1);
+}
+
+function told(count, likely) {
+  if (!at("query").value.trim() && !state.pictures.length) return "";
+  if (!count) return "No pictures: widen the filters, or index more folders.";
+  if (likely === null) return `The ${count} nearest pictures, nearest first.`;
+  if (likely === 0) return "Nothing here is likely what you mean. The nearest pictures stand below.";
+  return likely === 1 ? "1 picture is likely what you mean." : `${likely} pictures are likely what you mean.`;
+}
+
+const caption = (hit) =>
+  `${hit.name} · ${hit.relevance === null ? hit.score.toFixed(3) : `${Math.round(100 * hit.relevance)} %`}`;
+
+function itemOf(hit) {
+  const item = document.createElement("li");
+  item.className = "hit";
+  const button = document.createElement("button");
+  button.type = "button";
+  const image = new Image();
+  image.loading = "lazy";
+  image.decoding = "async";
+  image.alt = hit.name;
+  image.src = `/pictures/${hit.id}/small`;
+  button.append(image, entry("small", caption(hit)));
+  button.addEventListener("click", () => open(indexOf(hit.id)));
+  button.addEventListener("keydown", (event) => step(event, hit.id));
+  item.append(button);
+  return item;
+}
+
+const grid = new Grid(at("grid"), at("line"), itemOf);
+const indexOf = (wanted) => state.hits.findIndex(({ id }) => id === wanted);
+
+function step(event, id) {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (by) grid.focus(indexOf(id) + by);
+}
+
+// The viewer.
+
+const freshWhy = laterThan();
+
+async function open(index) {
+  if (index < 0 || index >= state.hits.length) return;
+  state.shown = index;
+  const hit = state.hits[index];
+  at("viewer-name").textContent = hit.name;
+  at("viewer-path").textContent = hit.folder;
+  at("viewer-image").src = `/pictures/${hit.id}/large`;
+  at("viewer-image").alt = hit.name;
+  at("viewer-facts").replaceChildren(...facts(hit).flatMap(([name, value]) => [entry("dt", name), entry("dd", value)]));
+  at("viewer-map").classList.remove("on");
+  at("previous").disabled = index === 0;
+  at("next").disabled = index === state.hits.length - 1;
+  if (!at("viewer").open) at("viewer").showModal();
+  await explain(hit);
+}
+
+function entry(kind, text) {
+  const element = document.createElement(kind);
+  element.textContent = text;
+  return element;
+}
+
+function facts(hit) {
+  const taken = hit.taken_at && new Date(hit.taken_at).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
+  const place = hit.lat !== null && `${hit.lat.toFixed(4)}, ${hit.lon.toFixed(4)}`;
+  return [
+    ["rank", `${hit.rank} of ${state.hits.length}`],
+    ["cosine", hit.score.toFixed(4)],
+    ["relevance", hit.relevance !== null && `${Math.round(100 * hit.relevance)} %`],
+    ["size", hit.width && `${hit.width} × ${hit.height} px, ${(hit.size / 1e6).toFixed(2)} MB`],
+    ["taken", taken],
+    ["place", place],
+  ].filter(([, value]) => value);
+}
+
+// Words alone, as a person would say them: without signs, weights and pictures.
+const words = () => at("query").value.split(/\s[+-]\s/)[0].replace(/^\s*[\d.]+:/, "").trim();
+
+async function explain(hit) {
+  const phrase = words();
+  at("why").hidden = !phrase;
+  at("why-words").replaceChildren();
+  if (!phrase) return;
+  at("why-text").textContent = "Looking at the parts of the picture…";
+  const answer = await freshWhy((signal) => ask(`/app/why/${hit.id}?words=${encodeURIComponent(phrase)}`, null, signal));
+  if (!answer) return;
+  if (answer.error) {
+    at("why-text").textContent = answer.error;
+    return;
+  }
+  at("why-text").textContent = "Warm parts are nearest to the words. Point at a word to see what it adds to the others.";
+  const names = answer.words.length > 1 ? [phrase, ...answer.words] : [phrase];
+  const buttons = names.map((name, i) => wordButton(name, () => select(i)));
+  const select = (chosen) => {
+    buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === chosen));
+    paintMap(at("viewer-map"), at("viewer-image"), answer.maps[chosen]);
+  };
+  at("why-words").replaceChildren(...buttons);
+  await at("viewer-image").decode().catch(() => null);
+  if (state.hits[state.shown] === hit) select(0);
+}
+
+function wordButton(name, chosen) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = name;
+  for (const event of ["click", "pointerenter", "focus"]) button.addEventListener(event, chosen);
+  return button;
+}
+
+// Pictures beside the words.
+
+function add(picture) {
+  state.pictures = [...state.pictures.filter(({ id }) => !id || id !== picture.id), picture];
+  showTerms();
+}
+
+function showTerms() {
+  at("terms").replaceChildren(
+    ...state.pictures.map((picture) => {
+      const term = document.createElement("button");
+      term.type = "button";
+      term.className = picture.weight < 0 ? "term minus" : "term";
+      term.title = "Leave it out again";
+      const image = new Image();
+      image.src = picture.source;
+      image.alt = "";
+      term.append(image, `${picture.weight < 0 ? "not" : "like"} ${picture.name} ×`);
+      term.addEventListener("click", () => {
+        state.pictures = state.pictures.filter((other) => other !== picture);
+        showTerms();
+      });
+      return term;
+    }),
+  );
+  search();
+}
+
+const MOST = 40e6; // bytes of a dropped picture
+
+function take(file) {
+  if (!file) return;
+  if (file.size > MOST) return complain(`${file.name} is over ${MOST / 1e6} MB; choose a smaller picture.`);
+  const reader = new FileReader();
+  reader.onload = () => add({ picture: reader.result, weight: 1, source: reader.result, name: file.name });
+  reader.onerror = () => complain(`${file.name} cannot be read; choose another picture.`);
+  reader.readAsDataURL(file);
+}
+
+function steer(weight) {
+  const { id, name } = state.hits[state.shown];
+  at("viewer").close();
+  add({ id, weight, source: `/pictures/${id}/small`, name });
+}
+
+// What people do.
+
+let waiting = 0;
+const soon = () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(search, WAIT);
+};
+for (const id of ["query", "under", "since", "until"]) at(id).addEventListener("input", soon);
+at("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  search();
+});
+at("clear").addEventListener("click", () => {
+  for (const id of ["under", "since", "until"]) at(id).value = "";
+  search();
+});
+at("choose").addEventListener("click", () => at("file").click());
+at("file").addEventListener("change", () => take(at("file").files[0]));
+for (const button of document.querySelectorAll(".try"))
+  button.addEventListener("click", () => {
+    at("query").value = button.textContent;
+    at("query").focus();
+    search();
+  });
+
+document.addEventListener("paste", (event) => take([...event.clipboardData.files].find((f) => f.type.startsWith("image/"))));
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  at("form").classList.add("over");
+});
+document.addEventListener("dragleave", () => at("form").classList.remove("over"));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  at("form").classList.remove("over");
+  take([...event.dataTransfer.files].find((f) => f.type.startsWith("image/")));
+});
+
+at("previous").addEventListener("click", () => open(state.shown - 1));
+at("next").addEventListener("click", () => open(state.shown + 1));
+at("close").addEventListener("click", () => at("viewer").close());
+at("viewer").addEventListener("close", () => grid.focus(state.shown));
+at("more").addEventListener("click", () => steer(1));
+at("less").addEventListener("click", () => steer(-0.5));
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input");
+  if (at("viewer").open && event.key === "ArrowLeft") open(state.shown - 1);
+  else if (at("viewer").open && event.key === "ArrowRight") open(state.shown + 1);
+  else if (event.key === "/" && !typing) {
+    event.preventDefault();
+    at("query").focus();
+  } else if (event.key === "ArrowDown" && event.target === at("query")) {
+    event.preventDefault();
+    grid.focus(0);
+  }
+});
+addEventListener("resize", () => at("viewer").open && open(state.shown));
+
+at("query").value = new URLSearchParams(location.search).get("q") ?? "";
+if (at("query").value) search();
