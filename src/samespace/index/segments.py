@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .paths import to_path
+
 SHOWN = ("path", "kind", "start", "end", "page", "width", "height", "taken_at", "lat", "lon", "size", "moment")
 """Columns a search returns."""
 
@@ -32,6 +34,11 @@ def segment_id(row: dict[str, Any]) -> str:
     """32 hex digits for a path and a place in it."""
     key = "\0".join([row["path"], str(row.get("start")), str(row.get("page"))])
     return hashlib.blake2b(os.fsencode(key), digest_size=16).hexdigest()
+
+
+def placed(row: dict[str, Any]) -> dict[str, Any]:
+    """A stored row with its paths as the file system has them."""
+    return row | {"path": to_path(row["path"]), "root": to_path(row["root"])}
 
 
 def halved(value: Any) -> Any:

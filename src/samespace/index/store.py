@@ -19,7 +19,7 @@ from .flat import MAX_ROWS, ROW_ID, Flat, Shown, matrices, widened, write_copy
 from .guard import clear_errors, uninterrupted
 from .paths import to_path, to_text
 from .scan import Known
-from .segments import SHOWN, column, halved, segment_fields, segment_id, shown_fields
+from .segments import SHOWN, column, halved, placed, segment_fields, segment_id, shown_fields
 
 TABLE = "segments"
 SHOWN_COPY = "shown.arrow"
@@ -145,7 +145,7 @@ class Store:
         """One segment, with all its vectors, for each content hash that has one of this space."""
         found = self.table.search().where(f"hash IN ({literals(hashes)}) AND {column(fingerprint)} IS NOT NULL")
         rows = found.to_arrow().to_pylist() if hashes else []
-        return {r["hash"]: r | {"path": to_path(r["path"]), "root": to_path(r["root"])} for r in rows}
+        return {r["hash"]: placed(r) for r in rows}
 
     @uninterrupted
     @clear_errors
@@ -331,13 +331,9 @@ class Store:
     @clear_errors
     def segment(self, id: str, fingerprint: str) -> dict[str, Any] | None:
         """One segment, with its vector of one space as `z`."""
-        name = column(fingerprint)
-        columns = ["path", "root", "kind", "hash", name]
-        rows = self.table.search().where(f"id IN ({literals([id])})").select(columns).to_arrow().to_pylist()
-        if not rows or rows[0][name] is None:
-            return None
-        z = np.asarray(rows[0].pop(name), np.float32)
-        return rows[0] | {"path": to_path(rows[0]["path"]), "root": to_path(rows[0]["root"]), "z": z}
+        names = {c: c for c in ("path", "root", "kind", "hash")} | {"z": column(fingerprint)}
+        rows = self.table.search().where(f"id IN ({literals([id])})").select(names).to_arrow().to_pylist()
+        return placed(rows[0]) | {"z": np.asarray(rows[0]["z"], np.float32)} if rows and rows[0]["z"] else None
 
     @clear_errors
     def count(self) -> int:

@@ -181,7 +181,9 @@ class Guard:
             return refusal(400, f"{host!r} is no name of this server; start it with --allow-host", "invalid_request_error")
         origin = http.headers.get("origin")
         if origin and http.method not in ("GET", "HEAD") and urlsplit(origin).netloc != host:
-            return refusal(403, f"requests from pages of {origin!r} are refused; ask from a page of this server", "permission_error")
+            return refusal(
+                403, f"requests from pages of {origin!r} are refused; ask from a page of this server", "permission_error"
+            )
         told = http.headers.get("authorization", "").removeprefix("Bearer ").encode()
         if self.key and http.scope["path"] != "/health" and not hmac.compare_digest(told, self.key.encode()):
             reason = "the key is missing or wrong; send it as a bearer token"

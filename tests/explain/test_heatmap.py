@@ -1,0 +1,78 @@
+"""Maps: of two pictures side by side, the named one is warm; with meaningless vectors, either is."""
+
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import samespace
+from samespace.explain.heatmap import GRID, Window, look, phrase, windows
+
+NAMES = {
+    "chelsea.png": "a cat",
+    "coffee.png": "a cup of coffee",
+    "rocket.jpg": "a rocket launch",
+    "motorcycle_left.png": "a motorcycle",
+}
+
+
+def test_windows_cover_the_picture_and_stay_within():
+    assert all(w.left >= 0 and w.top >= 0 and w.left + w.side <= 1 + 1e-6 and w.top + w.side <= 1 + 1e-6 for w in windows())
+    assert min(sum(w.weights for w in windows()).ravel()) > 0.05
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3000, 2), (224, 224)])
+def test_a_window_of_any_picture_is_a_picture(size):
+    parts = [w.cut(Image.new("RGB", size)) for w in windows()]
+    assert all(part.width >= 1 and part.height >= 1 for part in parts)
+
+
+def test_a_window_speaks_for_its_middle():
+    weights = Window(0.5, 0.0, 0.5).weights
+    row, column = np.unravel_index(weights.argmax(), weights.shape)
+    assert row in (3, 4) and column in (9, 10, 11)
+
+
+@pytest.fixture(scope="module")
+def pairs(photographs):
+    """Two photographs side by side, in every order, looked at once."""
+    starter = samespace.load("starter")
+    tiles = {n: Image.open(photographs / n).convert("RGB").resize((224, 224)) for n in NAMES if (photographs / n).exists()}
+    made = []
+    for left, right in itertools.permutations(tiles, 2):
+        both = Image.new("RGB", (448, 224))
+        both.paste(tiles[left], (0, 0))
+        both.paste(tiles[right], (224, 0))
+        made.append((left, right, look(starter, both)))
+    return starter, made
+
+
+def warm_half(looked, z) -> int:
+    return int(looked.map(z).max(axis=0).argmax() >= GRID // 2)
+
+
+def test_the_named_picture_is_the_warm_one(pairs):
+    starter, made = pairs
+    right = [
+        warm_half(looked, phrase(starter, NAMES[name])[0]) == side for *names, looked in made for side, name in enumerate(names)
+    ]
+    assert np.mean(right) >= 0.8
+
+
+def test_with_meaningless_vectors_either_half_is_warm(pairs):
+    starter, made = pairs
+    turned, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(starter.dim, starter.dim)))
+    right = [
+        warm_half(looked, turned.astype(np.float32) @ phrase(starter, NAMES[name])[0]) == side
+        for *names, looked in made
+        for side, name in enumerate(names)
+    ]
+    assert 0.2 <= np.mean(right) <= 0.8
+
+
+def test_a_word_is_what_it_adds_to_the_others(tiny_space):
+    z = phrase(tiny_space, "red cat")
+    whole, red, cat = tiny_space.text(["red cat", "red", "cat"])
+    np.testing.assert_allclose(z, [whole, red - cat, cat - red], atol=1e-5)
+    assert phrase(tiny_space, "cat").shape == (2, tiny_space.dim)

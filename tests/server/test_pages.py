@@ -1,0 +1,133 @@
+"""What the pages ask the server for, and what it refuses to give."""
+
+import base64
+import io
+import os
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from samespace.explain.heatmap import GRID
+from samespace.library import Library
+from samespace.server.app import create_app
+
+HERE = "http://127.0.0.1"
+
+
+@pytest.fixture
+def library(tmp_path, tiny_space_folder, album):
+    library = Library(tmp_path / "library", tiny_space_folder)
+    library.add([album])
+    return library
+
+
+@pytest.fixture
+def web(library):
+    return TestClient(create_app(library), base_url=HERE)
+
+
+def search(web, query="a cat", **more):
+    return web.post("/app/search", json={"query": query} | more).json()
+
+
+def test_a_page_runs_no_script_but_ours(web, library):
+    page = web.get("/")
+    assert page.status_code == 200 and f"{library.store.count()} pictures" in page.text
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+    assert "<script>" not in page.text and " style=" not in page.text and "//" not in page.text.replace("://", "")
+    for name in ("app.css", "search.js", "grid.js", "map.js", "ask.js", "icon.svg"):
+        assert web.get(f"/static/{name}").status_code == 200
+
+
+def test_without_a_library_the_page_says_how_to_make_one(tmp_path, tiny_space_folder):
+    web = TestClient(create_app(Library(tmp_path / "none", tiny_space_folder)), base_url=HERE)
+    assert "samespace index" in web.get("/").text
+    answer = web.post("/app/search", json={"query": "a cat"})
+    assert answer.status_code == 404 and "samespace index" in answer.json()["error"]["message"]
+
+
+def test_hits_are_those_of_the_library(web, library):
+    found, want = search(web)["hits"], library.search("a cat", 200)
+    assert [hit["path"] for hit in found] == [hit.path for hit in want]
+    assert found[0]["name"] == os.path.basename(want[0].path)
+    assert len(search(web, top=2)["hits"]) == 2
+
+
+def test_pictures_steer_and_are_not_their_own_answer(web, library, photographs):
+    first, second, *_ = search(web)["hits"]
+    likes = search(web, "", also=[{"id": first["id"]}])["hits"]
+    assert first["id"] not in {hit["id"] for hit in likes} and len(likes) == library.store.count() - 1
+    data = base64.b64encode((photographs / "coffee.png").read_bytes()).decode()
+    dropped = search(web, "", also=[{"picture": f"data:image/png;base64,{data}"}])["hits"]
+    assert dropped[0]["name"] == "coffee.png" and dropped[0]["score"] > 0.99
+    apart = {hit["id"]: hit["score"] for hit in search(web, "a cat", also=[{"id": second["id"], "weight": -1}])["hits"]}
+    assert second["id"] not in apart
+
+
+def test_pictures_are_served_small_and_large_and_kept(web, library):
+    hit = search(web)["hits"][0]
+    small, large = (web.get(f"/pictures/{hit['id']}/{size}") for size in ("small", "large"))
+    for answer, side in ((small, 480), (large, 2048)):
+        assert answer.headers["content-type"] == "image/jpeg" and answer.headers["x-content-type-options"] == "nosniff"
+        assert max(Image.open(io.BytesIO(answer.content)).size) <= side
+    assert len(list((library.path / "thumbnails").rglob("*.jpg"))) == 1
+    assert web.get(f"/pictures/{hit['id']}/small").content == small.content
+    again = web.get(f"/pictures/{hit['id']}/small", headers={"If-None-Match": small.headers["etag"]})
+    assert again.status_code == 304 and not again.content
+
+
+def test_only_indexed_files_are_served(web, library, tmp_path):
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (8, 8), "red").save(secret)
+    for id in ("0" * 32, "../secret.png", "..%2f..%2fsecret.png", str(secret), "x' OR '1'='1", "%00", "é"):
+        assert web.get(f"/pictures/{id}/small").status_code in (400, 404), id
+    assert web.get(f"/pictures/{search(web)['hits'][0]['id']}/huge").status_code in (400, 422)
+    for path in ("/static/../app.py", "/static/..%2fapp.py", "/static/%2e%2e/app.py"):
+        assert web.get(path).status_code == 404
+
+
+def test_a_file_that_became_a_way_out_is_not_followed(web, library, tmp_path):
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (8, 8), "red").save(secret)
+    hit = search(web)["hits"][0]
+    os.remove(hit["path"])
+    os.symlink(secret, hit["path"])
+    for size in ("small", "large"):
+        answer = web.get(f"/pictures/{hit['id']}/{size}")
+        assert answer.status_code == 400 and "leads out of the folder" in answer.json()["error"]["message"]
+
+
+def test_a_picture_that_is_gone_is_one_sentence(web):
+    hit = search(web)["hits"][0]
+    os.remove(hit["path"])
+    answer = web.get(f"/pictures/{hit['id']}/large")
+    assert answer.status_code == 400 and "index its folder again" in answer.json()["error"]["message"]
+
+
+def test_a_library_that_cannot_be_written_to_still_shows_pictures(web, library):
+    hit = search(web)["hits"][0]
+    (library.path / "thumbnails").write_text("in the way")
+    assert web.get(f"/pictures/{hit['id']}/small").status_code == 200
+
+
+def test_why_has_a_map_for_the_phrase_and_each_word(web):
+    hit = search(web)["hits"][0]
+    answer = web.get(f"/app/why/{hit['id']}", params={"words": "a cat asleep"}).json()
+    assert answer["words"] == ["a", "cat", "asleep"] and len(answer["maps"]) == 4
+    assert all(len(m) == GRID and len(m[0]) == GRID for m in answer["maps"])
+    assert web.get("/app/why/" + "0" * 32, params={"words": "x"}).status_code == 404
+
+
+def test_pages_of_others_change_nothing(web):
+    said = {"json": {"query": "a cat"}}
+    assert web.post("/app/search", headers={"Origin": "https://evil.example"}, **said).status_code == 403
+    assert web.post("/app/search", headers={"Origin": "null"}, **said).status_code == 403
+    assert web.post("/app/search", headers={"Origin": HERE}, **said).status_code == 200
+
+
+@pytest.mark.parametrize("said", [{"top": 0}, {"top": 10**6}, {"since": "yesterday"}, {"also": [{"picture": "data:,x"}]}, {}])
+def test_what_cannot_be_asked_is_one_sentence(web, said):
+    answer = web.post("/app/search", json={"query": ""} | said)
+    assert answer.status_code == 400 and len(answer.json()["error"]["message"]) < 300
