@@ -3,10 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench clean
+.PHONY: demo serve test check bench clean
 
 demo: .venv/demo.done  ## index six photographs and search them
 	@$(BIN)/samespace demo
+
+serve: .venv/serve.done  ## the page: search in a browser what `make demo` indexed
+	@$(BIN)/samespace demo --library .venv/demo-library
+	@$(BIN)/samespace serve --library .venv/demo-library
 
 test: .venv/test.done  ## run every test
 	@$(BIN)/python -m pytest
@@ -28,6 +32,11 @@ clean:  ## remove the environments; libraries and spaces of yours are elsewhere 
 .venv/demo.done: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing into .venv (a minute or two, once)"
 	@$(PIP) --editable ".[demo]"
+	@touch $@
+
+.venv/serve.done: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv what serving needs (torch: some minutes, once)"
+	@$(PIP) --editable ".[demo,serve]"
 	@touch $@
 
 .venv/test.done: pyproject.toml constraints.txt | .venv/bin/python

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from samespace import hub
-from samespace.index.store import Held, Store
+from samespace.index.note import Held
+from samespace.index.store import Store
 
 from . import material
 

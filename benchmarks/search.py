@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from samespace.index.filter import Filter
-from samespace.index.store import Held, Store
+from samespace.index.note import Held
+from samespace.index.store import Store
 
 from . import WORK, material
 

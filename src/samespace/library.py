@@ -16,9 +16,10 @@ from .cluster import Cluster
 from .embed import Embedded, Embedder, Skipped
 from .errors import LibraryError, WrongSpace
 from .index.filter import Filter, micros
+from .index.note import Held
 from .index.scan import Changes, File, Known, compare, walk
 from .index.segments import column, segment_id
-from .index.store import Held, Store
+from .index.store import Store
 from .space import Space
 
 FLUSH_ROWS, FLUSH_SECONDS = 1024, 10

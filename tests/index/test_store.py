@@ -10,7 +10,9 @@ import pytest
 from samespace.errors import LibraryBusy, LibraryError
 from samespace.index import flat, store
 from samespace.index.filter import Filter
-from samespace.index.store import Held, Store, to_path, to_text
+from samespace.index.note import Held
+from samespace.index.paths import to_path, to_text
+from samespace.index.store import Store
 
 FP, DIM = "abc123", 8
 

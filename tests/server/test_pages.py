@@ -2,15 +2,18 @@
 
 import base64
 import io
+import json
 import os
 
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from samespace.errors import LibraryBusy
 from samespace.explain.heatmap import GRID
 from samespace.library import Library
 from samespace.server.app import create_app
+from samespace.server.indexing import Indexing
 
 HERE = "http://127.0.0.1"
 
@@ -127,7 +130,45 @@ def test_pages_of_others_change_nothing(web):
     assert web.post("/app/search", headers={"Origin": HERE}, **said).status_code == 200
 
 
+def test_a_browser_tells_the_key_once(library):
+    web = TestClient(create_app(library, key="sesame"), base_url=HERE)
+    assert web.get("/").status_code == 401
+    assert web.get("/?key=wrong").status_code == 401
+    assert web.get("/static/app.css?key=sesame").status_code == 401
+    opened = web.get("/?key=sesame")
+    assert opened.status_code == 200 and str(opened.url) == f"{HERE}/"
+    assert web.get("/static/app.css").status_code == 200
+
+
 @pytest.mark.parametrize("said", [{"top": 0}, {"top": 10**6}, {"since": "yesterday"}, {"also": [{"picture": "data:,x"}]}, {}])
 def test_what_cannot_be_asked_is_one_sentence(web, said):
     answer = web.post("/app/search", json={"query": ""} | said)
     assert answer.status_code == 400 and len(answer.json()["error"]["message"]) < 300
+
+
+def test_a_folder_is_indexed_from_the_page(tmp_path, tiny_space_folder, album):
+    library = Library(tmp_path / "new", tiny_space_folder)
+    web = TestClient(create_app(library), base_url=HERE)
+    assert web.get("/app/index").text.strip() == 'data: {"running": false}'
+    (album / "broken.jpg").write_bytes(b"no picture")
+    assert web.post("/app/index", json={"folder": str(album)}).status_code == 202
+    states = [json.loads(line.removeprefix("data: ")) for line in web.get("/app/index").text.split("\n\n") if line]
+    assert states[-1]["running"] is False and states[-1]["added"] == library.store.count() > 0
+    assert any("broken.jpg" in path and reason for path, reason in states[-1]["skipped"])
+    assert str(album) in web.get("/library").text
+    assert search(web)["hits"]
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(web):
+    assert web.post("/app/index", json={"folder": "/no/such/folder"}).status_code == 202
+    (last,) = [json.loads(s.removeprefix("data: ")) for s in web.get("/app/index").text.split("\n\n") if '"running": false' in s]
+    assert "does not exist" in last["error"]
+    assert web.post("/app/index", json={"folder": ""}).status_code == 400
+    assert web.post("/app/index", json={"folder": "/"}, headers={"Origin": "https://evil.example"}).status_code == 403
+
+
+def test_one_folder_at_a_time(library, album):
+    indexing = Indexing(library)
+    indexing.state = {"running": True, "folder": "/a"}
+    with pytest.raises(LibraryBusy, match="wait until it is done"):
+        indexing.start(str(album))

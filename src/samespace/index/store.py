@@ -1,11 +1,10 @@
 """A library on disk: one LanceDB table of segments, a note of its spaces, and the copies made from the table."""
 
 import contextlib
-import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..errors import LibraryBusy, LibraryError
 from .filter import Filter, literals
 from .flat import MAX_ROWS, ROW_ID, Flat, Shown, matrices, widened, write_copy
 from .guard import clear_errors, uninterrupted
+from .note import Held, Note
 from .paths import to_path, to_text
 from .scan import Known
 from .segments import SHOWN, column, halved, placed, segment_fields, segment_id, shown_fields
@@ -32,63 +32,13 @@ REFINE, EFFORT = 4, 128
 """How many times k the index ranks again with the stored vectors, and how many candidates it keeps at the least."""
 
 
-@dataclass(frozen=True)
-class Held:
-    """A space whose vectors the library holds."""
-
-    name: str
-    """As given to --space."""
-    dim: int
-    """Length of its vectors."""
-    complete: bool = False
-    """Whether every segment has one; until then another space's vectors answer where there are any."""
-
-
-class Store:
+class Store(Note):
     """Opened lazily: a search that the flat copy can answer never opens the database."""
 
     def __init__(self, path: Path):
-        self.path = path
+        super().__init__(path)
         self.opened: dict[Path, tuple[str, Any]] = {}  # copies in use, and the version they are of
         self.sampled: tuple[tuple[str, str], np.ndarray, int] | None = None  # some vectors, and the number of all
-
-    # --- what the library is -------------------------------------------------------------------
-
-    @property
-    def exists(self) -> bool:
-        return (self.path / "library.json").exists()
-
-    @property
-    def spaces(self) -> dict[str, Held]:
-        """Fingerprint → space, oldest first. Raises LibraryError."""
-        if not self.exists:
-            return {}
-        try:
-            note = json.loads((self.path / "library.json").read_text("utf-8"))
-            return {fingerprint: Held(**held) for fingerprint, held in note["spaces"].items()}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LibraryError(f"{self.path}/library.json cannot be read ({error}); restore it, or index into a new --library")
-
-    def usual_space(self) -> str:
-        """Name of the space that answers where none is named: the newest complete one."""
-        names = [held.name for held in self.spaces.values()]
-        complete = [held.name for held in self.spaces.values() if held.complete]
-        return (complete or names or ["starter"])[-1]
-
-    def note_space(self, fingerprint: str, held: Held) -> None:
-        """Remember a space, in the order of first coming."""
-        self.write_note(self.spaces | {fingerprint: held}, self.captioned)
-
-    @property
-    def captioned(self) -> bool:
-        """Whether segments have texts, which searches then read too."""
-        return self.exists and json.loads((self.path / "library.json").read_text("utf-8")).get("captioned", False)
-
-    def write_note(self, spaces: dict[str, Held], captioned: bool) -> None:
-        note = {"format": 1, "captioned": captioned, "spaces": {f: asdict(h) for f, h in spaces.items()}}
-        scratch = self.path / "library.json.part"
-        scratch.write_text(json.dumps(note, indent=2), "utf-8")
-        os.replace(scratch, self.path / "library.json")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -334,6 +284,12 @@ class Store:
         names = {c: c for c in ("path", "root", "kind", "hash")} | {"z": column(fingerprint)}
         rows = self.table.search().where(f"id IN ({literals([id])})").select(names).to_arrow().to_pylist()
         return placed(rows[0]) | {"z": np.asarray(rows[0]["z"], np.float32)} if rows and rows[0]["z"] else None
+
+    @clear_errors
+    def folders(self) -> list[tuple[str, int]]:
+        """The folders that were indexed, and how many segments each has."""
+        counted = Counter(self.table.search().select(["root"]).to_arrow()["root"].to_pylist())
+        return sorted((to_path(root), count) for root, count in counted.items())
 
     @clear_errors
     def count(self) -> int:

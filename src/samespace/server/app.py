@@ -23,7 +23,7 @@ from ..library import Library
 from .chat import complete
 from .embeddings import embeddings
 from .errors import refusal, refusal_of
-from .pages import add_pages
+from .pages import COOKIE, add_pages
 from .shapes import ChatRequest, EmbeddingRequest, SearchRequest
 
 MAX_BODY = 64_000_000
@@ -184,10 +184,16 @@ class Guard:
             return refusal(
                 403, f"requests from pages of {origin!r} are refused; ask from a page of this server", "permission_error"
             )
-        told = http.headers.get("authorization", "").removeprefix("Bearer ").encode()
-        if self.key and http.scope["path"] != "/health" and not hmac.compare_digest(told, self.key.encode()):
-            reason = "the key is missing or wrong; send it as a bearer token"
+        if self.key and http.scope["path"] != "/health" and not hmac.compare_digest(told_key(http), self.key.encode()):
+            reason = "the key is missing or wrong; send it as a bearer token, or open the page once as /?key=KEY"
             return refusal(401, reason, "authentication_error", "invalid_api_key")
         if int(http.headers.get("content-length") or 0) > MAX_BODY:
             return refusal(413, f"the request is over {MAX_BODY // 10**6} MB; send less", "invalid_request_error")
         return None
+
+
+def told_key(http: Request) -> bytes:
+    """The key a client gives: a bearer token; a browser opens /?key=KEY once, and has it as a cookie from then on."""
+    bearer = http.headers.get("authorization", "").removeprefix("Bearer ")
+    asked = http.query_params.get("key", "") if http.scope["path"] == "/" else ""
+    return (bearer or asked or http.cookies.get(COOKIE, "")).encode()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
@@ -18,8 +18,9 @@ from ..index.filter import Filter
 from ..index.paths import to_text
 from ..library import Hit, Library
 from .files import Pictures
+from .indexing import Indexing
 from .pictures import picture
-from .shapes import PageSearch, Weighted
+from .shapes import Folder, PageSearch, Weighted
 
 HERE = Path(__file__).parent
 POLICY = {
@@ -30,6 +31,7 @@ POLICY = {
     "X-Content-Type-Options": "nosniff",
 }
 """Headers of every page and picture: no script but ours, no request to anywhere else."""
+COOKIE = "samespace-key"
 LIKELY = 0.5
 """Hits of a lower relevance stand below the line."""
 LOOKED = 64
@@ -90,13 +92,24 @@ def add_pages(app: FastAPI, library: Library) -> None:
     here = Pages(library)
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
 
+    indexing = Indexing(library)
+
     def page(name: str, **values: Any) -> HTMLResponse:
+        store = library.store
+        values |= {"count": store.count() if store.exists else 0, "library": library.path, "space": library.space.handle}
         return HTMLResponse(templates.get_template(name).render(page=name, **values), headers=POLICY)
 
     @app.get("/")
-    def search_page() -> HTMLResponse:
-        store = library.store
-        return page("search.html", count=store.count() if store.exists else 0, library=library.path, space=library.space.handle)
+    def search_page(key: str = "") -> Response:
+        if key:  # it was right, or the request had not come here
+            answer = RedirectResponse("/", headers=POLICY)
+            answer.set_cookie(COOKIE, key, httponly=True, samesite="strict")
+            return answer
+        return page("search.html")
+
+    @app.get("/library")
+    def library_page() -> HTMLResponse:
+        return page("library.html", folders=library.store.folders() if library.store.exists else [])
 
     @app.post("/app/search")
     def search(said: PageSearch) -> dict[str, Any]:
@@ -105,6 +118,15 @@ def add_pages(app: FastAPI, library: Library) -> None:
     @app.get("/app/why/{id}")
     def why(id: str, words: str) -> dict[str, Any]:
         return here.why(id, words)
+
+    @app.post("/app/index", status_code=202)
+    def index(said: Folder) -> dict[str, str]:
+        indexing.start(said.folder)
+        return {"status": "begun"}
+
+    @app.get("/app/index")
+    async def progress() -> StreamingResponse:
+        return StreamingResponse(indexing.events(), media_type="text/event-stream", headers=POLICY)
 
     @app.get("/pictures/{id}/{size}")
     def picture_of(id: str, size: Literal["small", "large"], http: Request) -> Response:

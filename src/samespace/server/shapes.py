@@ -140,3 +140,9 @@ class PageSearch(BaseModel):
     under: str = ""
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
+
+
+class Folder(BaseModel):
+    """POST /app/index."""
+
+    folder: str = Field(min_length=1)
