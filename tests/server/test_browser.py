@@ -19,11 +19,11 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; install D
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory, photographs):
+def address(tmp_path_factory, photographs, tiny_folder):
     """A running server over the demo's photographs, with the starter."""
     library = Library(tmp_path_factory.mktemp("web") / "library", samespace.load("starter"))
     library.add([photographs])
-    server = uvicorn.Server(uvicorn.Config(create_app(library), port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(create_app(library, str(tiny_folder)), port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -101,6 +101,41 @@ def test_more_like_this_and_not_this(page):
 def test_a_dropped_picture_is_searched_with(page, photographs):
     page.set_input_files("#file", photographs / "coffee.png")
     expect(best(page)).to_have_attribute("alt", "coffee.png")
+
+
+def test_asking_streams_an_answer_and_goes_on(page, address, photographs):
+    page.goto(f"{address}/ask")
+    expect(page.locator("#question")).to_be_disabled()
+    page.set_input_files("#file", photographs / "coffee.png")
+    page.fill("#question", "What is it?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".turns .mine")).to_have_text("What is it?")
+    expect(page.locator("#send")).to_be_visible()
+    page.click(".try >> nth=1")
+    expect(page.locator(".turns .mine")).to_have_count(2)
+    expect(page.locator("#send")).to_be_visible()
+    expect(page.locator(".turns .wrong")).to_have_count(0)
+
+
+def test_a_hit_is_asked_about(page):
+    find(page, "a cat", "chelsea.png")
+    page.click(".hit.best button")
+    page.click("text=Ask about it")
+    expect(page.locator("#picture")).to_be_visible()
+    expect(page.locator("#question")).to_be_enabled()
+
+
+def test_a_folder_is_added_and_watched(page, address, tmp_path, photographs):
+    shutil.copy(photographs / "coffee.png", tmp_path / "☕ cup.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    page.goto(f"{address}/library")
+    page.fill("#folder", str(tmp_path))
+    page.keyboard.press("Enter")
+    expect(page.locator("#told")).to_contain_text("1 added")
+    expect(page.locator("#skipped summary")).to_have_text("1 skipped, and why")
+    page.fill("#folder", "/no/such/folder")
+    page.keyboard.press("Enter")
+    expect(page.locator("#told")).to_contain_text("does not exist")
 
 
 def test_a_broken_picture_is_one_sentence(browser, address):

@@ -107,7 +107,7 @@ def create_app(
         opened = await run_in_threadpool(served.assistant, said.model)
         return await complete(said, opened, http, allow_urls, counters.answered)
 
-    add_pages(app, library)
+    add_pages(app, library, assistant)
     return app
 
 

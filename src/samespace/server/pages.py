@@ -87,8 +87,8 @@ def row_of(hit: Hit) -> dict[str, Any]:
     return asdict(hit) | {"id": hit.id, "path": str(path), "name": path.name, "folder": str(path.parent)}
 
 
-def add_pages(app: FastAPI, library: Library) -> None:
-    """The routes of the pages."""
+def add_pages(app: FastAPI, library: Library, assistant: str) -> None:
+    """The routes of the pages; `assistant` is the name of the one that answers."""
     here = Pages(library)
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
 
@@ -106,6 +106,10 @@ def add_pages(app: FastAPI, library: Library) -> None:
             answer.set_cookie(COOKIE, key, httponly=True, samesite="strict")
             return answer
         return page("search.html")
+
+    @app.get("/ask")
+    def ask_page() -> HTMLResponse:
+        return page("ask.html", assistant=assistant)
 
     @app.get("/library")
     def library_page() -> HTMLResponse:

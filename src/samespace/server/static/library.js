@@ -38,7 +38,7 @@ function show(state, seconds) {
   at("after").hidden = state.running || Boolean(state.error);
   const skipped = state.skipped ?? [];
   at("skipped").hidden = !skipped.length;
-  at("skipped").querySelector("summary").textContent = `${state.skipped_count} files were skipped`;
+  at("skipped").querySelector("summary").textContent = `${state.skipped_count} skipped, and why`;
   at("skipped").querySelector("ul").replaceChildren(
     ...skipped.map(([path, reason]) => {
       const item = document.createElement("li");

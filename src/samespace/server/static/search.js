@@ -2,6 +2,7 @@
 import { ask, laterThan } from "./ask.js";
 import { Grid } from "./grid.js";
 import { paintMap } from "./map.js";
+import { pictures } from "./picture.js";
 
 const at = (id) => document.getElementById(id);
 const WAIT = 120; // milliseconds after the last key
@@ -96,11 +97,14 @@ async function open(index) {
   at("viewer-image").alt = hit.name;
   at("viewer-facts").replaceChildren(...facts(hit).flatMap(([name, value]) => [entry("dt", name), entry("dd", value)]));
   at("viewer-map").classList.remove("on");
+  at("question").href = `/ask?id=${hit.id}`;
   at("previous").disabled = index === 0;
   at("next").disabled = index === state.hits.length - 1;
   if (!at("viewer").open) at("viewer").showModal();
   await explain(hit);
 }
+
+const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 function entry(kind, text) {
   const element = document.createElement(kind);
@@ -115,7 +119,7 @@ function facts(hit) {
     ["rank", `${hit.rank} of ${state.hits.length}`],
     ["cosine", hit.score.toFixed(4)],
     ["relevance", hit.relevance !== null && `${Math.round(100 * hit.relevance)} %`],
-    ["size", hit.width && `${hit.width} × ${hit.height} px, ${(hit.size / 1e6).toFixed(2)} MB`],
+    ["size", hit.width && `${hit.width} × ${hit.height} px, ${size(hit.size)}`],
     ["taken", taken],
     ["place", place],
   ].filter(([, value]) => value);
@@ -184,17 +188,6 @@ function showTerms() {
   search();
 }
 
-const MOST = 40e6; // bytes of a dropped picture
-
-function take(file) {
-  if (!file) return;
-  if (file.size > MOST) return complain(`${file.name} is over ${MOST / 1e6} MB; choose a smaller picture.`);
-  const reader = new FileReader();
-  reader.onload = () => add({ picture: reader.result, weight: 1, source: reader.result, name: file.name });
-  reader.onerror = () => complain(`${file.name} cannot be read; choose another picture.`);
-  reader.readAsDataURL(file);
-}
-
 function steer(weight) {
   const { id, name } = state.hits[state.shown];
   at("viewer").close();
@@ -217,26 +210,19 @@ at("clear").addEventListener("click", () => {
   for (const id of ["under", "since", "until"]) at(id).value = "";
   search();
 });
-at("choose").addEventListener("click", () => at("file").click());
-at("file").addEventListener("change", () => take(at("file").files[0]));
+pictures({
+  zone: at("form"),
+  button: at("choose"),
+  input: at("file"),
+  take: (name, picture) => add({ picture, weight: 1, source: picture, name }),
+  complain,
+});
 for (const button of document.querySelectorAll(".try"))
   button.addEventListener("click", () => {
     at("query").value = button.textContent;
     at("query").focus();
     search();
   });
-
-document.addEventListener("paste", (event) => take([...event.clipboardData.files].find((f) => f.type.startsWith("image/"))));
-document.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  at("form").classList.add("over");
-});
-document.addEventListener("dragleave", () => at("form").classList.remove("over"));
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  at("form").classList.remove("over");
-  take([...event.dataTransfer.files].find((f) => f.type.startsWith("image/")));
-});
 
 at("previous").addEventListener("click", () => open(state.shown - 1));
 at("next").addEventListener("click", () => open(state.shown + 1));
