@@ -39,7 +39,6 @@ ORDER = [  # a module imports only from above
         "index/store.py",
     ),
     ("embed.py", "cluster.py", "library.py", "sheet.py", "preview.py", "demo.py", "doctor.py"),
-    ("explain/heatmap.py",),
     (
         "assistant/request.py",
         "assistant/language.py",
@@ -53,6 +52,7 @@ ORDER = [  # a module imports only from above
         "assistant/cite.py",
         "assistant/caption.py",
     ),
+    ("explain/heatmap.py", "explain/trace.py", "explain/report.py"),
     (
         "server/errors.py",
         "server/pictures.py",
@@ -70,7 +70,7 @@ ORDER = [  # a module imports only from above
 ]
 FLAT = [name for room in ORDER for name in room]
 HOMES = {
-    "torch": ("model/", "names.py", "checkpoint.py", "export.py", "train/", "assistant/"),
+    "torch": ("model/", "explain/trace.py", "names.py", "checkpoint.py", "export.py", "train/", "assistant/"),
     "onnx": ("export.py", "narrow.py"),
     "onnxruntime": ("space.py", "export.py", "narrow.py"),
     "lancedb": ("index/store.py",),
@@ -100,7 +100,7 @@ HOMES = {
     "einops": ("model/",),
     "ray": ("cluster.py",),
     "gguf": ("assistant/language.py",),
-    "jinja2": ("assistant/chat.py", "server/pages.py"),
+    "jinja2": ("assistant/chat.py", "explain/report.py", "server/pages.py"),
     "openai": ("assistant/endpoint.py",),
     "fastapi": ("server/app.py", "server/pages.py"),
     "mcp": ("server/tools.py",),

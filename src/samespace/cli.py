@@ -46,6 +46,7 @@ app.add_typer(cli_ask.assistants, name="assistants")
 app.command()(cli_ask.ask)
 app.command()(cli_ask.chat)
 app.command()(cli_ask.caption)
+app.command()(cli_ask.trace)
 app.command()(cli_ask.serve)
 app.command()(cli_ask.mcp)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import Json, LibraryPath, OneSentence, Revision, SpaceName, Yes, agree, one_line, out, say
-from .errors import MissingExtra, QueryError, SamespaceError
+from .errors import MissingExtra, QueryError, SamespaceError, UnknownAssistant
 
 if TYPE_CHECKING:
     from .assistant.request import Reply
@@ -110,6 +110,34 @@ def spoken(reply: "Reply", silent: bool = False) -> str:
 def harmless(text: str) -> str:
     """Text that cannot steer a terminal."""
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+def trace(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
+    words: Annotated[str, typer.Argument(metavar="QUESTION", help="What is asked about it.")],
+    html: Annotated[Path | None, typer.Option(help="Write the six steps to this HTML file, pictures included.")] = None,
+    assistant: AssistantName = "starter",
+    max_tokens: MaxTokens = 48,
+) -> None:
+    """Show what happens inside an assistant, step by step, on one picture and one question."""
+    from .assistant.open import open_assistant
+    from .assistant.request import Picture
+
+    opened = open_assistant(assistant)
+    try:
+        from .explain.report import write_report
+        from .explain.trace import lines
+        from .explain.trace import trace as traced
+    except ImportError as error:
+        raise MissingExtra(f"looking inside ({error.name})", "ask") from None
+    if not hasattr(opened, "model"):
+        raise UnknownAssistant(f"{assistant} answers from elsewhere and cannot be looked into; name an assistant of this machine")
+    steps = traced(opened, Picture.read(image), words, max_tokens)
+    for line in lines(steps):
+        out(line)
+    if html is not None:
+        write_report(html, steps, words, opened.name)
+        say(f"the six steps, with pictures: {html}")
 
 
 def serve(
