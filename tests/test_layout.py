@@ -61,6 +61,7 @@ ORDER = [  # a module imports only from above
         "server/chat.py",
         "server/embeddings.py",
         "server/indexing.py",
+        "server/lesson.py",
         "server/pages.py",
         "server/app.py",
         "server/tools.py",
@@ -70,7 +71,7 @@ ORDER = [  # a module imports only from above
 ]
 FLAT = [name for room in ORDER for name in room]
 HOMES = {
-    "torch": ("model/", "explain/trace.py", "names.py", "checkpoint.py", "export.py", "train/", "assistant/"),
+    "torch": ("model/", "explain/trace.py", "server/lesson.py", "names.py", "checkpoint.py", "export.py", "train/", "assistant/"),
     "onnx": ("export.py", "narrow.py"),
     "onnxruntime": ("space.py", "export.py", "narrow.py"),
     "lancedb": ("index/store.py",),
@@ -102,7 +103,7 @@ HOMES = {
     "gguf": ("assistant/language.py",),
     "jinja2": ("assistant/chat.py", "explain/report.py", "server/pages.py"),
     "openai": ("assistant/endpoint.py",),
-    "fastapi": ("server/app.py", "server/pages.py"),
+    "fastapi": ("server/app.py", "server/pages.py", "server/lesson.py"),
     "mcp": ("server/tools.py",),
     "prometheus_client": ("server/app.py",),
     "pydantic": ("server/shapes.py",),

@@ -3,6 +3,7 @@
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
@@ -29,8 +30,8 @@ def write_report(path: Path, trace: Trace, words: str, assistant: str) -> None:
 def strip(vectors: np.ndarray) -> np.ndarray:
     """The first numbers of vectors as grey levels, one vector a column: uint8 (SHOWN_NUMBERS, N)."""
     x = vectors[:, :SHOWN_NUMBERS].T
-    spread = np.abs(x).max() or 1.0
-    return np.uint8(127.5 + 127.5 * x / spread)
+    spread = np.quantile(np.abs(x), 0.98) or 1.0  # a few numbers are far larger than the rest
+    return np.uint8(127.5 + 127.5 * np.clip(x / spread, -1, 1))
 
 
 def warm(cells: np.ndarray) -> np.ndarray:
@@ -45,3 +46,19 @@ def uri(pixels: np.ndarray) -> str:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def as_json(trace: Trace) -> dict[str, Any]:
+    """The six steps for a page that draws them itself: shapes, pictures as data URIs, words and maps."""
+    return {
+        "pixels": {"shape": trace.pixels.shape, "picture": uri(trace.pixels)},
+        "grid": trace.grid,
+        "features": {"shape": trace.features.shape, "picture": uri(strip(trace.features))},
+        "projected": {"shape": trace.projected.shape, "picture": uri(strip(trace.projected))},
+        "words": trace.words,
+        "sequence": [{"text": token.text, "cell": token.cell} for token in trace.sequence],
+        "answer": [
+            {"text": said.text, "likely": said.likely, "cells": np.round(said.cells, 3).tolist()} for said in trace.answer
+        ],
+        "text": trace.text,
+    }

@@ -23,6 +23,7 @@ from ..library import Library
 from .chat import complete
 from .embeddings import embeddings
 from .errors import refusal, refusal_of
+from .lesson import add_lesson
 from .pages import COOKIE, add_pages
 from .shapes import ChatRequest, EmbeddingRequest, SearchRequest
 
@@ -108,6 +109,7 @@ def create_app(
         return await complete(said, opened, http, allow_urls, counters.answered)
 
     add_pages(app, library, assistant)
+    add_lesson(app, lambda: served.assistant(assistant))
     return app
 
 

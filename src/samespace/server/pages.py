@@ -13,6 +13,7 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
 
+from ..demo import PHOTOGRAPHS
 from ..explain.heatmap import Looked, look, phrase
 from ..index.filter import Filter
 from ..index.paths import to_text
@@ -110,6 +111,10 @@ def add_pages(app: FastAPI, library: Library, assistant: str) -> None:
     @app.get("/ask")
     def ask_page() -> HTMLResponse:
         return page("ask.html", assistant=assistant)
+
+    @app.get("/learn")
+    def learn_page() -> HTMLResponse:
+        return page("learn.html", assistant=assistant, photographs=PHOTOGRAPHS)
 
     @app.get("/library")
     def library_page() -> HTMLResponse:

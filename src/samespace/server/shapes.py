@@ -146,3 +146,20 @@ class Folder(BaseModel):
     """POST /app/index."""
 
     folder: str = Field(min_length=1)
+
+
+class Pairs(BaseModel):
+    """POST /app/lesson/contrast: vectors of pictures and of their captions, in the same order."""
+
+    images: list[list[float]]
+    texts: list[list[float]]
+    temperature: float = Field(default=0.07, ge=0.005, le=10)
+
+
+class Lesson(BaseModel):
+    """POST /app/lesson/trace."""
+
+    picture: str
+    """A data URI."""
+    question: str = Field(min_length=1, max_length=500)
+    max_tokens: int = Field(default=24, ge=1, le=64)
