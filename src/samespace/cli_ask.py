@@ -164,8 +164,8 @@ def serve(
     app = create_app(Library(library, space), assistant, api_key, allow_urls, (host, *(allow_host or ())))
     say(f"serving on http://{host}:{port} (programs: /v1); stop with Ctrl-C")
     if host not in ("127.0.0.1", "localhost", "::1"):
-        say("others on the network can reach it: whoever does can search and see your pictures; consider --api-key")
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+        say("others on the network can reach it: whoever does can search and see your pictures; set a key with --api-key")
+    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
 
 
 def mcp(

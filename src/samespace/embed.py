@@ -1,6 +1,5 @@
 """Files or a query → z. Files are read and decoded ahead in threads while the tower works."""
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 
 from .errors import QueryError, UnreadableMedia
 from .index.scan import File
+from .index.segments import content_hash
 from .media import image as image_media
 from .media.image import Facts
 from .prep.pixels import square
@@ -93,7 +93,7 @@ class Embedder:
         digest = ""
         try:
             data = Path(file.path).read_bytes()
-            digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+            digest = content_hash(data)
             if digest in seen:
                 return Embedded(file, digest), None
             seen.add(digest)

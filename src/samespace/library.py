@@ -1,6 +1,7 @@
 """A library: folders of media indexed into one store, searched by words and pictures. What CLI and HTTP both call."""
 
 import os
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,8 @@ from .index.segments import column, segment_id
 from .index.store import Store
 from .space import Space
 
+THUMBNAILS = ".thumbnails"
+"""Where pages keep small pictures; its name begins with a dot, so that indexing never enters it."""
 FLUSH_ROWS, FLUSH_SECONDS = 1024, 10
 """Vectors are written this often; a killed run loses no more than this and does it again."""
 
@@ -125,6 +128,8 @@ class Library:
                 report.removed = len(changes.gone) - report.moved
             finally:
                 self.store.finish(fingerprint)
+                if report.removed:  # what is gone is not to be seen any more; the others are made again when they are looked at
+                    shutil.rmtree(self.path / THUMBNAILS, ignore_errors=True)
         report.seconds = time.monotonic() - started
         return report
 

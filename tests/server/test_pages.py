@@ -12,10 +12,12 @@ from PIL import Image
 
 from samespace.errors import LibraryBusy
 from samespace.explain.heatmap import GRID
-from samespace.library import Library
+from samespace.library import THUMBNAILS, Hit, Library
 from samespace.server import app
 from samespace.server.app import create_app
 from samespace.server.indexing import Indexing
+from samespace.server.pages import Pages
+from samespace.server.shapes import PageSearch
 
 HERE = "http://127.0.0.1"
 STATIC = Path(app.__file__).parent / "static"
@@ -30,7 +32,7 @@ def library(tmp_path, tiny_space_folder, album):
 
 @pytest.fixture
 def web(library):
-    return TestClient(create_app(library), base_url=HERE)
+    return TestClient(create_app(library), base_url=HERE, client=("127.0.0.1", 50000))
 
 
 def search(web, query="a cat", **more):
@@ -44,12 +46,12 @@ def test_a_page_runs_no_script_but_ours(web, library):
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
         assert page.status_code == 200 and "<script>" not in page.text and " style=" not in page.text
-    for name in os.listdir(STATIC):
+    for name in (p.relative_to(STATIC) for p in STATIC.rglob("*.*")):
         assert web.get(f"/static/{name}").status_code == 200
 
 
 def test_without_a_library_the_page_says_how_to_make_one(tmp_path, tiny_space_folder):
-    web = TestClient(create_app(Library(tmp_path / "none", tiny_space_folder)), base_url=HERE)
+    web = TestClient(create_app(Library(tmp_path / "none", tiny_space_folder)), base_url=HERE, client=("127.0.0.1", 50000))
     assert "samespace index" in web.get("/").text
     answer = web.post("/app/search", json={"query": "a cat"})
     assert answer.status_code == 404 and "samespace index" in answer.json()["error"]["message"]
@@ -79,7 +81,7 @@ def test_pictures_are_served_small_and_large_and_kept(web, library):
     for answer, side in ((small, 480), (large, 2048)):
         assert answer.headers["content-type"] == "image/jpeg" and answer.headers["x-content-type-options"] == "nosniff"
         assert max(Image.open(io.BytesIO(answer.content)).size) <= side
-    assert len(list((library.path / "thumbnails").rglob("*.jpg"))) == 1
+    assert len(list((library.path / THUMBNAILS).rglob("*.jpg"))) == 1
     assert web.get(f"/pictures/{hit['id']}/small").content == small.content
     again = web.get(f"/pictures/{hit['id']}/small", headers={"If-None-Match": small.headers["etag"]})
     assert again.status_code == 304 and not again.content
@@ -106,6 +108,66 @@ def test_a_file_that_became_a_way_out_is_not_followed(web, library, tmp_path):
         assert answer.status_code == 400 and "leads out of the folder" in answer.json()["error"]["message"]
 
 
+def test_what_was_kept_of_a_file_is_shown_only_while_it_is_the_same(web, library, tmp_path):
+    hit, *_ = [h for h in search(web)["hits"] if h["name"].endswith(".png")]
+    before = web.get(f"/pictures/{hit['id']}/small").content
+    Image.new("RGB", (64, 64), "red").save(hit["path"])
+    after = web.get(f"/pictures/{hit['id']}/small").content
+    assert after != before and Image.open(io.BytesIO(after)).getpixel((30, 30))[0] > 200
+    kept = list((library.path / THUMBNAILS).rglob("*.jpg"))
+    assert [path.read_bytes() for path in kept] == [before]  # what is not the indexed content is not kept as if it were
+    os.remove(hit["path"])
+    assert web.get(f"/pictures/{hit['id']}/small").status_code == 400
+    library.add([os.path.dirname(hit["path"])])
+    assert not (library.path / THUMBNAILS).exists()
+
+
+def test_pictures_are_served_without_what_stands_beside_them(tmp_path, tiny_space_folder):
+    (tmp_path / "album").mkdir()
+    told = Image.Exif()
+    told[0x010E] = "my home address"
+    Image.new("RGB", (64, 64)).save(tmp_path / "album" / "a.jpg", comment=b"my home address", exif=told)
+    library = Library(tmp_path / "library", tiny_space_folder)
+    library.add([tmp_path / "album"])
+    web = TestClient(create_app(library), base_url=HERE)
+    for size in ("small", "large"):
+        assert b"home" not in web.get(f"/pictures/{search(web)['hits'][0]['id']}/{size}").content
+
+
+def test_names_of_any_bytes_are_shown(tmp_path, tiny_space_folder, photographs):
+    folder = tmp_path / os.fsdecode(b"caf\xe9 \xf0\x9f\x8c\x8a\nline")
+    folder.mkdir()
+    name = folder / os.fsdecode(b"\xff.png")
+    name.write_bytes((photographs / "coffee.png").read_bytes())
+    library = Library(tmp_path / "library", tiny_space_folder)
+    library.add([folder])
+    web = TestClient(create_app(library), base_url=HERE, client=("127.0.0.1", 50000))
+    assert web.get("/library").status_code == 200
+    hit = search(web)["hits"][0]
+    assert web.get(f"/pictures/{hit['id']}/small").status_code == 200
+    assert search(web, under=hit["folder"])["hits"] and not search(web, under="/elsewhere")["hits"]
+    assert web.post("/app/index", json={"folder": hit["folder"]}).status_code == 202
+    assert '"added": 0' in web.get("/app/index").text
+    name.write_bytes(b"no picture")
+    assert web.get(f"/pictures/{hit['id']}/large").status_code == 400
+
+
+def test_folders_are_added_from_this_machine_or_with_the_key(library, album):
+    said = {"json": {"folder": str(album)}}
+    afar = TestClient(create_app(library), base_url=HERE, client=("192.168.0.7", 50000))
+    assert afar.post("/app/index", **said).status_code == 403
+    near = TestClient(create_app(library), base_url=HERE, client=("127.0.0.1", 50000))
+    assert near.post("/app/index", headers={"X-Forwarded-For": "192.168.0.7"}, **said).status_code == 403
+    keyed = TestClient(create_app(library, key="sesame"), base_url=HERE, client=("192.168.0.7", 50000))
+    assert keyed.post("/app/index", headers={"Authorization": "Bearer sesame"}, **said).status_code == 202
+
+
+def test_the_line_stands_after_the_last_likely_hit(library, monkeypatch):
+    pages, hits = Pages(library), [Hit(i, 0.5, f"/{i}.png", "image", p) for i, p in enumerate((0.9, 0.2, 0.6, 0.1), 1)]
+    monkeypatch.setattr(library, "search", lambda *_, **__: hits)
+    assert {k: v for k, v in pages.search(PageSearch(query="x")).items() if k != "hits"} == {"likely": 2, "line": 3}
+
+
 def test_a_picture_that_is_gone_is_one_sentence(web):
     hit = search(web)["hits"][0]
     os.remove(hit["path"])
@@ -115,7 +177,7 @@ def test_a_picture_that_is_gone_is_one_sentence(web):
 
 def test_a_library_that_cannot_be_written_to_still_shows_pictures(web, library):
     hit = search(web)["hits"][0]
-    (library.path / "thumbnails").write_text("in the way")
+    (library.path / THUMBNAILS).write_text("in the way")
     assert web.get(f"/pictures/{hit['id']}/small").status_code == 200
 
 
@@ -135,7 +197,7 @@ def test_pages_of_others_change_nothing(web):
 
 
 def test_a_browser_tells_the_key_once(library):
-    web = TestClient(create_app(library, key="sesame"), base_url=HERE)
+    web = TestClient(create_app(library, key="sesame"), base_url=HERE, client=("127.0.0.1", 50000))
     assert web.get("/").status_code == 401
     assert web.get("/?key=wrong").status_code == 401
     assert web.get("/static/app.css?key=sesame").status_code == 401
@@ -152,7 +214,7 @@ def test_what_cannot_be_asked_is_one_sentence(web, said):
 
 def test_a_folder_is_indexed_from_the_page(tmp_path, tiny_space_folder, album):
     library = Library(tmp_path / "new", tiny_space_folder)
-    web = TestClient(create_app(library), base_url=HERE)
+    web = TestClient(create_app(library), base_url=HERE, client=("127.0.0.1", 50000))
     assert web.get("/app/index").text.strip() == 'data: {"running": false}'
     (album / "broken.jpg").write_bytes(b"no picture")
     assert web.post("/app/index", json={"folder": str(album)}).status_code == 202

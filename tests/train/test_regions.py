@@ -1,6 +1,7 @@
 """Regions: which cells a box has, what a token is nearest to, and a projector that learns to name what it sees."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -57,7 +58,9 @@ def test_one_right_cell_names_a_region():
 @pytest.fixture
 def run(tmp_path):
     """Halves of two colours, and a card that learns to name them."""
-    folder.write(tmp_path / "start", tiny_llava(), Language(tiny_llava().lm, byte_tokenizer(), TEMPLATE, {}), int8=False)
+    model = tiny_llava()
+    model.c = replace(model.c, prep=replace(model.c.prep, resize="squash"))
+    folder.write(tmp_path / "start", model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), int8=False)
     rows = []
     for i, (left, right) in enumerate([("red", "blue"), ("blue", "red"), ("red", "red"), ("blue", "blue")]):
         picture = Image.new("RGB", (32, 32), left)
@@ -95,4 +98,14 @@ def test_what_cannot_be_is_one_sentence(run, tmp_path):
     rows = json.loads((tmp_path / "talks.json").read_text())
     (tmp_path / "talks.json").write_text(json.dumps([{k: v for k, v in row.items() if k != "regions"} for row in rows]))
     with pytest.raises(CardError, match="holds nothing to learn"):
+        assist.run(run(), False, lambda *_: None)
+
+
+@pytest.mark.parametrize("wrong", [{"box": [0.5, 0, 0.1, 1], "text": "x"}, {"box": [0, 0, 1], "text": "x"}, {"box": [0, 0, 1, 1], "text": " "},
+                                   {"box": [0, 0, 300, 300], "text": "x"}])  # fmt: skip
+def test_a_region_that_is_none_is_refused(run, tmp_path, wrong):
+    rows = json.loads((tmp_path / "talks.json").read_text())
+    rows[0]["regions"].append(wrong)
+    (tmp_path / "talks.json").write_text(json.dumps(rows))
+    with pytest.raises(CardError, match="cannot be read as conversations"):
         assist.run(run(), False, lambda *_: None)

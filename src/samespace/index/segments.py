@@ -41,6 +41,11 @@ def placed(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"path": to_path(row["path"]), "root": to_path(row["root"])}
 
 
+def content_hash(data: bytes) -> str:
+    """32 hex digits for a file's bytes: files with the same are copies."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
 def halved(value: Any) -> Any:
     """Vectors as fp16, everything else as it is."""
     return value.astype(np.float16) if isinstance(value, np.ndarray) else value

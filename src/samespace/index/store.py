@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -281,15 +281,15 @@ class Store(Note):
     @clear_errors
     def segment(self, id: str, fingerprint: str) -> dict[str, Any] | None:
         """One segment, with its vector of one space as `z`."""
-        names = {c: c for c in ("path", "root", "kind", "hash")} | {"z": column(fingerprint)}
+        names = {c: c for c in ("path", "root", "kind", "hash", "size", "mtime")} | {"z": column(fingerprint)}
         rows = self.table.search().where(f"id IN ({literals([id])})").select(names).to_arrow().to_pylist()
         return placed(rows[0]) | {"z": np.asarray(rows[0]["z"], np.float32)} if rows and rows[0]["z"] else None
 
     @clear_errors
     def folders(self) -> list[tuple[str, int]]:
-        """The folders that were indexed, and how many segments each has."""
-        counted = Counter(self.table.search().select(["root"]).to_arrow()["root"].to_pylist())
-        return sorted((to_path(root), count) for root, count in counted.items())
+        """The folders that were indexed, as text, and how many segments each has."""
+        counted = self.table.search().select(["root"]).to_arrow()["root"].value_counts().to_pylist()
+        return sorted((entry["values"], entry["counts"]) for entry in counted)
 
     @clear_errors
     def count(self) -> int:

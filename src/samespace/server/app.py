@@ -27,6 +27,7 @@ from .lesson import add_lesson
 from .pages import COOKIE, add_pages
 from .shapes import ChatRequest, EmbeddingRequest, SearchRequest
 
+ROUTES = "the routes are /v1/models, embeddings, chat/completions and search, and the pages"
 MAX_BODY = 64_000_000
 """Bytes of a request."""
 
@@ -108,7 +109,7 @@ def create_app(
         opened = await run_in_threadpool(served.assistant, said.model)
         return await complete(said, opened, http, allow_urls, counters.answered)
 
-    add_pages(app, library, assistant)
+    add_pages(app, library, assistant, bool(key))
     add_lesson(app, lambda: served.assistant(assistant))
     return app
 
@@ -132,7 +133,7 @@ def refuse_in_our_shape(app: FastAPI) -> None:
     async def http(_: Request, error: HTTPException) -> Response:
         return refusal(
             error.status_code,
-            f"{error.detail}; the routes are /v1/models, embeddings, chat/completions and search",
+            error.detail if error.status_code != 404 or error.detail != "Not Found" else f"{error.detail}; {ROUTES}",
             "invalid_request_error",
         )
 

@@ -27,7 +27,8 @@ def error_body(message: str, kind: str, code: str | None = None, param: str | No
 
 
 def refusal(status: int, message: str, kind: str, code: str | None = None, param: str | None = None) -> JSONResponse:
-    return JSONResponse(error_body(message, kind, code, param), status)
+    said = message.encode("utf-8", "replace").decode()  # a file's name may hold any bytes
+    return JSONResponse(error_body(said, kind, code, param), status)
 
 
 def refusal_of(error: SamespaceError) -> JSONResponse:

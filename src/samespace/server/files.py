@@ -10,7 +10,8 @@ from typing import Any
 from PIL import Image
 
 from ..errors import UnreadableMedia
-from ..library import Library
+from ..index.segments import content_hash
+from ..library import THUMBNAILS, Library
 from ..media import image as image_media
 
 SIDES = {"small": 480, "large": 2048}
@@ -21,26 +22,41 @@ class Pictures:
     """What the pages show of a library's files; small ones are made once and kept beside the library."""
 
     def __init__(self, library: Library):
-        self.library, self.kept = library, library.path / "thumbnails"
+        self.library, self.kept = library, library.path / THUMBNAILS
 
     def jpeg(self, segment: dict[str, Any], size: str) -> bytes:
         """A segment's picture. Raises UnreadableMedia where it cannot be read, or has left the folder that was indexed."""
         kept = self.kept / segment["hash"][:2] / f"{segment['hash']}.jpg"
-        if size == "small":
+        if size == "small" and self.unchanged(segment):
             with contextlib.suppress(OSError):
                 return kept.read_bytes()
-        data = reduced(self.open(segment), SIDES[size])
-        if size == "small":
-            keep(kept, data)
-        return data
+        data = self.read(segment)
+        made = reduced(decoded(segment, data), SIDES[size])
+        if size == "small" and content_hash(data) == segment["hash"]:
+            keep(kept, made)
+        return made
 
     def open(self, segment: dict[str, Any]) -> Image.Image:
         """The picture itself. Raises UnreadableMedia."""
+        return decoded(segment, self.read(segment))
+
+    def unchanged(self, segment: dict[str, Any]) -> bool:
+        """Whether the file is as it was indexed, by size and time. Raises UnreadableMedia where it may not be shown."""
         path = inside(segment["path"], segment["root"])
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            return (found.st_size, found.st_mtime_ns) == (segment["size"], segment["mtime"])
+        return False
+
+    def read(self, segment: dict[str, Any]) -> bytes:
         try:
-            return image_media.read_named(segment["path"], path.read_bytes(), SIDES["large"] // 2)
+            return inside(segment["path"], segment["root"]).read_bytes()
         except OSError as error:
             raise UnreadableMedia(f"{segment['path']}: {error.strerror or error}; index its folder again") from None
+
+
+def decoded(segment: dict[str, Any], data: bytes) -> Image.Image:
+    return image_media.read_named(segment["path"], data, SIDES["large"] // 2)
 
 
 def inside(path: str, root: str) -> Path:
@@ -56,7 +72,7 @@ def reduced(image: Image.Image, side: int) -> bytes:
     image = image_media.opaque(image)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=85)
+    image.save(out, "JPEG", quality=85, comment=b"")
     return out.getvalue()
 
 

@@ -4,11 +4,12 @@ import asyncio
 import json
 import os
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from ..errors import LibraryBusy, SamespaceError
-from ..index.paths import to_text
+from ..index.paths import to_path, to_text
 from ..library import Library, Report
 
 PACE = 0.3
@@ -26,11 +27,11 @@ class Indexing:
 
     def start(self, folder: str) -> None:
         """Begin. Raises LibraryBusy while another folder is being indexed."""
-        path = os.path.abspath(os.path.expanduser(folder))
+        path = os.path.abspath(os.path.expanduser(to_path(folder)))
         with self.lock:
             if self.state["running"]:
                 raise LibraryBusy(f"{self.state['folder']} is being indexed; wait until it is done")
-            self.state = {"running": True, "folder": path, "done": 0, "total": 0}
+            self.state = {"running": True, "folder": to_text(path), "done": 0, "total": 0}
         threading.Thread(target=self.run, args=(path,), daemon=True).start()
 
     def run(self, path: str) -> None:
@@ -44,7 +45,8 @@ class Indexing:
             self.state["running"] = False
 
     def note(self, report: Report, done: int, total: int) -> None:
-        self.state |= told(report) | {"done": done, "total": total}
+        began = self.state.setdefault("began", time.monotonic())
+        self.state |= told(report) | {"done": done, "total": total, "elapsed": round(time.monotonic() - began, 1)}
 
     async def events(self) -> AsyncIterator[str]:
         """The state as server-sent events, until nothing runs any more."""

@@ -15,13 +15,13 @@ from ..explain.report import as_json
 from ..explain.trace import trace
 from ..model.losses import clip_loss
 from .pictures import picture
-from .shapes import Lesson, Pairs
+from .shapes import ContrastRequest, TraceRequest
 
 STEPS, RATE = 10, 0.01
 """Steps of training at one press, and their learning rate."""
 
 
-def contrast(said: Pairs) -> dict[str, Any]:
+def contrast(said: ContrastRequest) -> dict[str, Any]:
     """Train one linear map for pictures and one for texts by the symmetric InfoNCE, from where they are.
 
     The maps begin as the identity and come back as the vectors that they make; each press goes on from those.
@@ -61,11 +61,11 @@ def add_lesson(app: FastAPI, assistant_of: Any) -> None:
         return FileResponse(files[name])
 
     @app.post("/app/lesson/contrast")
-    def train(said: Pairs) -> dict[str, Any]:
+    def train(said: ContrastRequest) -> dict[str, Any]:
         return contrast(said)
 
     @app.post("/app/lesson/trace")
-    def steps(said: Lesson) -> dict[str, Any]:
+    def steps(said: TraceRequest) -> dict[str, Any]:
         assistant = assistant_of()
         if not isinstance(assistant, Assistant):
             raise UnknownAssistant("this assistant answers from elsewhere; start samespace serve with one of this machine")

@@ -1,13 +1,16 @@
-"""The pages: search and why a picture matched. Everything they show comes from the routes below; nothing leaves the machine."""
+"""The pages, and the routes that they ask. They load nothing from anywhere but here."""
 
 import os
+import threading
 from collections import OrderedDict
 from dataclasses import asdict
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import numpy as np
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
@@ -16,7 +19,7 @@ from starlette.exceptions import HTTPException
 from ..demo import PHOTOGRAPHS
 from ..explain.heatmap import Looked, look, phrase
 from ..index.filter import Filter
-from ..index.paths import to_text
+from ..index.paths import to_path, to_text
 from ..library import Hit, Library
 from .files import Pictures
 from .indexing import Indexing
@@ -44,7 +47,8 @@ class Pages:
 
     def __init__(self, library: Library):
         self.library, self.pictures = library, Pictures(library)
-        self.looked: OrderedDict[str, Looked] = OrderedDict()
+        self.looked: OrderedDict[str, Looked] = OrderedDict()  # by content
+        self.looking = threading.Lock()  # pictures are decoded and embedded one at a time: each may be large
 
     def segment(self, id: str) -> dict[str, Any]:
         """Raises 404."""
@@ -54,31 +58,34 @@ class Pages:
         return segment
 
     def search(self, said: PageSearch) -> dict[str, Any]:
-        """Hits with all that a page shows of them, and how many of them are likely meant."""
+        """Hits with all that a page shows of them, how many are likely meant, and the rank after which none is."""
         without = tuple(self.segment(term.id)["path"] for term in said.also if term.id)
-        under = os.path.abspath(os.path.expanduser(said.under)) if said.under else ""
+        under = os.path.abspath(os.path.expanduser(to_path(said.under))) if said.under else ""
         filter = Filter(tuple(said.kinds), under, said.since, said.until, without)
         also = [(term.weight, self.vector(term)) for term in said.also]
         hits = self.library.search(said.query, said.top, filter, files=False, also=also)
-        judged = [hit.relevance for hit in hits if hit.relevance is not None]
-        likely = sum(p >= LIKELY for p in judged) if judged else None
-        return {"hits": [row_of(hit) for hit in hits], "likely": likely}
+        likely = [hit.rank for hit in hits if (hit.relevance or 0) >= LIKELY]
+        judged = any(hit.relevance is not None for hit in hits)
+        line = {"likely": len(likely), "line": max(likely, default=0)} if judged else {"likely": None, "line": None}
+        return {"hits": [row_of(hit) for hit in hits]} | line
 
     def vector(self, term: Weighted) -> np.ndarray:
         """z of a picture that is indexed, or that was dropped on the page."""
         if term.id:
             return self.segment(term.id)["z"]
         given = picture(term.picture, urls_allowed=False)
-        return self.library.space.image([self.library.space.decode(given.data, given.name)])[0]
+        with self.looking:
+            return self.library.space.image([self.library.space.decode(given.data, given.name)])[0]
 
     def why(self, id: str, words: str) -> dict[str, Any]:
         """Maps of a picture's relevance to a phrase and to each of its words: cosines, row by row."""
         segment = self.segment(id)
-        if id not in self.looked:
-            self.looked[id] = look(self.library.space, self.pictures.open(segment))
+        with self.looking:
+            looked = self.looked.pop(segment["hash"], None) or look(self.library.space, self.pictures.open(segment))
+            self.looked[segment["hash"]] = looked
             while len(self.looked) > LOOKED:
                 self.looked.popitem(last=False)
-        maps = [self.looked[id].map(z) for z in phrase(self.library.space, words)]
+        maps = [looked.map(z) for z in phrase(self.library.space, words)]
         return {"words": words.split(), "maps": np.round(maps, 4).tolist()}
 
 
@@ -88,8 +95,16 @@ def row_of(hit: Hit) -> dict[str, Any]:
     return asdict(hit) | {"id": hit.id, "path": str(path), "name": path.name, "folder": str(path.parent)}
 
 
-def add_pages(app: FastAPI, library: Library, assistant: str) -> None:
-    """The routes of the pages; `assistant` is the name of the one that answers."""
+def at_home(http: Request) -> bool:
+    """Whether a request comes from this very machine, and not through a proxy."""
+    try:
+        return ip_address(http.client.host).is_loopback and not {"forwarded", "x-forwarded-for"} & set(http.headers)
+    except ValueError:
+        return False
+
+
+def add_pages(app: FastAPI, library: Library, assistant: str, keyed: bool) -> None:
+    """The routes of the pages; `assistant` is the name of the one that answers, `keyed` whether all must tell a key."""
     here = Pages(library)
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
 
@@ -110,7 +125,7 @@ def add_pages(app: FastAPI, library: Library, assistant: str) -> None:
 
     @app.get("/ask")
     def ask_page() -> HTMLResponse:
-        return page("ask.html", assistant=assistant)
+        return page("ask.html", assistant=assistant, elsewhere=urlsplit(assistant).hostname)
 
     @app.get("/learn")
     def learn_page() -> HTMLResponse:
@@ -125,11 +140,13 @@ def add_pages(app: FastAPI, library: Library, assistant: str) -> None:
         return here.search(said)
 
     @app.get("/app/why/{id}")
-    def why(id: str, words: str) -> dict[str, Any]:
+    def why(id: str, words: Annotated[str, Query(max_length=200)]) -> dict[str, Any]:
         return here.why(id, words)
 
     @app.post("/app/index", status_code=202)
-    def index(said: Folder) -> dict[str, str]:
+    def index(said: Folder, http: Request) -> dict[str, str]:
+        if not (keyed or at_home(http)):
+            raise HTTPException(403, "folders are added from this machine, or with a key; start: samespace serve --api-key KEY")
         indexing.start(said.folder)
         return {"status": "begun"}
 

@@ -148,7 +148,7 @@ class Folder(BaseModel):
     folder: str = Field(min_length=1)
 
 
-class Pairs(BaseModel):
+class ContrastRequest(BaseModel):
     """POST /app/lesson/contrast: vectors of pictures and of their captions, in the same order."""
 
     images: list[list[float]]
@@ -156,7 +156,7 @@ class Pairs(BaseModel):
     temperature: float = Field(default=0.07, ge=0.005, le=10)
 
 
-class Lesson(BaseModel):
+class TraceRequest(BaseModel):
     """POST /app/lesson/trace."""
 
     picture: str

@@ -41,6 +41,8 @@ class AssistantRun:
         if card.batch % self.world:
             raise CardError(f"a batch of {card.batch} cannot be shared by {self.world} processes; make it a multiple")
         model, self.language = begin(card)
+        if card.task == "regions" and model.c.prep.resize != "squash":
+            raise CardError(f"{card.start} cuts or pads pictures, and boxes would miss their cells; begin from one that squashes")
         self.chat, self.config = Chat(self.language), replace(model.c, name=card.name, files={}, card={})
         with torch.inference_mode():
             size = self.config.prep.size
@@ -73,7 +75,7 @@ class AssistantRun:
     def measure(self, trainee: TalkLoss) -> dict[str, float]:
         """The mean loss of validation conversations: of their answers' tokens, or of their regions."""
         count = sum(map(trainee.count, self.val))
-        total = sum(trainee(batch.to(self.device)).item() for batch in self.val)
+        total = sum(trainee(batch.to(self.device)).item() for batch in self.val if trainee.count(batch))
         return {"loss": round(total / count, 4)} if count else {}
 
     def finished(self, trainer: Trainer) -> Llava:

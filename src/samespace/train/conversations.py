@@ -109,8 +109,15 @@ def talk_of(row: dict[str, Any], folder: str, number: int) -> Talk:
     images = row.get("image") or ()
     paths = tuple(os.path.join(folder, name) for name in ([images] if isinstance(images, str) else images))
     turns = tuple((ROLES[turn["from"]], str(turn["value"])) for turn in row["conversations"])
-    regions = tuple((tuple(map(float, r["box"])), str(r["text"])) for r in row.get("regions", ()))
-    return Talk(str(row.get("id", f"conversation {number}")), paths, turns, regions)
+    return Talk(str(row.get("id", f"conversation {number}")), paths, turns, tuple(map(region_of, row.get("regions", ()))))
+
+
+def region_of(said: dict[str, Any]) -> tuple[tuple[float, float, float, float], str]:
+    """Raises ValueError where it is no part of a picture."""
+    left, top, right, bottom = map(float, said["box"])
+    if not (0 <= left <= right <= 1 and 0 <= top <= bottom <= 1 and said["text"].split()):
+        raise ValueError(f"region {said} is no box of shares from 0 to 1 with words")
+    return (left, top, right, bottom), said["text"]
 
 
 def read_picture(path: str) -> Picture:

@@ -55,7 +55,7 @@ class RegionLoss(TalkLoss):
 
     @staticmethod
     def count(batch: TalkBatch) -> int:
-        return sum(map(len, batch.regions))
+        return sum(len(regions) for views, regions in zip(batch.views, batch.regions) if views)
 
     def forward(self, batch: TalkBatch) -> Tensor:
         """→ the sum over regions, a scalar."""

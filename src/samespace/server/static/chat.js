@@ -21,15 +21,16 @@ function start(name, uri) {
 }
 
 async function ask(words) {
-  const content = messages.length
+  const mine = messages; // another picture begins another list
+  const content = mine.length
     ? words
     : [{ type: "image_url", image_url: { url: picture } }, { type: "text", text: words }];
-  messages.push({ role: "user", content });
+  mine.push({ role: "user", content });
   turn("mine", words);
   const bubble = turn("theirs", "");
-  const answer = await streamed(bubble);
-  if (answer) messages.push({ role: "assistant", content: answer });
-  else messages.pop();
+  const answer = await streamed(mine, bubble);
+  if (answer) mine.push({ role: "assistant", content: answer });
+  else mine.pop();
 }
 
 function turn(whose, text) {
@@ -42,14 +43,14 @@ function turn(whose, text) {
 }
 
 // The answer, written into the bubble as it comes; nothing where it went wrong before the first word.
-async function streamed(bubble) {
-  running = new AbortController();
+async function streamed(messages, bubble) {
+  const mine = (running = new AbortController());
   busy(true);
   let answer = "";
   try {
     const asked = { model, messages, stream: true, max_tokens: 128 };
     const how = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) };
-    const reply = await fetch("/v1/chat/completions", { ...how, signal: running.signal });
+    const reply = await fetch("/v1/chat/completions", { ...how, signal: mine.signal });
     if (!reply.ok) throw new Error((await reply.json()).error.message);
     for await (const event of eventsOf(reply.body)) {
       if (event.error) throw new Error(event.error.message);
@@ -63,7 +64,7 @@ async function streamed(bubble) {
       bubble.classList.add("wrong");
     }
   }
-  busy(false);
+  if (mine === running) busy(false);
   if (!answer && !bubble.textContent) bubble.remove();
   return answer;
 }
@@ -84,6 +85,7 @@ async function* eventsOf(body) {
 }
 
 function busy(now) {
+  at("turns").ariaBusy = String(now);
   at("send").hidden = now;
   at("stop").hidden = !now;
   at("question").disabled = now;

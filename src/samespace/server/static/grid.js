@@ -32,9 +32,9 @@ const BEYOND = 800; // pixels above and below the window that are drawn too
 const ratioOf = (hit) => Math.min(3.5, Math.max(0.45, (hit.width || 4) / (hit.height || 3)));
 
 export class Grid {
-  // `make(hit)` gives an <li>; `line` is an element that stands before the item `cut`.
-  constructor(element, line, make) {
-    Object.assign(this, { element, line, make, hits: [], places: [], made: new Map(), cut: -1 });
+  // `make(hit)` gives an <li>, `caption(hit)` its text; `line` is an element that stands before the item `cut`.
+  constructor(element, line, make, caption) {
+    Object.assign(this, { element, line, make, caption, hits: [], places: [], made: new Map(), cut: -1 });
     addEventListener("scroll", () => this.draw(), { passive: true });
     addEventListener("resize", () => this.lay());
   }
@@ -67,13 +67,19 @@ export class Grid {
       Object.assign(item.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
       item.ariaSetSize = this.hits.length;
       item.ariaPosInSet = i + 1;
+      item.querySelector("small").textContent = this.caption(hit);
       item.classList.toggle("best", i === 0);
       item.classList.toggle("unlikely", this.cut >= 0 && i >= this.cut);
       made.set(hit.id, item);
     });
-    const items = [...made.values()];
-    const there = this.element.children;
-    if (items.length !== there.length || items.some((item, i) => item !== there[i])) this.element.replaceChildren(...items);
+    // Only what changed is moved: an element that leaves the page for a moment loses the keyboard's focus.
+    const items = new Set(made.values());
+    for (const item of [...this.element.children]) if (!items.has(item)) item.remove();
+    let next = this.element.firstElementChild;
+    for (const item of items) {
+      if (item === next) next = next.nextElementSibling;
+      else this.element.insertBefore(item, next);
+    }
     this.made = made;
   }
 

@@ -17,11 +17,10 @@ function tell(text) {
 
 function watch() {
   const events = new EventSource("/app/index");
-  const began = Date.now();
   events.onmessage = ({ data }) => {
     const state = JSON.parse(data);
     if (!state.running) events.close();
-    if (state.folder) show(state, (Date.now() - began) / 1000);
+    if (state.folder) show(state);
   };
   events.onerror = () => {
     events.close();
@@ -29,12 +28,13 @@ function watch() {
   };
 }
 
-function show(state, seconds) {
+function show(state) {
   at("progress").hidden = false;
   at("bar").hidden = !state.running;
   if (state.total) Object.assign(at("bar"), { max: state.total, value: state.done });
   else at("bar").removeAttribute("value");
-  at("told").textContent = state.error ?? (state.running ? going(state, seconds) : done(state));
+  at("told").ariaLive = state.running ? "off" : "polite"; // announced when it ends, not with every file
+  at("told").textContent = state.error ?? (state.running ? going(state) : done(state));
   at("after").hidden = state.running || Boolean(state.error);
   const skipped = state.skipped ?? [];
   at("skipped").hidden = !skipped.length;
@@ -50,9 +50,9 @@ function show(state, seconds) {
   );
 }
 
-function going({ folder, done, total }, seconds) {
+function going({ folder, done, total, elapsed }) {
   if (!total) return `Looking through ${folder}…`;
-  const rate = done / Math.max(seconds, 0.1);
+  const rate = done / Math.max(elapsed, 0.1);
   const left = rate ? Math.round((total - done) / rate) : 0;
   return `${done} of ${total} files, ${rate.toFixed(0)} a second, ${left > 90 ? `${Math.round(left / 60)} minutes` : `${left} seconds`} left`;
 }

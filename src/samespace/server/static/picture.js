@@ -1,24 +1,27 @@
 // Pictures that people choose, drop or paste -> data URIs.
 
-const MOST = 40e6; // bytes
+const SIDE = 1024; // pixels; models look at less
+const MOST = 30e6; // bytes of a picture that the browser cannot make smaller
 
 // Calls take(file name, data URI) for each picture given, and complain(sentence) for what is none.
 export function pictures({ zone, button, input, take, complain }) {
-  const read = (file) => {
-    if (!file) return;
-    if (file.size > MOST) return complain(`${file.name} is over ${MOST / 1e6} MB; choose a smaller picture.`);
-    const reader = new FileReader();
-    reader.onload = () => take(file.name, reader.result);
-    reader.onerror = () => complain(`${file.name} cannot be read; choose another picture.`);
-    reader.readAsDataURL(file);
+  const read = async (file) => {
+    try {
+      take(file.name, await readPicture(file));
+    } catch (error) {
+      complain(error.message);
+    }
   };
-  const pictureOf = (files) => [...files].find((file) => file.type.startsWith("image/"));
+  const given = (files) => {
+    const file = [...files].find(({ type }) => type.startsWith("image/")) ?? files[0];
+    if (file) read(file);
+  };
   button.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
-    read(input.files[0]);
+    given(input.files);
     input.value = "";
   });
-  document.addEventListener("paste", (event) => read(pictureOf(event.clipboardData.files)));
+  document.addEventListener("paste", (event) => given(event.clipboardData.files));
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
     zone.classList.add("over");
@@ -27,7 +30,30 @@ export function pictures({ zone, button, input, take, complain }) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     zone.classList.remove("over");
-    read(pictureOf(event.dataTransfer.files));
+    given(event.dataTransfer.files);
   });
   return read;
 }
+
+// A file as a data URI, or throws a sentence: large pictures made smaller, those that this browser does not know as they are.
+export async function readPicture(file) {
+  const bitmap = await createImageBitmap(file).catch(() => null);
+  const scale = bitmap && SIDE / Math.max(bitmap.width, bitmap.height);
+  if (scale && scale < 1) {
+    const canvas = new OffscreenCanvas(Math.ceil(bitmap.width * scale), Math.ceil(bitmap.height * scale));
+    const pen = canvas.getContext("2d");
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    file = await canvas.convertToBlob({ type: file.type === "image/jpeg" ? "image/jpeg" : "image/png", quality: 0.92 });
+  }
+  if (file.size > MOST) throw new Error(`${file.name} is over ${MOST / 1e6} MB; choose a smaller picture.`);
+  return asUri(file);
+}
+
+export const asUri = (blob) =>
+  new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(new Error(`${blob.name} cannot be read; choose another picture.`));
+    reader.readAsDataURL(blob);
+  });

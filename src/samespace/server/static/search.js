@@ -6,7 +6,7 @@ import { pictures } from "./picture.js";
 
 const at = (id) => document.getElementById(id);
 const WAIT = 120; // milliseconds after the last key
-const state = { pictures: [], hits: [], shown: -1 }; // pictures: {id | picture, weight, source, name}
+const state = { pictures: [], hits: [], open: null }; // pictures: {id | picture, weight, source, name}
 
 const fresh = laterThan();
 
@@ -14,7 +14,7 @@ async function search() {
   const query = at("query").value.trim();
   const url = query ? `?q=${encodeURIComponent(query)}` : location.pathname;
   history.replaceState(null, "", url);
-  if (!query && !state.pictures.length) return show({ hits: [], likely: null });
+  if (!query && !state.pictures.length) return fresh(async () => show({ hits: [], likely: null, line: null }));
   const asked = {
     query,
     also: state.pictures.map(({ id, picture, weight }) => ({ id, picture, weight })),
@@ -38,13 +38,13 @@ function complain(text) {
   at("status").classList.add("wrong");
 }
 
-function show({ hits, likely }) {
+function show({ hits, likely, line }) {
   state.hits = hits;
   at("status").classList.remove("wrong");
   at("welcome").hidden = hits.length > 0 || Boolean(at("query").value.trim()) || state.pictures.length > 0;
   at("status").textContent = told(hits.length, likely);
   at("line").textContent = likely ? "nothing below this line is likely meant" : "nearest, but not likely meant";
-  grid.show(hits, likely ?? -1);
+  grid.show(hits, line ?? -1);
 }
 
 function told(count, likely) {
@@ -52,7 +52,8 @@ function told(count, likely) {
   if (!count) return "No pictures: widen the filters, or index more folders.";
   if (likely === null) return `The ${count} nearest pictures, nearest first.`;
   if (likely === 0) return "Nothing here is likely what you mean. The nearest pictures stand below.";
-  return likely === 1 ? "1 picture is likely what you mean." : `${likely} pictures are likely what you mean.`;
+  const least = likely === count ? "At least " : "";
+  return likely === 1 ? "1 picture is likely what you mean." : `${least}${likely} pictures are likely what you mean.`;
 }
 
 const caption = (hit) =>
@@ -75,7 +76,7 @@ function itemOf(hit) {
   return item;
 }
 
-const grid = new Grid(at("grid"), at("line"), itemOf);
+const grid = new Grid(at("grid"), at("line"), itemOf, caption);
 const indexOf = (wanted) => state.hits.findIndex(({ id }) => id === wanted);
 
 function step(event, id) {
@@ -87,10 +88,10 @@ function step(event, id) {
 
 const freshWhy = laterThan();
 
-async function open(index) {
-  if (index < 0 || index >= state.hits.length) return;
-  state.shown = index;
-  const hit = state.hits[index];
+async function open(index, hits = state.hits) {
+  const hit = hits[index];
+  if (!hit) return;
+  state.open = { hit, index, hits }; // as they were: the list under the viewer may change
   at("viewer-name").textContent = hit.name;
   at("viewer-path").textContent = hit.folder;
   at("viewer-image").src = `/pictures/${hit.id}/large`;
@@ -99,10 +100,14 @@ async function open(index) {
   at("viewer-map").classList.remove("on");
   at("question").href = `/ask?id=${hit.id}`;
   at("previous").disabled = index === 0;
-  at("next").disabled = index === state.hits.length - 1;
+  at("next").disabled = index === hits.length - 1;
   if (!at("viewer").open) at("viewer").showModal();
-  await explain(hit);
+  clearTimeout(explaining);
+  explaining = setTimeout(() => explain(hit), WAIT);
 }
+
+let explaining = 0;
+const go = (by) => open(state.open.index + by, state.open.hits);
 
 const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
@@ -116,7 +121,7 @@ function facts(hit) {
   const taken = hit.taken_at && new Date(hit.taken_at).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
   const place = hit.lat !== null && `${hit.lat.toFixed(4)}, ${hit.lon.toFixed(4)}`;
   return [
-    ["rank", `${hit.rank} of ${state.hits.length}`],
+    ["rank", `${hit.rank}`],
     ["cosine", hit.score.toFixed(4)],
     ["relevance", hit.relevance !== null && `${Math.round(100 * hit.relevance)} %`],
     ["size", hit.width && `${hit.width} × ${hit.height} px, ${size(hit.size)}`],
@@ -145,12 +150,15 @@ async function explain(hit) {
   const buttons = names.map((name, i) => wordButton(name, () => select(i)));
   const select = (chosen) => {
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === chosen));
-    paintMap(at("viewer-map"), at("viewer-image"), answer.maps[chosen]);
+    repaint = () => paintMap(at("viewer-map"), at("viewer-image"), answer.maps[chosen]);
+    repaint();
   };
   at("why-words").replaceChildren(...buttons);
   await at("viewer-image").decode().catch(() => null);
-  if (state.hits[state.shown] === hit) select(0);
+  if (state.open.hit === hit) select(0);
 }
+
+let repaint = () => null;
 
 function wordButton(name, chosen) {
   const button = document.createElement("button");
@@ -189,7 +197,7 @@ function showTerms() {
 }
 
 function steer(weight) {
-  const { id, name } = state.hits[state.shown];
+  const { id, name } = state.open.hit;
   at("viewer").close();
   add({ id, weight, source: `/pictures/${id}/small`, name });
 }
@@ -224,16 +232,16 @@ for (const button of document.querySelectorAll(".try"))
     search();
   });
 
-at("previous").addEventListener("click", () => open(state.shown - 1));
-at("next").addEventListener("click", () => open(state.shown + 1));
+at("previous").addEventListener("click", () => go(-1));
+at("next").addEventListener("click", () => go(1));
 at("close").addEventListener("click", () => at("viewer").close());
-at("viewer").addEventListener("close", () => grid.focus(state.shown));
+at("viewer").addEventListener("close", () => grid.focus(indexOf(state.open.hit.id)));
 at("more").addEventListener("click", () => steer(1));
 at("less").addEventListener("click", () => steer(-0.5));
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input");
-  if (at("viewer").open && event.key === "ArrowLeft") open(state.shown - 1);
-  else if (at("viewer").open && event.key === "ArrowRight") open(state.shown + 1);
+  if (at("viewer").open && event.key === "ArrowLeft") go(-1);
+  else if (at("viewer").open && event.key === "ArrowRight") go(1);
   else if (event.key === "/" && !typing) {
     event.preventDefault();
     at("query").focus();
@@ -242,7 +250,7 @@ document.addEventListener("keydown", (event) => {
     grid.focus(0);
   }
 });
-addEventListener("resize", () => at("viewer").open && open(state.shown));
+addEventListener("resize", () => at("viewer").open && repaint());
 
 at("query").value = new URLSearchParams(location.search).get("q") ?? "";
 if (at("query").value) search();

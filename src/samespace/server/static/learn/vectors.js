@@ -1,5 +1,6 @@
 // Vectors from the running space.
 import { ask } from "../ask.js";
+import { asUri } from "../picture.js";
 
 // Texts and data URIs -> Float32Arrays of unit length, in order. Throws a sentence.
 export async function embed(inputs) {
@@ -18,12 +19,7 @@ export const cosine = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
 export async function uriOf(url) {
   const reply = await fetch(url);
   if (!reply.ok) throw new Error((await reply.json()).error.message);
-  const blob = await reply.blob();
-  return new Promise((resolve) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
-    reader.readAsDataURL(blob);
-  });
+  return asUri(await reply.blob());
 }
 
 const PHOTOGRAPHS = "/app/lesson/photographs/";
