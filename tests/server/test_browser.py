@@ -163,6 +163,86 @@ def test_by_keyboard_alone(page):
     assert page.evaluate("document.activeElement.id") == "query"
 
 
+@pytest.fixture
+def lesson(page, address):
+    page.goto(f"{address}/learn")
+    return page
+
+
+def test_a_batch_is_trained_in_place(lesson):
+    lesson.locator("#vectors").scroll_into_view_if_needed()
+    told = lesson.locator("#matrix .told")
+    expect(told).to_contain_text("loss")
+    loss = lambda: float(told.inner_text().split("loss ")[1].split(" ")[0])  # noqa: E731
+    before = loss()
+    lesson.click("#matrix thead button >> nth=0")
+    lesson.click("#matrix thead button >> nth=1")
+    assert loss() > before
+    swapped = told.inner_text()
+    lesson.click("text=Train 10 steps")
+    expect(told).not_to_have_text(swapped)
+    assert loss() < float(swapped.split("loss ")[1].split(" ")[0])
+
+
+def test_the_map_follows_the_phrase(lesson):
+    lesson.locator("#search").scroll_into_view_if_needed()
+    lesson.click("#space >> text=something hot to drink")
+    expect(lesson.locator("#space .photo.best img")).to_have_attribute("alt", "a cup of coffee")
+    expect(lesson.locator("#space .map b")).to_have_text("something hot to drink")
+
+
+def test_a_picture_is_cut_by_hand_and_keyboard(lesson):
+    lesson.locator("#patches").scroll_into_view_if_needed()
+    told = lesson.locator("#cutter .told")
+    expect(told).to_contain_text("14 × 14 = 196 tokens")
+    lesson.click("text=ViT-L/14 at 336")
+    expect(told).to_contain_text("24 × 24 = 576 tokens")
+    lesson.focus("#cutter canvas.cut")
+    lesson.keyboard.press("ArrowRight")
+    lesson.keyboard.press("ArrowDown")
+    expect(lesson.locator("#cutter .numbers")).to_contain_text("row 2, column 2: 14 × 14 × 3 = 588 numbers")
+
+
+def test_all_six_steps_are_walked(lesson):
+    lesson.locator("#llava").scroll_into_view_if_needed()
+    lesson.click("#steps >> text=Run it")
+    expect(lesson.locator("#steps .frame")).to_be_visible()
+    seen = [lesson.inner_text("#steps .stage6")]
+    for _ in range(5):
+        lesson.click("#steps >> text=Next →")
+        seen.append(lesson.inner_text("#steps .stage6"))
+    assert len(set(seen)) == 6 and "16 of the picture" in seen[4] and "likeliest here" in seen[5]
+    expect(lesson.locator("#steps >> text=Next →")).to_be_disabled()
+    lesson.focus("#steps .stage6")
+    lesson.keyboard.press("ArrowLeft")
+    expect(lesson.locator(".pills [aria-selected=true]")).to_have_text("5 One sequence")
+
+
+def test_tokens_are_counted_as_published(lesson):
+    rules = "sides => import('/static/learn/costs.js').then(m => m.RULES.map(rule => rule.count(sides).tokens))"
+    assert lesson.evaluate(rules, [1024, 1024]) == [765, 1399, 1032, 576]  # OpenAI's own example: 765
+    assert lesson.evaluate(rules, [2048, 4096])[0] == 1105  # and 1105
+    assert lesson.evaluate(rules, [1092, 1092])[1] == 1590  # Anthropic's: about 1590
+    assert lesson.evaluate(rules, [300, 200])[2] == 258
+
+
+@pytest.mark.parametrize("mistakes", [0, 1, 2])
+def test_four_of_five_pass_and_are_kept(lesson, mistakes):
+    lesson.locator("#check").scroll_into_view_if_needed()
+    rights = lesson.evaluate("import('/static/learn/quiz.js').then(m => m.QUESTIONS.map(q => q.order.indexOf(0)))")
+    for i, right in enumerate(rights):
+        chosen = (right + 1) % 4 if i < mistakes else right
+        lesson.locator(".quiz li").nth(i).locator("label").nth(chosen).click()
+    verdict = lesson.locator(".result")
+    expect(verdict).to_contain_text(f"{5 - mistakes} of 5 right")
+    expect(verdict).to_contain_text("four are needed" if mistakes > 1 else "passed")
+    lesson.reload()
+    lesson.locator("#check").scroll_into_view_if_needed()
+    expect(verdict).to_contain_text(f"{5 - mistakes} of 5 right")
+    lesson.click("text=Try again")
+    expect(verdict).to_contain_text("0 of 5 answered")
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark"), (2560, "light")])
 def test_pictures_fit_every_screen(browser, address, width, scheme):
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -41,7 +42,7 @@ def search(web, query="a cat", **more):
 
 def test_a_page_runs_no_script_but_ours(web, library):
     assert f"{library.store.count()} pictures" in web.get("/").text
-    for address in ("/", "/ask", "/library"):
+    for address in ("/", "/ask", "/learn", "/library"):
         page = web.get(address)
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
@@ -194,6 +195,37 @@ def test_pages_of_others_change_nothing(web):
     assert web.post("/app/search", headers={"Origin": "https://evil.example"}, **said).status_code == 403
     assert web.post("/app/search", headers={"Origin": "null"}, **said).status_code == 403
     assert web.post("/app/search", headers={"Origin": HERE}, **said).status_code == 200
+
+
+def test_training_steps_lower_the_loss_of_a_batch(web):
+    z = np.random.default_rng(0).normal(size=(2, 4, 16))
+    images, texts = (z / np.linalg.norm(z, axis=-1, keepdims=True)).tolist()
+    answer = web.post("/app/lesson/contrast", json={"images": images, "texts": texts, "temperature": 0.1}).json()
+    assert answer["losses"][-1] < answer["losses"][0]
+    assert np.allclose(np.linalg.norm(answer["images"], axis=1), 1, atol=1e-5)
+    logits = np.array(images) @ np.array(texts).T / 0.1  # the first loss is that of the vectors as they came
+    away = [np.log(np.exp(side).sum(axis=1)) - np.diag(side) for side in (logits, logits.T)]
+    assert answer["losses"][0] == pytest.approx(np.mean(away), rel=1e-4)
+    for wrong in ({"texts": texts[:3]}, {"images": [], "texts": []}, {"temperature": 0}):
+        said = {"images": images, "texts": texts, "temperature": 0.1} | wrong
+        assert web.post("/app/lesson/contrast", json=said).status_code == 400
+
+
+def test_a_trace_is_that_of_the_assistant(library, tiny_folder, photographs):
+    web = TestClient(create_app(library, str(tiny_folder)), base_url=HERE)
+    data = base64.b64encode((photographs / "coffee.png").read_bytes()).decode()
+    steps = web.post(
+        "/app/lesson/trace", json={"picture": f"data:image/png;base64,{data}", "question": "What?", "max_tokens": 4}
+    ).json()
+    assert steps["pixels"]["shape"][2] == 3 and len(steps["words"]) == steps["grid"] ** 2
+    assert sum(token["cell"] >= 0 for token in steps["sequence"]) >= steps["grid"] ** 2
+    assert all(len(said["cells"]) == steps["grid"] for said in steps["answer"])
+
+
+def test_only_the_demos_photographs_are_given(web):
+    assert web.get("/app/lesson/photographs/chelsea.png").headers["content-type"] == "image/png"
+    for name in ("moon.png", "..%2fcamera.png", "%2fetc%2fpasswd"):
+        assert web.get(f"/app/lesson/photographs/{name}").status_code == 404
 
 
 def test_a_browser_tells_the_key_once(library):

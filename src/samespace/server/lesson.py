@@ -26,9 +26,10 @@ def contrast(said: ContrastRequest) -> dict[str, Any]:
 
     The maps begin as the identity and come back as the vectors that they make; each press goes on from those.
     """
-    z_image, z_text = (torch.tensor(z, dtype=torch.float32) for z in (said.images, said.texts))
-    if not 2 <= len(z_image) == len(z_text) <= 32 or z_image.shape != z_text.shape:
+    lengths = {len(z) for z in (*said.images, *said.texts)}
+    if not 2 <= len(said.images) == len(said.texts) <= 32 or len(lengths) != 1 or max(lengths) > 4096:
         raise RequestError("give between 2 and 32 pictures, as many texts, and vectors of one length")
+    z_image, z_text = (torch.tensor(z, dtype=torch.float32) for z in (said.images, said.texts))
     scale, dim = torch.tensor(1 / said.temperature), z_image.shape[1]
     maps = [torch.eye(dim, requires_grad=True) for _ in range(2)]
     optimiser, losses = torch.optim.Adam(maps, lr=RATE / dim**0.5), []

@@ -60,7 +60,7 @@ export const matrix = piece(async (place) => {
 });
 
 const cell = (c, own) =>
-  make("td", { className: own ? "own" : "", style: { "--heat": "" } }, make("i", { style: { opacity: Math.max(0, Math.min(1, c * 1.6)) } }), make("span", {}, c.toFixed(2)));
+  make("td", { className: own ? "own" : "" }, make("i", { style: { opacity: Math.max(0, Math.min(1, c * 1.6)) } }), make("span", {}, c.toFixed(2)));
 
 // Radford et al. 2021, figure 3.
 export function infoNce(cosines, temperature) {
