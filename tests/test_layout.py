@@ -62,6 +62,7 @@ ORDER = [  # a module imports only from above
         "server/embeddings.py",
         "server/indexing.py",
         "server/lesson.py",
+        "server/shelves.py",
         "server/pages.py",
         "server/app.py",
         "server/tools.py",

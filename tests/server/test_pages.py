@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from samespace.assistant import shelf
 from samespace.errors import LibraryBusy
 from samespace.explain.heatmap import GRID
 from samespace.library import THUMBNAILS, Hit, Library
@@ -42,13 +44,22 @@ def search(web, query="a cat", **more):
 
 def test_a_page_runs_no_script_but_ours(web, library):
     assert f"{library.store.count()} pictures" in web.get("/").text
-    for address in ("/", "/ask", "/learn", "/library"):
+    for address in ("/", "/ask", "/learn", "/library", "/spaces"):
         page = web.get(address)
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
         assert page.status_code == 200 and "<script>" not in page.text and " style=" not in page.text
     for name in (p.relative_to(STATIC) for p in STATIC.rglob("*.*")):
         assert web.get(f"/static/{name}").status_code == 200
+
+
+def test_installed_spaces_and_assistants_are_shown_with_their_cards(web, tiny_folder):
+    shutil.copytree(tiny_folder, shelf.assistants_folder() / "tiny")
+    (shelf.assistants_folder() / "damaged").mkdir()
+    (shelf.assistants_folder() / "damaged" / "assistant.json").write_text("{")
+    text = web.get("/spaces").text
+    assert "starter" in text and "recall_at_10_lost" in text and "Apache-2.0" in text
+    assert "tiny" in text and "damaged" in text
 
 
 def test_without_a_library_the_page_says_how_to_make_one(tmp_path, tiny_space_folder):

@@ -25,6 +25,7 @@ from .files import Pictures
 from .indexing import Indexing
 from .pictures import picture
 from .shapes import Folder, PageSearch, Weighted
+from .shelves import installed
 
 HERE = Path(__file__).parent
 POLICY = {
@@ -130,6 +131,10 @@ def add_pages(app: FastAPI, library: Library, assistant: str, keyed: bool) -> No
     @app.get("/learn")
     def learn_page() -> HTMLResponse:
         return page("learn.html", assistant=assistant, photographs=PHOTOGRAPHS)
+
+    @app.get("/spaces")
+    def spaces_page() -> HTMLResponse:
+        return page("spaces.html", assistant=assistant, shelf=installed())
 
     @app.get("/library")
     def library_page() -> HTMLResponse:
