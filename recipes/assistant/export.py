@@ -1,4 +1,4 @@
-"""Step 4: what a run learned beside its language model, as the package ships it: projector, LoRA matrices, settings.
+"""The last step: what a run learned beside its language model, as the package ships it: projector, LoRA matrices, settings.
 
 python recipes/assistant/export.py RUN    # -> src/samespace/starter_assistant
 """
@@ -38,7 +38,7 @@ def main(run: Path) -> None:
     for name in ("chat_template.jinja", "tokenizer_config.json"):
         (shelf.SHIPPED / name).write_bytes((made / name).read_bytes())
     config = folder.read_config(made)
-    card = {k: v for k, v in config.card.items() if k != "precision"}
+    card = {"recipe": "recipes/assistant"} | {k: config.card[k] for k in ("steps", "conversations_seen", "validation")}
     config = replace(config, name=shelf.STARTER, licence="Apache-2.0", files={}, card=card)
     (shelf.SHIPPED / folder.CONFIG).write_text(to_json(config), "utf-8")
     print(sum(f.stat().st_size for f in shelf.SHIPPED.iterdir()) / 1e6, "MB")
