@@ -24,7 +24,7 @@ from .chat import complete
 from .embeddings import embeddings
 from .errors import refusal, refusal_of
 from .lesson import add_lesson
-from .pages import COOKIE, add_pages
+from .pages import COOKIE, add_pages, add_questions
 from .shapes import ChatRequest, EmbeddingRequest, SearchRequest
 
 ROUTES = "the routes are /v1/models, embeddings, chat/completions and search, and the pages"
@@ -109,7 +109,8 @@ def create_app(
         opened = await run_in_threadpool(served.assistant, said.model)
         return await complete(said, opened, http, allow_urls, counters.answered)
 
-    add_pages(app, library, assistant, bool(key))
+    add_pages(app, library, assistant)
+    add_questions(app, library, bool(key))
     add_lesson(app, lambda: served.assistant(assistant))
     return app
 

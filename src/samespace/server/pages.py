@@ -104,12 +104,9 @@ def at_home(http: Request) -> bool:
         return False
 
 
-def add_pages(app: FastAPI, library: Library, assistant: str, keyed: bool) -> None:
-    """The routes of the pages; `assistant` is the name of the one that answers, `keyed` whether all must tell a key."""
-    here = Pages(library)
+def add_pages(app: FastAPI, library: Library, assistant: str) -> None:
+    """The pages themselves; `assistant` is the name of the one that answers."""
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
-
-    indexing = Indexing(library)
 
     def page(name: str, **values: Any) -> HTMLResponse:
         store = library.store
@@ -140,6 +137,13 @@ def add_pages(app: FastAPI, library: Library, assistant: str, keyed: bool) -> No
     def library_page() -> HTMLResponse:
         return page("library.html", folders=library.store.folders() if library.store.exists else [])
 
+    app.mount("/static", StaticFiles(directory=HERE / "static"))
+
+
+def add_questions(app: FastAPI, library: Library, keyed: bool) -> None:
+    """What the pages ask; `keyed` says whether all must tell a key."""
+    here, indexing = Pages(library), Indexing(library)
+
     @app.post("/app/search")
     def search(said: PageSearch) -> dict[str, Any]:
         return here.search(said)
@@ -166,5 +170,3 @@ def add_pages(app: FastAPI, library: Library, assistant: str, keyed: bool) -> No
         if http.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
         return Response(here.pictures.jpeg(segment, size), media_type="image/jpeg", headers=headers)
-
-    app.mount("/static", StaticFiles(directory=HERE / "static"))
