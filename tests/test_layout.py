@@ -52,7 +52,7 @@ ORDER = [  # a module imports only from above
         "assistant/cite.py",
         "assistant/caption.py",
     ),
-    ("explain/heatmap.py", "explain/trace.py", "explain/report.py"),
+    ("explain/heatmap.py", "explain/contrast.py", "explain/trace.py", "explain/report.py"),
     (
         "server/errors.py",
         "server/pictures.py",
@@ -72,7 +72,16 @@ ORDER = [  # a module imports only from above
 ]
 FLAT = [name for room in ORDER for name in room]
 HOMES = {
-    "torch": ("model/", "explain/trace.py", "server/lesson.py", "names.py", "checkpoint.py", "export.py", "train/", "assistant/"),
+    "torch": (
+        "model/",
+        "explain/contrast.py",
+        "explain/trace.py",
+        "names.py",
+        "checkpoint.py",
+        "export.py",
+        "train/",
+        "assistant/",
+    ),
     "onnx": ("export.py", "narrow.py"),
     "onnxruntime": ("space.py", "export.py", "narrow.py"),
     "lancedb": ("index/store.py",),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import Json, LibraryPath, OneSentence, Revision, SpaceName, Yes, agree, one_line, out, say
-from .errors import MissingExtra, QueryError, SamespaceError, UnknownAssistant
+from .errors import MissingExtra, QueryError, SamespaceError
 
 if TYPE_CHECKING:
     from .assistant.request import Reply
@@ -130,8 +130,6 @@ def trace(
         from .explain.trace import trace as traced
     except ImportError as error:
         raise MissingExtra(f"looking inside ({error.name})", "ask") from None
-    if not hasattr(opened, "model"):
-        raise UnknownAssistant(f"{assistant} answers from elsewhere and cannot be looked into; name an assistant of this machine")
     steps = traced(opened, Picture.read(image), words, max_tokens)
     for line in lines(steps):
         out(line)

@@ -233,10 +233,14 @@ class Library:
 
     def check_searchable(self) -> None:
         """Raises LibraryError where there is no library yet, WrongSpace where it has no vectors of this space."""
-        if not self.store.exists:
-            raise LibraryError(f"there is no library at {self.path} yet; make one with: samespace index DIR")
+        self.check_exists()
         if self.space.fingerprint not in self.store.spaces:
             self.check_space(beside=False)
+
+    def check_exists(self) -> None:
+        """Raises LibraryError where there is no library yet."""
+        if not self.store.exists:
+            raise LibraryError(f"there is no library at {self.path} yet; make one with: samespace index DIR")
 
     def segment(self, id: str) -> dict[str, Any] | None:
         """An indexed segment by its id (see Hit.id), with its vector as `z`; None where there is none."""
@@ -256,8 +260,7 @@ class Library:
 
         Raises LibraryError, LibraryBusy.
         """
-        if not self.store.exists:
-            raise LibraryError(f"there is no library at {self.path} yet; make one with: samespace index DIR")
+        self.check_exists()
         with self.store.writing():
             count = self.store.write_texts({os.path.abspath(path): text for path, text in captions.items()})
             self.store.finish(self.space.fingerprint)

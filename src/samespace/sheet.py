@@ -2,10 +2,7 @@
 
 import base64
 import html
-import io
 from pathlib import Path
-
-from PIL import Image
 
 from .errors import UnreadableMedia
 from .library import Hit
@@ -66,10 +63,7 @@ def thumbnail(path: Path) -> str:
         picture = image_media.read(path, path.read_bytes(), SIDE)[0]
     except (UnreadableMedia, OSError):
         return "data:,"
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    image_media.opaque(picture).save(out, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(image_media.jpeg(picture, SIDE, 82)).decode()
 
 
 def shown(text: str) -> str:

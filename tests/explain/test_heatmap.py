@@ -19,7 +19,7 @@ NAMES = {
 
 def test_windows_cover_the_picture_and_stay_within():
     assert all(w.left >= 0 and w.top >= 0 and w.left + w.side <= 1 + 1e-6 and w.top + w.side <= 1 + 1e-6 for w in windows())
-    assert min(sum(w.weights for w in windows()).ravel()) > 0.05
+    assert min(sum(w.weights() for w in windows()).ravel()) > 0.05
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3000, 2), (224, 224)])
@@ -29,7 +29,7 @@ def test_a_window_of_any_picture_is_a_picture(size):
 
 
 def test_a_window_speaks_for_its_middle():
-    weights = Window(0.5, 0.0, 0.5).weights
+    weights = Window(0.5, 0.0, 0.5).weights()
     row, column = np.unravel_index(weights.argmax(), weights.shape)
     assert row in (3, 4) and column in (9, 10, 11)
 

@@ -159,6 +159,7 @@ def test_by_keyboard_alone(page):
     expect(page.locator("#viewer-name")).not_to_have_text(opened)
     page.keyboard.press("Escape")
     expect(page.locator("#viewer")).to_be_hidden()
+    expect(page.locator(".hit button:focus")).to_have_count(1)  # the keyboard is back where it was
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "query"
 

@@ -1,13 +1,12 @@
 """Any OpenAI-compatible endpoint as the assistant: vLLM, Ollama, llama.cpp, or a hosted model."""
 
 import base64
-import io
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from ..errors import MissingExtra, RequestError, UnknownAssistant
-from ..media.image import one_line, opaque
+from ..media.image import jpeg, one_line
 from .request import Message, Outcome, Picture, Reply, Request
 
 SIDE = 1024
@@ -80,8 +79,4 @@ class Endpoint:
 
 def data_uri(picture: Picture) -> str:
     """A picture upright, of bearable size, as a data URI. Raises UnreadableMedia."""
-    image = opaque(picture.decoded(SIDE))
-    image.thumbnail((2 * SIDE, 2 * SIDE))
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(picture.decoded(SIDE), 2 * SIDE, 90)).decode()}"

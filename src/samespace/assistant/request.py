@@ -1,6 +1,5 @@
 """What is asked of an assistant, and what comes back; the same for ours and for one behind an HTTP endpoint."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ from PIL import Image
 
 from ..config import AssistantConfig
 from ..errors import RequestError, UnreadableMedia
+from ..index.segments import content_hash
 from ..media import image as image_media
 from ..prep import tiles
 
@@ -29,7 +29,7 @@ class Picture:
     @cached_property
     def digest(self) -> str:
         """blake2b of the bytes: equal pictures are encoded once."""
-        return hashlib.blake2b(self.data, digest_size=16).hexdigest()
+        return content_hash(self.data)
 
     def decoded(self, target: int) -> Image.Image:
         """The picture, upright, with no less than `target` pixels a side if it has them. Raises UnreadableMedia naming it."""

@@ -5,7 +5,7 @@ the windows it lies in the middle of. It needs nothing from the model but its ve
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -34,7 +34,6 @@ class Window:
         right, bottom = x + max(1, self.side * image.width), y + max(1, self.side * image.height)
         return image.crop((round(x), round(y), round(right), round(bottom)))
 
-    @cached_property
     def weights(self) -> np.ndarray:
         """How much it says about each cell: float32 (GRID, GRID), most in its middle."""
         middles = (np.arange(GRID) + 0.5) / GRID
@@ -42,14 +41,22 @@ class Window:
         return (down[:, None] * across).astype(np.float32)
 
 
-def windows() -> list[Window]:
+@cache
+def windows() -> tuple[Window, ...]:
     """All windows, the large ones first."""
-    return [
+    return tuple(
         Window(c * (1 - side) / (STEPS - 1), r * (1 - side) / (STEPS - 1), side)
         for side in WINDOWS
         for r in range(STEPS)
         for c in range(STEPS)
-    ]
+    )
+
+
+@cache
+def shares() -> np.ndarray:
+    """What part each window has in a cell: float32 (windows, GRID, GRID), 1 over all windows."""
+    weights = np.stack([window.weights() for window in windows()])
+    return weights / weights.sum(axis=0)
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,7 @@ class Looked:
 
     def map(self, z_words: np.ndarray) -> np.ndarray:
         """Cosines of the picture's cells to words: z (dim,) → float32 (GRID, GRID)."""
-        weights = np.stack([window.weights for window in windows()])  # (windows, GRID, GRID)
-        return np.einsum("wij,w->ij", weights, self.z @ z_words) / weights.sum(axis=0)
+        return np.einsum("wij,w->ij", shares(), self.z @ z_words)
 
 
 def look(space: Space, image: Image.Image) -> Looked:

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from ..assistant.engine import Assistant
-from ..assistant.request import Outcome, Picture, question
+from ..assistant.request import Answers, Outcome, Picture, question
+from ..errors import UnknownAssistant
 from ..model.layers import Tap
 from ..model.llava import PICTURE
+from ..prep.pixels import normalise
 
 NEAREST = 3
 """Words that are shown for a picture token, and for each place of the answer."""
@@ -64,16 +66,21 @@ class Trace:
         return "".join(said.text for said in self.answer).strip()
 
 
-def trace(assistant: Assistant, picture: Picture, words: str, max_tokens: int = 48) -> Trace:
-    """Ask, and keep every intermediate; of a large picture's views, the whole. Raises UnreadableMedia, RequestError."""
+def trace(assistant: Answers, picture: Picture, words: str, max_tokens: int = 48) -> Trace:
+    """Ask, and keep every intermediate; of a large picture's views, the whole.
+
+    Raises UnknownAssistant where it is none of this machine, UnreadableMedia, RequestError.
+    """
+    if not isinstance(assistant, Assistant):
+        raise UnknownAssistant(f"{assistant.name} answers from elsewhere and cannot be looked into; name one of this machine")
     model, chat = assistant.model, assistant.chat
     request = question(words, [picture], max_tokens=max_tokens)
     seen = assistant.look(request.messages)
     prompt = chat.prompt(request.messages, {digest: len(tokens) for digest, tokens in seen.items()})
     answer = list(assistant.tokens(prompt, seen, request, max_tokens, Outcome()))
-    views, tap = picture.views(model.c), Tap()
+    whole, tap = picture.views(model.c)[:1], Tap()
     with assistant.lock, torch.inference_mode():
-        model.see(torch.from_numpy(assistant.pixels(picture)[:1]), tap)
+        model.see(torch.from_numpy(normalise(whole, model.c.prep)), tap)
         hidden = model.lm(model.embed(torch.tensor([prompt.ids + answer]), seen[picture.digest]), None, tap)
         chances = model.lm.logits(hidden[0, len(prompt.ids) - 1 : -1]).softmax(dim=-1)  # (answer, V)
     features, projected = tap["features"][0].float(), tap["projected"][0].float()
@@ -92,7 +99,7 @@ def trace(assistant: Assistant, picture: Picture, words: str, max_tokens: int = 
         for token, row, share in zip(answer, chances, spoken)
     )
     return Trace(
-        views[0], grid, features.numpy(), projected.numpy(), nearest(assistant, projected), sequence(assistant, prompt.ids), said
+        whole[0], grid, features.numpy(), projected.numpy(), nearest(assistant, projected), sequence(assistant, prompt.ids), said
     )  # fmt: skip
 
 
@@ -127,7 +134,8 @@ def likely(tokenizer, chances: Tensor) -> tuple[tuple[str, float], ...]:
 def nearest(assistant: Assistant, projected: Tensor) -> tuple[tuple[str, ...], ...]:
     """The words whose embeddings lie nearest to each picture token; whole ones, which begin with a space, if there are any."""
     tokenizer, vocabulary = assistant.chat.tokenizer, range(assistant.model.c.lm.vocab)
-    ids = torch.tensor([i for i in vocabulary if is_word(tokenizer.decode([i]))] or list(vocabulary))
+    texts = tokenizer.decode_batch([[i] for i in vocabulary])
+    ids = torch.tensor([i for i, text in enumerate(texts) if is_word(text)] or list(vocabulary))
     with torch.inference_mode():
         table = assistant.model.lm.embed(ids).float()  # (words, D)
         closest = torch.cdist(projected, table).topk(NEAREST, largest=False).indices

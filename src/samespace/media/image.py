@@ -127,6 +127,15 @@ def opaque(image: Image.Image, fill: int = 255) -> Image.Image:
     return image.convert("RGB")
 
 
+def jpeg(image: Image.Image, side: int, quality: int = 85) -> bytes:
+    """A picture as a JPEG of at most this side, seen on white, without metadata and comments."""
+    image = opaque(image)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality, comment=b"")
+    return out.getvalue()
+
+
 def upright(image: Image.Image) -> Image.Image:
     """An opened picture as `read` would give it: turned by its EXIF orientation, 8 bits a channel."""
     return to_eight_bits(ImageOps.exif_transpose(image))

@@ -132,11 +132,9 @@ def refuse_in_our_shape(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
-        return refusal(
-            error.status_code,
-            error.detail if error.status_code != 404 or error.detail != "Not Found" else f"{error.detail}; {ROUTES}",
-            "invalid_request_error",
-        )
+        unknown = error.detail == "Not Found"  # Starlette's own word for a path that nothing answers
+        reason = f"{error.detail}; {ROUTES}" if unknown else error.detail
+        return refusal(error.status_code, reason, "invalid_request_error")
 
     @app.exception_handler(Exception)
     async def unforeseen(_: Request, error: Exception) -> Response:

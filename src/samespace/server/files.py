@@ -1,7 +1,6 @@
 """Pictures of the library as small or large JPEGs, and never anything else of the disk."""
 
 import contextlib
-import io
 import os
 import threading
 from pathlib import Path
@@ -31,7 +30,7 @@ class Pictures:
             with contextlib.suppress(OSError):
                 return kept.read_bytes()
         data = self.read(segment)
-        made = reduced(decoded(segment, data), SIDES[size])
+        made = image_media.jpeg(decoded(segment, data), SIDES[size])
         if size == "small" and content_hash(data) == segment["hash"]:
             keep(kept, made)
         return made
@@ -65,15 +64,6 @@ def inside(path: str, root: str) -> Path:
     if real != within and os.path.commonpath([real, within]) != within:
         raise UnreadableMedia(f"{path} leads out of the folder that was indexed; index the folder it leads to")
     return Path(real)
-
-
-def reduced(image: Image.Image, side: int) -> bytes:
-    """A picture as a JPEG of at most this side, without metadata."""
-    image = image_media.opaque(image)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=85, comment=b"")
-    return out.getvalue()
 
 
 def keep(path: Path, data: bytes) -> None:

@@ -60,10 +60,10 @@ class Pages:
 
     def search(self, said: PageSearch) -> dict[str, Any]:
         """Hits with all that a page shows of them, how many are likely meant, and the rank after which none is."""
-        without = tuple(self.segment(term.id)["path"] for term in said.also if term.id)
+        liked = {term.id: self.segment(term.id) for term in said.also if term.id}
         under = os.path.abspath(os.path.expanduser(to_path(said.under))) if said.under else ""
-        filter = Filter(tuple(said.kinds), under, said.since, said.until, without)
-        also = [(term.weight, self.vector(term)) for term in said.also]
+        filter = Filter(tuple(said.kinds), under, said.since, said.until, tuple(segment["path"] for segment in liked.values()))
+        also = [(term.weight, liked[term.id]["z"] if term.id else self.vector(term)) for term in said.also]
         hits = self.library.search(said.query, said.top, filter, files=False, also=also)
         likely = [hit.rank for hit in hits if (hit.relevance or 0) >= LIKELY]
         judged = any(hit.relevance is not None for hit in hits)
@@ -71,9 +71,7 @@ class Pages:
         return {"hits": [row_of(hit) for hit in hits]} | line
 
     def vector(self, term: Weighted) -> np.ndarray:
-        """z of a picture that is indexed, or that was dropped on the page."""
-        if term.id:
-            return self.segment(term.id)["z"]
+        """z of a picture that was dropped on the page."""
         given = picture(term.picture, urls_allowed=False)
         with self.looking:
             return self.library.space.image([self.library.space.decode(given.data, given.name)])[0]

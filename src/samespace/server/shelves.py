@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from .. import hub
-from ..assistant import folder, shelf
 from ..config import AssistantConfig, SpaceConfig, read_space_config
 from ..errors import SamespaceError
 
 
 def installed() -> list[tuple[str, list[dict[str, Any]]]]:
     """Spaces, then assistants; a damaged folder is listed with what is wrong."""
+    from ..assistant import folder, shelf  # and with them torch, which a server that only searches never needs
+
     return [
         ("Spaces", [shown(*entry, read_space_config, what_of_space) for entry in hub.installed().items()]),
         ("Assistants", [shown(*entry, folder.read_config, what_of_assistant) for entry in shelf.installed().items()]),
