@@ -17,11 +17,11 @@ SCALE = 2.0  # what train.parts.Adapters multiplies a pair of matrices by: lora_
 
 
 def adapter_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A checkpoint's weights → the adapter: `projector.*`, and `X.lora_a`, `X.lora_b` for each changed weight X."""
+    """A checkpoint's weights → the adapter: `projector.*`, `place`, and `X.lora_a`, `X.lora_b` for each changed weight X."""
     out = {}
     for name, tensor in state.items():
         name = name.removeprefix("model.")
-        if name.startswith("projector."):
+        if name.startswith(("projector.", "place")):
             out[name] = tensor.half()
         elif ".lora_" in name:
             base, _, rest = name.partition(".lora_")

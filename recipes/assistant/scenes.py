@@ -285,7 +285,7 @@ def word(rng: np.random.Generator, props: Props) -> Scene:
     x, y = (rng.uniform(4, max(5, SIDE - n - 4)) for n in (right - left, bottom - top))
     ImageDraw.Draw(canvas).text((x - left, y - top), shown, font=face, fill=paint)
     what = pick(rng, ("What does it say?", "Read the word.", "Which word is written here?", "What is written in the image?"))
-    questions = [Question("spelling", "Spell the word.", " ".join(text) + "."), Question("word", what, text + ".")]
+    questions = [Question("word", what, text + ".")]
     there = rng.random() < 0.5
     questions.append(yes_no(rng, f'Does it say "{text if there else pick(rng, props.words)}"?', there))
     ends = [x - left + face.getlength(shown[:i]) for i in range(len(shown) + 1)]
@@ -399,8 +399,8 @@ def screen(rng: np.random.Generator, props: Props) -> Scene:
 
 
 SCENES: dict[str, tuple[Callable[[np.random.Generator, Props], Scene], float]] = {  # and how often
-    "alone": (alone, 0.38), "shapes": (shapes, 0.14), "several": (several, 0.08), "two": (two, 0.13), "word": (word, 0.17),
-    "bars": (bars, 0.03), "pie": (pie, 0.02), "table": (table, 0.02), "screen": (screen, 0.03),
+    "alone": (alone, 0.26), "shapes": (shapes, 0.25), "several": (several, 0.12), "two": (two, 0.2), "word": (word, 0.06),
+    "bars": (bars, 0.03), "pie": (pie, 0.02), "table": (table, 0.02), "screen": (screen, 0.04),
 }  # fmt: skip
 
 

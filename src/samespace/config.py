@@ -174,6 +174,8 @@ class AssistantConfig:
     """Layer of a ViT tower whose tokens are shown: −1 the last, −2 the one before it (LLaVA)."""
     projector_act: str = "gelu"
     """Activation between the projector's two layers."""
+    places: int = 0
+    """Each of a view's tokens also says where it stands, on a grid of so many rows and columns; 0 where it does not."""
     tiles: int = 1
     """A large picture is shown as a whole and in at most so many tiles; 1 for the whole only."""
     tile_from: float = 1.5

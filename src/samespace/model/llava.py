@@ -24,9 +24,15 @@ class Llava(nn.Module):
         self.image = ViT(c.image)
         self.projector = Mlp(self.image.feature_width, c.lm.width, c.projector_act, out=c.lm.width)
         self.lm = Llama(c.lm)
+        self.place = nn.Parameter(torch.zeros(c.places**2, c.lm.width)) if c.places else None
 
     def see(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
         """float32 (B, 3, S, S) → a picture's tokens as the language model takes them: (B, N, D)."""
+        seen = self.named(pixels, tap)
+        return seen if self.place is None else seen + self.place
+
+    def named(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
+        """float32 (B, 3, S, S) → what the tokens say, before where: (B, N, D)."""
         return note(tap, "projected", self.projector(self.image.features(pixels, self.c.layer, tap)))
 
     def embed(self, ids: Tensor, seen: Tensor) -> Tensor:

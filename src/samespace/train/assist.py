@@ -23,7 +23,7 @@ from .data import Mixture
 from .lessons import LESSONS, TalkLoss, talk_backward
 from .loop import Progress, Trainer
 from .parts import Adapters, choose_parts, sizes
-from .regions import BLANK
+from .regions import BLANK, COLUMNS, ROWS, places
 from .run import best_device, opened, processes, settings_of
 from .tasks import rank, world_size
 from .watch import Watch
@@ -43,10 +43,12 @@ class AssistantRun:
         model, self.language = begin(card)
         if card.task == "regions" and model.c.prep.resize != "squash":
             raise CardError(f"{card.start} cuts or pads pictures, and boxes would miss their cells; begin from one that squashes")
-        self.chat, self.config = Chat(self.language), replace(model.c, name=card.name, files={}, card={})
+        self.chat, size = Chat(self.language), model.c.prep.size
         with torch.inference_mode():
-            size = self.config.prep.size
-            tokens = model.see(torch.zeros(1, 3, size, size)).shape[1]
+            tokens = model.named(torch.zeros(1, 3, size, size)).shape[1]
+        if card.places and model.place is None:
+            model = with_places(model, self.chat, round(tokens**0.5))
+        self.config = replace(model.c, name=card.name, files={}, card={})
         self.adapters = Adapters(model, card) if card.lora else None
         choose_parts(model, card)
         self.device = torch.device(card.device or best_device())
@@ -96,6 +98,17 @@ def begin(card: Card) -> tuple[Llava, Language]:
     if card.template:
         language.template = Path(card.template).expanduser().read_text("utf-8")
     return model, language
+
+
+@torch.no_grad()
+def with_places(model: Llava, chat: Chat, grid: int) -> Llava:
+    """The same assistant, whose tokens also say where in the picture they stand: at first in the language model's words."""
+    told = Llava(replace(model.c, places=grid))
+    rows, columns = (
+        torch.stack([model.lm.token_embed.weight[chat.words(word)].mean(dim=0) for word in words]) for words in (ROWS, COLUMNS)
+    )
+    told.load_state_dict(model.state_dict() | {"place": places(rows, columns, grid)})
+    return told
 
 
 def run(card: Card, resume: bool, show: Callable[[Progress, Card], None], command: str = "") -> AssistantConfig | None:

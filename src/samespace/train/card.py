@@ -47,6 +47,8 @@ class Card:
     """For a new assistant: a file with the chat template to use in place of the language model's own."""
     tiles: int = 1
     """For a new assistant: most tiles that a large picture is cut into."""
+    places: bool = False
+    """Of an assistant: each token of a picture learns to say where it stands, too, beginning from the words for it."""
     image: ImageTower = field(default_factory=ImageTower)
     """From nothing: the image tower."""
     text: TextTower = field(default_factory=TextTower)

@@ -62,7 +62,7 @@ class RegionLoss(TalkLoss):
         firsts = [start - views for start, views in zip(accumulate(batch.views), batch.views)]
         rows = [i for i, (views, regions) in enumerate(zip(batch.views, batch.regions)) if views and regions]
         with torch.autocast(batch.pixels.device.type, torch.bfloat16, enabled=self.bf16):
-            seen = self.see(batch.pixels[[firsts[i] for i in rows]])
+            seen = self.model.named(self.normalised(batch.pixels[[firsts[i] for i in rows]]))
         words = self.model.lm.token_embed.weight.detach()
         return region_loss(seen.float(), [batch.regions[i] for i in rows], words, self.blank) * self.count(batch)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 BLANK = " empty"
 """What a cell says that lies in no region."""
@@ -17,6 +18,8 @@ SHARPNESS = 12.0
 """How much likelier a word is than one that lies the mean distance between words further off, as a logarithm."""
 SHARE = 0.35
 """A region has the cells of which it fills this share, or which hold this share of it."""
+ROWS, COLUMNS = (" top", " middle", " bottom"), (" left", " middle", " right")
+"""What cells begin to say of where they stand."""
 BLANK_WEIGHT = 0.3
 """Weight of the empty cells' loss against that of the regions."""
 
@@ -46,6 +49,15 @@ def named(seen: Tensor, words: Tensor, spread: Tensor) -> Tensor:
     """Log probability that a token names a word: tokens (B, N, D), words' embeddings (V, D) → (B, N, V)."""
     distances = words.square().sum(-1) - 2 * (seen.to(words.dtype) @ words.T).float()  # the token's own length cancels out
     return (-SHARPNESS / spread * distances).log_softmax(dim=-1)
+
+
+def places(rows: Tensor, columns: Tensor, grid: int) -> Tensor:
+    """What cells begin to say of where they stand: words for top, middle, bottom (3, D) and for left, middle, right (3, D),
+    blended from cell to cell, → (grid², D), row by row."""
+    down, across = (
+        interpolate(words.T[None], grid, mode="linear", align_corners=True)[0].T for words in (rows, columns)
+    )  # (grid, D)
+    return (down[:, None] + across[None]).flatten(0, 1) / 2
 
 
 def region_loss(seen: Tensor, regions: Sequence[Sequence[Region]], embeddings: Tensor, blank: int) -> Tensor:
