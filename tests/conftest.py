@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import skimage.data
 import torch
+from media_files import PLAIN, on_white
+from PIL import Image
 from tiny_assistant import smollm2, tiny, tiny_folder  # noqa: F401  fixtures
 
 import benchmarks.torchvision_on_cpu  # noqa: F401  before anything imports torchvision
@@ -115,3 +117,12 @@ def own_home(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("SAMESPACE_SPACES", str(home / "spaces"))
     monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(home / "assistants"))
     return home
+
+
+@pytest.fixture(scope="session")
+def drawings() -> dict[str, Image.Image]:
+    """PLAIN by name, on white."""
+    folder = Path(__file__).parents[1] / "src" / "samespace" / "held_out"
+    rows = [line.split("\t") for line in (folder / "pairs.tsv").read_text("utf-8").splitlines()]
+    files = {title: folder / name for name, title in rows}
+    return {title: on_white(files[title]) for title in PLAIN}

@@ -38,7 +38,7 @@ def retrieval(space: samespace.Space, work: Path, pairs: list[dict]) -> dict[str
     queries, right = answers([p["captions"][:1] for p in pairs])
     z_text, z_image = space.text(queries), space.image([work / p["file"] for p in pairs])
     found = {f"R@{k}": recall_at_k(z_text @ z_image.T, right, k) for k in (1, 5, 10)}
-    found |= measure(space.calibration, z_image, z_text, right) if space.calibration else {}
+    found |= measure(space.calibration(), z_image, z_text, right) if space.calibration() else {}
     return {name: round(value, 4) for name, value in found.items()}
 
 

@@ -61,7 +61,7 @@ def index(
     ray: Annotated[str, typer.Option(help="Address of a Ray cluster that embeds the files; local to start one here.")] = "",
     json_: Json = False,
 ) -> None:
-    """Index folders: new and changed pictures are embedded, the rest is kept. Run it again at any time."""
+    """Index folders: new and changed pictures, sound, films and documents are embedded, the rest is kept."""
     from .library import Library
 
     lib = Library(library, space, ray)
@@ -72,12 +72,12 @@ def index(
 
 @app.command()
 def search(
-    query: Annotated[list[str], typer.Argument(help="Words, a picture, or: 2:golden retriever + ./pool.jpg - cat")],
+    query: Annotated[list[str], typer.Argument(help="Words, a file, or: 2:golden retriever + ./pool.jpg - cat")],
     library: LibraryPath = None,
     space: SpaceName = None,
     top: Annotated[int, typer.Option("--top", "-t", min=1, help="How many.")] = 10,
     filepath_only: Annotated[bool, typer.Option("--filepath-only", "-f", help="Print paths only.")] = False,
-    kind: Annotated[list[str] | None, typer.Option(help="Only this kind of file: image; may be repeated.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Only image, audio, video or document; may be repeated.")] = None,
     under: Annotated[Path | None, typer.Option(help="Only files below this folder.")] = None,
     since: Annotated[str | None, typer.Option(help="Taken on this day or later: 2024, 2024-06 or 2024-06-30.")] = None,
     until: Annotated[str | None, typer.Option(help="Taken on this day or earlier.")] = None,
@@ -85,15 +85,16 @@ def search(
         float, typer.Option(min=0, max=1, help="Leave out hits that are less probably meant than this: 0.5.")
     ] = 0.0,
     grid: Annotated[Path | None, typer.Option(help="Write a contact sheet to this HTML file.")] = None,
+    moments: Annotated[bool, typer.Option("--moments", help="Every moment and page, not only the best of each file.")] = False,
     preview: Annotated[bool, typer.Option("--preview", "-p", help="Draw the pictures in the terminal.")] = False,
     json_: Json = False,
 ) -> None:
-    """Find pictures by words, by a picture, or by both."""
+    """Find pictures, moments of sound and film, and pages, by words, by a file, or by both."""
     from .index.filter import Filter
     from .library import Library
 
     filter = Filter(tuple(kind or ()), os.path.abspath(under.expanduser()) if under else "", day(since, 0), day(until, 1))
-    hits = Library(library, space).search(" ".join(query), top, filter, min_relevance)
+    hits = Library(library, space).search(" ".join(query), top, filter, min_relevance, each=moments)
     if grid:
         from .sheet import write_sheet
 

@@ -29,7 +29,9 @@ Seed = Annotated[int | None, typer.Option(help="Makes answers drawn at a tempera
 
 
 def ask(
-    words: Annotated[list[str], typer.Argument(metavar="[IMAGE]... QUESTION", help="Pictures, then the question.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="[FILE]... QUESTION", help="Pictures, films or documents, then the question.")
+    ],
     library: AboutLibrary = None,
     assistant: AssistantName = "starter",
     max_tokens: MaxTokens = 256,
@@ -37,30 +39,41 @@ def ask(
     seed: Seed = None,
     json_: Json = False,
 ) -> None:
-    """Ask about pictures, or about what is in a library."""
+    """Ask about pictures, films and documents, or about what is in a library."""
+    from . import hub
     from .assistant.cite import ask_library
     from .assistant.open import open_assistant
-    from .assistant.request import Picture, question
+    from .assistant.request import Message, Request
+    from .assistant.show import shown
     from .embed import names_file
     from .library import Library
+    from .moments import place
 
     *paths, text = words
     settings = dict(max_tokens=max_tokens, temperature=temperature, seed=seed)
     if names_file(text):
-        raise QueryError(f'{text} is a picture; end with a question: samespace ask {text} "What is in this image?"')
+        raise QueryError(f'{text} is a file; end with a question: samespace ask {text} "What is in this image?"')
     if library is None:
-        pictures = [Picture.read(path) for path in paths]
-        reply = open_assistant(assistant).answer(question(text, pictures, **settings))
+        files = [shown(Path(path).expanduser(), text, hub.load("starter")) for path in paths]
+        parts = tuple(part for file in files for part in file.parts)
+        reply = open_assistant(assistant).answer(Request((Message("user", (*parts, text)),), **settings))
         answer = spoken(reply, silent=json_)
-        cited = [{"path": path} for path in paths]
+        cited = [{"path": path} | ({"places": file.places} if file.places else {}) for path, file in zip(paths, files)]
+        for path, file in zip([] if json_ else paths, files):
+            if file.places:
+                out(f"from {one_line(path)}: {', '.join(file.places)} ({len(file.places)} of {file.of} shown)")
+        say(f"{reply.outcome.prompt} tokens read, {reply.outcome.pictures} of them pictures")
     elif paths:
         raise QueryError("with --library, give a question only; or leave --library out and ask about the pictures named")
     else:
         found = ask_library(Library(library), open_assistant(assistant), text, **settings)
         reply, answer = found.reply, spoken(found.reply, silent=json_)
-        cited = [{"number": found.hits.index(hit) + 1, "path": hit.path, "score": hit.score} for hit in found.used(answer)]
+        cited = [
+            {"number": found.hits.index(hit) + 1, "path": hit.path, "place": place(hit), "score": hit.score}
+            for hit in found.used(answer)
+        ]
         for hit in [] if json_ else cited:
-            out(f"[{hit['number']}] {one_line(hit['path'])}")
+            out(f"[{hit['number']}] {one_line(hit['path'])}  {hit['place']}".rstrip())
     if json_:
         out(json.dumps({"answer": answer, "pictures": cited, "usage": vars(reply.outcome)}))
 

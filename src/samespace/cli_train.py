@@ -138,11 +138,12 @@ def eval_calibration(
     from .eval.retrieval import answers
 
     loaded = hub.load(space)
-    if loaded.calibration is None:
+    calibration = loaded.calibration()
+    if calibration is None:
         raise UnknownSpace(f"{space} has no calibration; make one with: samespace spaces export {space} FOLDER")
     squares, captions = pairs_of(pairs, loaded)
     queries, right = answers(captions)
-    metrics = measure(loaded.calibration, loaded.pixels(squares), loaded.text(queries), right)
+    metrics = measure(calibration, loaded.pixels(squares), loaded.text(queries), right)
     show(pairs, space, "calibration", metrics, json_)
 
 

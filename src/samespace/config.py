@@ -99,6 +99,32 @@ class TextTower:
 
 
 @dataclass(frozen=True)
+class AudioTower:
+    """The architecture of an audio tower: chunks of a log-mel spectrogram, read by a transformer."""
+
+    frames: int = 500
+    """Frames of 10 ms that it hears at once."""
+    mels: int = 64
+    """Bands of the spectrogram, M."""
+    strides: tuple[int, ...] = (2, 2, 2)
+    """Of the convolutions that make chunks of frames."""
+    width: int = 256
+    """Length of a token, D."""
+    layers: int = 0
+    """Number of transformer blocks; 0 for no tower."""
+    heads: int = 4
+    """Attention heads, H."""
+    mlp: int = 1024
+    """Hidden width of each block's MLP."""
+    act: str = "gelu"
+    """gelu, quick_gelu or gelu_tanh."""
+    eps: float = 1e-5
+    """Epsilon of the layer norms."""
+    dim: int = 512
+    """Length of z, E."""
+
+
+@dataclass(frozen=True)
 class Prep:
     """How pixels and words are made into a model's input; it travels with the weights."""
 
@@ -204,6 +230,8 @@ class SpaceConfig:
     """The image tower."""
     text: TextTower = field(default_factory=TextTower)
     """The text tower."""
+    audio: AudioTower = field(default_factory=AudioTower)
+    """The audio tower, if it has one."""
     prep: Prep = field(default_factory=Prep)
     """Preprocessing."""
     logit_scale: float = 100.0
@@ -212,12 +240,16 @@ class SpaceConfig:
     """SigLIP's bias; None for softmax-trained spaces."""
     calibration: tuple[float, ...] = ()
     """What turns scores into probabilities of being relevant: the weights of eval.calibration.FEATURES, and a constant."""
+    calibrations: dict[str, Any] = field(default_factory=dict)
+    """The same for what is heard (`sound`) and read (`text`)."""
     licence: str = ""
     """Licence of the weights."""
     origin: str = ""
     """Where the weights came from."""
     weights: str = ""
-    """sha256 over the fp32 weights that the towers were exported from."""
+    """sha256 over the fp32 weights that the image and text towers were exported from."""
+    audio_weights: str = ""
+    """The same of the audio tower, which comes and goes without making the others' vectors strangers."""
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of every other file of the folder."""
     card: dict[str, Any] = field(default_factory=dict)

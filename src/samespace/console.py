@@ -85,6 +85,8 @@ def show_report(report: "Report", path: Path, as_json: bool) -> None:
 
 
 def show_hits(hits: "list[Hit]", style: str) -> None:
+    from .moments import place
+
     if not hits:
         say("nothing found; index more, or loosen the filters and --min-relevance")
     for hit in hits:
@@ -94,11 +96,12 @@ def show_hits(hits: "list[Hit]", style: str) -> None:
             out(hit.path)
         else:
             relevance = "" if hit.relevance is None else f"  {hit.relevance:4.0%}"
-            out(f"{hit.rank:3}  {hit.score:6.3f}{relevance}  {one_line(hit.path)}")
+            where = place(hit)
+            out(f"{hit.rank:3}  {hit.score:6.3f}{relevance}  {one_line(hit.path)}" + (f"  {where}" if where else ""))
             if style == "preview":
                 from .preview import blocks
 
-                out(blocks(Path(hit.path)))
+                out(blocks(hit))
 
 
 def one_line(path: str) -> str:

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from .errors import QueryError, UnreadableMedia
 from .index.scan import File
-from .index.segments import content_hash
+from .index.segments import content_hash, file_hash
 from .media import image as image_media
-from .media.image import Facts
+from .media.kinds import kind_of
+from .moments import LONG, Segment
 from .prep.pixels import square
 from .space import BATCH, Space, usable_cpus
 
@@ -23,17 +24,19 @@ WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.S)
 AHEAD = 3 * BATCH
 """Files being read or waiting for the tower; bounds memory whatever the folder's size."""
 
+LARGEST = {"image": image_media.MAX_BYTES, "document": 2_000_000_000}
+"""Bytes of a file; films and sound may have any length."""
+NOUNS = {"image": "a picture", "document": "a document"}
+
 
 @dataclass(frozen=True)
 class Embedded:
-    """One file's vector; `z` is None where equal bytes have been seen and their vector serves."""
+    """One file's segments; none where equal bytes have been seen and their vectors serve."""
 
     file: File
     hash: str
     """blake2b of the content, 32 hex digits."""
-    facts: Facts | None = None
-    z: np.ndarray | None = None
-    """float32 (dim,), unit length."""
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,23 +85,28 @@ class Embedder:
             outcomes = [outcome for outcome, pixels in batch]
             for i, z in zip(fresh, vectors):
                 done = outcomes[i]
-                outcomes[i] = Embedded(done.file, done.hash, done.facts, z)
+                outcomes[i] = replace(done, segments=(replace(done.segments[0], z=z),))
             yield outcomes
 
     def load(self, file: File, seen: set[str]) -> tuple[Embedded | Skipped, np.ndarray | None]:
-        """One file read and made into the tower's square, unless its bytes are known. Runs in a thread."""
-        prep = self.space.config.prep
-        if file.size > image_media.MAX_BYTES:
-            return Skipped(file, f"{file.size / 1e9:.1f} GB is too large for a picture; move it elsewhere"), None
+        """One file read and, if a picture, made into the tower's square, unless its bytes are known. Runs in a thread.
+
+        Other kinds are encoded here, piece by piece.
+        """
+        prep, path, limit = self.space.config.prep, Path(file.path), LARGEST.get(file.kind)
+        if limit and file.size > limit:
+            return Skipped(file, f"{file.size / 1e9:.1f} GB is too large for {NOUNS[file.kind]}; move it elsewhere"), None
         digest = ""
         try:
-            data = Path(file.path).read_bytes()
-            digest = content_hash(data)
+            data = path.read_bytes() if file.kind == "image" else b""
+            digest = content_hash(data) if file.kind == "image" else file_hash(path)
             if digest in seen:
                 return Embedded(file, digest), None
             seen.add(digest)
-            picture, facts = image_media.read(Path(file.path), data, prep.size)
-            return Embedded(file, digest, facts), square(picture, prep)
+            if file.kind != "image":
+                return Embedded(file, digest, tuple(LONG[file.kind](path, self.space))), None
+            picture, facts = image_media.read(path, data, prep.size)
+            return Embedded(file, digest, (Segment(facts, None),)), square(picture, prep)
         except UnreadableMedia as error:
             return Skipped(file, error.reason, digest), None
         except FileNotFoundError:
@@ -107,6 +115,8 @@ class Embedder:
             return Skipped(file, "permission denied; allow reading it, then index again"), None
         except (OSError, MemoryError) as error:
             return Skipped(file, f"it cannot be read ({image_media.one_line(error)}); check the disk"), None
+        except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:  # what decoders of films and PDFs raise
+            return Skipped(file, f"it is broken ({image_media.one_line(error)}); open it to check", digest), None
 
     def query(self, text: str, files: bool = True, also: Sequence[tuple[float, np.ndarray]] = ()) -> Query:
         """Words, a file, or algebra such as `2:golden retriever + ./pool.jpg - cat` → a vector.
@@ -123,8 +133,17 @@ class Embedder:
         return Query(terms, z / length)
 
     def encode(self, term: Term) -> np.ndarray:
-        """One term → float32 (dim,)."""
-        return self.space.image([term.path])[0] if term.path else self.space.text([term.text])[0]
+        """One term → float32 (dim,). A sound, film or document stands for the mean of its segments. Raises UnreadableMedia."""
+        if not term.path:
+            return self.space.text([term.text])[0]
+        kind = kind_of(term.path)
+        if kind not in LONG:
+            return self.space.image([term.path])[0]
+        try:
+            z = np.mean([segment.z for segment in LONG[kind](term.path, self.space)], axis=0)
+        except UnreadableMedia as error:
+            raise UnreadableMedia(f"{term.path}: {error.reason}") from None
+        return z / np.linalg.norm(z)
 
 
 def parse(text: str, files: bool = True) -> list[Term]:

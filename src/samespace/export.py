@@ -25,11 +25,12 @@ from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from .checkpoint import Checkpoint
-from .config import SpaceConfig, sha256, to_json
+from .config import AudioTower, SpaceConfig, read_space_config, sha256, to_json
 from .errors import QueryError, UnknownSpace, UnreadableMedia
 from .eval import calibration
 from .eval.retrieval import recall_at_k
 from .media import image as image_media
+from .model.audio import AudioTransformer
 from .narrow import LARGE, NARROW
 from .prep.pixels import normalise, square
 from .prep.tokens import Words
@@ -83,7 +84,7 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
         state = state_of(checkpoint)
         graphs = {tower: graph_of(checkpoint, tower, state, Path(scratch)) for tower in ("image", "text")}
         chosen, gate, z = choose(graphs, pairs, bool(checkpoint.config.image.trunk), Path(scratch)) if pairs else (graphs, {}, {})
-        share_weights(chosen, state, made)
+        share_weights(chosen, state, made / "model.safetensors")
         weights = calibrate(z, made) if pairs and len(pairs.ids) >= ENOUGH_PAIRS else ()
         checkpoint.tokenizer.save(str(made / "tokenizer.json"))
         config = replace(
@@ -99,6 +100,27 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
         if folder.exists():
             folder.rename(Path(scratch) / "old")  # goes with the scratch folder
         made.rename(folder)
+    return config
+
+
+def add_audio(folder: Path, model: AudioTransformer, c: AudioTower, mels: np.ndarray) -> SpaceConfig:
+    """Give a space's folder an audio tower: audio.onnx and audio.safetensors. The other towers stay as they are.
+
+    mels: float32 (B, M, frames), on which fp16 weights are taken where they give the same vectors. Returns the new config.
+    """
+    state = {name: tensor.detach().float() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    batch = torch.export.Dim("batch")
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        exact = traced(model, torch.zeros(2, c.mels, c.frames), {0: batch}, "mels", state, Path(scratch))
+        narrow = NARROW["fp16"](exact, Path(scratch))
+        cosine = float((run(exact, mels, Path(scratch)) * run(narrow, mels, Path(scratch))).sum(axis=1).mean())
+    chosen = "fp16" if cosine >= MIN_COSINE else "fp32"
+    share_weights({"audio": narrow if chosen == "fp16" else exact}, state, folder / "audio.safetensors")
+    old = read_space_config(folder)
+    files = {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != "space.json"}
+    precision = old.card.get("precision", {}) | {"audio": {"chosen": chosen, "cosine": round(cosine, 5)}}
+    config = replace(old, audio=c, audio_weights=digest_of_state(state), files=files, card=old.card | {"precision": precision})
+    (folder / "space.json").write_text(to_json(config), "utf-8")
     return config
 
 
@@ -141,25 +163,30 @@ def state_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 def graph_of(checkpoint: Checkpoint, tower: str, state: dict[str, Tensor], scratch: Path) -> onnx.ModelProto:
     """One tower as an fp32 ONNX model with dynamic batch (and length); initializers bear the parameters' names."""
-    config, batch = checkpoint.config, torch.export.Dim("batch")
+    config, batch, model = checkpoint.config, torch.export.Dim("batch"), Encode(checkpoint.model, tower)
     if tower == "image":
-        example, dims = torch.zeros(2, 3, config.prep.size, config.prep.size), {0: batch}
-    else:
-        example, dims = torch.ones(2, config.prep.context, dtype=torch.int64), {0: batch}
-        if not config.prep.pad_to_context:
-            dims[1] = torch.export.Dim("length", min=2, max=config.text.context)
+        return traced(model, torch.zeros(2, 3, config.prep.size, config.prep.size), {0: batch}, "pixels", state, scratch)
+    dims = {0: batch}
+    if not config.prep.pad_to_context:
+        dims[1] = torch.export.Dim("length", min=2, max=config.text.context)
+    return traced(model, torch.ones(2, config.prep.context, dtype=torch.int64), dims, "ids", state, scratch)
+
+
+def traced(
+    model: nn.Module, example: Tensor, dims: dict[int, Any], takes: str, state: dict[str, Tensor], scratch: Path
+) -> onnx.ModelProto:
+    """A module that gives z as an fp32 ONNX model; initializers bear the names that `state` has for them."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            Encode(checkpoint.model, tower).eval(), (example,), dynamo=True, dynamic_shapes=(dims,),
-            input_names=["pixels" if tower == "image" else "ids"], output_names=["z"], verbose=False,
+            model.eval(), (example,), dynamo=True, dynamic_shapes=(dims,), input_names=[takes], output_names=["z"], verbose=False,
         )  # fmt: skip
-    program.save(scratch / f"{tower}.onnx", external_data=False)
-    model = onnx.load(scratch / f"{tower}.onnx")
-    tidy(model)
-    name_weights(model, state)
-    return model
+    program.save(scratch / "traced.onnx", external_data=False)
+    graph = onnx.load(scratch / "traced.onnx")
+    tidy(graph)
+    name_weights(graph, state)
+    return graph
 
 
 def tidy(model: onnx.ModelProto) -> None:
@@ -243,8 +270,8 @@ def run(model: onnx.ModelProto, x: np.ndarray, scratch: Path) -> np.ndarray:
     return np.concatenate([session.run(None, {name: x[i : i + 32]})[0] for i in range(0, len(x), 32)])
 
 
-def share_weights(graphs: dict[str, onnx.ModelProto], state: dict[str, Tensor], folder: Path) -> None:
-    """Write model.safetensors with every parameter once, then the graphs, their large weights pointing into it."""
+def share_weights(graphs: dict[str, onnx.ModelProto], state: dict[str, Tensor], file: Path) -> None:
+    """Write a safetensors file with every parameter once, then the graphs beside it, their large weights pointing into it."""
     stored: dict[str, np.ndarray] = {}
     for graph in graphs.values():
         for initializer in graph.graph.initializer:
@@ -253,16 +280,16 @@ def share_weights(graphs: dict[str, onnx.ModelProto], state: dict[str, Tensor], 
     have = {parameter_of(name) for name in stored}
     stored |= {name: tensor.numpy() for name, tensor in state.items() if name not in have}
     stored = {name: array for name, array in stored.items() if not name.endswith("_zero_point")}
-    save_file(stored, folder / "model.safetensors")
-    places = offsets(folder / "model.safetensors")
+    save_file(stored, file)
+    places = offsets(file)
     for tower, graph in graphs.items():
         for initializer in graph.graph.initializer:
             if initializer.name in places and stored[initializer.name].nbytes > LARGE:
                 start, length = places[initializer.name]
                 initializer.CopyFrom(numpy_helper.from_array(stored[initializer.name], initializer.name))
-                external_data_helper.set_external_data(initializer, "model.safetensors", start, length)
+                external_data_helper.set_external_data(initializer, file.name, start, length)
                 initializer.ClearField("raw_data")
-        (folder / f"{tower}.onnx").write_bytes(graph.SerializeToString())
+        file.with_name(f"{tower}.onnx").write_bytes(graph.SerializeToString())
 
 
 def parameter_of(name: str) -> str:

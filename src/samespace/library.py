@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from .index.note import Held
 from .index.scan import Changes, File, Known, compare, walk
 from .index.segments import column, segment_id
 from .index.store import Store
+from .ranking import by_relevance, credit, fused
 from .space import Space
 
 THUMBNAILS = ".thumbnails"
@@ -68,6 +68,9 @@ class Hit:
     """Seconds, in sound and video."""
     end: float | None = None
     page: int | None = None
+    """From 1, in documents."""
+    part: str | None = None
+    """What of that place fits: what is seen where None; `sound`, or `text 2`, the second passage."""
     width: int | None = None
     height: int | None = None
     taken_at: datetime | None = None
@@ -79,7 +82,7 @@ class Hit:
     @property
     def id(self) -> str:
         """32 hex digits that stand for path and place in it, as long as both stay the same."""
-        return segment_id({"path": self.path, "start": self.start, "page": self.page})
+        return segment_id({"path": self.path, "start": self.start, "page": self.page, "part": self.part})
 
 
 Progress = Callable[[Report, int, int], None]
@@ -119,13 +122,15 @@ class Library:
         fingerprint = self.space.fingerprint
         with self.store.writing():
             self.store.add_space(fingerprint, Held(self.space.handle, self.space.dim))
-            known = self.store.known(fingerprint)
+            held, audio = self.store.spaces[fingerprint], self.space.config.audio_weights
+            known = self.store.known(fingerprint, unheard=held.audio != audio)
             changes = compare(walk(roots, exclude, report.skipped), known, roots)
             report.same = changes.same
             try:
                 self.embed(changes, known, report, progress)
                 self.store.remove(changes.gone)
                 report.removed = len(changes.gone) - report.moved
+                self.store.note_space(fingerprint, replace(held, audio=audio))
             finally:
                 self.store.finish(fingerprint)
                 if report.removed:  # what is gone is not to be seen any more; the others are made again when they are looked at
@@ -146,13 +151,13 @@ class Library:
     def embed(self, changes: Changes, known: dict[str, Known], report: Report, progress: Progress | None) -> None:
         """Embed the changed files and write their segments, every few seconds."""
         seen = {k.hash for k in known.values() if k.has_vector}
-        gone, rows, copies = set(changes.gone), [], []
+        gone, made, copies = set(changes.gone), [], []
         due = time.monotonic() + FLUSH_SECONDS
 
         def flush() -> None:
-            self.store.upsert(rows)
-            report.added += len(rows)
-            rows.clear()
+            self.write(made, known)
+            report.added += len(made)
+            made.clear()
             self.take_over(copies, gone, known, report)
             copies.clear()
 
@@ -161,15 +166,15 @@ class Library:
                 for outcome in outcomes:
                     if isinstance(outcome, Skipped):
                         self.skip(outcome, known, report)
-                    elif outcome.z is None:
+                    elif not outcome.segments:
                         copies.append(outcome)
                     else:
-                        rows.append(self.row_of(outcome, known.get(outcome.file.path)))
-                if len(rows) + len(copies) >= FLUSH_ROWS or time.monotonic() > due:
+                        made.append(outcome)
+                if sum(len(done.segments) for done in made) + len(copies) >= FLUSH_ROWS or time.monotonic() > due:
                     flush()
                     due = time.monotonic() + FLUSH_SECONDS
                 if progress:
-                    progress(report, report.looked + len(rows) + len(copies), len(changes.look))
+                    progress(report, report.looked + len(made) + len(copies), len(changes.look))
         finally:
             flush()
 
@@ -185,12 +190,12 @@ class Library:
         fingerprint, rows, left = self.space.fingerprint, [], []
         twins = self.store.by_hash([c.hash for c in copies], fingerprint)
         for copy in copies:
-            if (twin := twins.get(copy.hash)) is None:
+            if not (twin := twins.get(copy.hash)):
                 left.append(copy.file)  # its twin could not be read, or has changed since
                 continue
-            rows.append(twin | on_disk(copy.file, twin["taken_at"]) | {"hash": copy.hash})
-            if twin["path"] in gone:
-                gone.discard(twin["path"])
+            rows += [row | on_disk(copy.file, row["taken_at"]) | {"hash": copy.hash} for row in twin]
+            if twin[0]["path"] in gone:
+                gone.discard(twin[0]["path"])
                 report.moved += 1
             else:
                 report.reused += 1
@@ -198,8 +203,8 @@ class Library:
             for outcome in outcomes:
                 if isinstance(outcome, Skipped):
                     self.skip(outcome, known, report)
-                elif outcome.z is not None:
-                    rows.append(self.row_of(outcome, known.get(outcome.file.path)))
+                elif outcome.segments:
+                    self.write([outcome], known)
                     report.added += 1
         self.store.upsert(rows)
 
@@ -211,8 +216,10 @@ class Library:
         min_relevance: float = 0.0,
         files: bool = True,
         also: Sequence[tuple[float, np.ndarray]] = (),
+        each: bool = False,
     ) -> list[Hit]:
-        """The best files for words, a picture, or algebra over both (see Embedder.query), best first.
+        """The best files for words, a picture, or algebra over both (see Embedder.query), best first; the best moment or
+        page of each, or where `each` all of them.
 
         A picture that the query names is not among its own answers. Hits that are less probably meant than
         `min_relevance` are left out. Not `files`: no part of the query opens one, as for queries from outside. `also` are
@@ -222,14 +229,30 @@ class Library:
         parsed = self.embedder.query(query, files, also)
         named = tuple(os.path.abspath(term.path) for term in parsed.terms if term.path)
         filter = replace(filter, without=filter.without + named)
-        rows = self.store.search(parsed.z, top, self.space.fingerprint, filter)
-        if self.store.captioned and len(parsed.terms) == 1 and parsed.terms[0].weight > 0 and not (named or also):
-            found = self.store.search_texts(parsed.terms[0].text, parsed.z, top, self.space.fingerprint, filter)
-            rows = fused(rows, found)[:top]
-        if not (named or also):
-            self.judge(rows, parsed.z)
+        plain = len(parsed.terms) == 1 and parsed.terms[0].weight > 0 and not (named or also)
+        rows = self.ranked(parsed.z, parsed.terms[0].text if plain else "", not (named or also), top, filter, each)
         hits = [Hit(rank, **{name: row.get(name) for name in HIT_FIELDS}) for rank, row in enumerate(rows, 1)]
         return [hit for hit in hits if hit.relevance is None or hit.relevance >= min_relevance]
+
+    def ranked(self, z: np.ndarray, words: str, judged: bool, top: int, filter: Filter, each: bool) -> list[dict[str, Any]]:
+        """What is seen, heard and read, each ranked for itself and then as one list: `words` also by their letters.
+
+        Cosines of different senses do not compare; probabilities do, and where there are none, ranks.
+        """
+        rankings = []
+        for sense in self.store.senses:
+            sensed = replace(filter, sense=sense) if len(self.store.senses) > 1 else filter
+            rows = self.store.search(z, top, self.space.fingerprint, sensed, each)
+            found = (
+                self.store.search_texts(words, z, top, self.space.fingerprint, sensed) if words and self.store.captioned else []
+            )
+            if judged:
+                self.judge([*rows, *found], z, sense)
+                credit(found, words)
+            rankings.append(fused(rows, found, each=each) if found else rows)
+        comparable = all("relevance" in row for rows in rankings for row in rows)
+        merged = by_relevance(rankings, each) if comparable and len(rankings) > 1 else fused(*rankings, each=each)
+        return (rankings[0] if len(rankings) == 1 else merged)[:top]
 
     def check_searchable(self) -> None:
         """Raises LibraryError where there is no library yet, WrongSpace where it has no vectors of this space."""
@@ -247,10 +270,10 @@ class Library:
         self.check_searchable()
         return self.store.segment(id, self.space.fingerprint)
 
-    def judge(self, rows: list[dict[str, Any]], z: np.ndarray) -> None:
-        """Add to each row the probability that it is relevant, where the space is calibrated."""
-        if rows and (calibration := self.space.calibration):
-            crowd, count = self.store.crowd(z, self.space.fingerprint)
+    def judge(self, rows: list[dict[str, Any]], z: np.ndarray, sense: str) -> None:
+        """Add to each row the probability that it is relevant, where the space is calibrated for this sense."""
+        if rows and (calibration := self.space.calibration(sense)):
+            crowd, count = self.store.crowd(z, self.space.fingerprint, sense)
             scores, z_hits = np.array([row["score"] for row in rows]), np.stack([row["z"] for row in rows])
             for row, p in zip(rows, calibration.probability(scores, z_hits, crowd, count)):
                 row["relevance"] = round(float(p), 4)
@@ -270,23 +293,23 @@ class Library:
         """Whether a file is indexed here."""
         return self.store.exists and self.store.holds(os.path.abspath(Path(path).expanduser()))
 
-    def row_of(self, done: Embedded, known: Known | None) -> dict[str, Any]:
-        """A segment for the store; where the content has changed, other spaces' vectors and the text of the old go."""
-        changed = known is not None and known.hash != done.hash
-        vectors: dict[str, Any] = {column(fingerprint): None for fingerprint in self.store.spaces if changed}
-        vectors |= {"text": None} if changed else {}
-        vectors[column(self.space.fingerprint)] = done.z
-        return asdict(done.facts) | on_disk(done.file, done.facts.taken_at) | {"hash": done.hash} | vectors
+    def write(self, made: list[Embedded], known: dict[str, Known]) -> None:
+        """Write the segments of files; those of an older content go."""
+        held = {done.file.path: known[done.file.path].hash != done.hash for done in made if done.file.path in known}
+        self.store.remove([done.file.path for done in made if held.get(done.file.path) and done.file.kind != "image"])
+        self.store.upsert([row for done in made for row in self.rows_of(done, held.get(done.file.path, False))])
 
-
-def fused(*rankings: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rankings of files as one: each counts 1 / (60 + rank). After Cormack et al. 2009, reciprocal rank fusion."""
-    rows = {row["path"]: row for ranking in reversed(rankings) for row in ranking}
-    weight = defaultdict(float)
-    for ranking in rankings:
-        for rank, row in enumerate(ranking, 1):
-            weight[row["path"]] += 1 / (60 + rank)
-    return sorted(rows.values(), key=lambda row: -weight[row["path"]])
+    def rows_of(self, done: Embedded, changed: bool) -> list[dict[str, Any]]:
+        """A file's segments for the store; where the content has changed, other spaces' vectors and the old text go."""
+        other: dict[str, Any] = {column(fingerprint): None for fingerprint in self.store.spaces if changed}
+        other |= {"text": None} if changed else {}
+        rows = []
+        for segment in done.segments:
+            facts = asdict(segment.facts) if segment.facts else {"taken_at": None}
+            place = {name: getattr(segment, name) for name in ("start", "end", "page", "part")}
+            own = {column(self.space.fingerprint): segment.z} | ({"text": segment.text} if segment.text else {})
+            rows.append(facts | place | on_disk(done.file, facts["taken_at"]) | {"hash": done.hash} | other | own)
+        return rows
 
 
 HIT_FIELDS = [f.name for f in fields(Hit) if f.name != "rank"]

@@ -1,20 +1,20 @@
 """A picture drawn in the terminal, two pixels a character."""
 
-from pathlib import Path
-
 from PIL import Image
 
 from .errors import UnreadableMedia
-from .media import image as image_media
+from .library import Hit
+from .media.image import opaque
+from .moments import still
 
 COLUMNS, ROWS = 48, 16
 
 
-def blocks(path: Path) -> str:
-    """A picture as lines of coloured half blocks (24-bit ANSI); a note where it cannot be read."""
+def blocks(hit: Hit) -> str:
+    """What was found as lines of coloured half blocks (24-bit ANSI); a note where it cannot be read."""
     try:
-        picture = image_media.opaque(image_media.read(path, path.read_bytes(), 2 * COLUMNS)[0])
-    except (UnreadableMedia, OSError) as error:
+        picture = opaque(still(hit, 2 * COLUMNS))
+    except UnreadableMedia as error:
         return f"     (no preview: {error})"
     picture.thumbnail((COLUMNS, 2 * ROWS), Image.Resampling.LANCZOS)
     pixels, (width, height) = picture.load(), picture.size

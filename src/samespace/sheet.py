@@ -6,7 +6,8 @@ from pathlib import Path
 
 from .errors import UnreadableMedia
 from .library import Hit
-from .media import image as image_media
+from .media.image import jpeg
+from .moments import place, still
 
 SIDE = 320
 PAGE = """<!doctype html>
@@ -45,8 +46,8 @@ def write_sheet(path: Path, query: str, hits: list[Hit]) -> None:
         FIGURE.format(
             href=html.escape(shown(Path(hit.path).absolute().as_uri())),
             name=html.escape(shown(Path(hit.path).name)),
-            folder=html.escape(shown(str(Path(hit.path).parent))),
-            source=thumbnail(Path(hit.path)),
+            folder=html.escape(" · ".join(filter(None, [place(hit), shown(str(Path(hit.path).parent))]))),
+            source=thumbnail(hit),
             rank=hit.rank,
             score=hit.score,
             width=100 * max(0.0, hit.score) / max(top, 1e-6),
@@ -57,13 +58,13 @@ def write_sheet(path: Path, query: str, hits: list[Hit]) -> None:
     path.write_text(page, "utf-8")
 
 
-def thumbnail(path: Path) -> str:
-    """A picture as a small JPEG in a data URI; an empty one where it cannot be read."""
+def thumbnail(hit: Hit) -> str:
+    """What was found as a small JPEG in a data URI; an empty one where it cannot be read."""
     try:
-        picture = image_media.read(path, path.read_bytes(), SIDE)[0]
-    except (UnreadableMedia, OSError):
+        picture = still(hit, SIDE)
+    except UnreadableMedia:
         return "data:,"
-    return "data:image/jpeg;base64," + base64.b64encode(image_media.jpeg(picture, SIDE, 82)).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(picture, SIDE, 82)).decode()
 
 
 def shown(text: str) -> str:

@@ -12,6 +12,7 @@ from .config import SpaceConfig, read_space_config
 from .errors import UnknownSpace, UnreadableMedia
 from .eval.calibration import FILE, Calibration
 from .media import image as image_media
+from .prep.mel import fitted, log_mel
 from .prep.pixels import normalise, square
 
 BATCH = 16
@@ -68,6 +69,22 @@ class Space:
         batches = (squares[i : i + BATCH] for i in range(0, len(squares), BATCH))
         return np.concatenate([self.image_tower.run(["z"], {"pixels": normalise(b, self.config.prep)})[0] for b in batches])
 
+    @property
+    def hears(self) -> bool:
+        """Whether it has an audio tower."""
+        return bool(self.config.audio.layers)
+
+    def sound(self, clips: Sequence[np.ndarray]) -> np.ndarray:
+        """Samples at 16 kHz, float32 (N,) each and at most as long as the tower hears, → z: float32 (B, dim), unit length."""
+        return self.mels([log_mel(clip) for clip in clips])
+
+    def mels(self, spectrograms: Sequence[np.ndarray]) -> np.ndarray:
+        """Log-mel spectrograms in decibels, float32 (M, F) each, → z: float32 (B, dim), unit length."""
+        ready = [fitted(mels, self.config.audio.frames) for mels in spectrograms]
+        batches = (np.stack(ready[i : i + BATCH]) for i in range(0, len(ready), BATCH))
+        z = [self.audio_tower.run(["z"], {"mels": batch})[0] for batch in batches]
+        return np.concatenate(z) if z else np.empty((0, self.dim), np.float32)
+
     def open(self, picture: Picture) -> Image.Image:
         """Any accepted picture as a Pillow image, upright. Raises UnreadableMedia."""
         if isinstance(picture, Image.Image):
@@ -92,13 +109,21 @@ class Space:
         return self.session("image")
 
     @cached_property
-    def calibration(self) -> Calibration | None:
-        """What turns scores into probabilities, where the space has it."""
+    def audio_tower(self):
+        return self.session("audio")
+
+    def calibration(self, sense: str = "sight") -> Calibration | None:
+        """What turns scores of what is seen, heard (`sound`) or read (`text`) into probabilities, where the space has it."""
+        weights = self.config.calibration if sense == "sight" else tuple(self.config.calibrations.get(sense, ()))
+        return Calibration(weights, self.background) if weights and self.background is not None else None
+
+    @cached_property
+    def background(self) -> np.ndarray | None:
+        """Vectors of captions about anything: float32 (C, dim)."""
         try:
-            background = np.load(self.folder / FILE, allow_pickle=False).astype(np.float32)
+            return np.load(self.folder / FILE, allow_pickle=False).astype(np.float32)
         except (OSError, ValueError):
             return None
-        return Calibration(self.config.calibration, background) if self.config.calibration else None
 
     @cached_property
     def words(self):

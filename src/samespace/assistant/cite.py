@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from ..errors import SamespaceError, UnreadableMedia
 from ..library import Hit, Library
+from ..media.image import jpeg
+from ..moments import place, still
 from .request import Answers, Message, Picture, Reply, Request
+from .show import SIDE, WORDS
 
 SHOWN = 4
 """Pictures that an assistant is shown."""
@@ -32,11 +35,12 @@ def ask_library(library: Library, assistant: Answers, question: str, shown: int 
     hits, parts = [], []
     for hit in library.search(question, shown, files=False):
         try:
-            picture = Picture.read(hit.path)
+            picture = Picture.read(hit.path) if hit.kind == "image" else Picture(jpeg(still(hit, SIDE), 4 * SIDE), hit.path)
         except UnreadableMedia:
             continue  # gone since it was indexed
         hits.append(hit)
-        parts += [f"Picture {len(hits)}:", picture]
+        words = (library.segment(hit.id) or {}).get("text") or ""
+        parts += [" ".join(filter(None, [f"Picture {len(hits)}:", place(hit), words[:WORDS]])), picture]
     if not hits:
         raise SamespaceError("no picture of the library can be shown; index a folder of pictures, then ask again")
     request = Request((Message("user", (*parts, TASK.format(question))),), **settings)

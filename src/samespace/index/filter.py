@@ -10,6 +10,13 @@ import numpy as np
 
 from .paths import to_text
 
+SENSES = {
+    "sight": "(part IS NULL OR part IN ('top', 'bottom'))",
+    "sound": "part = 'sound'",
+    "text": "starts_with(part, 'text')",
+}
+"""What of a file a segment is of: conditions in SQL over its `part`."""
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -25,6 +32,8 @@ class Filter:
     """Before this time."""
     without: tuple[str, ...] = ()
     """Paths left out: the pictures that a query itself names."""
+    sense: str = ""
+    """What of a file: one of SENSES."""
 
     @property
     def prefix(self) -> str:
@@ -45,6 +54,8 @@ class Filter:
             parts.append(f"moment < {micros(self.until)}")
         if self.without:
             parts.append(f"path NOT IN ({literals(map(to_text, self.without))})")
+        if self.sense:
+            parts.append(SENSES[self.sense])
         return " AND ".join(parts) or None
 
     def mask(self, table: Any) -> Any:
@@ -63,6 +74,11 @@ class Filter:
             mask = pc.and_(mask, pc.less(table["moment"], micros(self.until)))
         if self.without:
             mask = pc.and_(mask, pc.invert(pc.is_in(table["path"], pa.array(map(to_text, self.without)))))
+        if self.sense and "part" in table.column_names:
+            part = pc.fill_null(table["part"], "")
+            of_sound, of_text = pc.equal(part, "sound"), pc.starts_with(part, "text")
+            other = pc.invert(pc.or_(of_sound, of_text))
+            mask = pc.and_(mask, {"sight": other, "sound": of_sound, "text": of_text}[self.sense])
         return mask
 
 

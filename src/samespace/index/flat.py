@@ -104,10 +104,14 @@ class Flat:
             row -= len(chunk)
         raise IndexError(row)
 
-    def sample(self, count: int) -> np.ndarray:
-        """Vectors spread over the whole copy: float32, about `count` of them, or all."""
-        step = max(1, -(-len(self.segments) // count))
-        return np.concatenate([chunk[::step] for chunk in self.chunks])
+    def sample(self, count: int, filter: Filter) -> tuple[np.ndarray, int]:
+        """Vectors spread over what passes: float32, about `count` of them, or all; and how many pass."""
+        if filter == Filter():
+            step = max(1, -(-len(self.segments) // count))
+            return np.concatenate([chunk[::step] for chunk in self.chunks]), len(self.segments)
+        passing = np.flatnonzero(filter.mask(self.segments).to_numpy(zero_copy_only=False))
+        step = max(1, -(-len(passing) // count))
+        return np.stack([self.vector(i) for i in passing[::step]]), len(passing)
 
     def scores(self, z: np.ndarray) -> np.ndarray:
         """Cosine of z with every row: float32 (rows,)."""

@@ -1,9 +1,10 @@
-"""What a library says of itself: its spaces, and whether it has captions; one small file, written whole or not at all."""
+"""What a library says of itself: its spaces, its senses, and whether it has texts; one small file, written whole or not at all."""
 
 import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import LibraryError
 
@@ -18,6 +19,8 @@ class Held:
     """Length of its vectors."""
     complete: bool = False
     """Whether every segment has one; until then another space's vectors answer where there are any."""
+    audio: str = ""
+    """The audio tower that heard the library's sound; empty for none."""
 
 
 class Note:
@@ -49,15 +52,25 @@ class Note:
 
     def note_space(self, fingerprint: str, held: Held) -> None:
         """Remember a space, in the order of first coming."""
-        self.write_note(self.spaces | {fingerprint: held}, self.captioned)
+        self.write_note(spaces=self.spaces | {fingerprint: held})
 
     @property
     def captioned(self) -> bool:
         """Whether segments have texts, which searches then read too."""
-        return self.exists and json.loads((self.path / "library.json").read_text("utf-8")).get("captioned", False)
+        return self.noted("captioned", False)
 
-    def write_note(self, spaces: dict[str, Held], captioned: bool) -> None:
-        note = {"format": 1, "captioned": captioned, "spaces": {f: asdict(h) for f, h in spaces.items()}}
+    @property
+    def senses(self) -> tuple[str, ...]:
+        """What segments are of: sight, and sound or text where the library has them."""
+        return tuple(self.noted("senses", ["sight"]))
+
+    def noted(self, name: str, otherwise: Any) -> Any:
+        return json.loads((self.path / "library.json").read_text("utf-8")).get(name, otherwise) if self.exists else otherwise
+
+    def write_note(self, **changes: Any) -> None:
+        """Write the note with spaces, captioned or senses changed."""
+        now = {"captioned": self.captioned, "senses": self.senses, "spaces": self.spaces} | changes
+        note = {"format": 1} | now | {"spaces": {f: asdict(h) for f, h in now["spaces"].items()}}
         scratch = self.path / "library.json.part"
         scratch.write_text(json.dumps(note, indent=2), "utf-8")
         os.replace(scratch, self.path / "library.json")

@@ -20,7 +20,7 @@ class File:
     root: str
     """The folder it was found under, absolute."""
     kind: str
-    """`image`"""
+    """One of media.kinds.KINDS."""
     size: int
     """Bytes."""
     mtime: int
@@ -94,7 +94,7 @@ def as_file(path: str, root: str, problems: list[tuple[str, str]]) -> File | Non
         problems.append((path, f"it cannot be read ({error.strerror}); check the file or the link"))
         return None
     if kind is None or not os.path.isfile(path):
-        problems.append((path, "it is not a picture; give a folder, or a file of a kind that is indexed"))
+        problems.append((path, "it is neither a picture nor sound, film or document; give a folder, or such a file"))
         return None
     return File(path, root, kind, stat.st_size, stat.st_mtime_ns)
 

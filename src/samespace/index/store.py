@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import LibraryBusy, LibraryError
-from .filter import Filter, literals
+from .filter import SENSES, Filter, literals
 from .flat import MAX_ROWS, ROW_ID, Flat, Shown, matrices, widened, write_copy
 from .guard import clear_errors, uninterrupted
 from .note import Held, Note
 from .paths import to_path, to_text
 from .scan import Known
-from .segments import SHOWN, column, halved, placed, segment_fields, segment_id, shown_fields
+from .segments import SHOWN, column, halved, place_of, placed, segment_fields, segment_id, shown_fields
 
 TABLE = "segments"
 SHOWN_COPY = "shown.arrow"
@@ -38,7 +38,7 @@ class Store(Note):
     def __init__(self, path: Path):
         super().__init__(path)
         self.opened: dict[Path, tuple[str, Any]] = {}  # copies in use, and the version they are of
-        self.sampled: tuple[tuple[str, str], np.ndarray, int] | None = None  # some vectors, and the number of all
+        self.sampled: dict[tuple[str, str], tuple[str, np.ndarray, int]] = {}  # version, some vectors, number of all
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -77,25 +77,32 @@ class Store(Note):
 
         if not (self.path / f"{TABLE}.lance").exists():
             self.database.create_table(TABLE, schema=pa.schema(segment_fields(pa)))
-        if column(fingerprint) not in self.table.schema.names:
-            self.table.add_columns(pa.field(column(fingerprint), pa.list_(pa.float16(), held.dim)))
+        wanted = [*segment_fields(pa), pa.field(column(fingerprint), pa.list_(pa.float16(), held.dim))]
+        for field in wanted:  # an older version's table lacks columns, too
+            if field.name not in self.table.schema.names:
+                self.table.add_columns(field)
         if fingerprint not in self.spaces:
             self.note_space(fingerprint, held)
 
     @clear_errors
-    def known(self, fingerprint: str) -> dict[str, Known]:
-        """What is held of each file."""
+    def known(self, fingerprint: str, unheard: bool = False) -> dict[str, Known]:
+        """What is held of each file; `unheard`: what has sound, or may, counts as without vectors."""
         rows = self.table.search().select(["path", "size", "mtime", "hash"]).to_arrow().to_pylist()
-        bare = self.table.search().where(f"{column(fingerprint)} IS NULL").select(["path"]).to_arrow()["path"].to_pylist()
+        lacking = f"{column(fingerprint)} IS NULL" + (" OR kind IN ('audio', 'video')" if unheard else "")
+        bare = self.table.search().where(lacking).select(["path"]).to_arrow()["path"].to_pylist()
         without = set(bare)
         return {to_path(r["path"]): Known(r["size"], r["mtime"], r["hash"], r["path"] not in without) for r in rows}
 
     @clear_errors
-    def by_hash(self, hashes: list[str], fingerprint: str) -> dict[str, dict[str, Any]]:
-        """One segment, with all its vectors, for each content hash that has one of this space."""
+    def by_hash(self, hashes: list[str], fingerprint: str) -> dict[str, list[dict[str, Any]]]:
+        """One file's segments, with all their vectors, for each content hash that has one of this space."""
         found = self.table.search().where(f"hash IN ({literals(hashes)}) AND {column(fingerprint)} IS NOT NULL")
         rows = found.to_arrow().to_pylist() if hashes else []
-        return {r["hash"]: placed(r) for r in rows}
+        twins: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in rows:
+            if not twins[row["hash"]] or twins[row["hash"]][0]["path"] == to_path(row["path"]):
+                twins[row["hash"]].append(placed(row))
+        return twins
 
     @uninterrupted
     @clear_errors
@@ -135,14 +142,19 @@ class Store(Note):
     def write_texts(self, texts: dict[str, str]) -> int:
         """Give files a text each, which searches read beside the vectors; path → text. How many of them are here."""
         import pyarrow as pa
-        from lancedb.index import FTS
 
         ids = [segment_id({"path": path}) for path in texts]
         rows = pa.table({"id": ids, "text": list(texts.values())}, schema=pa.schema([("id", pa.string()), ("text", pa.string())]))
         done = self.table.merge_insert("id").when_matched_update_all().execute(rows)
-        self.table.create_index("text", config=FTS(), replace=True)
-        self.write_note(self.spaces, captioned=True)
+        self.index_texts()
         return done.num_updated_rows
+
+    def index_texts(self) -> None:
+        """Make texts searchable by their words."""
+        from lancedb.index import FTS
+
+        self.table.create_index("text", config=FTS(), replace=True)
+        self.write_note(captioned=True)
 
     @clear_errors
     def finish(self, fingerprint: str) -> None:
@@ -151,6 +163,9 @@ class Store(Note):
             complete = self.table.count_rows(f"{column(other)} IS NULL") == 0
             self.note_space(other, replace(held, complete=complete))
         self.table.optimize(cleanup_older_than=timedelta(hours=1))
+        self.write_note(senses=[sense for sense, sql in SENSES.items() if self.table.count_rows(sql)] or ["sight"])
+        if "text" in self.senses and not any(i.columns == ["text"] for i in self.table.list_indices()):
+            self.index_texts()
         rows = self.table.count_rows()
         if rows > 10_000 and not any(i.columns == ["id"] for i in self.table.list_indices()):
             from lancedb.index import BTree
@@ -180,30 +195,38 @@ class Store(Note):
         import pyarrow as pa
 
         version, z = newest_version(self.path), column(fingerprint)
-        rows = self.table.search().where(f"{z} IS NOT NULL").select([*SHOWN, z])
+        rows = self.table.search().where(f"{z} IS NOT NULL").select([*self.showable, z])
         vectors = pa.field("z", pa.list_(pa.float32(), self.spaces[fingerprint].dim))
         batches = (widened(b) for b in rows.to_batches(4096))
-        write_copy(self.flat_path(fingerprint), version, pa.schema([*shown_fields(pa), vectors]), batches)
+        write_copy(self.flat_path(fingerprint), version, pa.schema([*shown_fields(pa, self.showable), vectors]), batches)
 
     def write_shown(self) -> None:
         import pyarrow as pa
 
         version = newest_version(self.path)
-        batches = self.table.search().select(list(SHOWN)).with_row_id(True).to_batches(65_536)
-        schema = pa.schema([*shown_fields(pa), pa.field(ROW_ID, pa.uint64())])
+        batches = self.table.search().select(self.showable).with_row_id(True).to_batches(65_536)
+        schema = pa.schema([*shown_fields(pa, self.showable), pa.field(ROW_ID, pa.uint64())])
         write_copy(self.path / SHOWN_COPY, version, schema, (b.select(schema.names) for b in batches))
 
     # --- reading --------------------------------------------------------------------------------
 
+    @property
+    def showable(self) -> list[str]:
+        """Columns a search returns; a table of an older version lacks some until it is indexed into again."""
+        return [name for name in SHOWN if name in self.table.schema.names]
+
     @clear_errors
-    def search(self, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
-        """The k best files as their best segments, best first, each with `score` (cosine) and `z`."""
+    def search(self, z: np.ndarray, k: int, fingerprint: str, filter: Filter, each: bool = False) -> list[dict[str, Any]]:
+        """The k best files as their best segments, best first, each with `score` (cosine) and `z`.
+
+        `each`: places in files instead, several of one file.
+        """
         limit = k = min(k, 1_000_000)
         while True:
             segments = self.search_segments(z, limit, fingerprint, filter)
-            best: dict[str, dict[str, Any]] = {}
+            best: dict[tuple, dict[str, Any]] = {}
             for segment in segments:
-                best.setdefault(segment["path"], segment)
+                best.setdefault(place_of(segment) if each else (segment["path"],), segment)
             if len(best) >= k or len(segments) < limit:
                 return [s | {"path": to_path(s["path"])} for s in list(best.values())[:k]]
             limit *= 4
@@ -216,9 +239,10 @@ class Store(Note):
         query = query.limit(limit).refine_factor(REFINE).ef(max(EFFORT, REFINE * limit)).with_row_id(copy is not None)
         if filter.sql:
             query = query.where(filter.sql, prefilter=True)
-        found = query.select([*(() if copy else SHOWN), vectors, "_distance"]).to_arrow()
+        names = self.showable
+        found = query.select([*(() if copy else names), vectors, "_distance"]).to_arrow()
         try:
-            shown = copy.rows(found[ROW_ID].to_pylist()) if copy else found.select(SHOWN).to_pylist()
+            shown = copy.rows(found[ROW_ID].to_pylist()) if copy else found.select(names).to_pylist()
         except KeyError:  # another process has written since the copy was opened, which is no longer used then
             return self.search_segments(z, limit, fingerprint, filter)
         z = (np.float32(z) for chunk in matrices(found[vectors]) for z in chunk)
@@ -226,32 +250,33 @@ class Store(Note):
 
     @clear_errors
     def search_texts(self, words: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
-        """The k files whose texts fit the words best (BM25), in the shape of `search`."""
+        """The k segments whose texts fit the words best (BM25), in the shape of `search`, with the `text`."""
         vectors = column(fingerprint)
         has = f"{vectors} IS NOT NULL"
-        query = self.table.search(words, query_type="fts", fts_columns="text").select([*SHOWN, vectors, "_score"])
+        names = self.showable
+        query = self.table.search(words, query_type="fts", fts_columns="text").select([*names, "text", vectors, "_score"])
         found = query.where(f"{has} AND ({filter.sql})" if filter.sql else has, prefilter=True).limit(k).to_arrow()
         stored = [np.float32(v) for chunk in matrices(found[vectors]) for v in chunk]
-        shown = (row | {"path": to_path(row["path"])} for row in found.select(SHOWN).to_pylist())
+        shown = (row | {"path": to_path(row["path"])} for row in found.select([*names, "text"]).to_pylist())
         return [row | {"score": float(v @ z), "z": v} for row, v in zip(shown, stored, strict=True)]
 
     @clear_errors
-    def crowd(self, z: np.ndarray, fingerprint: str) -> tuple[np.ndarray, int]:
-        """Cosines of z with a sample of the library, and how many segments it has."""
-        key, sampled = (fingerprint, newest_version(self.path)), self.sampled
-        if sampled is None or sampled[0] != key:
-            if flat := self.flat(fingerprint):
-                sampled = key, flat.sample(SAMPLE), len(flat.segments)
-            else:
-                sampled = key, *self.sample(fingerprint)
-            self.sampled = sampled
-        return sampled[1] @ z, sampled[2]
+    def crowd(self, z: np.ndarray, fingerprint: str, sense: str = "sight") -> tuple[np.ndarray, int]:
+        """Cosines of z with a sample of what the library has of a sense, and how many segments that is."""
+        version, key = newest_version(self.path), (fingerprint, sense)
+        if key not in self.sampled or self.sampled[key][0] != version:
+            some = Filter(sense=sense if len(self.senses) > 1 else "")
+            flat = self.flat(fingerprint)
+            self.sampled[key] = version, *(flat.sample(SAMPLE, some) if flat else self.sample(fingerprint, some))
+        _, vectors, count = self.sampled[key]
+        return vectors @ z, count
 
-    def sample(self, fingerprint: str) -> tuple[np.ndarray, int]:
+    def sample(self, fingerprint: str, filter: Filter) -> tuple[np.ndarray, int]:
         """Some vectors, by the beginning of their segments' ids, which are hashes; and the number of all."""
-        name, count = column(fingerprint), self.table.count_rows()
+        name, count = column(fingerprint), self.table.count_rows(filter.sql)
         until = f"{min(0xFFFFFFFF, SAMPLE * 2**32 // max(1, count)):08x}"
-        rows = self.table.search().where(f"id < '{until}' AND {name} IS NOT NULL").select([name]).limit(2 * SAMPLE).to_arrow()
+        wanted = " AND ".join([f"id < '{until}'", f"{name} IS NOT NULL", *([filter.sql] if filter.sql else [])])
+        rows = self.table.search().where(wanted).select([name]).limit(2 * SAMPLE).to_arrow()
         return np.array(rows[name].to_pylist(), np.float32), count
 
     def flat(self, fingerprint: str) -> Flat | None:
@@ -281,7 +306,8 @@ class Store(Note):
     @clear_errors
     def segment(self, id: str, fingerprint: str) -> dict[str, Any] | None:
         """One segment, with its vector of one space as `z`."""
-        names = {c: c for c in ("path", "root", "kind", "hash", "size", "mtime")} | {"z": column(fingerprint)}
+        shown = ("path", "root", "kind", "hash", "size", "mtime", "start", "end", "page", "part", "text")
+        names = {c: c for c in shown if c in self.table.schema.names} | {"z": column(fingerprint)}
         rows = self.table.search().where(f"id IN ({literals([id])})").select(names).to_arrow().to_pylist()
         return placed(rows[0]) | {"z": np.asarray(rows[0]["z"], np.float32)} if rows and rows[0]["z"] else None
 

@@ -10,7 +10,15 @@ IMAGE = RAW | frozenset(
 )
 """Pictures, and drawings that we name in the report but cannot read (SVG)."""
 
+AUDIO = frozenset(".wav .flac .mp3 .ogg .oga .m4a .opus .aac .wma .aiff .aif".split())
+VIDEO = frozenset(".mp4 .m4v .mkv .webm .mov .avi".split())
+OFFICE = frozenset(".odt .odp .ods .doc .docx .ppt .pptx .xls .xlsx .rtf".split())
+"""What LibreOffice makes pages of."""
+DOCUMENT = OFFICE | {".pdf"}
+KINDS = {"image": IMAGE, "audio": AUDIO, "video": VIDEO, "document": DOCUMENT}
+
 
 def kind_of(path: Path) -> str | None:
-    """`image`, or None for a file that is not media."""
-    return "image" if path.suffix.lower() in IMAGE else None
+    """One of KINDS, or None for a file that is not media."""
+    ending = path.suffix.lower()
+    return next((kind for kind, endings in KINDS.items() if ending in endings), None)

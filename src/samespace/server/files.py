@@ -4,14 +4,15 @@ import contextlib
 import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from PIL import Image
 
 from ..errors import UnreadableMedia
-from ..index.segments import content_hash
 from ..library import THUMBNAILS, Library
 from ..media import image as image_media
+from ..moments import still
 
 SIDES = {"small": 480, "large": 2048}
 """Longest sides of what is served, in pixels."""
@@ -24,20 +25,29 @@ class Pictures:
         self.library, self.kept = library, library.path / THUMBNAILS
 
     def jpeg(self, segment: dict[str, Any], size: str) -> bytes:
-        """A segment's picture. Raises UnreadableMedia where it cannot be read, or has left the folder that was indexed."""
-        kept = self.kept / segment["hash"][:2] / f"{segment['hash']}.jpg"
-        if size == "small" and self.unchanged(segment):
+        """What a segment looks like. Raises UnreadableMedia where it cannot be read, or has left the folder indexed."""
+        where = "".join(f"-{segment[n]:.2f}" for n in ("start", "page") if segment.get(n) is not None)
+        kept = self.kept / segment["hash"][:2] / f"{segment['hash']}{where}.jpg"
+        unchanged = self.unchanged(segment)
+        if size == "small" and unchanged:
             with contextlib.suppress(OSError):
                 return kept.read_bytes()
-        data = self.read(segment)
-        made = image_media.jpeg(decoded(segment, data), SIDES[size])
-        if size == "small" and content_hash(data) == segment["hash"]:
+        made = image_media.jpeg(self.open(segment), SIDES[size])
+        if size == "small" and unchanged:
             keep(kept, made)
         return made
 
     def open(self, segment: dict[str, Any]) -> Image.Image:
-        """The picture itself. Raises UnreadableMedia."""
-        return decoded(segment, self.read(segment))
+        """The same as a picture. Raises UnreadableMedia."""
+        inside(segment["path"], segment["root"])
+        shown = {name: segment.get(name) for name in ("path", "kind", "start", "end", "page")}
+        return still(SimpleNamespace(**shown), SIDES["large"] // 2)
+
+    def file(self, segment: dict[str, Any]) -> Path:
+        """Where sound or film lies, to be played. Raises UnreadableMedia where it may not be."""
+        if segment["kind"] not in ("audio", "video"):
+            raise UnreadableMedia(f"{segment['path']} is nothing to play; look at it instead")
+        return inside(segment["path"], segment["root"])
 
     def unchanged(self, segment: dict[str, Any]) -> bool:
         """Whether the file is as it was indexed, by size and time. Raises UnreadableMedia where it may not be shown."""
@@ -46,16 +56,6 @@ class Pictures:
             found = path.stat()
             return (found.st_size, found.st_mtime_ns) == (segment["size"], segment["mtime"])
         return False
-
-    def read(self, segment: dict[str, Any]) -> bytes:
-        try:
-            return inside(segment["path"], segment["root"]).read_bytes()
-        except OSError as error:
-            raise UnreadableMedia(f"{segment['path']}: {error.strerror or error}; index its folder again") from None
-
-
-def decoded(segment: dict[str, Any], data: bytes) -> Image.Image:
-    return image_media.read_named(segment["path"], data, SIDES["large"] // 2)
 
 
 def inside(path: str, root: str) -> Path:

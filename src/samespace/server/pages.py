@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
@@ -21,6 +21,7 @@ from ..explain.heatmap import Looked, look, phrase
 from ..index.filter import Filter
 from ..index.paths import to_path, to_text
 from ..library import Hit, Library
+from ..moments import place
 from .files import Pictures
 from .indexing import Indexing
 from .pictures import picture
@@ -30,7 +31,7 @@ from .shelves import installed
 HERE = Path(__file__).parent
 POLICY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "media-src 'self'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -48,7 +49,7 @@ class Pages:
 
     def __init__(self, library: Library):
         self.library, self.pictures = library, Pictures(library)
-        self.looked: OrderedDict[str, Looked] = OrderedDict()  # by content
+        self.looked: OrderedDict[str, Looked] = OrderedDict()  # by id
         self.looking = threading.Lock()  # pictures are decoded and embedded one at a time: each may be large
 
     def segment(self, id: str) -> dict[str, Any]:
@@ -80,8 +81,8 @@ class Pages:
         """Maps of a picture's relevance to a phrase and to each of its words: cosines, row by row."""
         segment = self.segment(id)
         with self.looking:
-            looked = self.looked.pop(segment["hash"], None) or look(self.library.space, self.pictures.open(segment))
-            self.looked[segment["hash"]] = looked
+            looked = self.looked.pop(id, None) or look(self.library.space, self.pictures.open(segment))
+            self.looked[id] = looked
             while len(self.looked) > LOOKED:
                 self.looked.popitem(last=False)
         maps = [looked.map(z) for z in phrase(self.library.space, words)]
@@ -91,7 +92,7 @@ class Pages:
 def row_of(hit: Hit) -> dict[str, Any]:
     """A hit as the page shows it."""
     path = Path(to_text(hit.path))
-    return asdict(hit) | {"id": hit.id, "path": str(path), "name": path.name, "folder": str(path.parent)}
+    return asdict(hit) | {"id": hit.id, "path": str(path), "name": path.name, "folder": str(path.parent), "place": place(hit)}
 
 
 def at_home(http: Request) -> bool:
@@ -161,10 +162,14 @@ def add_questions(app: FastAPI, library: Library, keyed: bool) -> None:
     async def progress() -> StreamingResponse:
         return StreamingResponse(indexing.events(), media_type="text/event-stream", headers=POLICY)
 
+    @app.get("/media/{id}")
+    def media_of(id: str) -> FileResponse:
+        return FileResponse(here.pictures.file(here.segment(id)), headers=POLICY)
+
     @app.get("/pictures/{id}/{size}")
     def picture_of(id: str, size: Literal["small", "large"], http: Request) -> Response:
         segment = here.segment(id)
-        headers = POLICY | {"ETag": f'"{segment["hash"]}"', "Cache-Control": "private, max-age=60"}
+        headers = POLICY | {"ETag": f'"{segment["hash"]}-{id}"', "Cache-Control": "private, max-age=60"}
         if http.headers.get("if-none-match") == headers["ETag"]:
             return Response(status_code=304, headers=headers)
         return Response(here.pictures.jpeg(segment, size), media_type="image/jpeg", headers=headers)

@@ -21,6 +21,7 @@ async function search() {
     under: at("under").value.trim(),
     since: day(at("since").value, 0),
     until: day(at("until").value, 1),
+    kinds: at("kind").value ? [at("kind").value] : [],
   };
   const answer = await fresh((signal) => ask("/app/search", asked, signal));
   if (answer) answer.error ? complain(answer.error) : show(answer);
@@ -57,7 +58,7 @@ function told(count, likely) {
 }
 
 const caption = (hit) =>
-  `${hit.name} · ${hit.relevance === null ? hit.score.toFixed(3) : `${Math.round(100 * hit.relevance)} %`}`;
+  `${hit.place ? `${hit.name}, ${hit.place}` : hit.name} · ${hit.relevance === null ? hit.score.toFixed(3) : `${Math.round(100 * hit.relevance)} %`}`;
 
 function itemOf(hit) {
   const item = document.createElement("li");
@@ -96,6 +97,7 @@ async function open(index, hits = state.hits) {
   at("viewer-path").textContent = hit.folder;
   at("viewer-image").src = `/pictures/${hit.id}/large`;
   at("viewer-image").alt = hit.name;
+  showPlayer(hit);
   at("viewer-facts").replaceChildren(...facts(hit).flatMap(([name, value]) => [entry("dt", name), entry("dd", value)]));
   at("viewer-map").classList.remove("on");
   at("question").href = `/ask?id=${hit.id}`;
@@ -104,6 +106,14 @@ async function open(index, hits = state.hits) {
   if (!at("viewer").open) at("viewer").showModal();
   clearTimeout(explaining);
   explaining = setTimeout(() => explain(hit), WAIT);
+}
+
+// Sound and film play from the moment that was found.
+function showPlayer(hit) {
+  const player = at("viewer-player");
+  player.hidden = !["audio", "video"].includes(hit.kind);
+  player.className = hit.kind === "audio" ? "player sound" : "player";
+  player.src = player.hidden ? "" : `/media/${hit.id}#t=${hit.start ?? 0}`;
 }
 
 let explaining = 0;
@@ -122,6 +132,8 @@ function facts(hit) {
   const place = hit.lat !== null && `${hit.lat.toFixed(4)}, ${hit.lon.toFixed(4)}`;
   return [
     ["rank", `${hit.rank}`],
+    ["where", hit.place],
+    ["found by", { sound: "its sound", text: "its words" }[hit.part?.split(" ")[0]]],
     ["cosine", hit.score.toFixed(4)],
     ["relevance", hit.relevance !== null && `${Math.round(100 * hit.relevance)} %`],
     ["size", hit.width && `${hit.width} × ${hit.height} px, ${size(hit.size)}`],
@@ -135,9 +147,10 @@ const words = () => at("query").value.split(/\s[+-]\s/)[0].replace(/^\s*[\d.]+:/
 
 async function explain(hit) {
   const phrase = words();
-  at("why").hidden = !phrase;
+  const seen = !hit.part || ["top", "bottom"].includes(hit.part);
+  at("why").hidden = !phrase || !seen;
   at("why-words").replaceChildren();
-  if (!phrase) return;
+  if (at("why").hidden) return;
   at("why-text").textContent = "Looking at the parts of the picture…";
   const answer = await freshWhy((signal) => ask(`/app/why/${hit.id}?words=${encodeURIComponent(phrase)}`, null, signal));
   if (!answer) return;
@@ -209,13 +222,13 @@ const soon = () => {
   clearTimeout(waiting);
   waiting = setTimeout(search, WAIT);
 };
-for (const id of ["query", "under", "since", "until"]) at(id).addEventListener("input", soon);
+for (const id of ["query", "under", "kind", "since", "until"]) at(id).addEventListener("input", soon);
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   search();
 });
 at("clear").addEventListener("click", () => {
-  for (const id of ["under", "since", "until"]) at(id).value = "";
+  for (const id of ["under", "kind", "since", "until"]) at(id).value = "";
   search();
 });
 pictures({
@@ -235,7 +248,10 @@ for (const button of document.querySelectorAll(".try"))
 at("previous").addEventListener("click", () => go(-1));
 at("next").addEventListener("click", () => go(1));
 at("close").addEventListener("click", () => at("viewer").close());
-at("viewer").addEventListener("close", () => grid.focus(indexOf(state.open.hit.id)));
+at("viewer").addEventListener("close", () => {
+  at("viewer-player").pause();
+  grid.focus(indexOf(state.open.hit.id));
+});
 at("more").addEventListener("click", () => steer(1));
 at("less").addEventListener("click", () => steer(-0.5));
 document.addEventListener("keydown", (event) => {

@@ -1,0 +1,157 @@
+"""Step 1: what is heard and what it means, from the starter's sources: people's voices, sound effects, and espeak-ng.
+
+    python recipes/sound/prepare.py STARTER_WORK WORK      # needs espeak-ng (apt-get install espeak-ng)
+
+WORK/clips.jsonl names each clip: its caption (English), what speaks, in which language, which split. WORK/mels.f16 holds
+their log-mel frames, one after the other: float16 (frames, MELS).
+A fifth of the stamps' captions is held out: no person is heard saying them in training, only espeak-ng is.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from samespace.errors import UnreadableMedia
+from samespace.media.audio import blocks
+from samespace.prep.mel import log_mel
+
+LANGUAGES = {
+    "en": "en-us", "fr": "fr", "ro": "ro", "ru": "ru", "ca": "ca", "bg": "bg", "es": "es", "be": "be", "el": "el", "da": "da",
+}  # fmt: skip
+VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+f1", "+f2", "+f3", "+f5", "+croak", "+klatt2", "+Andy", "+Annie")
+STRANGER, VAL_VOICE = "+f4", "+m7"
+"""Voices of the test and of validation, never heard in training."""
+TAKES = 2
+"""Voices that speak each stamp's caption in each language."""
+NAMES = 3000
+"""Names of other things that are spoken too."""
+LONGEST = 5.0
+"""Seconds of a clip that are kept."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Something to be heard."""
+
+    caption: str
+    """In English."""
+    said: str
+    """What espeak-ng is to say; empty where a file is to be read."""
+    source: str
+    """A file, or a voice of espeak-ng."""
+    kind: str
+    """person, espeak or effect"""
+    language: str
+    split: str
+    picture: str = ""
+    """The stamp that shows it."""
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1 that a text always has."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def split_of(caption: str) -> str:
+    """test for a fifth of all captions, val for a twentieth."""
+    place = share(caption)
+    return "test" if place < 0.2 else "val" if place < 0.25 else "train"
+
+
+def captions_of(file: Path) -> dict[str, str]:
+    """A stamp's caption in each language: {"en": "a cat", "fr": "un chat", …}."""
+    first, *rest = file.read_text("utf-8", "replace").splitlines() or [""]
+    found = {"en": first.strip().rstrip(".").lower()}
+    for line in rest:
+        name, _, text = line.partition("=")
+        if name.endswith(".utf8") and text.strip():
+            found[name.removesuffix(".utf8")] = text.strip().rstrip(".")
+    return found
+
+
+def stamps(root: Path) -> Iterator[Clip]:
+    """Every recording of a stamp, and its caption spoken in every language."""
+    for text in sorted(root.rglob("*.txt")):
+        captions, stem = captions_of(text), text.with_suffix("")
+        caption = captions["en"]
+        if not caption:
+            continue
+        picture, split = str(stem.with_suffix(".png")), split_of(caption)
+        for language in LANGUAGES:
+            file = stem.with_name(stem.name + ("_desc.ogg" if language == "en" else f"_desc_{language}.ogg"))
+            if file.exists():
+                yield Clip(caption, "", str(file), "person", language, split, picture)
+        if (effect := stem.with_suffix(".ogg")).exists():
+            yield Clip(caption, "", str(effect), "effect", "", split, picture)
+        yield from spoken(caption, captions, picture)
+
+
+def spoken(caption: str, captions: dict[str, str], picture: str) -> Iterator[Clip]:
+    for language, voice in LANGUAGES.items():
+        if language not in captions:
+            continue
+        rng = np.random.default_rng(int(share(caption + language) * 2**32))
+        for variant in rng.choice(VARIANTS, TAKES, replace=False):
+            yield Clip(caption, captions[language], voice + str(variant), "espeak", language, "train", picture)
+        for split, variant in (("test", STRANGER), ("val", VAL_VOICE)):
+            if split_of(caption) == split:
+                yield Clip(caption, captions[language], voice + variant, "espeak", language, split, picture)
+
+
+def names(starter: Path) -> Iterator[Clip]:
+    """More words: the names of emoji and drawings, in English, each by one voice."""
+    rng = np.random.default_rng(3)
+    rows = (json.loads(line) for line in (starter / "pairs.jsonl").read_text("utf-8").splitlines())
+    known = sorted({c for row in rows if row["split"] == "train" for c in row["captions"][:1] if len(c) < 40}, key=share)
+    for caption in known[:NAMES]:
+        yield Clip(caption, caption, LANGUAGES["en"] + str(rng.choice(VARIANTS)), "espeak", "en", "train")
+
+
+def heard(clip: Clip) -> np.ndarray | None:
+    """Its log-mel frames: float16 (F, MELS); None where it cannot be heard."""
+    try:
+        if clip.kind != "espeak":
+            return frames(Path(clip.source))
+        rng = np.random.default_rng(int(share(clip.caption + clip.source) * 2**32))
+        with tempfile.TemporaryDirectory() as scratch:
+            out = Path(scratch, "said.wav")
+            speed, pitch = str(rng.integers(120, 210)), str(rng.integers(25, 75))
+            command = ["espeak-ng", "-v", clip.source, "-s", speed, "-p", pitch, "-w", str(out), "--", clip.said]
+            subprocess.run(command, check=True, capture_output=True, timeout=20)
+            return frames(out)
+    except (UnreadableMedia, subprocess.SubprocessError, OSError):
+        return None
+
+
+def frames(file: Path) -> np.ndarray | None:
+    samples = np.concatenate([np.empty(0, np.float32), *blocks(file)])
+    loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max(initial=1e-9))
+    return log_mel(samples[loud[0] : loud[-1] + 1][: int(LONGEST * 16_000)]).T.astype(np.float16) if len(loud) > 1600 else None
+
+
+def main(starter: Path, work: Path) -> None:
+    root = starter / "sources/tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
+    clips = [*stamps(root), *names(starter)]
+    work.mkdir(parents=True, exist_ok=True)
+    kept, place = [], 0
+    with open(work / "mels.part", "wb") as out, ProcessPoolExecutor() as pool:
+        for clip, mels in zip(clips, pool.map(heard, clips, chunksize=64)):
+            if mels is not None:
+                out.write(mels.tobytes())
+                kept.append(asdict(clip) | {"start": place, "frames": len(mels)})
+                place += len(mels)
+    (work / "mels.part").rename(work / "mels.f16")
+    (work / "clips.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), "utf-8")
+    print(len(kept), "clips of", len(clips), f"{place / 360_000:.1f} hours")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,89 @@
+"""Any file as what an assistant can be shown of it: a picture, the frames or pages that fit the question, a transcript."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+from ..embed import Embedder
+from ..errors import RequestError, UnreadableMedia
+from ..media import image as image_media
+from ..media.kinds import kind_of
+from ..moments import LONG, Segment, place, still
+from ..space import Space
+from .request import Picture
+
+SHOWN = 4
+"""Frames or pages that an assistant is shown of a file."""
+SIDE = 768
+"""Pixels along the shorter side of a frame or page that is shown."""
+WORDS = 1200
+"""Characters of a passage or transcript that are shown."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """What is shown of a file."""
+
+    parts: tuple[str | Picture, ...]
+    places: tuple[str, ...]
+    """Where in it: "0:07–0:15", "page 2"; none for a picture."""
+    of: int
+    """How many such places it has."""
+
+
+def shown(path: Path, question: str, space: Space, most: int = SHOWN) -> Excerpt:
+    """What of a file answers a question best. Raises UnreadableMedia, and RequestError where nothing of it can be shown."""
+    kind = kind_of(path) or "image"
+    if kind not in LONG:
+        return Excerpt((Picture.read(path),), (), 1)
+    try:
+        segments = LONG[kind](path, space)
+    except UnreadableMedia as error:
+        raise UnreadableMedia(f"{path}: {error.reason}") from None
+    places = fitting(segments, question, space)
+    chosen = sorted(places[:most], key=lambda some: (some[0].page or 0, some[0].start or 0.0))
+    parts = tuple(part for some in chosen for part in parts_of(path, kind, some))
+    if not parts:
+        raise RequestError(
+            f"{path} is sound without a transcript, and assistants read no sound; install faster-whisper's weights"
+        )
+    return Excerpt(parts, tuple(place_of(path, kind, some) for some in chosen), len(places))
+
+
+def fitting(segments: list[Segment], question: str, space: Space) -> list[list[Segment]]:
+    """A file's places, each with its segments, best first: by the best rank that any of its senses gives it."""
+    z = Embedder(space).query(question, files=False).z
+    rank: dict[tuple, int] = {}
+    for sense in ("", "sound", "text"):
+        ranked = sorted((s for s in segments if sense_of(s) == sense), key=lambda s: -float(s.z @ z))
+        for i, segment in enumerate(ranked):
+            key = (segment.page, segment.start)
+            rank[key] = min(rank.get(key, i), i)
+    return [[s for s in segments if (s.page, s.start) == key] for key in sorted(rank, key=rank.__getitem__)]
+
+
+def sense_of(segment: Segment) -> str:
+    name = (segment.part or "").split(" ")[0]
+    return name if name in ("sound", "text") else ""
+
+
+def parts_of(path: Path, kind: str, some: list[Segment]) -> list[str | Picture]:
+    """A place as an assistant is shown it: where it is, what is written or said there, how it looks."""
+    words = " ".join(segment.text for segment in some if segment.text)[:WORDS]
+    looks = kind == "document" or any(sense_of(segment) == "" for segment in some)
+    if not (words or looks):
+        return []
+    title = place_of(path, kind, some)
+    parts: list[str | Picture] = [f"{title}: {words}" if words else f"{title}:"]
+    if looks:
+        picture = still(placed(path, kind, some[0]), SIDE)
+        parts.append(Picture(image_media.jpeg(picture, 4 * SIDE), f"{path.name}, {title}.jpg"))
+    return parts
+
+
+def place_of(path: Path, kind: str, some: list[Segment]) -> str:
+    return place(placed(path, kind, some[0]))
+
+
+def placed(path: Path, kind: str, segment: Segment) -> SimpleNamespace:
+    return SimpleNamespace(path=str(path), kind=kind, start=segment.start, end=segment.end, page=segment.page)

@@ -1,0 +1,120 @@
+"""Sound files, and the sound of films → mono samples at 16 kHz, in windows, whatever their length.
+
+Decoded by FFmpeg's libraries through PyAV, a packet at a time: memory holds one window. A file that breaks off gives what
+comes before the break.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..errors import UnreadableMedia
+from .image import one_line
+
+RATE = 16_000
+"""Samples a second."""
+WINDOW = 4.0
+"""Seconds that an audio tower hears at a time."""
+HOP = 2.0
+"""Seconds from the beginning of one window to that of the next."""
+SILENCE = 1e-4
+"""Root mean square, of samples between −1 and 1, below which a window holds nothing."""
+BAR, BARS = 3, 160
+"""Pixels of a waveform's bars, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A few seconds of sound."""
+
+    start: float
+    """Seconds from the beginning of the file."""
+    end: float
+    samples: np.ndarray
+    """float32 (N,), −1 to 1, mono, at RATE; at most WINDOW seconds."""
+
+    @property
+    def silent(self) -> bool:
+        return float(np.sqrt(np.square(self.samples).mean())) < SILENCE
+
+
+def open_media(path: str | Path) -> Any:
+    """A film or sound file opened by FFmpeg; to be closed. Raises UnreadableMedia."""
+    import av
+
+    try:
+        return av.open(str(path), metadata_errors="replace")
+    except FileNotFoundError:
+        raise UnreadableMedia("it vanished; check the path") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise UnreadableMedia(f"it is broken or of no kind that FFmpeg knows ({one_line(error)}); play it to check") from None
+
+
+def blocks(path: str | Path, start: float = 0.0) -> Iterator[np.ndarray]:
+    """Samples as they are decoded: float32 (N,), mono, at RATE, from about `start` seconds on. Raises UnreadableMedia."""
+    import av
+
+    with open_media(path) as container:
+        if not container.streams.audio:
+            raise UnreadableMedia("it has no sound; nothing to do")
+        stream = container.streams.audio[0]
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        if start:
+            container.seek(int(start * av.time_base))
+        try:
+            for frame in container.decode(stream):
+                for block in resampler.resample(frame):
+                    yield block.to_ndarray()[0]
+        except (av.FFmpegError, ValueError):
+            return  # it breaks off here; what came before is good
+        for block in resampler.resample(None):
+            yield block.to_ndarray()[0]
+
+
+def windows(path: str | Path) -> Iterator[Clip]:
+    """A file's sound, WINDOW seconds at a time, HOP seconds apart; the last may be shorter. Raises UnreadableMedia."""
+    size, hop = int(WINDOW * RATE), int(HOP * RATE)
+    held, place, fresh = np.empty(0, np.float32), 0, 0  # `fresh`: samples that no window has held yet
+    for block in blocks(path):
+        held, fresh = np.concatenate([held, block]), fresh + len(block)
+        while len(held) >= size:
+            yield window(place, held[:size])
+            held, place = held[hop:], place + hop
+            fresh = len(held) - (size - hop)
+    if len(held) and (fresh > 0 or place == 0):
+        yield window(place, held)
+
+
+def window(place: int, samples: np.ndarray) -> Clip:
+    return Clip(place / RATE, (place + len(samples)) / RATE, np.nan_to_num(samples).clip(-1, 1))
+
+
+def duration(path: str | Path) -> float:
+    """Seconds, as the file's header tells; 0 where it does not. Raises UnreadableMedia."""
+    with open_media(path) as container:
+        return max(0.0, (container.duration or 0) / 1_000_000)
+
+
+def waveform(path: str | Path, start: float = 0.0, end: float | None = None) -> Image.Image:
+    """What sound looks like from `start` to `end` seconds (a minute at most): RGB, bars as high as it is loud.
+
+    Raises UnreadableMedia.
+    """
+    wanted, held = int(min((end or start + 60) - start, 60) * RATE), []
+    for block in blocks(path, start):
+        held.append(block)
+        wanted -= len(block)
+        if wanted <= 0:
+            break
+    samples = np.concatenate([*held, np.zeros(1, np.float32)])
+    loud = [float(np.abs(part).max(initial=0)) for part in np.array_split(samples, BARS)]
+    canvas = Image.new("RGB", (BARS * 2 * BAR, 240), (24, 28, 38))
+    pen, top = ImageDraw.Draw(canvas), max(max(loud), 1e-3)
+    for i, level in enumerate(loud):
+        height, x = max(2, 100 * level / top), i * 2 * BAR
+        pen.rounded_rectangle((x, 120 - height, x + BAR, 120 + height), 1, fill=(255, 176, 102))
+    return canvas

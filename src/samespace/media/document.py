@@ -1,0 +1,161 @@
+"""Documents → pages, each as a picture and as its text. PDFs through PDFium; office files through LibreOffice, if it is here.
+
+PDFium is not made for threads, so one page is worked on at a time in a process. A page is drawn at the size that is asked
+for, whatever size it claims to have.
+"""
+
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..errors import UnreadableMedia
+from .image import one_line
+from .kinds import OFFICE
+
+PASSAGE = 600
+"""Characters of a passage, about: what a text tower reads at once."""
+MAX_TEXT = 100_000
+"""Characters of a page that are read; a page with more is no page for people."""
+LITTLE_TEXT = 20
+"""Characters below which a page counts as scanned, and is read from its picture."""
+PATIENCE = 120
+"""Seconds that LibreOffice may take for a file."""
+ONE_AT_A_TIME = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a document."""
+
+    number: int
+    """From 1."""
+    picture: Image.Image
+    """RGB."""
+    text: str
+    """As it is written, or read from a scan; may be empty."""
+
+    @property
+    def passages(self) -> list[str]:
+        """The text in pieces that a text tower reads at once, cut between words."""
+        return passages(self.text)
+
+
+def pages(path: str | Path, side: int) -> Iterator[Page]:
+    """A document's pages in order, the shorter side of each `side` pixels. Raises UnreadableMedia."""
+    with opened(Path(path)) as document:
+        for number in range(1, len(document) + 1):
+            with ONE_AT_A_TIME:
+                page = page_of(document, number, side)
+            yield page
+
+
+def page_at(path: str | Path, number: int, side: int) -> Image.Image:
+    """One page as a picture, its shorter side `side` pixels. Raises UnreadableMedia."""
+    with opened(Path(path)) as document:
+        if not 1 <= number <= len(document):
+            raise UnreadableMedia(f"it has no page {number}; index it again")
+        with ONE_AT_A_TIME:
+            return drawn(document[number - 1], side)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A PDFium document. Raises UnreadableMedia."""
+    import pypdfium2
+
+    with tempfile.TemporaryDirectory() as scratch, ONE_AT_A_TIME:
+        file = as_pdf(path, Path(scratch)) if path.suffix.lower() in OFFICE else path
+        try:
+            document = pypdfium2.PdfDocument(file)
+        except (pypdfium2.PdfiumError, OSError) as error:
+            if "password" in str(error).lower():
+                raise UnreadableMedia("it is locked with a password; save a copy without one") from None
+            raise UnreadableMedia(f"it is broken or no PDF ({one_line(error)}); open it to check") from None
+        try:
+            if not len(document):
+                raise UnreadableMedia("it has no pages; open it to check")
+            ONE_AT_A_TIME.release()  # between pages others may work
+            try:
+                yield document
+            finally:
+                ONE_AT_A_TIME.acquire()
+        finally:
+            document.close()
+
+
+def page_of(document: Any, number: int, side: int) -> Page:
+    """A page, empty and without text where PDFium cannot make anything of it."""
+    import pypdfium2
+
+    try:
+        page = document[number - 1]
+        picture, text = drawn(page, side), page.get_textpage().get_text_range()[:MAX_TEXT]
+        text = " ".join(text.replace("\x02", "").split())
+        return Page(number, picture, text if len(text) >= LITTLE_TEXT else text or scanned(page))
+    except (pypdfium2.PdfiumError, UnreadableMedia, MemoryError):
+        return Page(number, Image.new("RGB", (side, side), "white"), "")
+
+
+def drawn(page: Any, side: int) -> Image.Image:
+    """A page as RGB on white, its shorter side `side` pixels, the longer four times that at most."""
+    width, height = page.get_size()
+    if not (width > 0 and height > 0):
+        raise UnreadableMedia("a page has no size; open it to check")
+    scale = min(side / min(width, height), 4 * side / max(width, height))
+    return page.render(scale=scale, fill_color=(255, 255, 255, 255), may_draw_forms=False).to_pil().convert("RGB")
+
+
+def scanned(page: Any) -> str:
+    """What a page without text says, read from its picture; empty where no reader is installed."""
+    reader = ocr()
+    if reader is None:
+        return ""
+    found = reader(drawn(page, 1200))
+    return " ".join(found.txts or ())
+
+
+@cache
+def ocr() -> Any:
+    """RapidOCR with the models of its package, or None where it is not installed."""
+    try:
+        import logging
+
+        from rapidocr import RapidOCR
+    except ImportError:
+        return None
+    logging.getLogger("RapidOCR").setLevel(logging.ERROR)
+    return RapidOCR(params={"Global.log_level": "error"})
+
+
+def passages(text: str) -> list[str]:
+    """Pieces of about PASSAGE characters, cut after a sentence where one ends in the second half, else between words."""
+    found, left = [], " ".join(text.split())
+    while len(left) > PASSAGE:
+        cut = max(left.rfind(end, PASSAGE // 2, PASSAGE) + 1 for end in (". ", "! ", "? "))
+        cut = cut or left.rfind(" ", 1, PASSAGE) + 1 or PASSAGE
+        found.append(left[:cut].strip())
+        left = left[cut:]
+    return [*found, *([left.strip()] if left.strip() else [])]
+
+
+def as_pdf(path: Path, scratch: Path) -> Path:
+    """An office file as LibreOffice prints it. Raises UnreadableMedia."""
+    office = shutil.which("soffice") or shutil.which("libreoffice")
+    if not office:
+        raise UnreadableMedia("office files are read through LibreOffice; install it, or save the file as PDF")
+    profile = f"-env:UserInstallation={(scratch / 'profile').as_uri()}"
+    command = [office, profile, "--headless", "--convert-to", "pdf", "--outdir", str(scratch), str(path.absolute())]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+        return next(scratch.glob("*.pdf"))
+    except (subprocess.SubprocessError, OSError, StopIteration):
+        raise UnreadableMedia("LibreOffice cannot read it; open it there, or save it as PDF") from None

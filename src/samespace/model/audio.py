@@ -1,0 +1,54 @@
+"""An audio tower: a log-mel spectrogram is cut into chunks, and an ordinary transformer reads them.
+
+The audio spectrogram transformer (Gong et al. 2021, "AST") with the strided convolutions of Whisper (Radford et al. 2022,
+§2.2) in place of square patches: a chunk is a moment with all its bands.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ..config import AudioTower
+from .layers import Block, Tap, note
+
+QUIET = 80.0
+"""Decibels below the loudest frame that still count."""
+
+
+class AudioTransformer(nn.Module):
+    """Decibels (B, M, frames) → z (B, E), unit length. M mel bands, F frames."""
+
+    def __init__(self, c: AudioTower):
+        super().__init__()
+        widths = [c.mels, *[c.width] * len(c.strides)]
+        self.chunk = nn.ModuleList(
+            nn.Sequential(nn.Conv1d(a, b, 5, stride, padding=2, bias=False), nn.BatchNorm1d(b), nn.GELU())
+            for a, b, stride in zip(widths, widths[1:], c.strides)
+        )
+        count = c.frames
+        for stride in c.strides:
+            count = -(-count // stride)
+        self.pos_embed = nn.Parameter(torch.randn(count, c.width) * 0.02)
+        self.blocks = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, c.eps) for _ in range(c.layers))
+        self.norm = nn.LayerNorm(c.width, eps=c.eps)
+        self.proj = nn.Linear(c.width, c.dim, bias=False)
+
+    def chunks(self, mels: Tensor) -> Tensor:
+        """Decibels (B, M, F) → tokens (B, N, D); how loud the whole is does not matter."""
+        top = mels.amax(dim=(1, 2), keepdim=True)
+        x = (mels - top).clamp(min=-QUIET) / (QUIET / 2) + 1  # −1 to 1
+        for conv in self.chunk:
+            x = conv(x)  # (B, D, F / stride)
+        return rearrange(x, "b d n -> b n d")
+
+    def forward(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
+        return normalize(self.proj(self.read(mels, tap)), dim=-1)
+
+    def read(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
+        """Decibels (B, M, frames) → the mean of what the transformer makes of the chunks: (B, D)."""
+        x = note(tap, "chunks", self.chunks(mels))
+        x = x + self.pos_embed  # (B, N, D)
+        for i, block in enumerate(self.blocks):
+            x = block(x, None, tap, f"blocks.{i}")
+        return self.norm(x).mean(dim=1)

@@ -1,0 +1,157 @@
+"""Sound, films and documents → segments with vectors: windows of sound, shots, pages and passages.
+
+Each file is read piece by piece, and a batch of pieces is encoded at a time: memory does not grow with its length.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from .errors import UnreadableMedia
+from .media import audio, document, video
+from .media import image as image_media
+from .media.image import Facts
+from .prep.pixels import square
+from .space import BATCH, Space
+
+SOUND, TEXT = "sound", "text"
+"""What `part` of a segment begins with, where it is not what is seen."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a file that has a vector."""
+
+    facts: Facts | None
+    """Of what is seen."""
+    z: np.ndarray | None
+    """float32 (dim,), unit length; None where a picture has not been encoded yet."""
+    start: float | None = None
+    """Seconds."""
+    end: float | None = None
+    page: int | None = None
+    """From 1."""
+    part: str | None = None
+    """See index.segments.segment_fields."""
+    text: str | None = None
+    """What is written there."""
+
+
+def sound(path: Path, space: Space) -> list[Segment]:
+    """A sound file's windows. Raises UnreadableMedia."""
+    if not space.hears:
+        raise UnreadableMedia(f"the space {space.name} has no audio tower; index sound with one that has, such as: -s starter")
+    found = heard(path, space)
+    if not found:
+        raise UnreadableMedia("it is silent; nothing to find in it")
+    return found
+
+
+def film(path: Path, space: Space) -> list[Segment]:
+    """A film's shots, each with the mean vector of its frames, and the windows of its sound. Raises UnreadableMedia."""
+    seen = list(watched(path, space)) if video.has_film(path) else []
+    try:
+        listened = heard(path, space) if space.hears else []
+    except UnreadableMedia:
+        listened = []  # it has no sound
+    if not (seen or listened):
+        raise UnreadableMedia("there is nothing to see or to hear in it; play it to check")
+    return [*seen, *listened]
+
+
+def paper(path: Path, space: Space) -> list[Segment]:
+    """A document's pages as pictures, whole and by halves, and its passages. Raises UnreadableMedia."""
+    found = []
+    for pages in batches(document.pages(path, 2 * space.config.prep.size), BATCH // 3):
+        views = [view for page in pages for view in halves(page.picture)]
+        z = space.pixels(np.stack([square(view, space.config.prep) for view in views]))
+        for i, page in enumerate(pages):
+            facts = Facts(*page.picture.size)
+            for part, vector in zip((None, "top", "bottom"), z[3 * i : 3 * i + 3]):
+                found.append(Segment(facts, vector, page=page.number, part=part))
+        passages = [(page.number, n, text) for page in pages for n, text in enumerate(page.passages, 1)]
+        for (number, n, text), vector in zip(passages, space.text([text for *_, text in passages])):
+            found.append(Segment(None, vector, page=number, part=f"{TEXT} {n}", text=text))
+    return found
+
+
+def heard(path: Path, space: Space) -> list[Segment]:
+    """Windows of a file's sound that are not silent. Raises UnreadableMedia."""
+    loud = (window for window in audio.windows(path) if not window.silent)
+    found = []
+    for some in batches(loud, BATCH):
+        for window, z in zip(some, space.sound([window.samples for window in some])):
+            found.append(Segment(None, z, round(window.start, 2), round(window.end, 2), part=SOUND))
+    return found
+
+
+def watched(path: Path, space: Space) -> Iterator[Segment]:
+    """A film's shots."""
+    prep = space.config.prep
+    for shot in video.shots(path, prep.size):
+        z = space.pixels(np.stack([square(frame.picture, prep) for frame in shot.frames])).mean(axis=0)
+        facts = Facts(*shot.frames[0].picture.size)
+        yield Segment(facts, z / np.linalg.norm(z), round(shot.start, 2), round(shot.end, 2))
+
+
+def halves(picture: Image.Image) -> list[Image.Image]:
+    """A page whole, its upper and its lower part, which overlap a little."""
+    width, height = picture.size
+    return [picture, picture.crop((0, 0, width, height * 11 // 20)), picture.crop((0, height * 9 // 20, width, height))]
+
+
+def batches(items: Iterable, size: int) -> Iterator[list]:
+    items = iter(items)
+    while some := list(islice(items, size)):
+        yield some
+
+
+LONG: dict[str, Callable[[Path, Space], list[Segment]]] = {"audio": sound, "video": film, "document": paper}
+"""What makes segments of a file, by its kind; pictures are made many at a time, in embed.py."""
+
+
+class Placed(Protocol):
+    """Whatever says which part of which file it is: a Hit, a stored row."""
+
+    path: str
+    kind: str
+    start: float | None
+    end: float | None
+    page: int | None
+
+
+def still(of: Placed, side: int) -> Image.Image:
+    """What a segment looks like: the picture, the middle frame of a shot, a waveform, a page; `side` pixels along the
+    shorter side, or about. Raises UnreadableMedia naming the file.
+    """
+    path = Path(of.path)
+    try:
+        if of.kind == "document":
+            return document.page_at(path, of.page or 1, side)
+        if of.kind == "video" and video.has_film(path):
+            return video.frame_at(path, ((of.start or 0.0) + (of.end or 0.0)) / 2, side)
+        if of.kind in LONG:
+            return audio.waveform(path, of.start or 0.0, of.end)
+        return image_media.read(path, path.read_bytes(), side)[0]
+    except UnreadableMedia as error:
+        raise UnreadableMedia(f"{path}: {error.reason}") from None
+    except OSError as error:
+        raise UnreadableMedia(f"{path}: {error.strerror or error}; index its folder again") from None
+
+
+def place(of: Placed) -> str:
+    """Where in its file: "page 2", "1:05–1:12", or nothing."""
+    if of.page is not None:
+        return f"page {of.page}"
+    return "" if of.start is None else f"{clock(of.start)}–{clock(of.end or of.start)}"
+
+
+def clock(seconds: float) -> str:
+    """1:05, or 1:02:05."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

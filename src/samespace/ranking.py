@@ -1,0 +1,51 @@
+"""Several rankings of the same library as one: what is seen, heard, read, and found by its words."""
+
+import re
+from collections import defaultdict
+from typing import Any
+
+from .index.segments import place_of
+
+LITERAL = 0.9
+"""Probability that a text is meant that has all words of a query."""
+
+
+def fused(*rankings: list[dict[str, Any]], each: bool = False) -> list[dict[str, Any]]:
+    """Rankings of files as one: each counts 1 / (60 + rank). After Cormack et al. 2009, reciprocal rank fusion.
+
+    Of a file's rows the likeliest stays.
+    """
+    rows: dict[tuple, dict[str, Any]] = {}
+    weight: dict[tuple, float] = defaultdict(float)
+    for row in (row for ranking in rankings for row in ranking):
+        held = rows.setdefault(key_of(row, each), row)
+        if row.get("relevance", 0) > held.get("relevance", 0):
+            rows[key_of(row, each)] = row
+    for ranking in rankings:
+        for rank, key in enumerate(dict.fromkeys(key_of(row, each) for row in ranking), 1):
+            weight[key] += 1 / (60 + rank)
+    return sorted(rows.values(), key=lambda row: -weight[key_of(row, each)])
+
+
+def by_relevance(rankings: list[list[dict[str, Any]]], each: bool) -> list[dict[str, Any]]:
+    """Rankings as one, the likeliest head next: the order within each of them is kept."""
+    left, rows = [list(ranking) for ranking in rankings if ranking], {}
+    while left:
+        best = max(left, key=lambda ranking: ranking[0]["relevance"])
+        row = best.pop(0)
+        rows.setdefault(key_of(row, each), row)
+        left = [ranking for ranking in left if ranking]
+    return list(rows.values())
+
+
+def credit(rows: list[dict[str, Any]], words: str) -> None:
+    """A text that has most of a query's words is likely meant, whatever its vector says."""
+    wanted = {w for w in re.findall(r"\w+", words.lower()) if len(w) > 2}
+    for row in rows:
+        if wanted and row.get("text") and "relevance" in row:
+            share = len(wanted & set(re.findall(r"\w+", row["text"].lower()))) / len(wanted)
+            row["relevance"] = round(max(row["relevance"], LITERAL * share**3), 4)
+
+
+def key_of(row: dict[str, Any], each: bool) -> tuple:
+    return place_of(row) if each else (row["path"],)

@@ -1,0 +1,59 @@
+"""Sound in windows, whatever it is stored as."""
+
+import numpy as np
+import pytest
+from media_files import film, recording, scene, tone
+
+from samespace.errors import UnreadableMedia
+from samespace.media import audio
+
+ENDINGS = {"wav": "pcm_s16le", "flac": "flac", "mp3": "libmp3lame", "m4a": "aac"}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_format_gives_the_same_sound(tmp_path, ending):
+    file = recording(tmp_path / f"a tone 🎵.{ending}", tone(3.0), ENDINGS[ending])
+    (window,) = audio.windows(file)
+    assert window.start == 0 and window.end == pytest.approx(3.0, abs=0.12)
+    spectrum = np.abs(np.fft.rfft(window.samples))
+    assert np.fft.rfftfreq(len(window.samples), 1 / audio.RATE)[spectrum.argmax()] == pytest.approx(440, abs=2)
+
+
+def test_other_rates_are_resampled(tmp_path):
+    file = recording(tmp_path / "high.opus", tone(2.0, rate=48_000), "libopus", 48_000)
+    (window,) = audio.windows(file)
+    assert len(window.samples) == pytest.approx(2 * audio.RATE, rel=0.05)
+
+
+def test_windows_overlap_and_cover_everything(tmp_path):
+    samples = np.concatenate([tone(6.0), np.zeros(6 * audio.RATE, np.float32)])
+    windows = list(audio.windows(recording(tmp_path / "long.wav", samples)))
+    assert [w.start for w in windows] == [0, 2, 4, 6, 8] and windows[-1].end == pytest.approx(12.0)
+    assert all(a.end > b.start for a, b in zip(windows, windows[1:]))
+    whole = np.concatenate([windows[0].samples, *(w.samples[2 * audio.RATE :] for w in windows[1:])])
+    np.testing.assert_allclose(whole, samples, atol=1e-4)
+    assert [w.silent for w in windows] == [False, False, False, True, True]
+
+
+def test_bad_files_are_told_in_one_sentence(tmp_path):
+    (tmp_path / "empty.mp3").touch()
+    (tmp_path / "noise.wav").write_bytes(bytes(range(256)) * 20)
+    for name in ("empty.mp3", "noise.wav", "absent.ogg"):
+        with pytest.raises(UnreadableMedia, match="; "):
+            list(audio.windows(tmp_path / name))
+    with pytest.raises(UnreadableMedia, match="no sound"):
+        list(audio.windows(film(tmp_path / "mute.mp4", [(scene((200, 0, 0)), 1.0)])))
+
+
+def test_a_broken_tail_keeps_what_came_before(tmp_path):
+    file = recording(tmp_path / "cut.mp3", tone(8.0), "libmp3lame")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert list(audio.windows(file))[-1].end == pytest.approx(4.0, abs=0.5)
+
+
+def test_a_waveform_is_as_high_as_it_is_loud(tmp_path):
+    samples = np.concatenate([tone(1.0), 0.2 * tone(1.0)])
+    picture = np.asarray(audio.waveform(recording(tmp_path / "two.wav", samples))).astype(int)
+    lit = (picture[:, :, 0] > 128).sum(axis=0)
+    left, right = lit[: picture.shape[1] // 2].max(), lit[picture.shape[1] // 2 + 12 :].max()
+    assert left > 3 * right > 0

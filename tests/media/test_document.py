@@ -1,0 +1,83 @@
+"""Documents as pages."""
+
+import stat
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from media_files import document as make
+
+from samespace.errors import UnreadableMedia
+from samespace.media import document
+
+
+def test_pages_have_pictures_and_text(tmp_path):
+    first, second = document.pages(
+        make(tmp_path / "a b.pdf", ["The first page tells of bread.", "Invoice 2931\nTotal: 480"]), 200
+    )
+    assert (first.number, second.number) == (1, 2) and min(first.picture.size) == 200
+    assert first.text == "The first page tells of bread." and second.text == "Invoice 2931 Total: 480"
+    assert np.asarray(first.picture).min() < 128 and document.page_at(tmp_path / "a b.pdf", 2, 64).mode == "RGB"
+
+
+def test_passages_are_cut_between_words():
+    text = " ".join(f"Sentence number {i} is here." for i in range(100))
+    cut = document.passages(text)
+    assert " ".join(cut) == text and all(len(p) <= document.PASSAGE for p in cut) and all(p.endswith(".") for p in cut)
+    assert [len(p) for p in document.passages("x" * 1500)] == [600, 600, 300] and document.passages("  ") == []
+
+
+def test_locked_broken_and_empty_files_are_told(tmp_path):
+    make(tmp_path / "locked.pdf", ["secret"], encrypt="password")
+    (tmp_path / "cut.pdf").write_bytes(make(tmp_path / "whole.pdf", ["text"] * 5).read_bytes()[:300])
+    (tmp_path / "empty.pdf").touch()
+    for name, says in (("locked.pdf", "password"), ("cut.pdf", "open it to check"), ("empty.pdf", "open it to check")):
+        with pytest.raises(UnreadableMedia, match=says):
+            list(document.pages(tmp_path / name, 64))
+    with pytest.raises(UnreadableMedia, match="no page 9"):
+        document.page_at(tmp_path / "whole.pdf", 9, 64)
+
+
+def test_an_enormous_page_is_drawn_small(tmp_path):
+    file = make(tmp_path / "wide.pdf", ["wall"], pagesize=(14_400, 20))
+    (page,) = document.pages(file, 100)
+    assert max(page.picture.size) <= 401
+
+
+def test_a_page_that_unpacks_to_very_much_is_survived(tmp_path):
+    body = zlib.compress(b"0 0 m 1 1 l S\n" * 200_000, 9)  # 3 MB of strokes in 6 kB
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /Contents 4 0 R >>",
+        b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(body), body),
+    ]  # fmt: skip
+    file = tmp_path / "bomb.pdf"
+    file.write_bytes(
+        b"%PDF-1.4\n"
+        + b"".join(b"%d 0 obj\n%s\nendobj\n" % (i, o) for i, o in enumerate(objects, 1))
+        + b"trailer\n<< /Root 1 0 R /Size 5 >>\n"
+    )
+    (page,) = document.pages(file, 64)
+    assert page.picture.size == (64, 64)
+
+
+def test_office_files_go_through_libreoffice(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "letter.odt").write_bytes(b"PK")
+    with pytest.raises(UnreadableMedia, match="install it, or save the file as PDF"):
+        list(document.pages(tmp_path / "letter.odt", 64))
+    made = make(tmp_path / "made.pdf", ["Dear reader, this was a letter."])
+    office = tmp_path / "soffice"  # stands for LibreOffice: converts by copying
+    office.write_text(f"#!{sys.executable}\nimport shutil, sys\nshutil.copy({str(made)!r}, sys.argv[-2] + '/letter.pdf')\n")
+    office.chmod(office.stat().st_mode | stat.S_IEXEC)
+    (page,) = document.pages(tmp_path / "letter.odt", 64)
+    assert page.text == "Dear reader, this was a letter."
+
+
+def test_a_scan_is_read_where_a_reader_is_installed(tmp_path):
+    pytest.importorskip("rapidocr")
+    page = document.page_at(make(tmp_path / "typed.pdf", ["LIGHTHOUSE KEEPERS DRINK TEA"]), 1, 1600)
+    page.save(tmp_path / "scan.pdf")
+    (scanned,) = document.pages(tmp_path / "scan.pdf", 200)
+    assert "LIGHTHOUSE" in scanned.text.upper()

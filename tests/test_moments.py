@@ -1,0 +1,146 @@
+"""Sound, films and documents in a library: found by moment and by page, replaced when they change, gained by old libraries."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from media_files import PLAIN, document, film, recording, scene, tone
+
+import samespace
+from samespace.config import AudioTower
+from samespace.errors import UnreadableMedia
+from samespace.index.filter import Filter
+from samespace.library import Library
+from samespace.moments import place, still
+from samespace.space import Space
+
+RED, BLUE = (200, 20, 20), (20, 40, 220)
+SECONDS = 4.0
+
+
+@pytest.fixture(scope="session")
+def hearing_folder(tmp_path_factory, tiny_space_folder) -> Path:
+    """The tiny space with a tiny random audio tower."""
+    from samespace.export import add_audio
+    from samespace.model.audio import AudioTransformer
+
+    folder = tmp_path_factory.mktemp("hearing") / "tiny"
+    shutil.copytree(tiny_space_folder, folder)
+    torch.manual_seed(0)
+    c = AudioTower(frames=400, width=32, layers=1, heads=2, mlp=64, dim=24)
+    mels = torch.randn(4, c.mels, c.frames).numpy() * 20 - 40
+    add_audio(folder, AudioTransformer(c).eval(), c, mels)
+    return folder
+
+
+@pytest.fixture
+def hearing(hearing_folder) -> Space:
+    return Space(hearing_folder)
+
+
+@pytest.fixture
+def mixed(tmp_path, photographs) -> Path:
+    folder = tmp_path / "mixed 🎬"
+    folder.mkdir()
+    shutil.copy(photographs / "coffee.png", folder)
+    film(folder / "two scenes.mp4", [(scene(RED), 5.0), (scene(BLUE), 5.0)], sound=tone(10.0))
+    recording(folder / "tone.wav", tone(9.0))
+    document(folder / "letter.pdf", ["Dear bread,", "Yours, the invoice 2931"])
+    (folder / "broken.mp4").write_bytes(b"\0" * 500)
+    recording(folder / "silent.flac", np.zeros(32_000, np.float32), "flac")
+    return folder
+
+
+def parts(library: Library, kind: str) -> list[tuple]:
+    hits = library.search("anything", 100, Filter(kinds=(kind,)), each=True)
+    return sorted((h.start or 0.0, h.page or 0, h.part or "") for h in hits)
+
+
+def test_every_kind_has_its_segments(tmp_path, mixed, hearing):
+    library = Library(tmp_path / "library", hearing)
+    report = library.add([mixed])
+    assert report.added == 4 and {Path(p).name for p, _ in report.skipped} == {"broken.mp4", "silent.flac"}
+    assert all("; " in reason for _, reason in report.skipped)
+    assert {k for _, _, k in parts(library, "audio")} == {"sound"} and len(parts(library, "audio")) == 4
+    film_parts = parts(library, "video")
+    assert [p for p in film_parts if not p[2]] == [(0.0, 0, ""), (pytest.approx(5.0, abs=1.0), 0, "")]
+    assert sum(p[2] == "sound" for p in film_parts) >= 3
+    assert [p[1] for p in parts(library, "document")] == [1, 2]
+    assert library.add([mixed]).same == 4
+    assert len({hit.path for hit in library.search("anything", 100)}) == 4 == len(library.search("anything", 100))
+
+
+def test_a_moment_stands_for_itself(tmp_path, mixed, hearing):
+    library = Library(tmp_path / "library", hearing)
+    library.add([mixed])
+    hits = {h.kind: h for h in library.search("anything", 10)}
+    for hit in hits.values():
+        found = library.segment(hit.id)
+        assert found["path"] == hit.path and found["part"] == hit.part
+        assert min(still(hit, 100).size) >= 90
+    assert place(hits["document"]).startswith("page ") and "–" in place(hits["video"]) and place(hits["image"]) == ""
+
+
+def test_a_file_is_a_query(tmp_path, mixed, hearing):
+    library = Library(tmp_path / "library", hearing)
+    library.add([mixed])
+    shutil.copy(mixed / "tone.wav", tmp_path / "again.wav")
+    assert Path(library.search(str(tmp_path / "again.wav"), 1, Filter(kinds=("audio",)))[0].path).name == "tone.wav"
+    assert library.search(str(mixed / "two scenes.mp4"), 10) and library.search(str(mixed / "letter.pdf"), 10)
+    (tmp_path / "bad.pdf").touch()
+    with pytest.raises(UnreadableMedia, match=r"bad\.pdf: "):
+        library.search(str(tmp_path / "bad.pdf"))
+
+
+def test_what_changed_is_replaced_and_what_is_copied_reused(tmp_path, mixed, hearing):
+    library = Library(tmp_path / "library", hearing)
+    library.add([mixed])
+    shutil.copy(mixed / "two scenes.mp4", mixed / "copy.mp4")
+    (mixed / "letter.pdf").rename(mixed / "moved.pdf")
+    document(mixed / "moved.pdf", ["One page only, of something else"])
+    report = library.add([mixed])
+    assert (report.reused, report.added, report.removed) == (1, 1, 1)
+    film_parts = parts(library, "video")
+    assert len(film_parts) % 2 == 0 and film_parts[::2] == film_parts[1::2]
+    document(mixed / "moved.pdf", ["First", "Second", "Third"])
+    library.add([mixed])
+    assert [p[1] for p in parts(library, "document")] == [1, 2, 3]
+    document(mixed / "moved.pdf", ["First again"])
+    library.add([mixed])
+    assert [p[1] for p in parts(library, "document")] == [1]
+
+
+def test_an_old_library_gains_sound_and_keeps_its_pictures(tmp_path, mixed, tiny_space, hearing):
+    library = Library(tmp_path / "library", tiny_space)
+    report = library.add([mixed])
+    assert report.added == 3 and any("no audio tower" in reason for _, reason in report.skipped)
+    assert hearing.fingerprint == tiny_space.fingerprint
+    report = Library(tmp_path / "library", hearing).add([mixed])
+    assert report.added == 2 and report.same == 2  # the film and the recording; the picture and the letter stay
+    assert parts(Library(tmp_path / "library", hearing), "audio")
+
+
+def test_words_of_a_page_are_found(tmp_path, mixed):
+    library = Library(tmp_path / "library", samespace.load("starter"))
+    library.add([mixed])
+    best = library.search("invoice 2931", 3)[0]
+    assert Path(best.path).name == "letter.pdf" and best.page == 2 and best.part == "text 1"
+    assert best.relevance > 0.5
+
+
+def test_a_shot_is_found_as_its_picture_would_be(tmp_path, drawings):
+    """Films of eight drawings each: words find the shot of the very drawing that they would find among the eight."""
+    space = samespace.load("starter")
+    library, same = Library(tmp_path / "library", space), 0
+    films = [PLAIN[i : i + 8] for i in range(0, len(PLAIN), 8)]
+    for n, titles in enumerate(films):
+        film(tmp_path / f"{n}.mp4", [(drawings[title], SECONDS) for title in titles])
+    assert library.add([tmp_path / f"{n}.mp4" for n in range(len(films))]).added == len(films)
+    for n, titles in enumerate(films):
+        best = (space.text(titles) @ space.image([drawings[title] for title in titles]).T).argmax(axis=1)
+        for title, i in zip(titles, best):
+            first = next(h for h in library.search(title, 50, each=True) if Path(h.path).stem == str(n))
+            same += abs(first.start - i * SECONDS) <= 1.0
+    assert same / len(PLAIN) >= 0.9, same
