@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1] / "src" / "samespace"
 MODULES = {p.relative_to(ROOT).as_posix(): ast.parse(p.read_text("utf-8")) for p in sorted(ROOT.rglob("*.py"))}
 ORDER = [  # a module imports only from above
     ("errors.py", "config.py"),
-    ("media/kinds.py", "media/image.py", "media/audio.py", "media/video.py", "media/document.py"),
+    ("media/kinds.py", "media/image.py", "media/audio.py", "media/speech.py", "media/video.py", "media/document.py"),
     (
         "model/layers.py",
         "model/efficientnet.py",
@@ -46,7 +46,18 @@ ORDER = [  # a module imports only from above
         "index/note.py",
         "index/store.py",
     ),
-    ("ranking.py", "moments.py", "embed.py", "cluster.py", "library.py", "sheet.py", "preview.py", "demo.py", "doctor.py"),
+    (
+        "ranking.py",
+        "moments.py",
+        "embed.py",
+        "cluster.py",
+        "library.py",
+        "takeover.py",
+        "sheet.py",
+        "preview.py",
+        "demo.py",
+        "doctor.py",
+    ),
     (
         "assistant/request.py",
         "assistant/language.py",
@@ -111,6 +122,7 @@ HOMES = {
     "av": ("media/audio.py", "media/video.py"),
     "pypdfium2": ("media/document.py",),
     "rapidocr": ("media/document.py",),
+    "faster_whisper": ("media/speech.py",),
     "huggingface_hub": ("hub.py",),
     "typer": ("console.py", "cli_train.py", "cli_ask.py", "cli.py"),
     "matplotlib": ("train/watch.py",),

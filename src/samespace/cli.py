@@ -105,6 +105,24 @@ def search(
     show_hits(hits, "json" if json_ else "path" if filepath_only else "preview" if preview else "plain")
 
 
+@app.command("import")
+def import_(
+    program: Annotated[Literal["rclip", "clip-retrieval"], typer.Argument(help="Which program made the vectors.")],
+    source: Annotated[Path, typer.Argument(help="rclip's db.sqlite3, or clip-retrieval's output folder.")],
+    library: LibraryPath = None,
+    space: SpaceName = None,
+    json_: Json = False,
+) -> None:
+    """Take over another program's vectors, where the space is the same checkpoint: nothing is embedded again."""
+    from .library import Library
+    from .takeover import READERS, take_over
+
+    lib = Library(library, space)
+    with progress_bar() as progress:
+        report = take_over(lib, READERS[program](source.expanduser()), progress)
+    show_report(report, lib.path, json_)
+
+
 @app.command()
 def classify(
     pictures: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],

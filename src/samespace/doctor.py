@@ -2,6 +2,7 @@
 
 import importlib.util
 import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -12,12 +13,15 @@ from .config import read_space_config, sha256
 from .errors import SamespaceError
 from .index.store import Store
 from .library import default_path
+from .media import speech
 from .space import usable_cpus
 
-CORE = ("numpy", "pillow", "pi-heif", "onnxruntime", "tokenizers", "lancedb", "pyarrow", "huggingface-hub")
+CORE = ("numpy", "pillow", "pi-heif", "av", "pypdfium2", "onnxruntime", "tokenizers", "lancedb", "pyarrow", "huggingface-hub")
 EXTRAS = {
     "demo": ("skimage", "the six demo photographs"),
+    "ocr": ("rapidocr", "the words of scanned pages"),
     "raw": ("rawpy", "camera raw files"),
+    "speech": ("faster_whisper", "transcripts of sound and film"),
     "ask": ("gguf", "questions about pictures"),
     "serve": ("fastapi", "the local server, and MCP"),
     "train": ("peft", "training, and converting hub checkpoints"),
@@ -32,6 +36,10 @@ def lines() -> Iterator[str]:
     for extra, (module, what) in EXTRAS.items():
         there = importlib.util.find_spec(module) is not None
         yield f"  extra {extra:10} " + ("installed" if there else f'not installed ({what}): pip install "samespace[{extra}]"')
+    if importlib.util.find_spec("faster_whisper") and speech.whisper() is None:
+        yield f"  no weights for transcripts: fetch Systran/faster-whisper-base from the hub, or name a folder in ${speech.MODEL}"
+    if not (shutil.which("soffice") or shutil.which("libreoffice")):
+        yield "  no LibreOffice: office files are skipped, PDFs are read"
     yield "spaces"
     for name, folder in hub.installed().items():
         try:

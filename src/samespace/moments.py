@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import UnreadableMedia
-from .media import audio, document, video
+from .media import audio, document, speech, video
 from .media import image as image_media
 from .media.image import Facts
 from .prep.pixels import square
@@ -43,10 +43,11 @@ class Segment:
 
 
 def sound(path: Path, space: Space) -> list[Segment]:
-    """A sound file's windows. Raises UnreadableMedia."""
-    if not space.hears:
-        raise UnreadableMedia(f"the space {space.name} has no audio tower; index sound with one that has, such as: -s starter")
-    found = heard(path, space)
+    """A sound file's windows, and what is said in it. Raises UnreadableMedia."""
+    words = said(path, space)
+    if not (space.hears or words):
+        raise UnreadableMedia(f"the space {space.name} has no audio tower and no transcript can be made; see: samespace doctor")
+    found = [*(heard(path, space) if space.hears else []), *words]
     if not found:
         raise UnreadableMedia("it is silent; nothing to find in it")
     return found
@@ -61,7 +62,7 @@ def film(path: Path, space: Space) -> list[Segment]:
         listened = []  # it has no sound
     if not (seen or listened):
         raise UnreadableMedia("there is nothing to see or to hear in it; play it to check")
-    return [*seen, *listened]
+    return [*seen, *listened, *said(path, space)]
 
 
 def paper(path: Path, space: Space) -> list[Segment]:
@@ -88,6 +89,16 @@ def heard(path: Path, space: Space) -> list[Segment]:
         for window, z in zip(some, space.sound([window.samples for window in some])):
             found.append(Segment(None, z, round(window.start, 2), round(window.end, 2), part=SOUND))
     return found
+
+
+def said(path: Path, space: Space) -> list[Segment]:
+    """What is spoken in a file, stretch by stretch, where there is a model that writes it down. Raises UnreadableMedia."""
+    stretches = list(speech.transcript(path))
+    z = space.text([stretch.text for stretch in stretches])
+    return [
+        Segment(None, vector, round(s.start, 2), round(s.end, 2), part=f"{TEXT} {n}", text=s.text)
+        for n, (s, vector) in enumerate(zip(stretches, z), 1)
+    ]
 
 
 def watched(path: Path, space: Space) -> Iterator[Segment]:

@@ -44,9 +44,7 @@ def shown(path: Path, question: str, space: Space, most: int = SHOWN) -> Excerpt
     chosen = sorted(places[:most], key=lambda some: (some[0].page or 0, some[0].start or 0.0))
     parts = tuple(part for some in chosen for part in parts_of(path, kind, some))
     if not parts:
-        raise RequestError(
-            f"{path} is sound without a transcript, and assistants read no sound; install faster-whisper's weights"
-        )
+        raise RequestError(f"{path} is sound without a transcript, and assistants read no sound; see: samespace doctor")
     return Excerpt(parts, tuple(place_of(path, kind, some) for some in chosen), len(places))
 
 

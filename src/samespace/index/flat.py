@@ -56,6 +56,13 @@ def matrices(vectors: pa.ChunkedArray) -> list[np.ndarray]:
     return [np.from_dlpack(chunk.flatten()).reshape(len(chunk), -1) for chunk in vectors.chunks]
 
 
+def column_of(parquet: Path, name: str) -> list[Any]:
+    """A column of a Parquet file. Raises OSError, ValueError, KeyError."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(parquet, columns=[name])[name].to_pylist()
+
+
 class Shown:
     """What hits of a large library show, by row id."""
 

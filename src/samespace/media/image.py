@@ -66,6 +66,21 @@ def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
         raise UnreadableMedia(f"the picture is broken or cut short ({one_line(error)}); restore it from a backup")
 
 
+def header(data: bytes) -> Facts:
+    """What a picture file tells without being decoded. Raises UnreadableMedia."""
+    try:
+        with Image.open(io.BytesIO(data), formats=openers(data)) as image:
+            check_size(*image.size)
+            taken, where = facts_of(image)
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            width, height = reversed(image.size) if turned else image.size
+            return Facts(width, height, taken, *where)
+    except UnreadableMedia:
+        raise
+    except Exception as error:  # as in `read`
+        raise UnreadableMedia(f"the picture is broken ({one_line(error)}); restore it from a backup")
+
+
 def read_named(name: str, data: bytes, target: int) -> Image.Image:
     """A picture that somebody asks about: as `read`, but UnreadableMedia names it."""
     try:
