@@ -119,7 +119,7 @@ def test_spaces_pull_from_a_folder_then_list_info_and_use(tiny_clip_folder, tmp_
 BAD = {
     "no library": (("search", "cat"), ERRORS, "samespace index DIR"),
     "unknown folder": (("index", "/no/such/folder"), ERRORS, "does not exist"),
-    "not media": (("index", __file__), 0, "not a picture"),
+    "not media": (("index", __file__), 0, "neither a picture"),
     "unknown space": (("index", ".", "--space", "nonsense"), ERRORS, "samespace spaces list"),
     "space not pulled": (("index", ".", "--space", "openai/clip-vit-base-patch32"), ERRORS, "samespace spaces pull"),
     "hub unreachable": (("spaces", "pull", "openai/clip-vit-base-patch32"), ERRORS, "HF_HUB_OFFLINE"),
@@ -129,7 +129,7 @@ BAD = {
     "bad date": (("search", "cat", "--since", "yesterday"), ERRORS, "2024-06"),
     "no labels": (("classify", __file__, "--labels", ","), ERRORS, "label"),
     "labels file": (("classify", __file__, "--labels", "@/no/file"), ERRORS, "cannot be read"),
-    "not a picture": (("classify", __file__, "--labels", "a,b"), ERRORS, "not a picture"),
+    "neither a picture": (("classify", __file__, "--labels", "a,b"), ERRORS, "not a picture"),
     "library is a file": (("index", ".", "--library", __file__), ERRORS, "--library"),
     "library in /proc": (("index", ".", "--library", "/proc/nowhere"), ERRORS, "--library"),
     "grid to nowhere": (("search", "cat", "--grid", "/no/such/dir/x.html"), ERRORS, ""),

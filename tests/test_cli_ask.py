@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from media_files import document, film, recording, scene, tone
 
 
 @pytest.fixture
@@ -26,6 +27,18 @@ def test_ask_streams_and_tells_as_json(run, tiny_folder, photographs):
     assert told["pictures"] == [{"path": str(photographs / "coffee.png")}]
     shown = run(*asked).stdout.removesuffix("\n")
     assert shown == "".join(c for c in told["answer"] if c.isprintable() or c in "\n\t")
+
+
+def test_ask_about_a_film_and_a_document(run, tiny_folder, tmp_path):
+    film(tmp_path / "clip.mp4", [(scene(c), 3.0) for c in ((200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 0, 0))])
+    document(tmp_path / "paper.pdf", ["About bread.", "About the invoice of the lighthouse keeper."])
+    asked = ("-a", str(tiny_folder), "--max-tokens", "2", "--json")
+    told = json.loads(run("ask", "clip.mp4", "What happens?", *asked).stdout)
+    assert len(told["pictures"][0]["places"]) == 4 and told["usage"]["pictures"] >= 80
+    told = json.loads(run("ask", "paper.pdf", "Who is the invoice from?", *asked).stdout)
+    assert told["pictures"] == [{"path": "paper.pdf", "places": ["page 1", "page 2"]}]
+    silent = recording(tmp_path / "note.wav", tone(2.0))
+    assert "samespace doctor" in run("ask", str(silent), "What is said?", *asked, code=1).stderr
 
 
 def test_chat_goes_on_until_an_empty_line(run, tiny_folder, photographs):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from media_files import document, film, scene
 from PIL import Image
 
 from samespace.assistant import shelf
@@ -281,3 +282,22 @@ def test_one_folder_at_a_time(library, album):
     indexing.state = {"running": True, "folder": "/a"}
     with pytest.raises(LibraryBusy, match="wait until it is done"):
         indexing.start(str(album))
+
+
+def test_a_film_plays_and_a_page_is_shown(tmp_path, tiny_space):
+    (tmp_path / "in").mkdir()
+    film(tmp_path / "in" / "two.mp4", [(scene((200, 20, 20)), 3.0), (scene((20, 40, 220)), 3.0)])
+    document(tmp_path / "in" / "two.pdf", ["one", "two"])
+    library = Library(tmp_path / "library", tiny_space)
+    library.add([tmp_path / "in"])
+    client = TestClient(create_app(library), base_url=HERE, client=("127.0.0.1", 50000))
+    hits = {h["kind"]: h for h in search(client, "anything")["hits"]}
+    assert hits["document"]["place"] in ("page 1", "page 2") and hits["video"]["place"].startswith("0:0")
+    whole = (tmp_path / "in" / "two.mp4").read_bytes()
+    part = client.get(f"/media/{hits['video']['id']}", headers={"range": "bytes=100-199"})
+    assert part.status_code == 206 and part.content == whole[100:200]
+    for hit in hits.values():
+        for size in ("small", "small", "large"):
+            assert client.get(f"/pictures/{hit['id']}/{size}").content[:2] == b"\xff\xd8"
+    refused = client.get(f"/media/{hits['document']['id']}")
+    assert refused.status_code == 400 and "nothing to play" in refused.json()["error"]["message"]

@@ -50,11 +50,11 @@ function show({ hits, likely, line }) {
 
 function told(count, likely) {
   if (!at("query").value.trim() && !state.pictures.length) return "";
-  if (!count) return "No pictures: widen the filters, or index more folders.";
-  if (likely === null) return `The ${count} nearest pictures, nearest first.`;
-  if (likely === 0) return "Nothing here is likely what you mean. The nearest pictures stand below.";
+  if (!count) return "Nothing: widen the filters, or index more folders.";
+  if (likely === null) return `The ${count} nearest, nearest first.`;
+  if (likely === 0) return "Nothing here is likely what you mean. The nearest stand below.";
   const least = likely === count ? "At least " : "";
-  return likely === 1 ? "1 picture is likely what you mean." : `${least}${likely} pictures are likely what you mean.`;
+  return likely === 1 ? "1 is likely what you mean." : `${least}${likely} are likely what you mean.`;
 }
 
 const caption = (hit) =>
@@ -71,6 +71,12 @@ function itemOf(hit) {
   image.alt = hit.name;
   image.src = `/pictures/${hit.id}/small`;
   button.append(image, entry("small", caption(hit)));
+  if (hit.place) {
+    const badge = entry("span", hit.kind === "document" ? hit.place : `▶ ${hit.place.split("–")[0]}`);
+    badge.className = "badge";
+    badge.ariaHidden = true; // the caption says it too
+    button.append(badge);
+  }
   button.addEventListener("click", () => open(indexOf(hit.id)));
   button.addEventListener("keydown", (event) => step(event, hit.id));
   item.append(button);
@@ -248,6 +254,7 @@ for (const button of document.querySelectorAll(".try"))
 at("previous").addEventListener("click", () => go(-1));
 at("next").addEventListener("click", () => go(1));
 at("close").addEventListener("click", () => at("viewer").close());
+at("viewer-player").addEventListener("play", () => at("viewer-map").classList.remove("on"));
 at("viewer").addEventListener("close", () => {
   at("viewer-player").pause();
   grid.focus(indexOf(state.open.hit.id));
