@@ -1,8 +1,12 @@
 // The Ask page: a picture, questions about it, answers as they come.
+import { ask as request } from "./ask.js";
+import { paintMap } from "./map.js";
 import { pictures } from "./picture.js";
 
 const at = (id) => document.getElementById(id);
-const model = document.querySelector(".ask").dataset.model;
+const { model, elsewhere } = document.querySelector(".ask").dataset;
+const LONGEST = 128; // tokens of an answer
+const TRACED = 64; // of them, those that can be looked into
 let messages = [];
 let picture = null;
 let running = null;
@@ -14,6 +18,7 @@ function start(name, uri) {
   at("turns").replaceChildren();
   at("picture").src = uri;
   at("picture").alt = name;
+  at("looked").classList.remove("on");
   for (const id of ["picture", "tries", "other"]) at(id).hidden = false;
   at("empty").hidden = true;
   for (const id of ["question", "send"]) at(id).disabled = false;
@@ -28,9 +33,45 @@ async function ask(words) {
   mine.push({ role: "user", content });
   turn("mine", words);
   const bubble = turn("theirs", "");
+  const first = !mine.slice(0, -1).length;
   const answer = await streamed(mine, bubble);
   if (answer) mine.push({ role: "assistant", content: answer });
   else mine.pop();
+  if (answer && first && !elsewhere) offerLooks(bubble, picture, words, answer);
+}
+
+// Where in the picture each word of a first answer looked: traced when somebody asks for it.
+function offerLooks(bubble, uri, question, answer) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "quiet";
+  button.textContent = "Where did it look?";
+  button.addEventListener("click", async () => {
+    button.textContent = "Looking again…";
+    button.disabled = true;
+    const traced = await request("/app/lesson/trace", { picture: uri, question, max_tokens: TRACED });
+    if (picture !== uri) return;
+    if (traced.error) button.textContent = traced.error;
+    else bubble.replaceChildren(...traced.answer.map((said) => lookButton(said)), entryNote("Point at a word."));
+  });
+  bubble.replaceChildren(answer, document.createElement("br"), button);
+}
+
+function lookButton(said) {
+  const word = document.createElement("button");
+  word.type = "button";
+  word.className = "look";
+  word.textContent = said.text;
+  const look = () => paintMap(at("looked"), at("picture"), said.cells.map((row) => row.map((x) => Math.max(0, x - 1))));
+  for (const event of ["pointerenter", "focus", "click"]) word.addEventListener(event, look);
+  word.addEventListener("pointerleave", () => at("looked").classList.remove("on"));
+  return word;
+}
+
+function entryNote(text) {
+  const note = document.createElement("small");
+  note.textContent = text;
+  return note;
 }
 
 function turn(whose, text) {
@@ -48,7 +89,7 @@ async function streamed(messages, bubble) {
   busy(true);
   let answer = "";
   try {
-    const asked = { model, messages, stream: true, max_tokens: 128 };
+    const asked = { model, messages, stream: true, max_tokens: LONGEST };
     const how = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) };
     const reply = await fetch("/v1/chat/completions", { ...how, signal: mine.signal });
     if (!reply.ok) throw new Error((await reply.json()).error.message);
