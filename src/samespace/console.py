@@ -30,6 +30,10 @@ Revision = Annotated[str | None, typer.Option(help="Commit, branch or tag of the
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")]
 
 
+MANY = 20
+"""Files skipped for one reason, above which they are not named one by one."""
+
+
 class OneSentence(typer.core.TyperGroup):
     """Commands whose expected failures are one line on stderr and a non-zero exit."""
 
@@ -71,8 +75,8 @@ def agree(size: int, what: str, yes: bool) -> None:
 
 
 def show_report(report: "Report", path: Path, as_json: bool) -> None:
-    for name, reason in report.skipped:
-        say(f"skipped {one_line(name)}: {reason}")
+    for line in skipped_lines(report.skipped):
+        say(line)
     counts = {n: getattr(report, n) for n in ("added", "reused", "moved", "removed", "same")}
     if as_json:
         skipped = [{"path": p, "reason": r} for p, r in report.skipped]
@@ -82,6 +86,18 @@ def show_report(report: "Report", path: Path, as_json: bool) -> None:
     rate = f" ({report.looked / report.seconds:.0f} files/s)" if report.looked and report.seconds else ""
     out(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{rate}")
     out(f"library: {path}")
+
+
+def skipped_lines(skipped: list[tuple[str, str]]) -> Iterator[str]:
+    """A line for each file that was skipped, or one for many that have the same reason."""
+    alike: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        alike.setdefault(reason, []).append(one_line(name))
+    for reason, names in alike.items():
+        if len(names) > MANY:
+            yield f"skipped {len(names)} files, {names[0]} the first (--json names all): {reason}"
+        else:
+            yield from (f"skipped {name}: {reason}" for name in names)
 
 
 def show_hits(hits: "list[Hit]", style: str) -> None:

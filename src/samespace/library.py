@@ -249,7 +249,7 @@ class Library:
             if judged:
                 self.judge([*rows, *found], z, sense)
                 credit(found, words)
-            rankings.append(fused(rows, found, each=each) if found else rows)
+            rankings.append(fused(found, rows, each=each) if found else rows)  # at a tie, words decide
         comparable = all("relevance" in row for rows in rankings for row in rows)
         merged = by_relevance(rankings, each) if comparable and len(rankings) > 1 else fused(*rankings, each=each)
         return (rankings[0] if len(rankings) == 1 else merged)[:top]

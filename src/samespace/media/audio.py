@@ -51,7 +51,8 @@ def open_media(path: str | Path) -> Any:
     except FileNotFoundError:
         raise UnreadableMedia("it vanished; check the path") from None
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise UnreadableMedia(f"it is broken or of no kind that FFmpeg knows ({one_line(error)}); play it to check") from None
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise UnreadableMedia(f"it is broken or of no kind that FFmpeg knows ({reason}); play it to check") from None
 
 
 def blocks(path: str | Path, start: float = 0.0) -> Iterator[np.ndarray]:
