@@ -128,16 +128,17 @@ def held_out(props: Props, work: Path) -> Iterator[dict[str, Any]]:
         }
     for kind, kind_of_scene in KINDS.items():
         count, yes = 0, 0
+        (folder / kind.replace("/", " ")).mkdir(exist_ok=True)
         for seed in range(10**9, 10**9 + 20 * HELD_OUT):
             make = SCENES[kind_of_scene][0] if kind_of_scene else scene
-            name, questions, _ = drawn(make, props, folder, seed)
+            name, questions, _ = drawn(make, props, folder / kind.replace("/", " "), seed)  # kinds share seeds, not pictures
             for question in [q for q in questions if q.kind == kind][:1]:
                 if kind == "yes/no":  # as many of the one as of the other
                     if (question.answer == "Yes.") != (yes <= count - yes):
                         continue
                     yes += question.answer == "Yes."
                 count += 1
-                row = {"id": f"{kind}{seed}", "image": name, "question": question.text, "kind": kind}
+                row = {"id": f"{kind}{seed}", "image": f"held_out/{name}", "question": question.text, "kind": kind}
                 yield row | {"answers": [question.answer, *question.also]}
             if count == HELD_OUT:
                 break
