@@ -54,7 +54,8 @@ def ask(
     if names_file(text):
         raise QueryError(f'{text} is a file; end with a question: samespace ask {text} "What is in this image?"')
     if library is None:
-        files = [shown(Path(path).expanduser(), text, hub.load("starter")) for path in paths]
+        space = hub.load("starter")
+        files = [shown(Path(path).expanduser(), text, space) for path in paths]
         parts = tuple(part for file in files for part in file.parts)
         reply = open_assistant(assistant).answer(Request((Message("user", (*parts, text)),), **settings))
         answer = spoken(reply, silent=json_)

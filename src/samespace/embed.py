@@ -15,7 +15,7 @@ from .index.scan import File
 from .index.segments import content_hash, file_hash
 from .media import image as image_media
 from .media.kinds import kind_of
-from .moments import LONG, Segment
+from .moments import LONG, Segment, segments_of
 from .prep.pixels import square
 from .space import BATCH, Space, usable_cpus
 
@@ -139,10 +139,7 @@ class Embedder:
         kind = kind_of(term.path)
         if kind not in LONG:
             return self.space.image([term.path])[0]
-        try:
-            z = np.mean([segment.z for segment in LONG[kind](term.path, self.space)], axis=0)
-        except UnreadableMedia as error:
-            raise UnreadableMedia(f"{term.path}: {error.reason}") from None
+        z = np.mean([segment.z for segment in segments_of(term.path, kind, self.space)], axis=0)
         return z / np.linalg.norm(z)
 
 

@@ -239,13 +239,12 @@ class Library:
 
         Cosines of different senses do not compare; probabilities do, and where there are none, ranks.
         """
-        rankings = []
-        for sense in self.store.senses:
-            sensed = replace(filter, sense=sense) if len(self.store.senses) > 1 else filter
+        rankings, senses = [], self.store.senses
+        by_words = bool(words) and self.store.captioned
+        for sense in senses:
+            sensed = replace(filter, sense=sense) if len(senses) > 1 else filter
             rows = self.store.search(z, top, self.space.fingerprint, sensed, each)
-            found = (
-                self.store.search_texts(words, z, top, self.space.fingerprint, sensed) if words and self.store.captioned else []
-            )
+            found = self.store.search_texts(words, z, top, self.space.fingerprint, sensed) if by_words else []
             if judged:
                 self.judge([*rows, *found], z, sense)
                 credit(found, words)
@@ -295,9 +294,9 @@ class Library:
 
     def write(self, made: list[Embedded], known: dict[str, Known]) -> None:
         """Write the segments of files; those of an older content go."""
-        held = {done.file.path: known[done.file.path].hash != done.hash for done in made if done.file.path in known}
-        self.store.remove([done.file.path for done in made if held.get(done.file.path) and done.file.kind != "image"])
-        self.store.upsert([row for done in made for row in self.rows_of(done, held.get(done.file.path, False))])
+        changed = {d.file.path for d in made if d.file.path in known and known[d.file.path].hash != d.hash}
+        self.store.remove([d.file.path for d in made if d.file.path in changed and d.file.kind != "image"])
+        self.store.upsert([row for d in made for row in self.rows_of(d, d.file.path in changed)])
 
     def rows_of(self, done: Embedded, changed: bool) -> list[dict[str, Any]]:
         """A file's segments for the store; where the content has changed, other spaces' vectors and the old text go."""

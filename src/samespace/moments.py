@@ -126,6 +126,14 @@ LONG: dict[str, Callable[[Path, Space], list[Segment]]] = {"audio": sound, "vide
 """What makes segments of a file, by its kind; pictures are made many at a time, in embed.py."""
 
 
+def segments_of(path: Path, kind: str, space: Space) -> list[Segment]:
+    """A file's segments, for somebody who asks about it. Raises UnreadableMedia naming the file."""
+    try:
+        return LONG[kind](path, space)
+    except UnreadableMedia as error:
+        raise UnreadableMedia(f"{path}: {error.reason}") from None
+
+
 class Placed(Protocol):
     """Whatever says which part of which file it is: a Hit, a stored row."""
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ..embed import Embedder
-from ..errors import RequestError, UnreadableMedia
+from ..errors import RequestError
 from ..media import image as image_media
 from ..media.kinds import kind_of
-from ..moments import LONG, Segment, place, still
+from ..moments import LONG, Segment, place, segments_of, still
 from ..space import Space
 from .request import Picture
 
@@ -36,11 +36,7 @@ def shown(path: Path, question: str, space: Space, most: int = SHOWN) -> Excerpt
     kind = kind_of(path) or "image"
     if kind not in LONG:
         return Excerpt((Picture.read(path),), (), 1)
-    try:
-        segments = LONG[kind](path, space)
-    except UnreadableMedia as error:
-        raise UnreadableMedia(f"{path}: {error.reason}") from None
-    places = fitting(segments, question, space)
+    places = fitting(segments_of(path, kind, space), question, space)
     chosen = sorted(places[:most], key=lambda some: (some[0].page or 0, some[0].start or 0.0))
     parts = tuple(part for some in chosen for part in parts_of(path, kind, some))
     if not parts:

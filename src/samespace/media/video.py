@@ -7,6 +7,7 @@ them differ, or are far apart, the frames between are decoded too. Memory holds 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ def shots(path: str | Path, side: int) -> Iterator[Shot]:
             continue
         last, by_the_clock = shot.frames[-1], since >= EARLY * usual
         usual = max(usual, since)
-        between = list(decoded(path, last.time, time, side)) if worth_it(frame, last, time, by_the_clock) else []
-        for seen in [*between, *([frame] if frame else [])]:
+        between = decoded(path, last.time, time, side) if worth_it(frame, last, time, by_the_clock) else ()
+        for seen in chain(between, [frame] if frame else []):  # one by one: a gap may be as long as the film
             last = shot.frames[-1]
             if seen.differs(last) or seen.time - shot.start > LONGEST:
                 shot.end = seen.time if seen.time - last.time <= EXACT or not by_the_clock else (seen.time + last.time) / 2
