@@ -9,19 +9,22 @@ A fifth of the stamps' captions is held out: no person is heard saying them in t
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from samespace.errors import UnreadableMedia
 from samespace.media.audio import blocks
-from samespace.prep.mel import log_mel
+from samespace.prep.mel import RATE, log_mel, trimmed
 
 LANGUAGES = {
     "en": "en-us", "fr": "fr", "ro": "ro", "ru": "ru", "ca": "ca", "bg": "bg", "es": "es", "be": "be", "el": "el", "da": "da",
@@ -29,7 +32,7 @@ LANGUAGES = {
 VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+f1", "+f2", "+f3", "+f5", "+croak", "+klatt2", "+Andy", "+Annie")
 STRANGER, VAL_VOICE = "+f4", "+m7"
 """Voices of the test and of validation, never heard in training."""
-TAKES = 2
+TAKES = 5
 """Voices that speak each stamp's caption in each language."""
 NAMES = 3000
 """Names of other things that are spoken too."""
@@ -44,7 +47,7 @@ class Clip:
     caption: str
     """In English."""
     said: str
-    """What espeak-ng is to say; empty where a file is to be read."""
+    """The words, in the language they are spoken in; empty for an effect."""
     source: str
     """A file, or a voice of espeak-ng."""
     kind: str
@@ -88,7 +91,7 @@ def stamps(root: Path) -> Iterator[Clip]:
         for language in LANGUAGES:
             file = stem.with_name(stem.name + ("_desc.ogg" if language == "en" else f"_desc_{language}.ogg"))
             if file.exists():
-                yield Clip(caption, "", str(file), "person", language, split, picture)
+                yield Clip(caption, captions.get(language, ""), str(file), "person", language, split, picture)
         if (effect := stem.with_suffix(".ogg")).exists():
             yield Clip(caption, "", str(effect), "effect", "", split, picture)
         yield from spoken(caption, captions, picture)
@@ -115,26 +118,36 @@ def names(starter: Path) -> Iterator[Clip]:
         yield Clip(caption, caption, LANGUAGES["en"] + str(rng.choice(VARIANTS)), "espeak", "en", "train")
 
 
-def heard(clip: Clip) -> np.ndarray | None:
-    """Its log-mel frames: float16 (F, MELS); None where it cannot be heard."""
+def heard(clip: Clip) -> tuple[np.ndarray | None, str]:
+    """Its log-mel frames, float16 (F, MELS), None where it cannot be heard; the sounds of its words."""
     try:
+        phones = sounds(clip.said, LANGUAGES[clip.language]) if clip.said else ""
         if clip.kind != "espeak":
-            return frames(Path(clip.source))
+            return frames(Path(clip.source)), phones
         rng = np.random.default_rng(int(share(clip.caption + clip.source) * 2**32))
         with tempfile.TemporaryDirectory() as scratch:
             out = Path(scratch, "said.wav")
-            speed, pitch = str(rng.integers(120, 210)), str(rng.integers(25, 75))
-            command = ["espeak-ng", "-v", clip.source, "-s", speed, "-p", pitch, "-w", str(out), "--", clip.said]
-            subprocess.run(command, check=True, capture_output=True, timeout=20)
-            return frames(out)
+            speed, pitch = str(rng.integers(110, 190)), str(rng.integers(25, 75))
+            espeak("-v", clip.source, "-s", speed, "-p", pitch, "-w", str(out), "--", clip.said)
+            return frames(out), phones
     except (UnreadableMedia, subprocess.SubprocessError, OSError):
-        return None
+        return None, ""
+
+
+@cache
+def sounds(said: str, voice: str) -> str:
+    """How words are pronounced, in the International Phonetic Alphabet, without stress, length and pauses."""
+    spelled = re.sub(r"\(.*?\)", "", espeak("-q", "--ipa", "-v", voice, "--", said))
+    return "".join(c for c in unicodedata.normalize("NFD", spelled) if unicodedata.category(c) in ("Ll", "Lo", "Mn"))
+
+
+def espeak(*options: str) -> str:
+    return subprocess.run(["espeak-ng", *options], check=True, capture_output=True, timeout=20).stdout.decode()
 
 
 def frames(file: Path) -> np.ndarray | None:
-    samples = np.concatenate([np.empty(0, np.float32), *blocks(file)])
-    loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max(initial=1e-9))
-    return log_mel(samples[loud[0] : loud[-1] + 1][: int(LONGEST * 16_000)]).T.astype(np.float16) if len(loud) > 1600 else None
+    samples = trimmed(np.concatenate([np.empty(0, np.float32), *blocks(file)]))
+    return log_mel(samples[: int(LONGEST * RATE)]).T.astype(np.float16) if len(samples) > RATE / 10 else None
 
 
 def main(starter: Path, work: Path) -> None:
@@ -143,10 +156,10 @@ def main(starter: Path, work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     kept, place = [], 0
     with open(work / "mels.part", "wb") as out, ProcessPoolExecutor() as pool:
-        for clip, mels in zip(clips, pool.map(heard, clips, chunksize=64)):
+        for clip, (mels, phones) in zip(clips, pool.map(heard, clips, chunksize=64)):
             if mels is not None:
                 out.write(mels.tobytes())
-                kept.append(asdict(clip) | {"start": place, "frames": len(mels)})
+                kept.append(asdict(clip) | {"phones": phones, "start": place, "frames": len(mels)})
                 place += len(mels)
     (work / "mels.part").rename(work / "mels.f16")
     (work / "clips.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), "utf-8")

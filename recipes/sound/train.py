@@ -1,46 +1,58 @@
 """Step 2: an audio tower learns to land where the starter puts the caption's words.
 
-    python recipes/sound/train.py WORK [steps=3000] [batch=64]     # checkpointed; the same command goes on
+    python recipes/sound/train.py WORK [steps=12000] [batch=128]     # checkpointed; the same command goes on
 
-The text tower rests, so captions are vectors from the start: each clip is told apart from all other captions (CLIP's loss
-with every caption of the data as a negative, their mean taken off). Beside it the tower learns which pairs of letters were
-said, whatever the language: without that, it hears nothing for the first thousand steps. Validation: people and a voice not heard in training, captions not heard from people.
+Three losses, added. *Named*: the clip's vector is told apart from the vectors of all other captions (CLIP's loss with every
+caption of the data as a negative, their mean taken off; the text tower rests). *Shown*: the same against the pictures of the
+stamps. *Spelled*: each chunk tells which sound of speech is heard (CTC, Graves et al. 2006, in the phonetic alphabet, one for
+all languages); it is what carries a word from a synthetic voice over to people. Validation: people and a voice not heard in
+training, captions not heard from people.
 """
 
 import json
-import os
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from prepare import share
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, ctc_loss, normalize
+
+from prepare import split_of
 
 import samespace
 from samespace.config import AudioTower
 from samespace.eval.retrieval import recall_at_k
 from samespace.model.audio import AudioTransformer
-from samespace.prep.mel import MELS, fitted
+from samespace.prep.mel import FLOOR, MELS, fitted
+from samespace.train import state
 
-TOWER = AudioTower(frames=400, layers=6)
-SHARES = {"person": 0.42, "espeak": 0.54, "effect": 0.04}
+TOWER = AudioTower(frames=400, strides=(2, 2), width=256, layers=6)
+SHARES = {"person": 0.38, "espeak": 0.59, "effect": 0.03}
 """Of a batch."""
-RATE, WARMUP, DECAY = 4e-4, 100, 0.05
-LETTERS = 1024
-"""Pairs of letters are counted in so many bins."""
+RATE, WARMUP, DECAY = 5e-4, 300, 0.05
+ROUND = 16
+"""Batches that are drawn at once and sorted by length, so that little of a batch is padding."""
+CANDIDATES = 145
+"""Captions among which validation looks for the right one; so many are held out for the test."""
+SILENCE = 10 * np.log10(FLOOR)
 
 
 class Clips:
-    """All clips of WORK."""
+    """All clips of WORK, and the vectors of what they are about."""
 
     def __init__(self, work: Path):
         self.rows = [json.loads(line) for line in (work / "clips.jsonl").read_text("utf-8").splitlines()]
-        said = {(row["caption"], row["language"]): row["said"] for row in self.rows if row["said"]}
-        self.letters = [pairs_of(said.get((row["caption"], row["language"]), "")) for row in self.rows]
         self.mels = np.memmap(work / "mels.f16", np.float16, "r").reshape(-1, MELS)
+        space = samespace.load("starter")
+        self.captions = sorted({row["caption"] for row in self.rows})
+        self.pictures = sorted({row["picture"] for row in self.rows if row["picture"] and split_of(row["caption"]) == "train"})
+        self.z_text, self.z_image = space.text(self.captions), space.image(self.pictures)
+        self.alphabet = sorted({c for row in self.rows for c in row["phones"]})
 
     def of(self, split: str, kind: str = "") -> list[int]:
         return [i for i, row in enumerate(self.rows) if row["split"] == split and kind in ("", row["kind"])]
@@ -51,33 +63,80 @@ class Clips:
         return self.mels[row["start"] : row["start"] + row["frames"]].astype(np.float32)
 
 
-def pairs_of(said: str) -> list[int]:
-    """The bins of a text's pairs of letters."""
-    text = "".join(c for c in f" {said.lower()} " if c.isalpha() or c == " ")
-    return sorted({int(share(a + b) * LETTERS) for a, b in zip(text, text[1:])})
+@dataclass(frozen=True)
+class Batch:
+    """Clips of about one length, and what is to be said of each."""
+
+    mels: Tensor
+    """Decibels, float32 (B, MELS, F)."""
+    caption: Tensor
+    """int64 (B,)"""
+    picture: Tensor
+    """int64 (B,); −100 where there is none."""
+    phones: Tensor
+    """int64, all clips' sounds one after the other; 0 stays free for CTC's blank."""
+    lengths: Tensor
+    """int64 (B,): how many of them each clip has."""
+
+
+class Batches:
+    """Batches without an end; what a step sees follows from its number."""
+
+    def __init__(self, clips: Clips, size: int):
+        self.clips, self.size = clips, size
+        self.pools = {kind: clips.of("train", kind) for kind in SHARES}
+        self.caption = {caption: i for i, caption in enumerate(clips.captions)}
+        self.picture = {picture: i for i, picture in enumerate(clips.pictures)}
+        self.phone = {phone: i for i, phone in enumerate(clips.alphabet, 1)}
+
+    def after(self, step: int) -> Iterator[Batch]:
+        """From a step on, the next one made while one is used."""
+        with ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(self.at, step)
+            while True:
+                batch = coming.result()
+                step += 1
+                coming = ahead.submit(self.at, step)
+                yield batch
+
+    def at(self, step: int) -> Batch:
+        chosen, rng = self.drawn(step // ROUND)[step % ROUND], np.random.default_rng((1, step))
+        rows, takes = [self.clips.rows[i] for i in chosen], [varied(self.clips.mel(i), rng) for i in chosen]
+        longest = min(max(take.shape[1] for take in takes) + int(rng.integers(0, 40)), TOWER.frames)
+        phones = [[self.phone[c] for c in row["phones"]] for row in rows]
+        return Batch(
+            torch.from_numpy(np.stack([fitted(take, longest) for take in takes])),
+            torch.tensor([self.caption[row["caption"]] for row in rows]),
+            torch.tensor([self.picture.get(row["picture"], -100) for row in rows]),
+            torch.tensor([phone for word in phones for phone in word]),
+            torch.tensor([len(word) for word in phones]),
+        )
+
+    def drawn(self, number: int) -> np.ndarray:
+        """The clips of a round, in batches of like length, these in no order: int (ROUND, size)."""
+        rng = np.random.default_rng((0, number))
+        counts = {kind: round(self.size * ROUND * share) for kind, share in SHARES.items()}
+        counts["espeak"] += self.size * ROUND - sum(counts.values())
+        chosen = np.concatenate([rng.choice(self.pools[kind], count) for kind, count in counts.items()])
+        by_length = chosen[np.argsort([self.clips.rows[i]["frames"] for i in chosen], kind="stable")]
+        return rng.permutation(by_length.reshape(ROUND, self.size))
 
 
 def varied(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another take of the same: faster or slower, a larger or smaller throat, another microphone, noise, gaps.
 
-    (F, MELS) → (MELS, TOWER.frames)
+    (F, MELS) → (MELS, F′)
     """
-    pace, throat = rng.uniform(0.85, 1.2), rng.uniform(0.92, 1.1)
-    t = np.arange(0, len(mel) - 1, pace)
-    f = np.clip(np.arange(MELS) * throat, 0, MELS - 1.001)
-    x = blended(blended(mel, t).T, f)  # (MELS, F)
+    pace, throat = rng.uniform(0.75, 1.2), rng.uniform(0.9, 1.12)
+    x = blended(mel, np.arange(0, len(mel) - 1, pace))
+    x = blended(x.T, np.clip(np.arange(MELS) * throat, 0, MELS - 1.001))  # (MELS, F′)
+    x = np.pad(x, ((0, 0), (int(rng.integers(0, 12)), int(rng.integers(0, 12)))), constant_values=SILENCE)
     x = x + np.interp(np.arange(MELS), np.linspace(0, MELS, 6), rng.normal(0, 3, 6))[:, None]  # the microphone
-    top, floor = x.max(), rng.uniform(35, 80)
-    hiss = top - floor + np.interp(np.arange(MELS), (0, MELS), rng.normal(0, 6, 2))[:, None] + rng.normal(0, 3, x.shape)
-    x = fitted(
-        np.pad(x, ((0, 0), (int(rng.integers(0, max(1, TOWER.frames - x.shape[1]))), 0)), constant_values=-100), TOWER.frames
-    )
-    hiss = np.resize(hiss, x.shape)
+    hiss = x.max() - rng.uniform(30, 80) + np.linspace(*rng.normal(0, 6, 2), MELS)[:, None] + rng.normal(0, 3, x.shape)
     x = np.logaddexp(x * np.log(10) / 10, hiss * np.log(10) / 10) * 10 / np.log(10)
-    start, wide = int(rng.integers(0, TOWER.frames)), int(rng.integers(0, 12))
-    x[:, start : start + wide] = top - floor
-    start, wide = int(rng.integers(0, MELS)), int(rng.integers(0, 7))
-    x[start : start + wide] = top - floor
+    for axis, widest in ((0, 10), (0, 10), (1, x.shape[1] // 8)):  # SpecAugment (Park et al. 2019)
+        start, wide = int(rng.integers(0, x.shape[axis])), int(rng.integers(0, widest + 1))
+        x[(slice(None),) * axis + (slice(start, start + wide),)] = hiss.mean()
     return x.astype(np.float32)
 
 
@@ -88,101 +147,98 @@ def blended(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
     return rows[low] * (1 - share) + rows[np.minimum(low + 1, len(rows) - 1)] * share
 
 
-def embed(model: AudioTransformer, clips: Clips, chosen: list[int]) -> np.ndarray:
-    """z of clips as they are."""
-    found = []
-    with torch.inference_mode():
-        for i in range(0, len(chosen), 128):
-            mels = np.stack([fitted(clips.mel(j).T, TOWER.frames) for j in chosen[i : i + 128]])
-            found.append(model(torch.from_numpy(mels)).numpy())
-    return np.concatenate(found)
+class Pupil(nn.Module):
+    """The tower, and what only training needs."""
 
+    def __init__(self, clips: Clips):
+        super().__init__()
+        self.tower = AudioTransformer(TOWER)
+        self.spell = nn.Linear(TOWER.width, 1 + len(clips.alphabet))
+        self.scale = nn.Parameter(torch.tensor(20.0).log())
+        for name, z in (("captions", clips.z_text), ("pictures", clips.z_image)):
+            self.register_buffer(name, normalize(torch.from_numpy(z - z.mean(axis=0)), dim=-1), persistent=False)
 
-def recall(model: AudioTransformer, clips: Clips, chosen: list[int], vectors: dict[str, np.ndarray], k: int) -> float:
-    """The right caption among those of the chosen clips."""
-    captions = sorted({clips.rows[i]["caption"] for i in chosen})
-    scores = embed(model, clips, chosen) @ np.stack([vectors[c] for c in captions]).T
-    right = np.array([[clips.rows[i]["caption"] == c for c in captions] for i in chosen])
-    return float(recall_at_k(scores, right, k))
-
-
-def main(work: Path, steps: int, batch: int) -> None:
-    clips = Clips(work)
-    captions = sorted({row["caption"] for row in clips.rows})
-    z = samespace.load("starter").text(captions)
-    vectors, number = dict(zip(captions, z)), {c: i for i, c in enumerate(captions)}
-    z_text = torch.nn.functional.normalize(torch.from_numpy(z - z.mean(axis=0)), dim=-1)
-    torch.manual_seed(0)
-    model, scale = AudioTransformer(TOWER), torch.nn.Parameter(torch.tensor(20.0).log())
-    spell = torch.nn.Linear(TOWER.width, LETTERS)
-    matrices = [p for p in [*model.parameters(), *spell.parameters()] if p.ndim > 1]
-    others = [p for p in [*model.parameters(), *spell.parameters()] if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": DECAY}, {"params": [*others, scale]}], RATE, (0.9, 0.98), weight_decay=0.0
-    )
-    step, kept = 0, work / "checkpoint.pt"
-    if kept.exists():
-        state = torch.load(kept, weights_only=True)
-        model.load_state_dict(state["model"])
-        spell.load_state_dict(state["spell"])
-        optimizer.load_state_dict(state["optimizer"])
-        scale.data, step = state["scale"], state["step"]
-    pools = {kind: clips.of("train", kind) for kind in SHARES}
-    groups = {f"{kind} {split}": clips.of(split, kind) for split in ("val",) for kind in ("person", "espeak")}
-    print({k: len(v) for k, v in (pools | groups).items()}, len(captions), "captions", flush=True)
-    started = time.monotonic()
-
-    def drawn(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The batch of a step: decibels (B, MELS, frames), the numbers of their captions (B,), their letters (B, LETTERS)."""
-        rng = np.random.default_rng(step)
-        chosen = [int(i) for kind, share in SHARES.items() for i in rng.choice(pools[kind], round(batch * share))]
-        x = np.stack([varied(clips.mel(i), rng) for i in chosen])
-        letters = torch.zeros(len(chosen), LETTERS)
-        for row, i in enumerate(chosen):
-            letters[row, clips.letters[i]] = 1
-        return torch.from_numpy(x), torch.tensor([number[clips.rows[i]["caption"]] for i in chosen]), letters
-
-    ahead = ThreadPoolExecutor(1)
-    coming = ahead.submit(drawn, step)
-    while step < steps:
-        (x, y, letters), coming = coming.result(), ahead.submit(drawn, step + 1)
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
-            tap: dict[str, torch.Tensor] = {}
-            hidden = model.read(
-                x, tap
-            )  # where intermediates are kept, attention is plain, whose backward is the faster one on a CPU
-            out = model.proj(hidden)
-            guessed = spell(hidden)
-        named = cross_entropy(scale.exp().clamp(max=100) * torch.nn.functional.normalize(out.float(), dim=-1) @ z_text.T, y)
-        spoken = letters.any(dim=1)
-        spelled = binary_cross_entropy_with_logits(guessed.float()[spoken], letters[spoken], pos_weight=torch.tensor(10.0))
-        loss = named + spelled
-        rate = RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + np.cos(np.pi * step / steps))
+            tokens = self.tower.tokens(batch.mels, {})  # where intermediates are kept, attention's backward is faster on a CPU
+            z, sounds = self.tower.proj(self.tower.pooled(tokens)), self.spell(tokens)
+        z, scale = normalize(z.float(), dim=-1), self.scale.exp().clamp(max=100)
+        return {
+            "named": cross_entropy(scale * z @ self.captions.T, batch.caption),
+            "shown": 0.3 * cross_entropy(scale * z @ self.pictures.T, batch.picture),
+            "spelled": spelled(sounds.float(), batch),
+        }
+
+
+def spelled(sounds: Tensor, batch: Batch) -> Tensor:
+    """CTC, for each sound of speech: (B, N, A) → (). Words too long for their chunks say nothing."""
+    scores = sounds.log_softmax(dim=-1).transpose(0, 1)
+    heard = torch.full((scores.shape[1],), scores.shape[0])
+    return ctc_loss(scores, batch.phones, heard, batch.lengths, reduction="sum", zero_infinity=True) / len(batch.phones)
+
+
+def embed(tower: AudioTransformer, clips: Clips, chosen: list[int]) -> np.ndarray:
+    """z of clips as they are."""
+    with torch.inference_mode():
+        mels = (np.stack([fitted(clips.mel(j).T, TOWER.frames) for j in chosen[i : i + 64]]) for i in range(0, len(chosen), 64))
+        return np.concatenate([tower(torch.from_numpy(some)).numpy() for some in mels])
+
+
+def recalls(tower: AudioTransformer, clips: Clips) -> dict[str, float]:
+    """Recall@5 of validation's captions among themselves and enough of training's."""
+    tower.eval()
+    wanted = sorted({clips.rows[i]["caption"] for i in clips.of("val")})
+    others = sorted({clips.rows[i]["caption"] for i in clips.of("train", "person")})
+    captions = np.array(wanted + others[:: len(others) // (CANDIDATES - len(wanted))][: CANDIDATES - len(wanted)])
+    z_text = clips.z_text[[clips.captions.index(c) for c in captions]]
+    found = {}
+    for kind in ("person", "espeak"):
+        chosen = clips.of("val", kind)
+        right = np.array([clips.rows[i]["caption"] == captions for i in chosen])
+        found[kind] = round(float(recall_at_k(embed(tower, clips, chosen) @ z_text.T, right, 5)), 3)
+    tower.train()
+    return found
+
+
+def rate(step: int, steps: int) -> float:
+    """A warm-up, then half a cosine."""
+    return RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + np.cos(np.pi * step / steps))
+
+
+def main(work: Path, steps: int, size: int) -> None:
+    torch.manual_seed(0)
+    clips, kept = Clips(work), work / "checkpoint.pt"
+    pupil = Pupil(clips)
+    groups = [[p for p in pupil.parameters() if (p.ndim > 1) == matrices] for matrices in (True, False)]
+    optimizer = torch.optim.AdamW(
+        [{"params": groups[0], "weight_decay": DECAY}, {"params": groups[1], "weight_decay": 0.0}], RATE, (0.9, 0.98)
+    )
+    step = 0
+    if kept.exists():
+        held = state.load(kept)
+        pupil.load_state_dict(held["pupil"])
+        optimizer.load_state_dict(held["optimizer"])
+        step = held["step"]
+    started, shown = time.monotonic(), []
+    batches = Batches(clips, size).after(step)
+    while step < steps:
+        losses = pupil.losses(next(batches))
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate(step, steps)
         optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        sum(losses.values()).backward()
+        nn.utils.clip_grad_norm_(pupil.parameters(), 1.0)
         optimizer.step()
         step += 1
-        if step % 20 == 0:
-            print(step, round(named.item(), 3), round(spelled.item(), 3), f"{time.monotonic() - started:.0f}s", flush=True)
-        if step % 300 == 0 or step == steps:
-            model.eval()
-            found = {name: round(recall(model, clips, some, vectors, 5), 3) for name, some in groups.items()}
-            model.train()
-            print(step, "validation recall@5", found, flush=True)
-            state = {
-                "model": model.state_dict(),
-                "spell": spell.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scale": scale.data,
-                "step": step,
-            }
-            torch.save(state, work / "checkpoint.part")
-            os.replace(work / "checkpoint.part", kept)
+        shown.append([loss.item() for loss in losses.values()])
+        if step % 50 == 0:
+            means = dict(zip(losses, np.mean(shown[-50:], axis=0).round(3).tolist()))
+            print(step, means, f"{time.monotonic() - started:.0f} s", flush=True)
+        if step % 500 == 0 or step == steps:
+            print(step, "validation recall@5", recalls(pupil.tower, clips), flush=True)
+            state.save(kept, {"pupil": pupil.state_dict(), "optimizer": optimizer.state_dict(), "step": step})
 
 
 if __name__ == "__main__":
     options = {k: int(v) for k, v in (option.split("=") for option in sys.argv[2:])}
-    main(Path(sys.argv[1]), options.get("steps", 3000), options.get("batch", 64))
+    main(Path(sys.argv[1]), options.get("steps", 12_000), options.get("batch", 128))

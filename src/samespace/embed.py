@@ -15,7 +15,7 @@ from .index.scan import File
 from .index.segments import content_hash, file_hash
 from .media import image as image_media
 from .media.kinds import kind_of
-from .moments import LONG, Segment, segments_of
+from .moments import LONG, Segment, segments_of, whole
 from .prep.pixels import square
 from .space import BATCH, Space, usable_cpus
 
@@ -133,14 +133,11 @@ class Embedder:
         return Query(terms, z / length)
 
     def encode(self, term: Term) -> np.ndarray:
-        """One term → float32 (dim,). A sound, film or document stands for the mean of its segments. Raises UnreadableMedia."""
+        """One term → float32 (dim,). Raises UnreadableMedia."""
         if not term.path:
             return self.space.text([term.text])[0]
         kind = kind_of(term.path)
-        if kind not in LONG:
-            return self.space.image([term.path])[0]
-        z = np.mean([segment.z for segment in segments_of(term.path, kind, self.space)], axis=0)
-        return z / np.linalg.norm(z)
+        return whole(segments_of(term.path, kind, self.space)) if kind in LONG else self.space.image([term.path])[0]
 
 
 def parse(text: str, files: bool = True) -> list[Term]:

@@ -134,6 +134,12 @@ def segments_of(path: Path, kind: str, space: Space) -> list[Segment]:
         raise UnreadableMedia(f"{path}: {error.reason}") from None
 
 
+def whole(segments: list[Segment]) -> np.ndarray:
+    """A sound, film or document as one vector, the mean of its segments': float32 (dim,), unit length."""
+    z = np.mean([segment.z for segment in segments], axis=0)
+    return z / np.linalg.norm(z)
+
+
 class Placed(Protocol):
     """Whatever says which part of which file it is: a Hit, a stored row."""
 

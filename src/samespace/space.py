@@ -12,7 +12,7 @@ from .config import SpaceConfig, read_space_config
 from .errors import UnknownSpace, UnreadableMedia
 from .eval.calibration import FILE, Calibration
 from .media import image as image_media
-from .prep.mel import fitted, log_mel
+from .prep.mel import fitted, log_mel, trimmed
 from .prep.pixels import normalise, square
 
 BATCH = 16
@@ -76,7 +76,7 @@ class Space:
 
     def sound(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """Samples at 16 kHz, float32 (N,) each and at most as long as the tower hears, → z: float32 (B, dim), unit length."""
-        return self.mels([log_mel(clip) for clip in clips])
+        return self.mels([log_mel(trimmed(clip)) for clip in clips])
 
     def mels(self, spectrograms: Sequence[np.ndarray]) -> np.ndarray:
         """Log-mel spectrograms in decibels, float32 (M, F) each, → z: float32 (B, dim), unit length."""

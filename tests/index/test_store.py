@@ -56,6 +56,7 @@ FILTERS = {
     "under another": (Filter(under="/p/0"), lambda r: False),
     "since": (Filter(since=datetime.fromtimestamp(200, UTC)), lambda r: r["moment"] >= 200e6),
     "until": (Filter(until=datetime.fromtimestamp(20, UTC)), lambda r: r["moment"] < 20e6),
+    "within": (Filter(within="/p/it's.jpg"), lambda r: r["path"] == "/p/it's.jpg"),
     "without": (Filter(without=("/p/0007.jpg", "/p/it's.jpg")), lambda r: r["path"] != "/p/0007.jpg"),
 }
 

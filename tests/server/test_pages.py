@@ -301,3 +301,53 @@ def test_a_film_plays_and_a_page_is_shown(tmp_path, tiny_space):
             assert client.get(f"/pictures/{hit['id']}/{size}").content[:2] == b"\xff\xd8"
     refused = client.get(f"/media/{hits['document']['id']}")
     assert refused.status_code == 400 and "nothing to play" in refused.json()["error"]["message"]
+
+
+def uri_of(file, kind="image/png"):
+    return f"data:{kind};base64,{base64.b64encode(Path(file).read_bytes()).decode()}"
+
+
+def test_a_patch_is_followed_through_the_tower(web, photographs):
+    said = {"picture": uri_of(photographs / "coffee.png"), "patch": 3}
+    found = web.post("/app/lesson/patch", json=said).json()
+    assert found["grid"] == 4 and len(found["vector"]) == 48 and np.array(found["attention"]).shape == (2, 4, 4, 4)
+    assert web.post("/app/lesson/patch", json=said | {"patch": 16}).status_code == 400
+
+
+def test_the_assistants_own_tiles_are_counted(library, tiny_folder):
+    web = TestClient(create_app(library, str(tiny_folder)), base_url=HERE)
+    small, large = (web.post("/app/lesson/sides", json={"width": side, "height": side}).json() for side in (20, 4000))
+    assert small["tokens"] == small["each"] and small["views"] == 1
+    assert large["tokens"] == large["views"] * large["each"] and large["views"] == 1 + large["columns"] * large["rows"]
+
+
+def test_two_spaces_rank_the_same_pictures(web, library, tmp_path):
+    answer = web.post("/app/compare", json={"query": "a cat", "spaces": ["starter", "starter"]}).json()
+    one, other = answer["spaces"]
+    assert one["hits"] == other["hits"] and len(one["hits"]) == library.store.count() and one["dim"] == 512
+    assert Path(one["hits"][0]["name"]).name == "chelsea.png"
+    assert web.get(one["hits"][0]["url"]).headers["content-type"] == "image/jpeg"
+    assert web.post("/app/compare", json={"query": "a cat", "spaces": ["no such"]}).status_code == 404
+
+
+def test_without_a_library_the_demos_photographs_are_compared(tmp_path):
+    web = TestClient(create_app(Library(tmp_path / "none", "starter")), base_url=HERE)
+    (found,) = web.post("/app/compare", json={"query": "a cup of coffee", "spaces": ["starter"]}).json()["spaces"]
+    assert "coffee" in found["hits"][0]["url"] and web.get(found["hits"][0]["url"]).status_code == 200
+
+
+def test_all_moments_of_a_film_are_ranked_and_a_film_is_searched_with(tmp_path):
+    shots = [(scene(colour), 2.0) for colour in ((200, 30, 30), (20, 60, 200), (30, 160, 40))]
+    (tmp_path / "in").mkdir()
+    made = film(tmp_path / "in" / "a.mp4", shots)
+    scene((10, 10, 10)).save(tmp_path / "in" / "dark.png")
+    library = Library(tmp_path / "library", "starter")
+    library.add([tmp_path / "in"])
+    web = TestClient(create_app(library), base_url=HERE)
+    (first,) = (hit for hit in search(web)["hits"] if hit["kind"] == "video")
+    moments = search(web, within=first["id"])["hits"]
+    assert sorted(round(hit["start"]) for hit in moments) == [0, 2, 4] and {hit["path"] for hit in moments} == {str(made)}
+    given = [{"picture": uri_of(made, "video/mp4"), "weight": 1}]
+    assert search(web, "", also=given)["hits"][0]["path"] == str(made)
+    broken = [{"picture": "data:video/mp4;base64,AAAA", "weight": 1}]
+    assert "/tmp" not in json.dumps(web.post("/app/search", json={"also": broken}).json())

@@ -34,6 +34,8 @@ class Filter:
     """Paths left out: the pictures that a query itself names."""
     sense: str = ""
     """What of a file: one of SENSES."""
+    within: str = ""
+    """A file, absolute: its moments or pages only."""
 
     @property
     def prefix(self) -> str:
@@ -48,6 +50,8 @@ class Filter:
             parts.append(f"kind IN ({literals(self.kinds)})")
         if self.under:
             parts.append(f"starts_with(path, {literals([self.prefix])})")
+        if self.within:
+            parts.append(f"path = {literals([to_text(self.within)])}")
         if self.since:
             parts.append(f"moment >= {micros(self.since)}")
         if self.until:
@@ -68,6 +72,8 @@ class Filter:
             mask = pc.and_(mask, pc.is_in(table["kind"], pa.array(self.kinds)))
         if self.under:
             mask = pc.and_(mask, pc.starts_with(table["path"], self.prefix))
+        if self.within:
+            mask = pc.and_(mask, pc.equal(table["path"], to_text(self.within)))
         if self.since:
             mask = pc.and_(mask, pc.greater_equal(table["moment"], micros(self.since)))
         if self.until:

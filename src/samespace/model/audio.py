@@ -32,6 +32,7 @@ class AudioTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.randn(count, c.width) * 0.02)
         self.blocks = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, c.eps) for _ in range(c.layers))
         self.norm = nn.LayerNorm(c.width, eps=c.eps)
+        self.pool = nn.Linear(c.width, 1, bias=False)
         self.proj = nn.Linear(c.width, c.dim, bias=False)
 
     def chunks(self, mels: Tensor) -> Tensor:
@@ -43,12 +44,16 @@ class AudioTransformer(nn.Module):
         return rearrange(x, "b d n -> b n d")
 
     def forward(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
-        return normalize(self.proj(self.read(mels, tap)), dim=-1)
+        return normalize(self.proj(self.pooled(self.tokens(mels, tap))), dim=-1)
 
-    def read(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
-        """Decibels (B, M, frames) → the mean of what the transformer makes of the chunks: (B, D)."""
+    def tokens(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
+        """Decibels (B, M, F), F at most `frames` → what the transformer makes of each chunk: (B, N, D)."""
         x = note(tap, "chunks", self.chunks(mels))
-        x = x + self.pos_embed  # (B, N, D)
+        x = x + self.pos_embed[: x.shape[1]]  # (B, N, D)
         for i, block in enumerate(self.blocks):
             x = block(x, None, tap, f"blocks.{i}")
-        return self.norm(x).mean(dim=1)
+        return self.norm(x)
+
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """Their mean, weighed by how much each says: (B, N, D) → (B, D). Silence is learnt to say nothing."""
+        return (self.pool(tokens).softmax(dim=1) * tokens).sum(dim=1)

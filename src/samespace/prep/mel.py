@@ -11,6 +11,15 @@ RATE, FFT, HOP, MELS = 16_000, 400, 160, 64
 """Samples a second; samples of a Fourier transform, 25 ms; samples from one frame to the next, 10 ms; mel bands."""
 FLOOR = 1e-10
 """Power that counts as silence: −100 dB."""
+LOUD = 0.02
+"""Of the loudest sample: what is less, before and after everything else, is left out."""
+
+
+def trimmed(samples: np.ndarray) -> np.ndarray:
+    """Samples (N,) from the first that is loud to the last; a tower that was trained on words hears them from their beginning."""
+    level = np.abs(samples)
+    loud = np.flatnonzero(level > LOUD * level.max(initial=0))
+    return samples[loud[0] : loud[-1] + 1] if len(loud) else samples[:0]
 
 
 def log_mel(samples: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from ..errors import RequestError, SamespaceError, UnknownAssistant
 from ..index.paths import to_text
 from ..library import Library
 from .chat import complete
+from .compare import add_comparison
 from .embeddings import embeddings
 from .errors import refusal, refusal_of
 from .lesson import add_lesson
@@ -111,7 +112,8 @@ def create_app(
 
     add_pages(app, library, assistant)
     add_questions(app, library, bool(key))
-    add_lesson(app, lambda: served.assistant(assistant))
+    add_comparison(app, library)
+    add_lesson(app, library.space, lambda: served.assistant(assistant))
     return app
 
 

@@ -3,21 +3,33 @@
 Torch is imported when it is first needed: the pages stand sooner without it.
 """
 
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
 from starlette.exceptions import HTTPException
 
 from ..demo import PHOTOGRAPHS, photographs
 from ..errors import MissingExtra, RequestError
+from ..prep.pixels import normalise, square
+from ..prep.tiles import grid
+from ..space import Space
 from .pictures import picture
-from .shapes import ContrastRequest, TraceRequest
+from .shapes import ContrastRequest, PatchRequest, SidesRequest, TraceRequest
 
 
-def add_lesson(app: FastAPI, assistant_of: Any) -> None:
+def add_lesson(app: FastAPI, space: Space, assistant_of: Any) -> None:
     """The lesson's routes; `assistant_of()` opens the assistant."""
+
+    @cache
+    def tower() -> Any:
+        from ..checkpoint import load
+
+        return load(space.folder).model.image
 
     @app.get("/app/lesson/photographs/{name}")
     def photograph(name: str) -> Response:
@@ -39,9 +51,36 @@ def add_lesson(app: FastAPI, assistant_of: Any) -> None:
         images, texts, losses = steps_of(said.images, said.texts, said.temperature)
         return {"images": images, "texts": texts, "losses": losses}
 
+    @app.post("/app/lesson/patch")
+    def inside(said: PatchRequest) -> dict[str, Any]:
+        from ..explain.patch import look_inside
+
+        given, prep = picture(said.picture, urls_allowed=False), space.config.prep
+        found = look_inside(tower(), normalise(square(space.decode(given.data, given.name), prep)[None], prep), said.patch)
+        lists = {name: np.round(value, 4).tolist() for name, value in asdict(found).items() if name != "grid"}
+        return {"grid": found.grid, "hybrid": space.config.image.trunk} | lists
+
+    @app.post("/app/lesson/sides")
+    def tokens(said: SidesRequest) -> dict[str, Any]:
+        return cost(assistant_of(), said.width, said.height)
+
     @app.post("/app/lesson/trace")
     def steps(said: TraceRequest) -> dict[str, Any]:
         from ..explain.report import as_json
         from ..explain.trace import trace
 
         return as_json(trace(assistant_of(), picture(said.picture, urls_allowed=False), said.question, said.max_tokens))
+
+
+def cost(assistant: Any, width: int, height: int) -> dict[str, Any]:
+    """What a picture of these sides costs our own assistant: its tiles, of `size` pixels, and tokens."""
+    from ..assistant.engine import Assistant
+    from ..assistant.show import SHOWN
+
+    if not isinstance(assistant, Assistant):
+        raise RequestError(f"{assistant.name} answers from elsewhere, and how it counts pictures is not known here")
+    c, each = assistant.model.c, assistant.model.image.grid**2
+    columns, rows = grid(width, height, c.prep.size, c.tiles, c.tile_from)
+    views = 1 if columns * rows == 1 else 1 + columns * rows
+    tiles = {"columns": columns, "rows": rows, "size": c.prep.size}
+    return {"name": assistant.name, "tokens": views * each, "each": each, "views": views, **tiles, "stills": SHOWN}

@@ -1,6 +1,7 @@
 """The pages, and the routes that they ask. They load nothing from anywhere but here."""
 
 import os
+import tempfile
 import threading
 from collections import OrderedDict
 from dataclasses import asdict
@@ -16,12 +17,13 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
 
+from .. import hub
 from ..demo import PHOTOGRAPHS
 from ..explain.heatmap import Looked, look, phrase
 from ..index.filter import Filter
 from ..index.paths import to_path, to_text
 from ..library import Hit, Library
-from ..moments import place
+from ..moments import LONG, place, whole
 from .files import Pictures
 from .indexing import Indexing
 from .pictures import picture
@@ -31,7 +33,7 @@ from .shelves import installed
 HERE = Path(__file__).parent
 POLICY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "media-src 'self'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "media-src 'self' blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -63,19 +65,27 @@ class Pages:
         """Hits with all that a page shows of them, how many are likely meant, and the rank after which none is."""
         liked = {term.id: self.segment(term.id) for term in said.also if term.id}
         under = os.path.abspath(os.path.expanduser(to_path(said.under))) if said.under else ""
-        filter = Filter(tuple(said.kinds), under, said.since, said.until, tuple(segment["path"] for segment in liked.values()))
+        within = self.segment(said.within)["path"] if said.within else ""
+        named = () if within else tuple(segment["path"] for segment in liked.values())
+        filter = Filter(tuple(said.kinds), under, said.since, said.until, named, within=within)
         also = [(term.weight, liked[term.id]["z"] if term.id else self.vector(term)) for term in said.also]
-        hits = self.library.search(said.query, said.top, filter, files=False, also=also)
+        hits = self.library.search(said.query, said.top, filter, files=False, also=also, each=bool(within))
         likely = [hit.rank for hit in hits if (hit.relevance or 0) >= LIKELY]
         judged = any(hit.relevance is not None for hit in hits)
         line = {"likely": len(likely), "line": max(likely, default=0)} if judged else {"likely": None, "line": None}
         return {"hits": [row_of(hit) for hit in hits]} | line
 
     def vector(self, term: Weighted) -> np.ndarray:
-        """z of a picture that was dropped on the page."""
+        """z of what was dropped on the page: a picture, a sound, a film. Raises RequestError, UnreadableMedia."""
         given = picture(term.picture, urls_allowed=False)
+        kind = term.picture.removeprefix("data:").partition("/")[0]
         with self.looking:
-            return self.library.space.image([self.library.space.decode(given.data, given.name)])[0]
+            if kind not in LONG:
+                return self.library.space.image([self.library.space.decode(given.data, given.name)])[0]
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(given.data)
+                file.flush()
+                return whole(LONG[kind](Path(file.name), self.library.space))
 
     def why(self, id: str, words: str) -> dict[str, Any]:
         """Maps of a picture's relevance to a phrase and to each of its words: cosines, row by row."""
@@ -130,7 +140,7 @@ def add_pages(app: FastAPI, library: Library, assistant: str) -> None:
 
     @app.get("/spaces")
     def spaces_page() -> HTMLResponse:
-        return page("spaces.html", assistant=assistant, shelf=installed())
+        return page("spaces.html", assistant=assistant, shelf=installed(), names=list(hub.installed()))
 
     @app.get("/library")
     def library_page() -> HTMLResponse:

@@ -41,7 +41,7 @@ def data_of(url: str) -> bytes:
         raise RequestError("the data URI cannot be understood; write data:image/png;base64, and then the picture in base64")
     body = url[match.end() :]
     if len(body) > 4 * MAX_BYTES / 3 + 4:
-        raise RequestError(f"the picture is over {MAX_BYTES // 10**6} MB; send a smaller one")
+        raise RequestError(f"what is sent is over {MAX_BYTES // 10**6} MB; send a smaller one")
     try:
         return base64.b64decode(body, validate=True) if match["base64"] else unquote_to_bytes(body)
     except (binascii.Error, ValueError) as error:

@@ -122,7 +122,7 @@ class SearchRequest(BaseModel):
 
 
 class Weighted(BaseModel):
-    """A picture beside the words of a search: one that is indexed, or one that was dropped on the page."""
+    """A picture, sound or film beside the words of a search: one that is indexed, or one that was dropped on the page."""
 
     id: str = ""
     picture: str = ""
@@ -140,12 +140,21 @@ class PageSearch(BaseModel):
     under: str = ""
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
+    within: str = ""
+    """The id of a hit: all moments or pages of its file are ranked, and nothing else."""
 
 
 class Folder(BaseModel):
     """POST /app/index."""
 
     folder: str = Field(min_length=1)
+
+
+class CompareRequest(BaseModel):
+    """POST /app/compare."""
+
+    query: str = Field(min_length=1, max_length=500)
+    spaces: list[str] = Field(min_length=1, max_length=4)
 
 
 class ContrastRequest(BaseModel):
@@ -163,3 +172,19 @@ class TraceRequest(BaseModel):
     """A data URI."""
     question: str = Field(min_length=1, max_length=500)
     max_tokens: int = Field(default=24, ge=1, le=64)
+
+
+class PatchRequest(BaseModel):
+    """POST /app/lesson/patch."""
+
+    picture: str
+    """A data URI."""
+    patch: int = Field(default=0, ge=0)
+    """Counted row by row, from 0."""
+
+
+class SidesRequest(BaseModel):
+    """POST /app/lesson/sides."""
+
+    width: int = Field(ge=1, le=100_000)
+    height: int = Field(ge=1, le=100_000)

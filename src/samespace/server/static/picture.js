@@ -1,7 +1,7 @@
-// Pictures that people choose, drop or paste -> data URIs.
+// Pictures that people choose, drop or paste, and sound and films where they are welcome -> data URIs.
 
 const SIDE = 1024; // pixels; models look at less
-const MOST = 30e6; // bytes of a picture that the browser cannot make smaller
+const MOST = 30e6; // bytes of what the browser cannot make smaller
 
 // Calls take(file name, data URI) for each picture given, and complain(sentence) for what is none.
 export function pictures({ zone, button, input, take, complain }) {
@@ -35,6 +35,8 @@ export function pictures({ zone, button, input, take, complain }) {
   return read;
 }
 
+export const isHeard = (uri) => /^data:(audio|video)/.test(uri);
+
 // A file as a data URI, or throws a sentence: large pictures made smaller, those that this browser does not know as they are.
 export async function readPicture(file) {
   const bitmap = await createImageBitmap(file).catch(() => null);
@@ -46,7 +48,7 @@ export async function readPicture(file) {
     pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     file = await canvas.convertToBlob({ type: file.type === "image/jpeg" ? "image/jpeg" : "image/png", quality: 0.92 });
   }
-  if (file.size > MOST) throw new Error(`${file.name} is over ${MOST / 1e6} MB; choose a smaller picture.`);
+  if (file.size > MOST) throw new Error(`${file.name} is over ${MOST / 1e6} MB; choose a smaller one.`);
   return asUri(file);
 }
 
@@ -54,6 +56,6 @@ export const asUri = (blob) =>
   new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result);
-    reader.onerror = () => reject(new Error(`${blob.name} cannot be read; choose another picture.`));
+    reader.onerror = () => reject(new Error(`${blob.name} cannot be read; choose another file.`));
     reader.readAsDataURL(blob);
   });

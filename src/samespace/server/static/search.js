@@ -2,7 +2,7 @@
 import { ask, laterThan } from "./ask.js";
 import { Grid } from "./grid.js";
 import { paintMap } from "./map.js";
-import { pictures } from "./picture.js";
+import { isHeard, pictures } from "./picture.js";
 
 const at = (id) => document.getElementById(id);
 const WAIT = 120; // milliseconds after the last key
@@ -11,21 +11,24 @@ const state = { pictures: [], hits: [], open: null }; // pictures: {id | picture
 const fresh = laterThan();
 
 async function search() {
-  const query = at("query").value.trim();
+  const asked = wanted();
+  const { query } = asked;
   const url = query ? `?q=${encodeURIComponent(query)}` : location.pathname;
   history.replaceState(null, "", url);
   if (!query && !state.pictures.length) return fresh(async () => show({ hits: [], likely: null, line: null }));
-  const asked = {
-    query,
-    also: state.pictures.map(({ id, picture, weight }) => ({ id, picture, weight })),
-    under: at("under").value.trim(),
-    since: day(at("since").value, 0),
-    until: day(at("until").value, 1),
-    kinds: at("kind").value ? [at("kind").value] : [],
-  };
   const answer = await fresh((signal) => ask("/app/search", asked, signal));
   if (answer) answer.error ? complain(answer.error) : show(answer);
 }
+
+// What is asked for, as the form has it.
+const wanted = () => ({
+  query: at("query").value.trim(),
+  also: state.pictures.map(({ id, picture, weight }) => ({ id, picture, weight })),
+  under: at("under").value.trim(),
+  since: day(at("since").value, 0),
+  until: day(at("until").value, 1),
+  kinds: at("kind").value ? [at("kind").value] : [],
+});
 
 // The beginning of a day here, `later` days on, as a time with its zone.
 function day(text, later) {
@@ -104,6 +107,7 @@ async function open(index, hits = state.hits) {
   at("viewer-image").src = `/pictures/${hit.id}/large`;
   at("viewer-image").alt = hit.name;
   showPlayer(hit);
+  showStrip(hit);
   at("viewer-facts").replaceChildren(...facts(hit).flatMap(([name, value]) => [entry("dt", name), entry("dd", value)]));
   at("viewer-map").classList.remove("on");
   at("question").href = `/ask?id=${hit.id}`;
@@ -120,6 +124,43 @@ function showPlayer(hit) {
   player.hidden = !["audio", "video"].includes(hit.kind);
   player.className = hit.kind === "audio" ? "player sound" : "player";
   player.src = player.hidden ? "" : `/media/${hit.id}#t=${hit.start ?? 0}`;
+}
+
+// All moments or pages of the file: where in it they are, as wide as they last, as high as they fit.
+const freshStrip = laterThan();
+
+async function showStrip(hit) {
+  const strip = at("strip");
+  if (strip.dataset.path === hit.path) return mark(strip, hit);
+  strip.hidden = true;
+  strip.dataset.path = "";
+  if (!hit.place) return;
+  const answer = await freshStrip((signal) => ask("/app/search", { ...wanted(), within: hit.id, top: 2000 }, signal));
+  if (!answer?.hits || state.open.hit.path !== hit.path || answer.hits.length < 2) return;
+  const found = answer.hits.sort((a, b) => (a.page ?? a.start) - (b.page ?? b.start));
+  const end = Math.max(...found.map((one) => one.page ?? one.end));
+  const from = found[0].page ? 1 : 0;
+  const worth = found.map((one) => one.relevance ?? one.score);
+  const [least, most] = [Math.min(...worth, 0), Math.max(...worth)];
+  strip.replaceChildren(
+    ...found.map((one, i) => {
+      const bar = document.createElement("button");
+      bar.type = "button";
+      const [left, right] = one.page ? [one.page - from, one.page] : [one.start, one.end];
+      bar.title = bar.ariaLabel = caption(one);
+      bar.dataset.place = one.place;
+      Object.assign(bar.style, { left: `${(100 * left) / end}%`, width: `${(100 * (right - left)) / end}%`, height: `${8 + (92 * (worth[i] - least)) / (most - least || 1)}%` });
+      bar.addEventListener("click", () => open(i, found));
+      return bar;
+    }),
+  );
+  strip.dataset.path = hit.path;
+  strip.hidden = false;
+  mark(strip, hit);
+}
+
+function mark(strip, hit) {
+  for (const bar of strip.children) bar.toggleAttribute("aria-current", bar.dataset.place === hit.place);
 }
 
 let explaining = 0;
@@ -201,10 +242,7 @@ function showTerms() {
       term.type = "button";
       term.className = picture.weight < 0 ? "term minus" : "term";
       term.title = "Leave it out again";
-      const image = new Image();
-      image.src = picture.source;
-      image.alt = "";
-      term.append(image, `${picture.weight < 0 ? "not" : "like"} ${picture.name} ×`);
+      term.append(badgeOf(picture.source), `${picture.weight < 0 ? "not" : "like"} ${picture.name} ×`);
       term.addEventListener("click", () => {
         state.pictures = state.pictures.filter((other) => other !== picture);
         showTerms();
@@ -213,6 +251,14 @@ function showTerms() {
     }),
   );
   search();
+}
+
+function badgeOf(source) {
+  if (isHeard(source)) return entry("i", source.startsWith("data:audio") ? "♪" : "▶");
+  const image = new Image();
+  image.src = source;
+  image.alt = "";
+  return image;
 }
 
 function steer(weight) {

@@ -1,4 +1,6 @@
-// What a picture costs, in tokens, by the rules that providers have published; the tiles are drawn on the reader's picture.
+// What a picture or film costs, in tokens, by the rules that providers have published and on the assistant that runs here; the
+// tiles are drawn on the reader's picture.
+import { ask, laterThan } from "../ask.js";
 import { chosen, imageOf } from "./chosen.js";
 import { make, piece } from "./html.js";
 
@@ -7,7 +9,7 @@ const fitted = ([w, h], side) => {
   return [w * scale, h * scale];
 };
 
-// Each: sides in pixels -> {tokens, size, tile?, how}.
+// Each: sides in pixels -> {tokens, size, tile?, how}; frame: tokens of a film's frame, where they are not those of a picture.
 export const RULES = [
   {
     name: "GPT-4V, GPT-4o",
@@ -34,8 +36,9 @@ export const RULES = [
     count(sides) {
       if (Math.max(...sides) <= 384) return { tokens: 258, size: sides, how: "258, both sides at most 384" };
       const tiles = sides.map((n) => Math.ceil(n / 768));
-      return { tokens: 258 * tiles[0] * tiles[1], size: sides, tile: 768, how: `258 × ${tiles[0]} × ${tiles[1]} tiles of 768; film: 258 a frame, one a second` };
+      return { tokens: 258 * tiles[0] * tiles[1], size: sides, tile: 768, how: `258 × ${tiles[0]} × ${tiles[1]} tiles of 768` };
     },
+    frame: 258,
   },
   {
     name: "LLaVA-1.5",
@@ -45,27 +48,42 @@ export const RULES = [
 ];
 
 export const costs = piece(async (place) => {
-  let image = null;
-  let rule = RULES[0];
+  let [image, rule, seconds, own] = [null, RULES[0], 0, null];
+  const fresh = laterThan();
   const canvas = make("canvas", { className: "cut", role: "img" });
   const body = make("tbody");
   const width = make("input", { type: "number", min: 1, max: 8000, oninput: draw });
   const height = make("input", { type: "number", min: 1, max: 8000, oninput: draw });
-  const own = await chosen(place.dataset.photograph, async (uri) => {
+  const head = make("tr");
+  const film = make("p", { className: "note" });
+  const choose = await chosen(place.dataset.photograph, async (uri, length = 0) => {
     image = await imageOf(uri);
+    seconds = length;
     [width.value, height.value] = [image.naturalWidth, image.naturalHeight];
     draw();
-  });
-  const head = make("tr", {}, ...["Model", "Tokens", "How", "Rule"].map((text) => make("th", { scope: "col" }, text)));
-  place.replaceChildren(own, make("p", { className: "actions" }, make("label", {}, "Width ", width), make("label", {}, "Height ", height)),
-    make("div", { className: "scroll" }, make("table", { className: "costs" }, make("thead", {}, head), body)), canvas,
+  }, true);
+  place.replaceChildren(choose, make("p", { className: "actions" }, make("label", {}, "Width ", width), make("label", {}, "Height ", height)),
+    make("div", { className: "scroll" }, make("table", { className: "costs" }, make("thead", {}, head), body)), film, canvas,
     make("p", { className: "note" }, "Providers change their rules; these are as published then."));
   draw();
 
-  function draw() {
+  async function draw() {
     if (!image) return;
     const sides = [width, height].map((input) => Math.max(1, Number(input.value) || 1));
-    body.replaceChildren(...RULES.map((one) => row(one, one.count(sides))));
+    paint(sides);
+    const answer = await fresh((signal) => ask("/app/lesson/sides", { width: sides[0], height: sides[1] }, signal));
+    if (!answer) return;
+    own = answer.error ? null : ours(answer, seconds);
+    if (own && rule.name === own.name) rule = own;
+    paint(sides);
+  }
+
+  function paint(sides) {
+    const names = ["Model", "Tokens", ...(seconds ? ["The film"] : []), "How", "Rule"];
+    head.replaceChildren(...names.map((text) => make("th", { scope: "col" }, text)));
+    const rules = own ? [...RULES, own] : RULES;
+    body.replaceChildren(...rules.map((one) => row(one, one.count(sides))));
+    film.textContent = seconds ? `The film lasts ${Math.round(seconds)} s; it is counted at one frame a second, each as a picture, where its reader has no rule of its own for films.` : "";
     const { size, tile } = rule.count(sides);
     const scale = Math.min(1, 640 / Math.max(...size));
     [canvas.width, canvas.height] = size.map((n) => Math.max(1, Math.round(n * scale)));
@@ -79,7 +97,16 @@ export const costs = piece(async (place) => {
   }
 
   function row(one, { tokens, how }) {
-    const choose = make("button", { type: "button", ariaPressed: String(one === rule), title: "Draw its tiles", onclick: () => ((rule = one), draw()) }, one.name);
-    return make("tr", {}, make("th", { scope: "row" }, choose), make("td", {}, make("b", {}, tokens.toLocaleString())), make("td", {}, how), make("td", { className: "note" }, one.source));
+    const take = make("button", { type: "button", ariaPressed: String(one === rule), title: "Draw its tiles", onclick: () => ((rule = one), draw()) }, one.name);
+    const whole = Math.round((one.frame ?? tokens) * (one.frames ?? Math.ceil(seconds)));
+    const numbers = [tokens, ...(seconds ? [whole] : [])].map((n) => make("td", {}, make("b", {}, n.toLocaleString())));
+    return make("tr", {}, make("th", { scope: "row" }, take), ...numbers, make("td", {}, how), make("td", { className: "note" }, one.source));
   }
 });
+
+// The running assistant, by its own settings.
+function ours({ name, tokens, each, views, columns, rows, size, stills }) {
+  const how = views > 1 ? `${each} × (the whole + ${columns} × ${rows} tiles of ${size})` : `${each}: the whole, at ${size} px`;
+  const source = `runs here; of a film or document it is shown the ${stills} places that fit the question`;
+  return { name, source, frames: stills, count: () => ({ tokens, size: [columns * size, rows * size], tile: size, how }) };
+}

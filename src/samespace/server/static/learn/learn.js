@@ -1,13 +1,14 @@
 // The lesson: each hands-on piece has a module; this one starts them and marks where the reader is.
 import { costs } from "./costs.js";
 import { cutter } from "./cutter.js";
+import { inside } from "./inside.js";
 import { matrix } from "./matrix.js";
 import { quiz } from "./quiz.js";
-import { space } from "./space.js";
+import { mine, space } from "./space.js";
 import { steps } from "./steps.js";
 import { towers } from "./towers.js";
 
-const pieces = { towers, matrix, space, cutter, steps, costs, quiz };
+const pieces = { towers, matrix, space, mine, cutter, inside, steps, costs, quiz };
 
 // A piece begins when it comes near the window: the models have time for the one being read.
 const starter = new IntersectionObserver(
@@ -20,7 +21,7 @@ const starter = new IntersectionObserver(
   },
   { rootMargin: "400px" },
 );
-for (const id of Object.keys(pieces)) starter.observe(document.getElementById(id));
+for (const place of Object.keys(pieces).map((id) => document.getElementById(id))) if (place) starter.observe(place);
 
 const links = [...document.querySelectorAll(".rail a")];
 const marker = new IntersectionObserver(

@@ -1,5 +1,6 @@
-// Six photographs, any phrase: cosines as bars, and a map of the space that moves as one types.
-import { laterThan } from "../ask.js";
+// Six photographs, any phrase: cosines as bars, and a map of the space that moves as one types; and the reader's own files.
+import { ask, laterThan } from "../ask.js";
+import { readPicture } from "../picture.js";
 import { make, piece } from "./html.js";
 import { CAPTIONS, cosine, embed, photographs } from "./vectors.js";
 
@@ -59,6 +60,38 @@ export const space = piece(async (place) => {
   }
   await search();
 });
+
+// The same over the library: by words, or by a picture, sound or film of the reader's.
+export const mine = piece(async (place) => {
+  const fresh = laterThan();
+  const input = make("input", { type: "search", value: TRIES[0], ariaLabel: "A phrase for your own files", oninput: () => look({ query: input.value.trim() }) });
+  const file = make("input", { type: "file", accept: "image/*,audio/*,video/*", hidden: true, onchange: given });
+  const choose = make("button", { type: "button", onclick: () => file.click() }, "Search with a picture, a sound or a film");
+  const told = make("p", { className: "note", role: "status" });
+  const found = make("div", { className: "photos" });
+  place.replaceChildren(input, make("p", { className: "actions" }, choose, file), told, found);
+  await look({ query: input.value });
+
+  async function given() {
+    const [chosen] = file.files;
+    file.value = "";
+    if (chosen) await readPicture(chosen).then((uri) => look({ also: [{ picture: uri, weight: 1 }] }), (error) => (told.textContent = error.message));
+  }
+
+  async function look(asked) {
+    if (asked.query === "") return;
+    const answer = await fresh((signal) => ask("/app/search", { ...asked, top: 8 }, signal));
+    if (!answer) return;
+    told.textContent = answer.error ?? (asked.query ? "Press one to see, on the search page, which of its parts match." : "");
+    found.replaceChildren(...(answer.hits ?? []).map((hit) => card(hit, asked.query)));
+  }
+});
+
+function card(hit, query) {
+  const sure = hit.relevance === null ? `cosine ${hit.score.toFixed(3)}` : `${Math.round(100 * hit.relevance)} % likely`;
+  const shown = make("img", { src: `/pictures/${hit.id}/small`, alt: hit.name });
+  return make("figure", { className: "photo" }, make("a", { href: query ? `/?q=${encodeURIComponent(query)}` : `/ask?id=${hit.id}` }, shown), make("figcaption", {}, `${hit.place ? `${hit.place}, ` : ""}${sure}`));
+}
 
 // The two directions in which vectors differ most, by power iteration; places are per cent of the map.
 function plane(vectors) {
