@@ -85,6 +85,7 @@ ORDER = [  # a module imports only from above
         "server/lesson.py",
         "server/shelves.py",
         "server/pages.py",
+        "server/switch.py",
         "server/app.py",
         "server/tools.py",
     ),

@@ -19,10 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from prepare import split_of
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss, normalize
-
-from prepare import split_of
 
 import samespace
 from samespace.config import AudioTower

@@ -163,17 +163,19 @@ def serve(
     api_key: Annotated[str, typer.Option(envvar="SAMESPACE_API_KEY", help="Ask clients for this bearer key.")] = "",
     allow_host: Annotated[list[str] | None, typer.Option(help="Another name this server answers to; may be repeated.")] = None,
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures from public http URLs.")] = False,
+    also: Annotated[list[Path] | None, typer.Option(help="Another library to choose on the pages; may be repeated.")] = None,
 ) -> None:
     """Serve search, embeddings and answers to this machine, in OpenAI's shapes."""
     try:
         import uvicorn
 
-        from .server.app import create_app
+        from .server.app import create_server
     except ImportError as error:
         raise MissingExtra(f"serving ({error.name})", "serve") from None
     from .library import Library
 
-    app = create_app(Library(library, space), assistant, api_key, allow_urls, (host, *(allow_host or ())))
+    libraries = [Library(library, space), *(Library(other) for other in also or ())]
+    app = create_server(libraries, assistant, key=api_key, allow_urls=allow_urls, hosts=(host, *(allow_host or ())))
     say(f"serving on http://{host}:{port} (programs: /v1); stop with Ctrl-C")
     if host not in ("127.0.0.1", "localhost", "::1"):
         say("others on the network can reach it: whoever does can search and see your pictures; set a key with --api-key")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from samespace.errors import LibraryBusy
 from samespace.explain.heatmap import GRID
 from samespace.library import THUMBNAILS, Hit, Library
 from samespace.server import app
-from samespace.server.app import create_app
+from samespace.server.app import create_app, create_server
 from samespace.server.indexing import Indexing
 from samespace.server.pages import Pages
 from samespace.server.shapes import PageSearch
@@ -351,3 +352,15 @@ def test_all_moments_of_a_film_are_ranked_and_a_film_is_searched_with(tmp_path):
     assert search(web, "", also=given)["hits"][0]["path"] == str(made)
     broken = [{"picture": "data:video/mp4;base64,AAAA", "weight": 1}]
     assert "/tmp" not in json.dumps(web.post("/app/search", json={"also": broken}).json())
+
+
+def test_several_libraries_are_chosen_among(tmp_path, tiny_space_folder, album):
+    one, other = Library(tmp_path / "one", tiny_space_folder), Library(tmp_path / "die Zweite ü", tiny_space_folder)
+    one.add([album])
+    other.add([album / "more"])
+    web = TestClient(create_server([one, other], key="k"), base_url=HERE, headers={"Authorization": "Bearer k"})
+    assert len(search(web)["hits"]) == 4 and "<option selected>" in web.get("/").text
+    for folder, count in ((other.path, 1), (one.path, 4), (tmp_path / "none", 4)):
+        web.cookies.set("samespace-library", quote(str(folder), safe=""))
+        assert len(search(web)["hits"]) == count
+    assert TestClient(create_server([one]), base_url=HERE).get("/").text.count("library-choice") == 0

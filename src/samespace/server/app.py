@@ -3,6 +3,7 @@
 import hmac
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,26 +28,24 @@ from .errors import refusal, refusal_of
 from .lesson import add_lesson
 from .pages import COOKIE, add_pages, add_questions
 from .shapes import ChatRequest, EmbeddingRequest, SearchRequest
+from .switch import Switch
 
 ROUTES = "the routes are /v1/models, embeddings, chat/completions and search, and the pages"
 MAX_BODY = 64_000_000
 """Bytes of a request."""
 
 
-class Served:
-    """What the server serves; the assistant is opened by the first question."""
+class Answering:
+    """The assistant, opened by the first question."""
 
-    def __init__(self, library: Library, assistant: str, urls_allowed: bool):
-        self.library, self.assistant_name, self.urls_allowed = library, assistant, urls_allowed
-        self.opened: Answers | None = None
-        self.opening, self.encoding = threading.Lock(), threading.Lock()
+    def __init__(self, name: str):
+        self.name, self.opened, self.lock = name, None, threading.Lock()
 
-    def assistant(self, model: str) -> Answers:
+    def assistant(self, model: str = "") -> Answers:
         """Raises UnknownAssistant where another model is asked for."""
-        with self.opening:
-            if self.opened is None:
-                self.opened = open_assistant(self.assistant_name)
-        if model not in (self.opened.name, self.assistant_name):
+        with self.lock:
+            self.opened = self.opened or open_assistant(self.name)
+        if model not in ("", self.opened.name, self.name):
             raise UnknownAssistant(f"the model {model!r} is not served here; ask for {self.opened.name!r}")
         return self.opened
 
@@ -67,14 +66,30 @@ class Counters:
             self.tokens.labels(kind).inc(getattr(outcome, kind))
 
 
+def create_server(libraries: Sequence[Library], assistant: str = "starter", **settings: Any) -> Any:
+    """An ASGI app for one library, or for several with a choice of them on every page; settings as of create_app."""
+    answering, names = Answering(assistant), [str(library.path) for library in libraries]
+    apps = {name: create_app(one, answering, names=names, **settings) for name, one in zip(names, libraries)}
+    return Switch(apps) if len(apps) > 1 else apps[names[0]]
+
+
 def create_app(
-    library: Library, assistant: str = "starter", key: str = "", allow_urls: bool = False, hosts: tuple = ()
+    library: Library,
+    assistant: str | Answering = "starter",
+    key: str = "",
+    allow_urls: bool = False,
+    hosts: tuple = (),
+    names: Sequence[str] = (),
 ) -> FastAPI:
-    """The server as an ASGI app. With `key`, all routes but /health ask for it as a bearer token."""
-    app, served, counters = (
+    """The server as an ASGI app. With `key`, all routes but /health ask for it as a bearer token.
+
+    `names` are the folders of the libraries that the pages offer, where there are several.
+    """
+    answering = assistant if isinstance(assistant, Answering) else Answering(assistant)
+    app, counters, encoding = (
         FastAPI(title="samespace", version=__version__, docs_url=None, redoc_url=None),
-        Served(library, assistant, allow_urls),
         Counters(),
+        threading.Lock(),
     )
     refuse_in_our_shape(app)
     app.add_middleware(Guard, key=key, hosts=("127.0.0.1", "localhost", "::1", *hosts), counters=counters)
@@ -89,15 +104,15 @@ def create_app(
 
     @app.get("/v1/models")
     def models() -> dict[str, Any]:
-        names = [library.space.handle, served.assistant_name]
+        known = [library.space.handle, answering.name]
         return {
             "object": "list",
-            "data": [{"id": n, "object": "model", "created": 0, "owned_by": "samespace"} for n in dict.fromkeys(names)],
+            "data": [{"id": n, "object": "model", "created": 0, "owned_by": "samespace"} for n in dict.fromkeys(known)],
         }
 
     @app.post("/v1/embeddings")
     def embed(said: EmbeddingRequest) -> JSONResponse:
-        with served.encoding:  # pictures are decoded one request at a time: each may be large
+        with encoding:  # pictures are decoded one request at a time: each may be large
             return JSONResponse(embeddings(said, library.space, allow_urls))
 
     @app.post("/v1/search")
@@ -107,13 +122,13 @@ def create_app(
 
     @app.post("/v1/chat/completions")
     async def chat(said: ChatRequest, http: Request) -> Response:
-        opened = await run_in_threadpool(served.assistant, said.model)
+        opened = await run_in_threadpool(answering.assistant, said.model)
         return await complete(said, opened, http, allow_urls, counters.answered)
 
-    add_pages(app, library, assistant)
+    add_pages(app, library, answering.name, names)
     add_questions(app, library, bool(key))
     add_comparison(app, library)
-    add_lesson(app, library.space, lambda: served.assistant(assistant))
+    add_lesson(app, library.space, answering.assistant)
     return app
 
 

@@ -4,6 +4,7 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
@@ -113,13 +114,14 @@ def at_home(http: Request) -> bool:
         return False
 
 
-def add_pages(app: FastAPI, library: Library, assistant: str) -> None:
-    """The pages themselves; `assistant` is the name of the one that answers."""
+def add_pages(app: FastAPI, library: Library, assistant: str, libraries: Sequence[str]) -> None:
+    """The pages themselves; `assistant` is the name of the one that answers, `libraries` are those to choose from."""
     templates = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True)
 
     def page(name: str, **values: Any) -> HTMLResponse:
         store = library.store
-        values |= {"count": store.count() if store.exists else 0, "library": library.path, "space": library.space.handle}
+        values |= {"count": store.count() if store.exists else 0, "space": library.space.handle}
+        values |= {"library": str(library.path), "libraries": libraries}
         return HTMLResponse(templates.get_template(name).render(page=name, **values), headers=POLICY)
 
     @app.get("/")

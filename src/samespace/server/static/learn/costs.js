@@ -73,7 +73,7 @@ export const costs = piece(async (place) => {
     paint(sides);
     const answer = await fresh((signal) => ask("/app/lesson/sides", { width: sides[0], height: sides[1] }, signal));
     if (!answer) return;
-    own = answer.error ? null : ours(answer, seconds);
+    own = answer.name ? ours(answer) : null;
     if (own && rule.name === own.name) rule = own;
     paint(sides);
   }

@@ -19,7 +19,7 @@ export const inside = piece(async (place) => {
     image.src = uri;
     look();
   });
-  place.replaceChildren(own, make("div", { className: "beside" }, view, make("div", {}, told, rest)));
+  place.replaceChildren(own, make("div", { className: "beside even" }, view, make("div", {}, told, rest)));
 
   async function look() {
     const answer = await fresh((signal) => ask("/app/lesson/patch", { picture: uri, patch: picked }, signal));
