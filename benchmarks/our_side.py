@@ -25,10 +25,11 @@ def index(space: str, photographs: str, library: str) -> dict:
 def hear(space: str, recordings: str, library: str) -> dict:
     """Read a folder's recordings and make log-mel spectrograms of their windows."""
     from samespace.media.audio import windows
+    from samespace.config import AudioTower
     from samespace.prep.mel import log_mel
 
     started, files = time.perf_counter(), sorted(Path(recordings).iterdir())
-    clips = sum(log_mel(clip.samples).shape[1] > 0 for file in files for clip in windows(file))
+    clips = sum(log_mel(clip.samples, AudioTower()).shape[1] > 0 for file in files for clip in windows(file))
     assert clips >= len(files)
     return {"seconds": time.perf_counter() - started, "files": len(files)}
 

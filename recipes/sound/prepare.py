@@ -3,7 +3,7 @@
     python recipes/sound/prepare.py STARTER_WORK WORK      # needs espeak-ng (apt-get install espeak-ng)
 
 WORK/clips.jsonl names each clip: its caption (English), what speaks, in which language, which split. WORK/mels.f16 holds
-their log-mel frames, one after the other: float16 (frames, MELS).
+their log-mel frames, one after the other: float16 (frames, mels).
 A fifth of the stamps' captions is held out: no person is heard saying them in training, only espeak-ng is.
 """
 
@@ -24,8 +24,11 @@ import numpy as np
 
 from samespace.errors import UnreadableMedia
 from samespace.media.audio import blocks
-from samespace.prep.mel import RATE, log_mel, trimmed
+from samespace.config import AudioTower
+from samespace.prep.mel import log_mel, trimmed
 
+TOWER = AudioTower(frames=400, strides=(2, 2), width=256, layers=6)
+"""What is made here reads the spectrograms that are made here."""
 LANGUAGES = {
     "en": "en-us", "fr": "fr", "ro": "ro", "ru": "ru", "ca": "ca", "bg": "bg", "es": "es", "be": "be", "el": "el", "da": "da",
 }  # fmt: skip
@@ -119,7 +122,7 @@ def names(starter: Path) -> Iterator[Clip]:
 
 
 def heard(clip: Clip) -> tuple[np.ndarray | None, str]:
-    """Its log-mel frames, float16 (F, MELS), None where it cannot be heard; the sounds of its words."""
+    """Its log-mel frames, float16 (F, mels), None where it cannot be heard; the sounds of its words."""
     try:
         phones = sounds(clip.said, LANGUAGES[clip.language]) if clip.said else ""
         if clip.kind != "espeak":
@@ -147,7 +150,8 @@ def espeak(*options: str) -> str:
 
 def frames(file: Path) -> np.ndarray | None:
     samples = trimmed(np.concatenate([np.empty(0, np.float32), *blocks(file)]))
-    return log_mel(samples[: int(LONGEST * RATE)]).T.astype(np.float16) if len(samples) > RATE / 10 else None
+    samples = samples[: int(LONGEST * TOWER.rate)]
+    return log_mel(samples, TOWER).T.astype(np.float16) if len(samples) > TOWER.rate / 10 else None
 
 
 def main(starter: Path, work: Path) -> None:

@@ -19,23 +19,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from prepare import split_of
+from prepare import TOWER, split_of
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss, normalize
 
 import samespace
-from samespace.config import AudioTower
 from samespace.eval.retrieval import recall_at_k
 from samespace.model.audio import AudioTransformer
-from samespace.prep.mel import FLOOR, MELS, fitted
+from samespace.prep.mel import FLOOR, fitted
 from samespace.train import state
 
-TOWER = AudioTower(frames=400, strides=(2, 2), width=256, layers=6)
 SHARES = {"person": 0.38, "espeak": 0.59, "effect": 0.03}
 """Of a batch."""
 RATE, WARMUP, DECAY = 5e-4, 300, 0.05
 ROUND = 16
 """Batches that are drawn at once and sorted by length, so that little of a batch is padding."""
+FRAMES = 12_800
+"""About as many frames has a batch at most: of long clips it has fewer."""
 CANDIDATES = 145
 """Captions among which validation looks for the right one; so many are held out for the test."""
 SILENCE = 10 * np.log10(FLOOR)
@@ -46,10 +46,11 @@ class Clips:
 
     def __init__(self, work: Path):
         self.rows = [json.loads(line) for line in (work / "clips.jsonl").read_text("utf-8").splitlines()]
-        self.mels = np.memmap(work / "mels.f16", np.float16, "r").reshape(-1, MELS)
+        self.mels = np.memmap(work / "mels.f16", np.float16, "r").reshape(-1, TOWER.mels)
         space = samespace.load("starter")
         self.captions = sorted({row["caption"] for row in self.rows})
-        self.pictures = sorted({row["picture"] for row in self.rows if row["picture"] and split_of(row["caption"]) == "train"})
+        named = {row["picture"] for row in self.rows if split_of(row["caption"]) == "train"}
+        self.pictures = sorted(picture for picture in named if Path(picture).is_file())  # some are drawn as SVG
         self.z_text, self.z_image = space.text(self.captions), space.image(self.pictures)
         self.alphabet = sorted({c for row in self.rows for c in row["phones"]})
 
@@ -57,7 +58,7 @@ class Clips:
         return [i for i, row in enumerate(self.rows) if row["split"] == split and kind in ("", row["kind"])]
 
     def mel(self, i: int) -> np.ndarray:
-        """float32 (F, MELS)"""
+        """float32 (F, M)"""
         row = self.rows[i]
         return self.mels[row["start"] : row["start"] + row["frames"]].astype(np.float32)
 
@@ -67,7 +68,7 @@ class Batch:
     """Clips of about one length, and what is to be said of each."""
 
     mels: Tensor
-    """Decibels, float32 (B, MELS, F)."""
+    """Decibels, float32 (B, M, F)."""
     caption: Tensor
     """int64 (B,)"""
     picture: Tensor
@@ -79,7 +80,7 @@ class Batch:
 
 
 class Batches:
-    """Batches without an end; what a step sees follows from its number."""
+    """Batches without an end, of at most `size` clips; what a step sees follows from its number."""
 
     def __init__(self, clips: Clips, size: int):
         self.clips, self.size = clips, size
@@ -100,6 +101,7 @@ class Batches:
 
     def at(self, step: int) -> Batch:
         chosen, rng = self.drawn(step // ROUND)[step % ROUND], np.random.default_rng((1, step))
+        chosen = chosen[: max(8, FRAMES // self.clips.rows[chosen[-1]]["frames"])]
         rows, takes = [self.clips.rows[i] for i in chosen], [varied(self.clips.mel(i), rng) for i in chosen]
         longest = min(max(take.shape[1] for take in takes) + int(rng.integers(0, 40)), TOWER.frames)
         phones = [[self.phone[c] for c in row["phones"]] for row in rows]
@@ -118,20 +120,20 @@ class Batches:
         counts["espeak"] += self.size * ROUND - sum(counts.values())
         chosen = np.concatenate([rng.choice(self.pools[kind], count) for kind, count in counts.items()])
         by_length = chosen[np.argsort([self.clips.rows[i]["frames"] for i in chosen], kind="stable")]
-        return rng.permutation(by_length.reshape(ROUND, self.size))
+        return rng.permutation(by_length.reshape(ROUND, self.size))  # whole batches change places, not the clips in them
 
 
 def varied(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another take of the same: faster or slower, a larger or smaller throat, another microphone, noise, gaps.
 
-    (F, MELS) → (MELS, F′)
+    (F, M) → (M, F′)
     """
     pace, throat = rng.uniform(0.75, 1.2), rng.uniform(0.9, 1.12)
     x = blended(mel, np.arange(0, len(mel) - 1, pace))
-    x = blended(x.T, np.clip(np.arange(MELS) * throat, 0, MELS - 1.001))  # (MELS, F′)
+    x = blended(x.T, np.clip(np.arange(TOWER.mels) * throat, 0, TOWER.mels - 1.001))  # (M, F′)
     x = np.pad(x, ((0, 0), (int(rng.integers(0, 12)), int(rng.integers(0, 12)))), constant_values=SILENCE)
-    x = x + np.interp(np.arange(MELS), np.linspace(0, MELS, 6), rng.normal(0, 3, 6))[:, None]  # the microphone
-    hiss = x.max() - rng.uniform(30, 80) + np.linspace(*rng.normal(0, 6, 2), MELS)[:, None] + rng.normal(0, 3, x.shape)
+    x = x + np.interp(np.arange(TOWER.mels), np.linspace(0, TOWER.mels, 6), rng.normal(0, 3, 6))[:, None]  # the microphone
+    hiss = x.max() - rng.uniform(30, 80) + np.linspace(*rng.normal(0, 6, 2), TOWER.mels)[:, None] + rng.normal(0, 3, x.shape)
     x = np.logaddexp(x * np.log(10) / 10, hiss * np.log(10) / 10) * 10 / np.log(10)
     for axis, widest in ((0, 10), (0, 10), (1, x.shape[1] // 8)):  # SpecAugment (Park et al. 2019)
         start, wide = int(rng.integers(0, x.shape[axis])), int(rng.integers(0, widest + 1))

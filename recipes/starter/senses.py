@@ -16,6 +16,7 @@ import samespace
 from samespace.config import to_json
 from samespace.eval.calibration import Calibration, fit, measure
 from samespace.hub import STARTER
+from samespace.prep.mel import fitted
 
 PAIRS, TESTED = 800, 400
 
@@ -41,10 +42,12 @@ def read(space: samespace.Space, wordnet: Path) -> Calibration:
 
 
 def heard(space: samespace.Space, work: Path) -> Calibration:
-    mels = np.memmap(work / "mels.f16", np.float16, "r").reshape(-1, space.config.audio.mels)
+    c = space.config.audio
+    mels = np.memmap(work / "mels.f16", np.float16, "r").reshape(-1, c.mels)
     rows = [json.loads(line) for line in (work / "clips.jsonl").read_text("utf-8").splitlines()]
     rows = [row for row in rows if row["split"] == "val"]
-    z = space.mels([mels[row["start"] : row["start"] + row["frames"]].T.astype(np.float32) for row in rows])
+    heard = (mels[row["start"] : row["start"] + row["frames"]].T.astype(np.float32) for row in rows)
+    z = space.mels([fitted(one, c.frames) for one in heard])
     captions = sorted({row["caption"] for row in rows})
     right = np.array([[row["caption"] == c for row in rows] for c in captions])
     some = np.random.default_rng(6).random(len(rows)) < 2 / 3

@@ -28,7 +28,7 @@ from .console import (
     show_hits,
     show_report,
 )  # fmt: skip
-from .errors import QueryError, SamespaceError
+from .errors import MissingExtra, QueryError, SamespaceError
 
 app = typer.Typer(
     cls=OneSentence,
@@ -236,6 +236,35 @@ def spaces_pull(
     say("converting for ONNX Runtime; this takes a minute or two")
     config = hub.install(folder, name, origin)
     say(f"installed; use it with: --space {config.name}")
+
+
+@spaces.command("hear")
+def spaces_hear(
+    name: Annotated[str, typer.Argument(help="The space that is to hear.")] = "starter",
+    through: Annotated[str, typer.Option(help="A CLAP model of the hub, or a folder with one.")] = "laion/clap-htsat-unfused",
+    words: Annotated[
+        Path | None, typer.Option(help="What to learn the bridge from: a file of words or phrases, one a line.")
+    ] = None,
+    revision: Revision = None,
+    yes: Yes = False,
+) -> None:
+    """Give a space a CLAP model's ears: a new space, in which sounds lie near the words that tell of them."""
+    from . import hub
+
+    try:
+        from . import clap
+    except ImportError:
+        raise MissingExtra("joining a CLAP model", "train") from None
+    space, folder, origin = hub.load(name), Path(through).expanduser(), through
+    if not folder.is_dir():
+        source = hub.look_up(through, revision)
+        agree(source.size, source.what, yes)
+        folder, origin = hub.download(source), f"{source.repo}@{source.revision}"
+    new = f"{space.config.name}+{folder.name if folder.is_dir() and origin == through else through.rpartition('/')[2]}"
+    say("learning a bridge from words; this takes some minutes")
+    given = lines_of(words) if words else clap.known_words(space)
+    config = clap.hear(space, clap.load(folder), hub.folder_for(new), new, given, origin)
+    say(f"installed, with {config.card['sound']}; use it with: --space {config.name}")
 
 
 @spaces.command("info")

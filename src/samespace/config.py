@@ -100,28 +100,59 @@ class TextTower:
 
 @dataclass(frozen=True)
 class AudioTower:
-    """The architecture of an audio tower: chunks of a log-mel spectrogram, read by a transformer."""
+    """The architecture of an audio tower, and how sound becomes what it reads: a log-mel spectrogram."""
 
     frames: int = 500
-    """Frames of 10 ms that it hears at once."""
+    """Frames of the spectrogram that it hears at once, F."""
     mels: int = 64
     """Bands of the spectrogram, M."""
+    rate: int = 16_000
+    """Samples a second."""
+    fft: int = 400
+    """Samples of a Fourier transform: 25 ms."""
+    hop: int = 160
+    """Samples from one frame to the next: 10 ms."""
+    low: float = 0.0
+    """Hertz where the bands begin."""
+    high: float = 8000.0
+    """Hertz where they end."""
+    pad: str = "constant"
+    """What stands before the first sample and after the last: `constant` silence, or sound turned back (`reflect`)."""
+    repeat: bool = False
+    """What is short is repeated as often as it fits (CLAP); else it is trimmed, and silence follows."""
     strides: tuple[int, ...] = (2, 2, 2)
-    """Of the convolutions that make chunks of frames."""
+    """Of the convolutions that make chunks of frames; none where the tower is a Swin transformer."""
     width: int = 256
-    """Length of a token, D."""
+    """Length of a token, D; in a Swin transformer of the first stage."""
     layers: int = 0
     """Number of transformer blocks; 0 for no tower."""
     heads: int = 4
-    """Attention heads, H."""
+    """Attention heads, H; in a Swin transformer of the first stage."""
     mlp: int = 1024
-    """Hidden width of each block's MLP."""
+    """Hidden width of each block's MLP; in a Swin transformer of the first stage."""
     act: str = "gelu"
     """gelu, quick_gelu or gelu_tanh."""
     eps: float = 1e-5
     """Epsilon of the layer norms."""
+    stages: tuple[int, ...] = ()
+    """Blocks of each stage of a Swin transformer (CLAP's HTSAT); empty for the plain one."""
+    side: int = 256
+    """Pixels of the square that a Swin transformer makes of the spectrogram."""
+    patch: int = 4
+    """Side of its patches."""
+    window: int = 8
+    """Patches along a side of its windows."""
+    inner: int = 0
+    """Length of its own z, where a bridge leads from there into the space; 0 for none."""
+    bridge: int = 0
+    """Hidden width of that bridge."""
     dim: int = 512
     """Length of z, E."""
+
+    @property
+    def seconds(self) -> float:
+        """How much it hears at once."""
+        return round(self.frames * self.hop / self.rate, 1)
 
 
 @dataclass(frozen=True)

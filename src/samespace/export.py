@@ -30,7 +30,6 @@ from .errors import QueryError, UnknownSpace, UnreadableMedia
 from .eval import calibration
 from .eval.retrieval import recall_at_k
 from .media import image as image_media
-from .model.audio import AudioTransformer
 from .narrow import LARGE, NARROW
 from .prep.pixels import normalise, square
 from .prep.tokens import Words
@@ -103,10 +102,12 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
     return config
 
 
-def add_audio(folder: Path, model: AudioTransformer, c: AudioTower, mels: np.ndarray) -> SpaceConfig:
+def add_audio(
+    folder: Path, model: nn.Module, c: AudioTower, mels: np.ndarray, name: str = "", card: dict[str, Any] | None = None
+) -> SpaceConfig:
     """Give a space's folder an audio tower: audio.onnx and audio.safetensors. The other towers stay as they are.
 
-    mels: float32 (B, M, frames), on which fp16 weights are taken where they give the same vectors. Returns the new config.
+    A new `name` and what the `card` adds are written with it. mels: float32 (B, M, frames), on which fp16 weights are taken where they give the same vectors. Returns the new config.
     """
     state = {name: tensor.detach().float() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     batch = torch.export.Dim("batch")
@@ -119,7 +120,8 @@ def add_audio(folder: Path, model: AudioTransformer, c: AudioTower, mels: np.nda
     old = read_space_config(folder)
     files = {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != "space.json"}
     precision = old.card.get("precision", {}) | {"audio": {"chosen": chosen, "cosine": round(cosine, 5)}}
-    config = replace(old, audio=c, audio_weights=digest_of_state(state), files=files, card=old.card | {"precision": precision})
+    card = old.card | {"precision": precision} | (card or {})
+    config = replace(old, name=name or old.name, audio=c, audio_weights=digest_of_state(state), files=files, card=card)
     (folder / "space.json").write_text(to_json(config), "utf-8")
     return config
 

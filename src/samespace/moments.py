@@ -83,8 +83,8 @@ def paper(path: Path, space: Space) -> list[Segment]:
 
 def heard(path: Path, space: Space) -> list[Segment]:
     """Windows of a file's sound that are not silent. Raises UnreadableMedia."""
-    loud = (window for window in audio.windows(path) if not window.silent)
-    found = []
+    c, found = space.config.audio, []
+    loud = (window for window in audio.windows(path, c.seconds, c.rate) if not window.silent)
     for some in batches(loud, BATCH):
         for window, z in zip(some, space.sound([window.samples for window in some])):
             found.append(Segment(None, z, round(window.start, 2), round(window.end, 2), part=SOUND))

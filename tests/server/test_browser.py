@@ -3,9 +3,11 @@
 import shutil
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import uvicorn
+from media_files import film, scene
 
 import samespace
 from samespace.library import Library
@@ -18,12 +20,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; install Debian's package chromium")
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory, photographs, tiny_folder):
-    """A running server over the demo's photographs, with the starter."""
-    library = Library(tmp_path_factory.mktemp("web") / "library", samespace.load("starter"))
-    library.add([photographs])
-    server = uvicorn.Server(uvicorn.Config(create_app(library, str(tiny_folder)), port=0, log_level="error"))
+@contextmanager
+def serving(app):
+    """Its address, while it runs."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -31,6 +31,15 @@ def address(tmp_path_factory, photographs, tiny_folder):
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, photographs, tiny_folder):
+    """A running server over the demo's photographs, with the starter."""
+    library = Library(tmp_path_factory.mktemp("web") / "library", samespace.load("starter"))
+    library.add([photographs])
+    with serving(create_app(library, str(tiny_folder))) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -257,4 +266,80 @@ def test_pictures_fit_every_screen(browser, address, width, scheme):
     assert all(box["left"] >= 0 and box["right"] <= width and box["height"] > 60 for box in boxes)
     shade = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (sum(shade) < 150) == (scheme == "dark")
+    page.close()
+
+
+def test_one_patch_is_followed(lesson):
+    lesson.locator("#inside").scroll_into_view_if_needed()
+    told = lesson.locator("#inside .told")
+    expect(told).to_contain_text("7 × 7 cells of efficientnet_lite0's last map")
+    expect(lesson.locator("#inside .heads canvas.on")).to_have_count(1 + 2 * 8)  # positions; 2 layers of 4 heads, twice
+    lesson.focus("#inside > .beside > .frame")
+    lesson.keyboard.press("ArrowRight")
+    lesson.keyboard.press("ArrowDown")
+    expect(told).to_contain_text("row 2, column 2")
+    lesson.click("#inside > .beside > .frame", position={"x": 2, "y": 2})
+    expect(told).to_contain_text("row 1, column 1")
+
+
+def test_the_readers_own_files_are_searched_from_the_lesson(lesson, photographs):
+    lesson.locator("#search").scroll_into_view_if_needed()
+    expect(lesson.locator("#mine .photo")).to_have_count(8)
+    lesson.fill("#mine input[type=search]", "a cup of coffee")
+    expect(lesson.locator("#mine img >> nth=0")).to_have_attribute("alt", "coffee.png")
+    lesson.set_input_files("#mine input[type=file]", photographs / "chelsea.png")
+    expect(lesson.locator("#mine img >> nth=0")).to_have_attribute("alt", "chelsea.png")
+
+
+def test_a_films_tokens_are_counted_and_the_assistants_own(lesson, tmp_path):
+    lesson.locator("#wild").scroll_into_view_if_needed()
+    expect(lesson.locator("#costs tbody tr")).to_have_count(5)
+    expect(lesson.locator("#costs tbody tr >> nth=4")).to_contain_text("runs here")
+    made = film(tmp_path / "short.webm", [(scene((200, 30, 30)), 2.0), (scene((20, 60, 200)), 1.0)], "libvpx")
+    lesson.set_input_files("#costs input[type=file]", made)
+    expect(lesson.locator("#costs")).to_contain_text("The film lasts 3 s")
+    expect(lesson.locator("#costs tbody tr >> nth=2")).to_contain_text("774")  # Gemini: 258 a second
+
+
+def test_two_spaces_are_compared(page, address):
+    page.goto(f"{address}/spaces")
+    page.fill("#query", "a cup of coffee")
+    expect(page.locator("#compared h3")).to_have_text(["starter, 512 dimensions"] * 2)
+    assert "coffee" in page.get_attribute("#compared li:first-child img", "alt")
+
+
+def test_a_films_moments_are_walked_on_a_strip(browser, tmp_path):
+    shots = [(scene(colour), 3.0) for colour in ((200, 30, 30), (20, 60, 200), (30, 160, 40))]
+    film(tmp_path / "three.mp4", shots)
+    library = Library(tmp_path / "library", samespace.load("starter"))
+    library.add([tmp_path / "three.mp4"])
+    with serving(create_app(library)) as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"{address}/?q=something+blue")
+        page.click(".hit.best button")
+        bars = page.locator("#strip button")
+        expect(bars).to_have_count(3)
+        bars.nth(2).click()
+        expect(page.locator("#viewer-facts")).to_contain_text("0:06–0:09")
+        expect(bars.nth(2)).to_have_attribute("aria-current", "")
+        page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("where", ["/", "/?q=a+cat", "/ask", "/learn", "/library", "/spaces"])
+def test_nothing_stands_in_the_way_of_anybody(browser, address, where, scheme):
+    """axe-core's rules of WCAG A and AA."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    axe = Axe()
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+    page.goto(address + where)
+    page.wait_for_load_state("networkidle")
+    if where == "/learn":
+        for part in ("vectors", "search", "patches", "wild", "check"):
+            page.locator(f"#{part}").scroll_into_view_if_needed()
+            page.wait_for_load_state("networkidle")
+    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}).response
+    assert [(v["id"], v["impact"], v["nodes"][0]["html"][:120]) for v in found["violations"]] == []
+    assert len(found["passes"]) > 5
     page.close()

@@ -1,4 +1,4 @@
-"""Sound files, and the sound of films → mono samples at 16 kHz, in windows, whatever their length.
+"""Sound files, and the sound of films → mono samples, in windows, whatever their length.
 
 Decoded by FFmpeg's libraries through PyAV, a packet at a time: memory holds one window. A file that breaks off gives what
 comes before the break.
@@ -16,11 +16,9 @@ from ..errors import UnreadableMedia
 from .image import one_line
 
 RATE = 16_000
-"""Samples a second."""
+"""Samples a second, where nobody says otherwise."""
 WINDOW = 4.0
-"""Seconds that an audio tower hears at a time."""
-HOP = 2.0
-"""Seconds from the beginning of one window to that of the next."""
+"""Seconds of a window, where nobody says otherwise; the next begins half as much later."""
 SILENCE = 1e-4
 """Root mean square, of samples between −1 and 1, below which a window holds nothing."""
 BAR, BARS = 3, 160
@@ -35,7 +33,7 @@ class Clip:
     """Seconds from the beginning of the file."""
     end: float
     samples: np.ndarray
-    """float32 (N,), −1 to 1, mono, at RATE; at most WINDOW seconds."""
+    """float32 (N,), −1 to 1, mono."""
 
     @property
     def silent(self) -> bool:
@@ -55,15 +53,15 @@ def open_media(path: str | Path) -> Any:
         raise UnreadableMedia(f"it is broken or of no kind that FFmpeg knows ({reason}); play it to check") from None
 
 
-def blocks(path: str | Path, start: float = 0.0) -> Iterator[np.ndarray]:
-    """Samples as they are decoded: float32 (N,), mono, at RATE, from about `start` seconds on. Raises UnreadableMedia."""
+def blocks(path: str | Path, start: float = 0.0, rate: int = RATE) -> Iterator[np.ndarray]:
+    """Samples as they are decoded: float32 (N,), mono, from about `start` seconds on. Raises UnreadableMedia."""
     import av
 
     with open_media(path) as container:
         if not container.streams.audio:
             raise UnreadableMedia("it has no sound; nothing to do")
         stream = container.streams.audio[0]
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
         if start:
             container.seek(int(start * av.time_base))
         try:
@@ -76,22 +74,25 @@ def blocks(path: str | Path, start: float = 0.0) -> Iterator[np.ndarray]:
             yield block.to_ndarray()[0]
 
 
-def windows(path: str | Path) -> Iterator[Clip]:
-    """A file's sound, WINDOW seconds at a time, HOP seconds apart; the last may be shorter. Raises UnreadableMedia."""
-    size, hop = int(WINDOW * RATE), int(HOP * RATE)
-    held, place, fresh = np.empty(0, np.float32), 0, 0  # `fresh`: samples that no window has held yet
-    for block in blocks(path):
+def windows(path: str | Path, seconds: float = WINDOW, rate: int = RATE) -> Iterator[Clip]:
+    """A file's sound, so many seconds at a time, each window half over the one before; the last may be shorter.
+
+    Raises UnreadableMedia.
+    """
+    size = int(seconds * rate)
+    hop, held, place, fresh = size // 2, np.empty(0, np.float32), 0, 0  # `fresh`: samples that no window has held yet
+    for block in blocks(path, rate=rate):
         held, fresh = np.concatenate([held, block]), fresh + len(block)
         while len(held) >= size:
-            yield window(place, held[:size])
+            yield window(place, held[:size], rate)
             held, place = held[hop:], place + hop
             fresh = len(held) - (size - hop)
     if len(held) and (fresh > 0 or place == 0):
-        yield window(place, held)
+        yield window(place, held, rate)
 
 
-def window(place: int, samples: np.ndarray) -> Clip:
-    return Clip(place / RATE, (place + len(samples)) / RATE, np.nan_to_num(samples).clip(-1, 1))
+def window(place: int, samples: np.ndarray, rate: int) -> Clip:
+    return Clip(place / rate, (place + len(samples)) / rate, np.nan_to_num(samples).clip(-1, 1))
 
 
 def duration(path: str | Path) -> float:

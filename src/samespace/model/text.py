@@ -56,8 +56,8 @@ class TextTransformer(nn.Module):
 
     def summary(self, x: Tensor, ids: Tensor) -> Tensor:
         """Tokens (B, T, D) → one vector (B, D)."""
-        if self.c.pool == "last":
-            return x[:, -1]
+        if self.c.pool in ("first", "last"):
+            return x[:, 0 if self.c.pool == "first" else -1]
         if self.c.pool == "mean":
             words = (ids != self.c.pad).to(x.dtype)[..., None]  # (B, T, 1)
             return (x * words).sum(dim=1) / words.sum(dim=1)
