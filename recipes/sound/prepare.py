@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+from samespace.config import AudioTower
 from samespace.errors import UnreadableMedia
 from samespace.media.audio import blocks
-from samespace.config import AudioTower
 from samespace.prep.mel import log_mel, trimmed
 
 TOWER = AudioTower(frames=400, strides=(2, 2), width=256, layers=6)

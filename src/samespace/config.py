@@ -103,19 +103,15 @@ class AudioTower:
     """The architecture of an audio tower, and how sound becomes what it reads: a log-mel spectrogram."""
 
     frames: int = 500
-    """Frames of the spectrogram that it hears at once, F."""
     mels: int = 64
-    """Bands of the spectrogram, M."""
+    """Frames of the spectrogram that it hears at once, F, and its bands, M."""
     rate: int = 16_000
-    """Samples a second."""
     fft: int = 400
-    """Samples of a Fourier transform: 25 ms."""
     hop: int = 160
-    """Samples from one frame to the next: 10 ms."""
+    """Samples a second; of a Fourier transform, 25 ms; from one frame to the next, 10 ms."""
     low: float = 0.0
-    """Hertz where the bands begin."""
     high: float = 8000.0
-    """Hertz where they end."""
+    """Hertz where the bands begin and end."""
     pad: str = "constant"
     """What stands before the first sample and after the last: `constant` silence, or sound turned back (`reflect`)."""
     repeat: bool = False
@@ -137,15 +133,12 @@ class AudioTower:
     stages: tuple[int, ...] = ()
     """Blocks of each stage of a Swin transformer (CLAP's HTSAT); empty for the plain one."""
     side: int = 256
-    """Pixels of the square that a Swin transformer makes of the spectrogram."""
     patch: int = 4
-    """Side of its patches."""
     window: int = 8
-    """Patches along a side of its windows."""
+    """Of a Swin transformer: pixels along the square of a spectrogram, and along a patch; patches along a window."""
     inner: int = 0
-    """Length of its own z, where a bridge leads from there into the space; 0 for none."""
     bridge: int = 0
-    """Hidden width of that bridge."""
+    """Length of its own z, and hidden width of the bridge that leads from there into the space; 0 for none."""
     dim: int = 512
     """Length of z, E."""
 
@@ -222,9 +215,8 @@ class AssistantConfig:
     format: int = 1
     """Version of this layout."""
     image: ImageTower = field(default_factory=ImageTower)
-    """The image tower."""
     prep: Prep = field(default_factory=Prep)
-    """Preprocessing of pictures."""
+    """The image tower, and the preprocessing of pictures."""
     lm: LanguageModel = field(default_factory=LanguageModel)
     """The language model."""
     layer: int = -1
@@ -258,11 +250,9 @@ class SpaceConfig:
     format: int = 1
     """Version of this layout."""
     image: ImageTower = field(default_factory=ImageTower)
-    """The image tower."""
     text: TextTower = field(default_factory=TextTower)
-    """The text tower."""
     audio: AudioTower = field(default_factory=AudioTower)
-    """The audio tower, if it has one."""
+    """Its towers; the audio tower, if it has one."""
     prep: Prep = field(default_factory=Prep)
     """Preprocessing."""
     logit_scale: float = 100.0
@@ -274,9 +264,8 @@ class SpaceConfig:
     calibrations: dict[str, Any] = field(default_factory=dict)
     """The same for what is heard (`sound`) and read (`text`)."""
     licence: str = ""
-    """Licence of the weights."""
     origin: str = ""
-    """Where the weights came from."""
+    """Licence of the weights, and where they came from."""
     weights: str = ""
     """sha256 over the fp32 weights that the image and text towers were exported from."""
     audio_weights: str = ""
