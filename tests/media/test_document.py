@@ -81,3 +81,25 @@ def test_a_scan_is_read_where_a_reader_is_installed(tmp_path):
     page.save(tmp_path / "scan.pdf")
     (scanned,) = document.pages(tmp_path / "scan.pdf", 200)
     assert "LIGHTHOUSE" in scanned.text.upper()
+
+
+@pytest.mark.parametrize("turned", [0, 90, 180, 270])
+def test_words_are_marked_where_they_are_drawn(tmp_path, turned):
+    import pypdfium2
+
+    file = make(tmp_path / "a.pdf", ["nothing here", "first line\nthe invoice\nof March, Invoice"])
+    pdf = pypdfium2.PdfDocument(file)
+    pdf[1].set_rotation(turned)
+    pdf.save(tmp_path / "turned.pdf")
+    boxes = document.marks(tmp_path / "turned.pdf", 2, ["invoice", "absent"])
+    assert len(boxes) == 2 and document.marks(tmp_path / "turned.pdf", 1, ["invoice"]) == []
+    page = np.asarray(document.page_at(tmp_path / "turned.pdf", 2, 1200).convert("L"))
+    ink = np.zeros_like(page, bool)
+    for left, top, right, bottom in boxes:
+        rows, columns = (
+            slice(int(a * n), int(b * n) + 1) for a, b, n in ((top, bottom, page.shape[0]), (left, right, page.shape[1]))
+        )
+        assert (page[rows, columns] < 128).mean() > 0.1
+        ink[rows, columns] = True
+    assert 0.2 < (page[ink] < 128).sum() / (page < 128).sum() < 0.6  # two of the words on it, and no more
+    assert document.marks(tmp_path / "turned.pdf", 9, ["invoice"]) == []

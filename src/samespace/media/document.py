@@ -4,14 +4,16 @@ PDFium is not made for threads, so one page is worked on at a time in a process.
 for, whatever size it claims to have.
 """
 
+import ctypes
 import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ MAX_TEXT = 100_000
 """Characters of a page that are read; a page with more is no page for people."""
 LITTLE_TEXT = 20
 """Characters below which a page counts as scanned, and is read from its picture."""
+MARKS = 200
+"""Words that are marked on a page at most."""
+FINE = 100_000
+"""Steps along a page's sides, in which places on it are told."""
 PATIENCE = 120
 """Seconds that LibreOffice may take for a file."""
 ONE_AT_A_TIME = threading.RLock()
@@ -65,6 +71,43 @@ def page_at(path: str | Path, number: int, side: int) -> Image.Image:
             raise UnreadableMedia(f"it has no page {number}; index it again")
         with ONE_AT_A_TIME:
             return drawn(document[number - 1], side)
+
+
+def marks(path: str | Path, number: int, words: Iterable[str]) -> list[tuple[float, float, float, float]]:
+    """Where words stand on a page: left, top, right and bottom of each, in shares of the page as it is drawn.
+
+    What is only drawn there, as in a scan, is not found. Raises UnreadableMedia.
+    """
+    with opened(Path(path)) as document, ONE_AT_A_TIME:
+        if not 1 <= number <= len(document):
+            return []
+        page = document[number - 1]
+        text = page.get_textpage()
+        found = (place for word in words for place in found_in(text, word))
+        return [
+            on_page(page, [text.get_charbox(i) for i in range(start, start + count)]) for start, count in islice(found, MARKS)
+        ]
+
+
+def found_in(text: Any, word: str) -> Iterator[tuple[int, int]]:
+    """First character and number of characters of a word, each time it is there."""
+    search = text.search(word, match_whole_word=True)
+    while place := search.get_next():
+        yield place
+
+
+def on_page(page: Any, boxes: list[tuple[float, float, float, float]]) -> tuple[float, float, float, float]:
+    """What spans boxes in the page's own coordinates (left, bottom, right, top) → shares of the page as it is drawn."""
+    import pypdfium2.raw as pdfium
+
+    lefts, bottoms, rights, tops = zip(*boxes)
+    corners = []
+    for x, y in ((min(lefts), min(bottoms)), (max(rights), max(tops))):
+        column, row = ctypes.c_int(), ctypes.c_int()
+        pdfium.FPDF_PageToDevice(page, 0, 0, FINE, FINE, 0, x, y, column, row)  # heeds the page's rotation and crop
+        corners.append((column.value / FINE, row.value / FINE))
+    (x, y), (u, v) = corners
+    return min(x, u), min(y, v), max(x, u), max(y, v)
 
 
 @contextmanager

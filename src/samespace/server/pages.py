@@ -1,6 +1,7 @@
 """The pages, and the routes that they ask. They load nothing from anywhere but here."""
 
 import os
+import re
 import tempfile
 import threading
 from collections import OrderedDict
@@ -24,8 +25,9 @@ from ..explain.heatmap import Looked, look, phrase
 from ..index.filter import Filter
 from ..index.paths import to_path, to_text
 from ..library import Hit, Library
+from ..media.document import marks
 from ..moments import LONG, place, whole
-from .files import Pictures
+from .files import Pictures, inside
 from .indexing import Indexing
 from .pictures import picture
 from .shapes import Folder, PageSearch, Weighted
@@ -99,6 +101,14 @@ class Pages:
         maps = [looked.map(z) for z in phrase(self.library.space, words)]
         return {"words": words.split(), "maps": np.round(maps, 4).tolist()}
 
+    def marks(self, id: str, words: str) -> list[tuple[float, float, float, float]]:
+        """Where the words of a query stand on a page, in shares of it. Raises UnreadableMedia, 404."""
+        segment = self.segment(id)
+        if segment["kind"] != "document":
+            return []
+        path = inside(segment["path"], segment["root"])
+        return marks(path, segment["page"], [word for word in re.findall(r"\w+", words) if len(word) > 2])
+
 
 def row_of(hit: Hit) -> dict[str, Any]:
     """A hit as the page shows it."""
@@ -162,6 +172,10 @@ def add_questions(app: FastAPI, library: Library, keyed: bool) -> None:
     @app.get("/app/why/{id}")
     def why(id: str, words: Annotated[str, Query(max_length=200)]) -> dict[str, Any]:
         return here.why(id, words)
+
+    @app.get("/app/marks/{id}")
+    def marks_of(id: str, words: Annotated[str, Query(max_length=200)]) -> dict[str, Any]:
+        return {"boxes": here.marks(id, words)}
 
     @app.post("/app/index", status_code=202)
     def index(said: Folder, http: Request) -> dict[str, str]:

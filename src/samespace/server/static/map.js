@@ -3,8 +3,7 @@
 const WARM = [255, 120, 20];
 
 export function paintMap(canvas, image, map) {
-  const { left, top, width, height } = shownAt(image);
-  Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
+  lay(canvas, image);
   const rows = map.length;
   const columns = map[0].length;
   const values = map.flat();
@@ -19,6 +18,22 @@ export function paintMap(canvas, image, map) {
   });
   canvas.getContext("2d").putImageData(pixels, 0, 0); // the browser smooths it as it is stretched
   canvas.classList.add("on");
+}
+
+// Words marked on a page: boxes as shares of it, left, top, right and bottom.
+export function paintBoxes(canvas, image, boxes) {
+  lay(canvas, image);
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = `rgb(${WARM} / 0.4)`.replaceAll(",", " ");
+  for (const [left, top, right, bottom] of boxes)
+    pen.fillRect(left * canvas.width - 2, top * canvas.height - 2, (right - left) * canvas.width + 4, (bottom - top) * canvas.height + 4);
+  canvas.classList.add("on");
+}
+
+function lay(canvas, image) {
+  const { left, top, width, height } = shownAt(image);
+  Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
 }
 
 // Where an image with object-fit: contain really stands, in pixels of its box.

@@ -1,7 +1,7 @@
 // The search page: words and pictures in, a grid of pictures out, and why each matched.
 import { ask, laterThan } from "./ask.js";
 import { Grid } from "./grid.js";
-import { paintMap } from "./map.js";
+import { paintBoxes, paintMap } from "./map.js";
 import { isHeard, pictures } from "./picture.js";
 
 const at = (id) => document.getElementById(id);
@@ -197,6 +197,7 @@ async function explain(hit) {
   const seen = !hit.part || ["top", "bottom"].includes(hit.part);
   at("why").hidden = !phrase || !seen;
   at("why-words").replaceChildren();
+  if (phrase && hit.part?.startsWith("text")) await markWords(hit, phrase);
   if (at("why").hidden) return;
   at("why-text").textContent = "Looking at the parts of the picture…";
   const answer = await freshWhy((signal) => ask(`/app/why/${hit.id}?words=${encodeURIComponent(phrase)}`, null, signal));
@@ -219,6 +220,15 @@ async function explain(hit) {
 }
 
 let repaint = () => null;
+
+async function markWords(hit, phrase) {
+  const answer = await freshWhy((signal) => ask(`/app/marks/${hit.id}?words=${encodeURIComponent(phrase)}`, null, signal));
+  if (!answer?.boxes?.length) return;
+  await at("viewer-image").decode().catch(() => null);
+  if (state.open.hit !== hit) return;
+  repaint = () => paintBoxes(at("viewer-map"), at("viewer-image"), answer.boxes);
+  repaint();
+}
 
 function wordButton(name, chosen) {
   const button = document.createElement("button");
