@@ -269,6 +269,21 @@ def test_pictures_fit_every_screen(browser, address, width, scheme):
     page.close()
 
 
+def test_words_pictures_and_films_become_vectors(lesson, tmp_path, photographs):
+    lesson.locator("#vectors").scroll_into_view_if_needed()
+    cells = lesson.locator("#kinds td")
+    expect(cells).to_have_count(1 + 4)  # the corner, and two by two
+    lesson.fill("#kinds input[type=text]", "a cup of coffee")
+    lesson.keyboard.press("Enter")
+    expect(cells).to_have_count(1 + 9)
+    lesson.set_input_files("#kinds input[type=file]", photographs / "coffee.png")
+    expect(cells).to_have_count(1 + 16)
+    made = film(tmp_path / "red.mp4", [(scene((200, 30, 30)), 2.0)])
+    lesson.set_input_files("#kinds input[type=file]", made)
+    expect(cells).to_have_count(1 + 25)
+    assert float(cells.nth(1 + 2 * 5 + 3).inner_text()) > float(cells.nth(1 + 2 * 5 + 1).inner_text())  # coffee, not the cat
+
+
 def test_one_patch_is_followed(lesson):
     lesson.locator("#inside").scroll_into_view_if_needed()
     told = lesson.locator("#inside .told")

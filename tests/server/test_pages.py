@@ -350,6 +350,8 @@ def test_all_moments_of_a_film_are_ranked_and_a_film_is_searched_with(tmp_path):
     assert sorted(round(hit["start"]) for hit in moments) == [0, 2, 4] and {hit["path"] for hit in moments} == {str(made)}
     given = [{"picture": uri_of(made, "video/mp4"), "weight": 1}]
     assert search(web, "", also=given)["hits"][0]["path"] == str(made)
+    z = web.post("/app/vector", json=given[0]).json()["z"]
+    assert np.linalg.norm(z) == pytest.approx(1, abs=1e-3)
     broken = [{"picture": "data:video/mp4;base64,AAAA", "weight": 1}]
     assert "/tmp" not in json.dumps(web.post("/app/search", json={"also": broken}).json())
 

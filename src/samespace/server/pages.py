@@ -169,6 +169,10 @@ def add_questions(app: FastAPI, library: Library, keyed: bool) -> None:
     def search(said: PageSearch) -> dict[str, Any]:
         return here.search(said)
 
+    @app.post("/app/vector")
+    def vector(said: Weighted) -> dict[str, Any]:
+        return {"z": np.round(here.vector(said), 5).tolist()}
+
     @app.get("/app/why/{id}")
     def why(id: str, words: Annotated[str, Query(max_length=200)]) -> dict[str, Any]:
         return here.why(id, words)

@@ -2,13 +2,14 @@
 import { costs } from "./costs.js";
 import { cutter } from "./cutter.js";
 import { inside } from "./inside.js";
+import { kinds } from "./kinds.js";
 import { matrix } from "./matrix.js";
 import { quiz } from "./quiz.js";
 import { mine, space } from "./space.js";
 import { steps } from "./steps.js";
 import { towers } from "./towers.js";
 
-const pieces = { towers, matrix, space, mine, cutter, inside, steps, costs, quiz };
+const pieces = { towers, kinds, matrix, space, mine, cutter, inside, steps, costs, quiz };
 
 // A piece begins when it comes near the window: the models have time for the one being read.
 const starter = new IntersectionObserver(

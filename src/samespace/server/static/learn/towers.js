@@ -15,7 +15,7 @@ export const towers = piece(async (place) => {
   );
 });
 
-function tower(input, name, z, near) {
+export function tower(input, name, z, near) {
   const bars = make("div", { className: "bars", ariaHidden: "true" });
   const most = Math.max(...z.slice(0, NUMBERS).map(Math.abs));
   for (const x of z.slice(0, NUMBERS))
