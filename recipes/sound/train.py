@@ -10,6 +10,7 @@ training, captions not heard from people.
 """
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -203,7 +204,7 @@ def recalls(tower: AudioTransformer, clips: Clips) -> dict[str, float]:
 
 def rate(step: int, steps: int) -> float:
     """A warm-up, then half a cosine."""
-    return RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + np.cos(np.pi * step / steps))
+    return RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def main(work: Path, steps: int, size: int) -> None:

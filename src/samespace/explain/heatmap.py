@@ -18,6 +18,8 @@ WINDOWS = (1 / 2, 1 / 3)
 """Sides of the windows, as shares of the picture's."""
 STEPS = 6
 """Places of a window along each side."""
+UNSEEN = 2.0
+"""Windows that say nothing, beside those that cover a cell: at the edges, where few do, none speaks for a cell alone."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ def windows() -> tuple[Window, ...]:
 
 @cache
 def shares() -> np.ndarray:
-    """What part each window has in a cell: float32 (windows, GRID, GRID), 1 over all windows."""
+    """What part each window has in a cell: float32 (windows, GRID, GRID), less than 1 over all windows."""
     weights = np.stack([window.weights() for window in windows()])
-    return weights / weights.sum(axis=0)
+    return weights / (weights.sum(axis=0) + UNSEEN)
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,9 @@ class Looked:
     """float32 (windows, dim), unit length."""
 
     def map(self, z_words: np.ndarray) -> np.ndarray:
-        """Cosines of the picture's cells to words: z (dim,) → float32 (GRID, GRID)."""
-        return np.einsum("wij,w->ij", shares(), self.z @ z_words)
+        """How much nearer to words the picture's cells are than its farthest window: z (dim,) → float32 (GRID, GRID)."""
+        scores = self.z @ z_words
+        return np.einsum("wij,w->ij", shares(), scores - scores.min())
 
 
 def look(space: Space, image: Image.Image) -> Looked:

@@ -91,7 +91,7 @@ class Pages:
                 return whole(LONG[kind](Path(file.name), self.library.space))
 
     def why(self, id: str, words: str) -> dict[str, Any]:
-        """Maps of a picture's relevance to a phrase and to each of its words: cosines, row by row."""
+        """Maps of a picture's relevance to a phrase and to each of its words, row by row."""
         segment = self.segment(id)
         with self.looking:
             looked = self.looked.pop(id, None) or look(self.library.space, self.pictures.open(segment))
