@@ -24,8 +24,8 @@ def index(space: str, photographs: str, library: str) -> dict:
 
 def hear(space: str, recordings: str, library: str) -> dict:
     """Read a folder's recordings and make log-mel spectrograms of their windows."""
-    from samespace.media.audio import windows
     from samespace.config import AudioTower
+    from samespace.media.audio import windows
     from samespace.prep.mel import log_mel
 
     started, files = time.perf_counter(), sorted(Path(recordings).iterdir())

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -176,6 +177,7 @@ def serve(
 
     libraries = [Library(library, space), *(Library(other) for other in also or ())]
     app = create_server(libraries, assistant, key=api_key, allow_urls=allow_urls, hosts=(host, *(allow_host or ())))
+    threading.Thread(target=lambda: [library.warm() for library in libraries], daemon=True).start()
     say(f"serving on http://{host}:{port} (programs: /v1); stop with Ctrl-C")
     if host not in ("127.0.0.1", "localhost", "::1"):
         say("others on the network can reach it: whoever does can search and see your pictures; set a key with --api-key")

@@ -1,5 +1,6 @@
 """A library: folders of media indexed into one store, searched by words and pictures. What CLI and HTTP both call."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -258,6 +259,12 @@ class Library:
         self.check_exists()
         if self.space.fingerprint not in self.store.spaces:
             self.check_space(beside=False)
+
+    def warm(self) -> None:
+        """Load what the first search would have to load; nothing where there is no library yet, or none of this space."""
+        with contextlib.suppress(LibraryError, WrongSpace):
+            self.store.count()
+            self.search("warm", files=False)
 
     def check_exists(self) -> None:
         """Raises LibraryError where there is no library yet."""

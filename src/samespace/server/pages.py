@@ -6,7 +6,6 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
@@ -113,7 +112,8 @@ class Pages:
 def row_of(hit: Hit) -> dict[str, Any]:
     """A hit as the page shows it."""
     path = Path(to_text(hit.path))
-    return asdict(hit) | {"id": hit.id, "path": str(path), "name": path.name, "folder": str(path.parent), "place": place(hit)}
+    shown = {"id": hit.id, "path": str(path), "name": path.name, "folder": str(path.parent), "place": place(hit)}
+    return vars(hit) | shown | {"taken_at": hit.taken_at and hit.taken_at.isoformat()}
 
 
 def at_home(http: Request) -> bool:
@@ -166,8 +166,8 @@ def add_questions(app: FastAPI, library: Library, keyed: bool) -> None:
     here, indexing = Pages(library), Indexing(library)
 
     @app.post("/app/search")
-    def search(said: PageSearch) -> dict[str, Any]:
-        return here.search(said)
+    def search(said: PageSearch) -> JSONResponse:
+        return JSONResponse(here.search(said))  # as it is: FastAPI would look at every number of every hit
 
     @app.post("/app/vector")
     def vector(said: Weighted) -> dict[str, Any]:

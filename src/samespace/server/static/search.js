@@ -5,7 +5,7 @@ import { paintBoxes, paintMap } from "./map.js";
 import { isHeard, pictures } from "./picture.js";
 
 const at = (id) => document.getElementById(id);
-const WAIT = 120; // milliseconds after the last key
+const WAIT = 40; // milliseconds after the last key
 const state = { pictures: [], hits: [], open: null }; // pictures: {id | picture, weight, source, name}
 
 const fresh = laterThan();

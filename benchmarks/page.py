@@ -1,0 +1,132 @@
+"""The page over 100,000 photographs, in a real Chromium: its first paint, and from the last key to the results."""
+
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+
+from samespace import hub
+from samespace.demo import photographs
+from samespace.index.note import Held
+from samespace.index.store import Store
+
+from . import WORK
+
+ROWS, PAINTS = 100_000, 7
+PHRASES = (
+    "a cat", "a cup of coffee", "rocket launch", "galaxies", "a motorcycle", "an astronaut smiling", "something to drink", "space",
+    "a furry pet", "red", "night sky", "engine", "a woman in orange", "whiskers", "morning", "two wheels", "smoke and fire", "stars",
+    "a wooden table", "green eyes",
+)  # fmt: skip
+WAITING = """() => {
+  window.seen = null;
+  new MutationObserver(() => { window.seen ??= performance.now(); }).observe(document.getElementById("grid"), { childList: true });
+  document.getElementById("query").addEventListener("input", () => { window.typed = performance.now(); window.seen = null; });
+}"""
+
+
+def run() -> list[dict[str, str]]:
+    from playwright.sync_api import sync_playwright
+
+    port, made = free_port(), library()
+    command = [str(Path(sys.executable).with_name("samespace")), "serve", "-l", str(made), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/health")
+        with sync_playwright() as play:
+            browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            first, *others = (painted(browser, address) for _ in range(PAINTS))
+            times = typed(browser, address)
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait()
+    p50, p95 = statistics.median(times), float(np.percentile(times, 95))
+    return [
+        {
+            "what": "first paint of the search page, nothing cached",
+            "ours": f"{first:.0f} ms, then {statistics.median(others):.0f}",
+        },
+        {"what": f"last key to results, {ROWS:,} photographs, p50/p95", "ours": f"{p50:.0f}/{p95:.0f} ms"},
+    ]
+
+
+def painted(browser, address: str) -> float:
+    """Milliseconds to the first contentful paint, in a browser that has seen nothing."""
+    page = browser.new_context(bypass_csp=True).new_page()  # for wait_for_function
+    page.goto(address)
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    found = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    page.close()
+    return found
+
+
+def typed(browser, address: str) -> list[float]:
+    """Milliseconds from the last key of each phrase to the change of the grid."""
+    page, times = browser.new_page(viewport={"width": 1280, "height": 900}, bypass_csp=True), []
+    page.goto(address)
+    page.evaluate(WAITING)
+    for phrase in PHRASES:
+        page.fill("#query", "")
+        page.wait_for_timeout(400)
+        page.locator("#query").press_sequentially(phrase, delay=25)
+        page.wait_for_function("window.seen > window.typed")
+        times.append(page.evaluate("window.seen - window.typed"))
+        page.wait_for_timeout(600)
+    page.close()
+    return times[2:]  # the first two warm up
+
+
+def library() -> Path:
+    """The demo's photographs, each many thousand times under other names, with vectors a little apart; made once."""
+    path, files, space = WORK / "page", photographs(), hub.load("starter")
+    if (path / "done").exists():
+        return path / "library"
+    shutil.rmtree(path, ignore_errors=True)
+    (path / "photographs").mkdir(parents=True)
+    originals = [Path(shutil.copy(file, path)) for file in files]
+    store, z, rng = Store(path / "library"), space.image(originals), np.random.default_rng(0)
+    with store.writing():
+        store.add_space(space.fingerprint, Held("starter", space.dim))
+        for start in range(0, ROWS, 20_000):
+            store.upsert(
+                [row(path / "photographs", originals, z, i, rng, space.fingerprint) for i in range(start, start + 20_000)]
+            )
+        store.finish(space.fingerprint)
+    (path / "done").touch()
+    return path / "library"
+
+
+def row(folder: Path, originals: list[Path], z: np.ndarray, i: int, rng: np.random.Generator, fingerprint: str) -> dict:
+    source = originals[i % len(originals)]
+    link = folder / f"{i:06}{source.suffix}"
+    os.link(source, link)
+    found, near = link.stat(), z[i % len(z)] + rng.normal(0, 0.02, z.shape[1]).astype(np.float32)
+    return {
+        "path": str(link), "root": str(folder), "kind": "image", "hash": f"{i % 500:032x}", "size": found.st_size,
+        "mtime": found.st_mtime_ns, "moment": found.st_mtime_ns // 1000, f"z_{fingerprint}": near / np.linalg.norm(near),
+    }  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(url: str) -> None:
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"{url} does not answer")
