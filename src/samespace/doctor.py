@@ -48,7 +48,8 @@ def lines() -> Iterator[str]:
             yield f"  {error}"
             continue
         precision = {t: p["chosen"] for t, p in config.card.get("precision", {}).items()}
-        yield f"  {name:16} {config.dim}-d, {config.fingerprint}, {precision}, {broken(folder) or 'all files whole'}"
+        hears = "hears" if config.audio.layers else "does not hear: samespace spaces hear"
+        yield f"  {name:16} {config.dim}-d, {config.fingerprint}, {precision}, {hears}, {broken(folder) or 'all files whole'}"
     yield "library"
     yield from library_lines()
 

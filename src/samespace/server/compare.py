@@ -26,17 +26,18 @@ class Comparing:
 
     def __init__(self, library: Library):
         self.library, self.pictures, self.one = library, Pictures(library), threading.Lock()
-        self.seen: dict[str, tuple[list[dict[str, str]], np.ndarray]] = {}
+        self.seen: dict[tuple[str, int], tuple[list[dict[str, str]], np.ndarray]] = {}  # by space and size of the library
         self.space = cache(hub.load)
 
     def ranked(self, name: str, words: str) -> dict[str, Any]:
         """The pictures, best first, with their cosines. Raises UnknownSpace."""
         with self.one:  # the first time, pictures are decoded and embedded
             space: Space = self.space(name)
-            if name not in self.seen:
+            key = name, self.library.store.count() if self.library.store.exists else 0
+            if key not in self.seen:
                 shown, images = zip(*self.some())
-                self.seen[name] = list(shown), space.image(list(images))
-        shown, z = self.seen[name]
+                self.seen[key] = list(shown), space.image(list(images))
+        shown, z = self.seen[key]
         scores = z @ space.text([words])[0]
         hits = [shown[i] | {"score": round(float(scores[i]), 4)} for i in np.argsort(-scores)]
         return {"name": name, "dim": space.dim, "hits": hits}
