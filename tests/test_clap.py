@@ -126,3 +126,18 @@ def test_words_to_learn_from_are_the_spaces_own(tiny_space):
 
 def test_a_plain_tower_needs_no_bridge():
     assert AudioTower().seconds == 5.0 and not AudioTower().stages
+
+
+def test_the_command_installs_a_space_that_hears(theirs, tiny_space_folder, tmp_path):
+    from typer.testing import CliRunner
+
+    from samespace import cli, hub
+
+    (tmp_path / "words.txt").write_text("\n".join(WORDS))
+    words = ["--words", str(tmp_path / "words.txt")]
+    done = CliRunner().invoke(cli.app, ["spaces", "hear", str(tiny_space_folder), "--through", str(theirs[1]), *words])
+    assert done.exit_code == 0, done.output
+    name = f"tiny+{theirs[1].name}"
+    assert name in hub.installed() and hub.load(name).hears
+    again = CliRunner().invoke(cli.app, ["spaces", "hear", str(tiny_space_folder), "--through", str(theirs[1]), *words])
+    assert again.exit_code != 0

@@ -8,6 +8,7 @@ import torch
 
 from samespace.assistant import folder
 from samespace.assistant.chat import Chat
+from samespace.assistant.engine import CHUNK
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture, Request, question
 from samespace.assistant.sampling import Sampler
@@ -210,3 +211,13 @@ def test_conversations_in_turn_are_all_remembered(tiny, cat, coffee):
 def test_an_endless_seed_is_refused():
     with pytest.raises(RequestError, match="seed"):
         question("x", [], seed=2**64)
+
+
+def test_an_answer_may_be_left_while_its_prompt_is_read(tiny, tiny_folder):
+    long = question("x" * 400, [], max_tokens=5)
+    reply = tiny.answer(long)
+    assert next(reply.pieces) == ""
+    reply.close()
+    again = tiny.answer(long)
+    assert again.text == folder.load(tiny_folder).answer(long).text
+    assert again.outcome.reused == CHUNK  # what was read before it was left

@@ -88,10 +88,13 @@ class Chat:
                 text = text.replace(token, token[0] + "\u200b" + token[1:])
         return text
 
-    def text(self, ids: Iterator[int], stop: tuple[str, ...]) -> Iterator[str]:
-        """Token ids as they come → whole characters, up to a stop string, which is left out."""
+    def text(self, ids: Iterator[int | None], stop: tuple[str, ...]) -> Iterator[str]:
+        """Token ids as they come → whole characters, up to a stop string, which is left out; nothing for None."""
         stream, held = DecodeStream(skip_special_tokens=True), ""
         for token in ids:
+            if token is None:
+                yield ""
+                continue
             held += stream.step(self.tokenizer, token) or ""
             ends = [place for s in stop if (place := held.find(s)) >= 0]
             if ends:

@@ -6,7 +6,7 @@ answer is kept for a while, so that the next question about the same picture rea
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import torch
 from torch import Tensor
@@ -48,12 +48,14 @@ class Assistant:
         tokens = self.tokens(prompt, seen, request, min(request.max_tokens, room), outcome)
         return Reply(self.chat.text(tokens, request.stop), outcome)
 
-    def tokens(self, prompt: Prompt, seen: dict[str, Tensor], request: Request, most: int, outcome: Outcome) -> Iterator[int]:
-        """The answer's tokens as they are written."""
+    def tokens(
+        self, prompt: Prompt, seen: dict[str, Tensor], request: Request, most: int, outcome: Outcome
+    ) -> Iterator[int | None]:
+        """The answer's tokens as they are written; None while the prompt is read, so that whoever waits may leave."""
         sampler, (cache, keys) = Sampler(request), self.recall(prompt)
         outcome.reused = len(keys)
         try:
-            logits = self.prefill(prompt, seen, cache, keys)
+            logits = yield from self.prefill(prompt, seen, cache, keys)
             for _ in range(most):
                 token = sampler.pick(logits)
                 if token in self.model.c.lm.end:
@@ -67,8 +69,8 @@ class Assistant:
         finally:
             self.remember(keys, cache)
 
-    def prefill(self, prompt: Prompt, seen: dict[str, Tensor], cache: Cache, keys: list) -> Tensor:
-        """Read what of the prompt is not in the cache yet → logits of the first new token."""
+    def prefill(self, prompt: Prompt, seen: dict[str, Tensor], cache: Cache, keys: list) -> Generator[None, None, Tensor]:
+        """Read what of the prompt is not in the cache yet, a chunk at a time → logits of the first new token."""
         for start in range(len(keys), len(prompt.ids), CHUNK):
             part = slice(start, start + CHUNK)
             shown = [seen[key[0]][key[1]] for key in prompt.keys[part] if isinstance(key, tuple)]
@@ -76,6 +78,8 @@ class Assistant:
             with self.lock, torch.inference_mode():
                 logits = self.model.prefill(torch.tensor([prompt.ids[part]]), tokens, cache)
             keys += prompt.keys[part]
+            if len(keys) < len(prompt.ids):
+                yield None
         return logits
 
     def recall(self, prompt: Prompt) -> tuple[Cache, list]:

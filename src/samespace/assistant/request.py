@@ -121,7 +121,7 @@ class Reply:
     """An answer as it comes; iterate over it once."""
 
     pieces: Iterator[str]
-    """Whole characters, as many at a time as are certain."""
+    """Whole characters, as many at a time as are certain; empty while a long prompt is read."""
     outcome: Outcome = field(default_factory=Outcome)
 
     def __iter__(self) -> Iterator[str]:

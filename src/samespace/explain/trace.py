@@ -77,7 +77,7 @@ def trace(assistant: Answers, picture: Picture, words: str, max_tokens: int = 48
     request = question(words, [picture], max_tokens=max_tokens)
     seen = assistant.look(request.messages)
     prompt = chat.prompt(request.messages, {digest: len(tokens) for digest, tokens in seen.items()})
-    answer = list(assistant.tokens(prompt, seen, request, max_tokens, Outcome()))
+    answer = [token for token in assistant.tokens(prompt, seen, request, max_tokens, Outcome()) if token is not None]
     whole, tap = picture.views(model.c)[:1], Tap()
     with assistant.lock, torch.inference_mode():
         model.see(torch.from_numpy(normalise(whole, model.c.prep)), tap)

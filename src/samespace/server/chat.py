@@ -56,7 +56,8 @@ async def events(pieces: AsyncIterator[str], reply: Reply, head: dict[str, Any],
     try:
         yield event({"role": "assistant", "content": ""})
         async for piece in pieces:
-            yield event({"content": piece})
+            if piece:
+                yield event({"content": piece})
         yield event({}, reply.outcome.finish)
         if usage:
             yield line(head | {"choices": [], "usage": usage_of(reply.outcome)})
