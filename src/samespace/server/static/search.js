@@ -313,7 +313,7 @@ at("close").addEventListener("click", () => at("viewer").close());
 at("viewer-player").addEventListener("play", () => at("viewer-map").classList.remove("on"));
 at("viewer").addEventListener("close", () => {
   at("viewer-player").pause();
-  grid.focus(indexOf(state.open.hit.id));
+  if (document.activeElement !== at("query")) grid.focus(indexOf(state.open.hit.id)); // one may have typed on already
 });
 at("more").addEventListener("click", () => steer(1));
 at("less").addEventListener("click", () => steer(-0.5));
