@@ -21,7 +21,7 @@ def run() -> list[dict[str, str]]:
         rounds["rclip"].append(measure(peer))
         for name, space in spaces.items():
             with tempfile.TemporaryDirectory() as scratch:
-                rounds[name].append(measure([sys.executable, "-m", "benchmarks.our_side", "index", space, photographs, scratch]))
+                rounds[name].append(measure([sys.executable, "-m", "benchmarks.our_side", space, photographs, scratch]))
     middle = {name: sorted(measured, key=lambda m: m["seconds"])[ROUNDS // 2] for name, measured in rounds.items()}
     return [
         row

@@ -4,7 +4,6 @@ import json
 import resource
 import sys
 import time
-from pathlib import Path
 
 
 def index(space: str, photographs: str, library: str) -> dict:
@@ -22,19 +21,7 @@ def index(space: str, photographs: str, library: str) -> dict:
     return {"seconds": seconds, "files": report.added}
 
 
-def hear(space: str, recordings: str, library: str) -> dict:
-    """Read a folder's recordings and make log-mel spectrograms of their windows."""
-    from samespace.config import AudioTower
-    from samespace.media.audio import windows
-    from samespace.prep.mel import log_mel
-
-    started, files = time.perf_counter(), sorted(Path(recordings).iterdir())
-    clips = sum(log_mel(clip.samples, AudioTower()).shape[1] > 0 for file in files for clip in windows(file))
-    assert clips >= len(files)
-    return {"seconds": time.perf_counter() - started, "files": len(files)}
-
-
 if __name__ == "__main__":
-    measured = {"index": index, "hear": hear}[sys.argv[1]](*sys.argv[2:])
+    measured = index(*sys.argv[1:])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(measured | {"peak_mb": peak}))

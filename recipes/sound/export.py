@@ -1,4 +1,4 @@
-"""Step 3: the trained tower into the starter, weights as fp16 where they give the same vectors.
+"""Step 3: the trained tower into the starter, weights as narrow as gives the same vectors.
 
 python recipes/sound/export.py WORK
 python recipes/starter/senses.py STARTER_WORK WORK      # then: what turns its scores into probabilities

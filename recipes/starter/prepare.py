@@ -15,6 +15,7 @@ import re
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image
@@ -155,9 +156,7 @@ def shrink(pair: dict, pictures: Path) -> str | None:
 
 def class_texts(sources: Path) -> list[dict]:
     """For each ImageNet class: its names, its definition, and its hypernyms up to "entity" from WordNet."""
-    import timm  # only for the three text files it ships
-
-    info = Path(timm.__file__).parent / "data/_info"
+    info = Path(find_spec("timm").origin).parent / "data/_info"  # only the text files it ships: its code stays unimported
     tables = {
         k: dict(line.split("\t", 1) for line in (info / f"imagenet_synset_to_{k}.txt").read_text().splitlines())
         for k in ("lemma", "definition")

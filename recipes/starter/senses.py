@@ -36,9 +36,9 @@ def glosses(wordnet: Path) -> list[tuple[str, str]]:
 def read(space: samespace.Space, wordnet: Path) -> Calibration:
     words, texts = zip(*glosses(wordnet))
     z_words, z_texts, right = space.text(words), space.text(texts), np.eye(len(words), dtype=bool)
-    fitted = fit(z_texts[:PAIRS], z_words[:PAIRS], right[:PAIRS, :PAIRS], space.background)
-    print("text", measure(fitted, z_texts[PAIRS:], z_words[PAIRS:], right[PAIRS:, PAIRS:]))
-    return fitted
+    calibration = fit(z_texts[:PAIRS], z_words[:PAIRS], right[:PAIRS, :PAIRS], space.background)
+    print("text", measure(calibration, z_texts[PAIRS:], z_words[PAIRS:], right[PAIRS:, PAIRS:]))
+    return calibration
 
 
 def heard(space: samespace.Space, work: Path) -> Calibration:
@@ -46,15 +46,15 @@ def heard(space: samespace.Space, work: Path) -> Calibration:
     mels = np.memmap(work / "mels.f16", np.float16, "r").reshape(-1, c.mels)
     rows = [json.loads(line) for line in (work / "clips.jsonl").read_text("utf-8").splitlines()]
     rows = [row for row in rows if row["split"] == "val"]
-    heard = (mels[row["start"] : row["start"] + row["frames"]].T.astype(np.float32) for row in rows)
-    z = space.mels([fitted(one, c.frames) for one in heard])
+    clips = (mels[row["start"] : row["start"] + row["frames"]].T.astype(np.float32) for row in rows)
+    z = space.mels([fitted(one, c.frames) for one in clips])
     captions = sorted({row["caption"] for row in rows})
     right = np.array([[row["caption"] == c for row in rows] for c in captions])
     some = np.random.default_rng(6).random(len(rows)) < 2 / 3
     z_text = space.text(captions)
-    fitted = fit(z[some], z_text, right[:, some], space.background)
-    print("sound", measure(fitted, z[~some], z_text, right[:, ~some]))
-    return fitted
+    calibration = fit(z[some], z_text, right[:, some], space.background)
+    print("sound", measure(calibration, z[~some], z_text, right[:, ~some]))
+    return calibration
 
 
 def main(work: Path, sound: Path | None) -> None:

@@ -12,7 +12,9 @@ import logging
 import struct
 import tempfile
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -107,19 +109,20 @@ def add_audio(
 ) -> SpaceConfig:
     """Give a space's folder an audio tower: audio.onnx and audio.safetensors. The other towers stay as they are.
 
-    A new `name` and what the `card` adds are written with it. mels: float32 (B, M, frames), on which fp16 weights are taken where they give the same vectors. Returns the new config.
+    A new `name` and what the `card` adds are written with it. mels: float32 (B, M, frames), on which the narrowest
+    weights are chosen that give the same vectors. Returns the new config.
     """
     state = {name: tensor.detach().float() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     batch = torch.export.Dim("batch")
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         exact = traced(model, torch.zeros(2, c.mels, c.frames), {0: batch}, "mels", state, Path(scratch))
-        narrow = NARROW["fp16"](exact, Path(scratch))
-        cosine = float((run(exact, mels, Path(scratch)) * run(narrow, mels, Path(scratch))).sum(axis=1).mean())
-    chosen = "fp16" if cosine >= MIN_COSINE else "fp32"
-    share_weights({"audio": narrow if chosen == "fp16" else exact}, state, folder / "audio.safetensors")
+        z = {"audio": run(exact, mels, Path(scratch))}
+        graph, report = narrowest(exact, "audio", PRECISIONS[1:], mels, z, Path(scratch))
+    share_weights({"audio": graph}, state, folder / "audio.safetensors")
+    (folder / "audio.safetensors").chmod(0o644)
     old = read_space_config(folder)
     files = {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != "space.json"}
-    precision = old.card.get("precision", {}) | {"audio": {"chosen": chosen, "cosine": round(cosine, 5)}}
+    precision = old.card.get("precision", {}) | {"audio": {**report, "clips": len(mels)}}
     card = old.card | {"precision": precision} | (card or {})
     config = replace(old, name=name or old.name, audio=c, audio_weights=digest_of_state(state), files=files, card=card)
     (folder / "space.json").write_text(to_json(config), "utf-8")
@@ -235,24 +238,34 @@ def choose(
     inputs = {"image": pairs.pixels, "text": pairs.ids}
     z = {tower: run(graph, inputs[tower], scratch) for tower, graph in graphs.items()}
     chosen, report = dict(graphs), {}
-    for tower in graphs:
-        first, tried = int(tower == "text" or hybrid), {}
-        for precision in PRECISIONS[first:]:
-            narrow = NARROW[precision](graphs[tower], scratch)
-            tried[precision] = compare(z, z | {tower: run(narrow, inputs[tower], scratch)}, tower)
-            if tried[precision]["passes"]:
-                chosen[tower] = narrow
-                break
-        passed = [p for p in tried if tried[p]["passes"]]
-        report[tower] = {"chosen": passed[0] if passed else "fp32", "pairs": len(pairs.ids), "tried": tried}
+    for tower, graph in graphs.items():
+        first = int(tower == "text" or hybrid)
+        chosen[tower], found = narrowest(graph, tower, PRECISIONS[first:], inputs[tower], z, scratch)
+        report[tower] = {**found, "pairs": len(pairs.ids)}
     return chosen, report, z
 
 
+def narrowest(
+    graph: onnx.ModelProto, tower: str, precisions: Sequence[str], x: np.ndarray, z: dict[str, np.ndarray], scratch: Path
+) -> tuple[onnx.ModelProto, dict[str, Any]]:
+    """The graph in the first precision that passes for inputs x, or as it is; and the numbers of every precision tried.
+
+    z: what the towers give in fp32.
+    """
+    tried: dict[str, dict[str, Any]] = {}
+    for precision in precisions:
+        narrow = NARROW[precision](graph, scratch)
+        tried[precision] = compare(z, z | {tower: run(narrow, x, scratch)}, tower)
+        if tried[precision]["passes"]:
+            return narrow, {"chosen": precision, "tried": tried}
+    return graph, {"chosen": "fp32", "tried": tried}
+
+
 def compare(exact: dict[str, np.ndarray], narrow: dict[str, np.ndarray], tower: str) -> dict[str, Any]:
-    """The gate: mean cosine to the fp32 vectors, and recall@10 lost between pictures and captions, the worse way."""
+    """The gate: mean cosine to the fp32 vectors, and recall@10 lost between the towers, the worse way (0 where one is alone)."""
     cosine = (exact[tower] * narrow[tower]).sum(axis=1)
-    lost = []
-    for a, b in (("text", "image"), ("image", "text")):
+    lost = [0.0]
+    for a, b in permutations(exact, 2):
         before, after = (recall_at_k(z[a] @ z[b].T, np.eye(len(z[a]), dtype=bool), 10) for z in (exact, narrow))
         lost.append(before - after)
     return {

@@ -57,7 +57,7 @@ def film(path: Path, space: Space) -> list[Segment]:
     """A film's shots, each with the mean vector of its frames, and the windows of its sound. Raises UnreadableMedia."""
     seen = list(watched(path, space)) if video.has_film(path) else []
     try:
-        listened = heard(path, space) if space.hears else []
+        listened = heard(path, space, [shot.start for shot in seen]) if space.hears else []
     except UnreadableMedia:
         listened = []  # it has no sound
     if not (seen or listened):
@@ -81,10 +81,10 @@ def paper(path: Path, space: Space) -> list[Segment]:
     return found
 
 
-def heard(path: Path, space: Space) -> list[Segment]:
-    """Windows of a file's sound that are not silent. Raises UnreadableMedia."""
+def heard(path: Path, space: Space, cuts: Iterable[float] = ()) -> list[Segment]:
+    """Windows of a file's sound that are not silent, none across a cut. Raises UnreadableMedia."""
     c, found = space.config.audio, []
-    loud = (window for window in audio.windows(path, c.seconds, c.rate) if not window.silent)
+    loud = (window for window in audio.windows(path, c.seconds, c.rate, cuts) if not window.silent)
     for some in batches(loud, BATCH):
         for window, z in zip(some, space.sound([window.samples for window in some])):
             found.append(Segment(None, z, round(window.start, 2), round(window.end, 2), part=SOUND))

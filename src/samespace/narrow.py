@@ -31,13 +31,15 @@ def to_int8_weights(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
     narrow = onnx.ModelProto()
     narrow.CopyFrom(model)
     embeddings_to_int8(narrow)
-    kinds = {"MatMul": 0, "Gemm": 0, "Conv": (1, 2, 3)}  # what one scale is shared over
-    weights = {node.input[1]: kinds[node.op_type] for node in narrow.graph.node if node.op_type in kinds and dense(node)}
+    kinds = {
+        node.input[1]: node.op_type for node in narrow.graph.node if node.op_type in ("MatMul", "Gemm", "Conv") and dense(node)
+    }
     widening = []
-    for initializer in [i for i in narrow.graph.initializer if i.name in weights and fits_fp16(i)]:
-        name = initializer.name
+    for initializer in [i for i in narrow.graph.initializer if i.name in kinds and fits_fp16(i)]:
+        name, array = initializer.name, numpy_helper.to_array(initializer)
+        shared = tuple(range(1, array.ndim)) if kinds[name] == "Conv" else 0  # what has one scale
         narrow.graph.initializer.remove(initializer)
-        narrow.graph.initializer.extend(quantised(numpy_helper.to_array(initializer), name, weights[name]))
+        narrow.graph.initializer.extend(quantised(array, name, shared))
         widening += [
             helper.make_node("Cast", [f"{name}_quantized"], [f"{name}/wide"], to=TensorProto.FLOAT),
             helper.make_node("Mul", [f"{name}/wide", f"{name}_scale"], [name]),

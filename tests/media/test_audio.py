@@ -57,3 +57,10 @@ def test_a_waveform_is_as_high_as_it_is_loud(tmp_path):
     lit = (picture[:, :, 0] > 128).sum(axis=0)
     left, right = lit[: picture.shape[1] // 2].max(), lit[picture.shape[1] // 2 + 12 :].max()
     assert left > 3 * right > 0
+
+
+def test_no_window_reaches_across_a_cut(tmp_path):
+    file = recording(tmp_path / "cut.wav", tone(11.0))
+    clips = list(audio.windows(file, cuts=[0.0, 1.5, 5.5, 10.0]))
+    assert [(c.start, c.end) for c in clips] == [(0, 1.5), (1.5, 5.5), (5.5, 9.5), (7.5, 10), (10, 11)]
+    assert all(len(c.samples) == round((c.end - c.start) * audio.RATE) for c in clips)

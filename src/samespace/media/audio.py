@@ -4,8 +4,10 @@ Decoded by FFmpeg's libraries through PyAV, a packet at a time: memory holds one
 comes before the break.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +76,25 @@ def blocks(path: str | Path, start: float = 0.0, rate: int = RATE) -> Iterator[n
             yield block.to_ndarray()[0]
 
 
-def windows(path: str | Path, seconds: float = WINDOW, rate: int = RATE) -> Iterator[Clip]:
-    """A file's sound, so many seconds at a time, each window half over the one before; the last may be shorter.
+def windows(path: str | Path, seconds: float = WINDOW, rate: int = RATE, cuts: Iterable[float] = ()) -> Iterator[Clip]:
+    """A file's sound, so many seconds at a time, each window half over the one before; none reaches across a cut.
 
-    Raises UnreadableMedia.
+    cuts: seconds, ascending. A window before a cut, and the last, may be shorter. Raises UnreadableMedia.
     """
     size = int(seconds * rate)
-    hop, held, place, fresh = size // 2, np.empty(0, np.float32), 0, 0  # `fresh`: samples that no window has held yet
+    edges = chain((int(cut * rate) for cut in cuts), repeat(math.inf))
+    held, place, told, edge = np.empty(0, np.float32), 0, 0, next(edges)  # `told`: up to where windows have held all
     for block in blocks(path, rate=rate):
-        held, fresh = np.concatenate([held, block]), fresh + len(block)
-        while len(held) >= size:
-            yield window(place, held[:size], rate)
-            held, place = held[hop:], place + hop
-            fresh = len(held) - (size - hop)
-    if len(held) and (fresh > 0 or place == 0):
+        held = np.concatenate([held, block])
+        while len(held) >= (wide := min(size, edge - place)):
+            if place + wide > told:
+                yield window(place, held[:wide], rate)
+                told = place + wide
+            step = size // 2 if place + wide < edge else wide
+            held, place = held[step:], place + step
+            if place == edge:
+                edge = next(edges)
+    if place + len(held) > told:
         yield window(place, held, rate)
 
 
