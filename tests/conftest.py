@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import shutil
+import socket
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,26 @@ def drawings() -> dict[str, Image.Image]:
     rows = [line.split("\t") for line in (folder / "pairs.tsv").read_text("utf-8").splitlines()]
     files = {title: folder / name for name, title in rows}
     return {title: on_white(files[title]) for title in PLAIN}
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """An empty bucket, `pictures`, of a local S3 server; its address stands in the usual variables."""
+    boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=port)
+    server.start()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    urllib.request.urlopen(
+        f"http://127.0.0.1:{port}/moto-api/reset", data=b""
+    ).close()  # servers of a process share their buckets
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="pictures")
+    yield client
+    server.stop()

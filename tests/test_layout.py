@@ -39,6 +39,7 @@ ORDER = [  # a module imports only from above
     ("train/state.py", "train/loop.py", "train/watch.py", "train/run.py", "train/dry.py"),
     (
         "index/paths.py",
+        "index/home.py",
         "index/filter.py",
         "index/flat.py",
         "index/scan.py",

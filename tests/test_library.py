@@ -169,7 +169,7 @@ def test_an_empty_folder_is_fine(library, tmp_path):
 def test_no_library_yet(library):
     with pytest.raises(LibraryError, match="samespace index DIR"):
         library.search("a cat")
-    assert not library.path.exists()
+    assert not library.home.folder.exists()
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def other_space(tmp_path, tiny_space_folder) -> Space:
 
 def test_another_space_is_refused_with_the_remedy(library, album, other_space):
     library.add([album])
-    other = Library(library.path, other_space)
+    other = Library(library.home.folder, other_space)
     for act in (lambda: other.search("a cat"), lambda: other.add([album])):
         with pytest.raises(WrongSpace, match="--beside"):
             act()
@@ -193,7 +193,7 @@ def test_another_space_is_refused_with_the_remedy(library, album, other_space):
 def test_another_space_stands_beside(library, album, other_space, tiny_space):
     library.add([album])
     before = [(h.path, h.score) for h in library.search("a cat")]
-    other = Library(library.path, other_space)
+    other = Library(library.home.folder, other_space)
     (album / "rocket.jpg").rename(album / "moved.jpg")
     assert other.add([album], beside=True).added == 4
     assert len(other.search("a cat")) == 4
@@ -326,7 +326,7 @@ def test_searching_by_a_picture_whose_name_is_not_text(library, album):
 def test_new_files_make_the_other_space_incomplete(library, album, other_space, photographs):
     """The default space is one that knows every file."""
     library.add([album])
-    other = Library(library.path, other_space)
+    other = Library(library.home.folder, other_space)
     other.add([album], beside=True)
     assert library.store.usual_space() == other_space.handle
     shutil.copy(photographs / "page.png", album)

@@ -40,7 +40,7 @@ def test_the_crowd_of_a_large_library_is_a_sample_of_it(library, monkeypatch):
     z = library.space.text(["a cat"])[0]
     flat, rows = library.store.crowd(z, library.space.fingerprint)
     monkeypatch.setattr(store_module.Store, "flat", lambda self, fingerprint: None)
-    other = samespace.Library(library.path, "starter")
+    other = samespace.Library(library.home.folder, "starter")
     sampled, count = other.store.crowd(z, library.space.fingerprint)
     assert rows == count == len(photographs())
     assert np.allclose(np.sort(flat), np.sort(sampled), atol=2e-3)  # stored as fp16

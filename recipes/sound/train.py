@@ -2,6 +2,8 @@
 
     python recipes/sound/train.py WORK [steps=12000] [batch=128]     # checkpointed; the same command goes on
 
+WORK/start.pt, where there is one, holds a tower to begin with.
+
 Three losses, added. *Named*: the clip's vector is told apart from the vectors of all other captions (CLIP's loss with every
 caption of the data as a negative, their mean taken off; the text tower rests). *Shown*: the same against the pictures of the
 stamps. *Spelled*: each chunk tells which sound of speech is heard (CTC, Graves et al. 2006, in the phonetic alphabet, one for
@@ -216,6 +218,8 @@ def main(work: Path, steps: int, size: int) -> None:
         [{"params": groups[0], "weight_decay": DECAY}, {"params": groups[1], "weight_decay": 0.0}], RATE, (0.9, 0.98)
     )
     step = 0
+    if (work / "start.pt").exists():
+        pupil.tower.load_state_dict(state.load(work / "start.pt")["tower"])
     if kept.exists():
         held = state.load(kept)
         pupil.load_state_dict(held["pupil"])

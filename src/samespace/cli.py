@@ -67,7 +67,7 @@ def index(
     lib = Library(library, space, ray)
     with progress_bar() as progress:
         report = lib.add(folders, exclude_dir or (), beside, progress)
-    show_report(report, lib.path, json_)
+    show_report(report, lib.home, json_)
 
 
 @app.command()
@@ -120,7 +120,7 @@ def import_(
     lib = Library(library, space)
     with progress_bar() as progress:
         report = take_over(lib, READERS[program](source.expanduser()), progress)
-    show_report(report, lib.path, json_)
+    show_report(report, lib.home, json_)
 
 
 @app.command()

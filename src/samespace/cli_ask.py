@@ -23,7 +23,7 @@ AssistantName = Annotated[
         help="Name or folder of an assistant, or an OpenAI-compatible endpoint: http://127.0.0.1:11434/v1#MODEL",
     ),
 ]  # fmt: skip
-AboutLibrary = Annotated[Path | None, typer.Option("--library", "-l", help="Answer over this library.")]
+AboutLibrary = Annotated[str | None, typer.Option("--library", "-l", help="Answer over this library.")]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 Temperature = Annotated[float, typer.Option(min=0, max=2, help="0 takes the likeliest word each time.")]
 Seed = Annotated[int | None, typer.Option(help="Makes answers drawn at a temperature repeatable.")]
@@ -164,7 +164,7 @@ def serve(
     api_key: Annotated[str, typer.Option(envvar="SAMESPACE_API_KEY", help="Ask clients for this bearer key.")] = "",
     allow_host: Annotated[list[str] | None, typer.Option(help="Another name this server answers to; may be repeated.")] = None,
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures from public http URLs.")] = False,
-    also: Annotated[list[Path] | None, typer.Option(help="Another library to choose on the pages; may be repeated.")] = None,
+    also: Annotated[list[str] | None, typer.Option(help="Another library to choose on the pages; may be repeated.")] = None,
 ) -> None:
     """Serve search, embeddings and answers to this machine, in OpenAI's shapes."""
     try:
@@ -203,7 +203,7 @@ def caption(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures, or one picture.")],
     to: Annotated[Path, typer.Option("--to", help="Table of filepath, title that captions are added to.")] = Path("captions.tsv"),
     library: Annotated[
-        Path | None, typer.Option("--library", "-l", help="Write them into this library too, for its searches.")
+        str | None, typer.Option("--library", "-l", help="Write them into this library too, for its searches.")
     ] = None,
     prompt: Annotated[str, typer.Option(help="What the assistant is asked.")] = "What is in this image?",
     assistant: AssistantName = "starter",

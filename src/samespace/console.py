@@ -15,14 +15,21 @@ import typer.core
 from .errors import QueryError, SamespaceError
 
 if TYPE_CHECKING:
+    from .index.home import Home
     from .library import Hit, Report
     from .train.card import Card
     from .train.loop import Progress
 
 
 LibraryPath = Annotated[
-    Path | None,
-    typer.Option("--library", "-l", envvar="SAMESPACE_LIBRARY", help="Folder of the library.", show_default="user data"),
+    str | None,
+    typer.Option(
+        "--library",
+        "-l",
+        envvar="SAMESPACE_LIBRARY",
+        help="Folder of the library, or s3://bucket/folder.",
+        show_default="user data",
+    ),
 ]
 SpaceName = Annotated[str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -74,18 +81,18 @@ def agree(size: int, what: str, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def show_report(report: "Report", path: Path, as_json: bool) -> None:
+def show_report(report: "Report", home: "Home", as_json: bool) -> None:
     for line in skipped_lines(report.skipped):
         say(line)
     counts = {n: getattr(report, n) for n in ("added", "reused", "moved", "removed", "same")}
     if as_json:
         skipped = [{"path": p, "reason": r} for p, r in report.skipped]
-        out(json.dumps(counts | {"skipped": skipped, "seconds": round(report.seconds, 2), "library": str(path)}))
+        out(json.dumps(counts | {"skipped": skipped, "seconds": round(report.seconds, 2), "library": str(home)}))
         return
     text = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to index"
     rate = f" ({report.looked / report.seconds:.0f} files/s)" if report.looked and report.seconds else ""
     out(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{rate}")
-    out(f"library: {path}")
+    out(f"library: {home}")
 
 
 def skipped_lines(skipped: list[tuple[str, str]]) -> Iterator[str]:

@@ -71,10 +71,10 @@ def broken(folder: Path) -> str:
 def library_lines() -> Iterator[str]:
     store = Store(default_path())
     if not store.exists:
-        yield f"  none at {store.path} yet; make one with: samespace index DIR"
+        yield f"  none at {store.home} yet; make one with: samespace index DIR"
         return
     try:
         names = ", ".join(f"{h.name} ({f}{'' if h.complete else ', incomplete'})" for f, h in store.spaces.items())
-        yield f"  {store.path}: {store.count()} segments, vectors of {names}"
+        yield f"  {store.home}: {store.count()} segments, vectors of {names}"
     except SamespaceError as error:
         yield f"  {error}"

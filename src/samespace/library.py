@@ -17,6 +17,7 @@ from .cluster import Cluster
 from .embed import Embedded, Embedder, Skipped
 from .errors import LibraryError, WrongSpace
 from .index.filter import Filter, micros
+from .index.home import Home
 from .index.note import Held
 from .index.scan import Changes, File, Known, compare, walk
 from .index.segments import column, segment_id
@@ -96,16 +97,18 @@ class Library:
     def __init__(self, path: str | Path | None = None, space: Space | str | Path | None = None, cluster: str = ""):
         """Open it; nothing is created yet. Without `space`, the newest complete one it holds, else the starter.
 
+        `path` is a folder, or a place on object storage: "s3://bucket/photos", reached by the usual AWS_… variables.
         `cluster` is the address of a Ray cluster that embeds files; without one this process does.
         """
-        self.store = Store(Path(path).expanduser() if path else default_path())
+        self.store = Store(path or default_path())
         self.space = space if isinstance(space, Space) else hub.load(space or self.store.usual_space())
         self.embedder = Embedder(self.space)
         self.reader: Embedder | Cluster = Cluster(cluster, self.space) if cluster else self.embedder
 
     @property
-    def path(self) -> Path:
-        return self.store.path
+    def home(self) -> Home:
+        """Where it lives, as people call it."""
+        return self.store.home
 
     def add(
         self, paths: Iterable[str | Path], exclude: Iterable[str] = (), beside: bool = False, progress: Progress | None = None
@@ -135,7 +138,7 @@ class Library:
             finally:
                 self.store.finish(fingerprint)
                 if report.removed:  # what is gone is not to be seen any more; the others are made again when they are looked at
-                    shutil.rmtree(self.path / THUMBNAILS, ignore_errors=True)
+                    shutil.rmtree(self.home.folder / THUMBNAILS, ignore_errors=True)
         report.seconds = time.monotonic() - started
         return report
 
@@ -145,8 +148,8 @@ class Library:
         if held and self.space.fingerprint not in held and not beside:
             names = ", ".join(f"{h.name} ({f})" for f, h in held.items())
             raise WrongSpace(
-                f"{self.path} holds vectors of {names}, not of {self.space.handle} ({self.space.fingerprint}); to add "
-                f"them beside the old ones: samespace index DIR --library {self.path} --space {self.space.handle} --beside"
+                f"{self.home} holds vectors of {names}, not of {self.space.handle} ({self.space.fingerprint}); to add "
+                f"them beside the old ones: samespace index DIR --library {self.home} --space {self.space.handle} --beside"
             )
 
     def embed(self, changes: Changes, known: dict[str, Known], report: Report, progress: Progress | None) -> None:
@@ -269,7 +272,7 @@ class Library:
     def check_exists(self) -> None:
         """Raises LibraryError where there is no library yet."""
         if not self.store.exists:
-            raise LibraryError(f"there is no library at {self.path} yet; make one with: samespace index DIR")
+            raise LibraryError(f"there is no library at {self.home} yet; make one with: samespace index DIR")
 
     def segment(self, id: str) -> dict[str, Any] | None:
         """An indexed segment by its id (see Hit.id), with its vector as `z`; None where there is none."""
@@ -327,6 +330,7 @@ def on_disk(file: File, taken_at: datetime | None) -> dict[str, Any]:
     return asdict(file) | {"moment": moment}
 
 
-def default_path() -> Path:
-    """$SAMESPACE_LIBRARY, or the user's data folder."""
-    return hub.data_folder("SAMESPACE_LIBRARY", "library")
+def default_path() -> str | Path:
+    """$SAMESPACE_LIBRARY, or a folder in the user's data."""
+    named = os.environ.get("SAMESPACE_LIBRARY", "")
+    return named if "://" in named else hub.data_folder("SAMESPACE_LIBRARY", "library")

@@ -95,7 +95,7 @@ def test_pictures_are_served_small_and_large_and_kept(web, library):
     for answer, side in ((small, 480), (large, 2048)):
         assert answer.headers["content-type"] == "image/jpeg" and answer.headers["x-content-type-options"] == "nosniff"
         assert max(Image.open(io.BytesIO(answer.content)).size) <= side
-    assert len(list((library.path / THUMBNAILS).rglob("*.jpg"))) == 1
+    assert len(list((library.home.folder / THUMBNAILS).rglob("*.jpg"))) == 1
     assert web.get(f"/pictures/{hit['id']}/small").content == small.content
     again = web.get(f"/pictures/{hit['id']}/small", headers={"If-None-Match": small.headers["etag"]})
     assert again.status_code == 304 and not again.content
@@ -128,12 +128,12 @@ def test_what_was_kept_of_a_file_is_shown_only_while_it_is_the_same(web, library
     Image.new("RGB", (64, 64), "red").save(hit["path"])
     after = web.get(f"/pictures/{hit['id']}/small").content
     assert after != before and Image.open(io.BytesIO(after)).getpixel((30, 30))[0] > 200
-    kept = list((library.path / THUMBNAILS).rglob("*.jpg"))
+    kept = list((library.home.folder / THUMBNAILS).rglob("*.jpg"))
     assert [path.read_bytes() for path in kept] == [before]  # what is not the indexed content is not kept as if it were
     os.remove(hit["path"])
     assert web.get(f"/pictures/{hit['id']}/small").status_code == 400
     library.add([os.path.dirname(hit["path"])])
-    assert not (library.path / THUMBNAILS).exists()
+    assert not (library.home.folder / THUMBNAILS).exists()
 
 
 def test_pictures_are_served_without_what_stands_beside_them(tmp_path, tiny_space_folder):
@@ -191,7 +191,7 @@ def test_a_picture_that_is_gone_is_one_sentence(web):
 
 def test_a_library_that_cannot_be_written_to_still_shows_pictures(web, library):
     hit = search(web)["hits"][0]
-    (library.path / THUMBNAILS).write_text("in the way")
+    (library.home.folder / THUMBNAILS).write_text("in the way")
     assert web.get(f"/pictures/{hit['id']}/small").status_code == 200
 
 

@@ -19,12 +19,12 @@ def clear_errors(method: Callable) -> Callable:
         except (RuntimeError, OSError, ValueError, OverflowError) as error:
             text = " ".join(str(error).split())
             if "No space left" in text or "StorageFull" in text:
-                raise LibraryError(f"the disk of {self.path} is full; free some space and run the same command again") from error
+                raise LibraryError(f"the disk of {self.home} is full; free some space and run the same command again") from error
             if "ermission denied" in text or "Read-only" in text:
                 raise LibraryError(
-                    f"{self.path} cannot be written; check its permissions, or choose another --library"
+                    f"{self.home} cannot be written; check its permissions, or choose another --library"
                 ) from error
-            raise LibraryError(f"the library {self.path} cannot be used ({text[:200]}); index into a new --library") from error
+            raise LibraryError(f"the library {self.home} cannot be used ({text[:200]}); index into a new --library") from error
 
     return guarded
 

@@ -1,12 +1,14 @@
 """What a library says of itself: its spaces, its senses, and whether it has texts; one small file, written whole or not at all."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import LibraryError
+from .home import Home
+
+FILE = "library.json"
 
 
 @dataclass(frozen=True)
@@ -26,23 +28,24 @@ class Held:
 class Note:
     """library.json."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, where: str | Path):
+        self.home = Home(where)
 
     @property
     def exists(self) -> bool:
-        return (self.path / "library.json").exists()
+        return self.home.read(FILE) is not None
 
     @property
     def spaces(self) -> dict[str, Held]:
         """Fingerprint → space, oldest first. Raises LibraryError."""
-        if not self.exists:
+        text = self.home.read(FILE)
+        if text is None:
             return {}
         try:
-            note = json.loads((self.path / "library.json").read_text("utf-8"))
+            note = json.loads(text)
             return {fingerprint: Held(**held) for fingerprint, held in note["spaces"].items()}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LibraryError(f"{self.path}/library.json cannot be read ({error}); restore it, or index into a new --library")
+        except (ValueError, KeyError, TypeError) as error:
+            raise LibraryError(f"{self.home}/{FILE} cannot be read ({error}); restore it, or index into a new --library")
 
     def usual_space(self) -> str:
         """Name of the space that answers where none is named: the newest complete one."""
@@ -65,12 +68,10 @@ class Note:
         return tuple(self.noted("senses", ["sight"]))
 
     def noted(self, name: str, otherwise: Any) -> Any:
-        return json.loads((self.path / "library.json").read_text("utf-8")).get(name, otherwise) if self.exists else otherwise
+        return json.loads(self.home.read(FILE) or "{}").get(name, otherwise)
 
     def write_note(self, **changes: Any) -> None:
         """Write the note with spaces, captioned or senses changed."""
         now = {"captioned": self.captioned, "senses": self.senses, "spaces": self.spaces} | changes
         note = {"format": 1} | now | {"spaces": {f: asdict(h) for f, h in now["spaces"].items()}}
-        scratch = self.path / "library.json.part"
-        scratch.write_text(json.dumps(note, indent=2), "utf-8")
-        os.replace(scratch, self.path / "library.json")
+        self.home.write(FILE, json.dumps(note, indent=2))

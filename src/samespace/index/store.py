@@ -1,7 +1,6 @@
 """A library on disk: one LanceDB table of segments, a note of its spaces, and the copies made from the table."""
 
 import contextlib
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,24 +34,24 @@ REFINE, EFFORT = 4, 128
 class Store(Note):
     """Opened lazily: a search that the flat copy can answer never opens the database."""
 
-    def __init__(self, path: Path):
-        super().__init__(path)
+    def __init__(self, where: str | Path):
+        super().__init__(where)
         self.opened: dict[Path, tuple[str, Any]] = {}  # copies in use, and the version they are of
         self.sampled: dict[tuple[str, str], tuple[str, np.ndarray, int]] = {}  # version, some vectors, number of all
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the library for writing. Raises LibraryBusy at once where another process does."""
+        """Hold the library for writing. Raises LibraryBusy at once where another process of this machine does."""
         from filelock import FileLock, Timeout
 
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock", timeout=0)
+            self.home.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.home.folder / ".lock", timeout=0)
             lock.acquire()
         except Timeout:
-            raise LibraryBusy(f"another process is indexing into {self.path}; wait for it, or use another --library") from None
+            raise LibraryBusy(f"another process is indexing into {self.home}; wait for it, or use another --library") from None
         except OSError as error:
-            raise LibraryError(f"{self.path} cannot be written ({error.strerror}); choose another place with --library") from None
+            raise LibraryError(f"{self.home} cannot be written ({error.strerror}); choose another place with --library") from None
         with lock:
             yield
 
@@ -60,7 +59,10 @@ class Store(Note):
     def database(self):
         import lancedb
 
-        return lancedb.connect(self.path, read_consistency_interval=timedelta(0))  # another process may be writing
+        where = str(self.home) if self.home.remote else self.home.folder
+        return lancedb.connect(  # another process may be writing
+            where, read_consistency_interval=timedelta(0), storage_options=self.home.storage or None
+        )
 
     @cached_property
     def table(self):
@@ -75,7 +77,7 @@ class Store(Note):
         """Make the table, and the column for a space's vectors, if they are not there."""
         import pyarrow as pa
 
-        if not (self.path / f"{TABLE}.lance").exists():
+        if not self.home.names(f"{TABLE}.lance"):
             self.database.create_table(TABLE, schema=pa.schema(segment_fields(pa)))
         wanted = [*segment_fields(pa), pa.field(column(fingerprint), pa.list_(pa.float16(), held.dim))]
         for field in wanted:  # an older version's table lacks columns, too
@@ -189,12 +191,12 @@ class Store(Note):
             self.table.create_index(column(fingerprint), config=HnswSq(distance_type="cosine"))
 
     def flat_path(self, fingerprint: str) -> Path:
-        return self.path / f"flat-{fingerprint}.arrow"
+        return self.home.folder / f"flat-{fingerprint}.arrow"
 
     def write_flat(self, fingerprint: str) -> None:
         import pyarrow as pa
 
-        version, z = newest_version(self.path), column(fingerprint)
+        version, z = self.newest_version(), column(fingerprint)
         rows = self.table.search().where(f"{z} IS NOT NULL").select([*self.showable, z])
         vectors = pa.field("z", pa.list_(pa.float32(), self.spaces[fingerprint].dim))
         batches = (widened(b) for b in rows.to_batches(4096))
@@ -203,10 +205,10 @@ class Store(Note):
     def write_shown(self) -> None:
         import pyarrow as pa
 
-        version = newest_version(self.path)
+        version = self.newest_version()
         batches = self.table.search().select(self.showable).with_row_id(True).to_batches(65_536)
         schema = pa.schema([*shown_fields(pa, self.showable), pa.field(ROW_ID, pa.uint64())])
-        write_copy(self.path / SHOWN_COPY, version, schema, (b.select(schema.names) for b in batches))
+        write_copy(self.home.folder / SHOWN_COPY, version, schema, (b.select(schema.names) for b in batches))
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -263,7 +265,7 @@ class Store(Note):
     @clear_errors
     def crowd(self, z: np.ndarray, fingerprint: str, sense: str = "sight") -> tuple[np.ndarray, int]:
         """Cosines of z with a sample of what the library has of a sense, and how many segments that is."""
-        version, key = newest_version(self.path), (fingerprint, sense)
+        version, key = self.newest_version(), (fingerprint, sense)
         if key not in self.sampled or self.sampled[key][0] != version:
             some = Filter(sense=sense if len(self.senses) > 1 else "")
             flat = self.flat(fingerprint)
@@ -280,15 +282,20 @@ class Store(Note):
         return np.array(rows[name].to_pylist(), np.float32), count
 
     def flat(self, fingerprint: str) -> Flat | None:
-        """The flat copy, where there is one as new as the table."""
-        return self.open_copy(Flat, self.flat_path(fingerprint))
+        """The flat copy, where there is one as new as the table; of object storage one is made here, once for each version."""
+        copy = self.open_copy(Flat, self.flat_path(fingerprint))
+        if copy is None and self.home.remote and self.table.count_rows() <= INDEX_ROWS:
+            self.home.folder.mkdir(parents=True, exist_ok=True)
+            self.write_flat(fingerprint)
+            copy = self.open_copy(Flat, self.flat_path(fingerprint))
+        return copy
 
     def shown(self) -> Shown | None:
         """What hits show, where there is a copy as new as the table."""
-        return self.open_copy(Shown, self.path / SHOWN_COPY)
+        return self.open_copy(Shown, self.home.folder / SHOWN_COPY)
 
     def open_copy(self, kind: type[Copy], path: Path) -> Copy | None:
-        version = newest_version(self.path)
+        version = self.newest_version()
         if path in self.opened and self.opened[path][0] == version:
             return self.opened[path][1]
         try:
@@ -330,10 +337,7 @@ class Store(Note):
         """Number of segments."""
         return self.table.count_rows()
 
-
-def newest_version(path: Path) -> str:
-    """Name of the table's newest manifest; Lance names them so that the newest sorts first."""
-    try:
-        return min(name for name in os.listdir(path / f"{TABLE}.lance" / "_versions") if name.endswith(".manifest"))
-    except (OSError, ValueError):
-        return ""
+    def newest_version(self) -> str:
+        """Name of the table's newest manifest; Lance names them so that the newest sorts first."""
+        names = self.home.names(f"{TABLE}.lance/_versions")
+        return min((name for name in names if name.endswith(".manifest")), default="")

@@ -68,7 +68,7 @@ class Counters:
 
 def create_server(libraries: Sequence[Library], assistant: str = "starter", **settings: Any) -> Any:
     """An ASGI app for one library, or for several with a choice of them on every page; settings as of create_app."""
-    answering, names = Answering(assistant), [str(library.path) for library in libraries]
+    answering, names = Answering(assistant), [str(library.home) for library in libraries]
     apps = {name: create_app(one, answering, names=names, **settings) for name, one in zip(names, libraries)}
     return Switch(apps) if len(apps) > 1 else apps[names[0]]
 

@@ -22,7 +22,7 @@ class Pictures:
     """What the pages show of a library's files; small ones are made once and kept beside the library."""
 
     def __init__(self, library: Library):
-        self.library, self.kept = library, library.path / THUMBNAILS
+        self.library, self.kept = library, library.home.folder / THUMBNAILS
 
     def jpeg(self, segment: dict[str, Any], size: str) -> bytes:
         """What a segment looks like. Raises UnreadableMedia where it cannot be read, or has left the folder indexed."""

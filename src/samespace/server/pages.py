@@ -131,7 +131,7 @@ def add_pages(app: FastAPI, library: Library, assistant: str, libraries: Sequenc
     def page(name: str, **values: Any) -> HTMLResponse:
         store = library.store
         values |= {"count": store.count() if store.exists else 0, "space": library.space.handle}
-        values |= {"library": str(library.path), "libraries": libraries}
+        values |= {"library": str(library.home), "libraries": libraries}
         return HTMLResponse(templates.get_template(name).render(page=name, **values), headers=POLICY)
 
     @app.get("/")
