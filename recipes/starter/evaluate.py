@@ -1,4 +1,4 @@
-"""Step 6: the shipped space on what no training saw.
+"""Step 5: the shipped space on what no training saw.
 
     python recipes/starter/evaluate.py WORK [SPACE]
 

@@ -1,4 +1,4 @@
-"""Step 5: the trained towers -> the space folder in the package, and the held-out pairs of the int8 gate.
+"""Step 4: the trained towers -> the space folder in the package, and the held-out pairs of the int8 gate.
 
 python recipes/starter/export.py WORK
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from common import MINILM, PREP, image_tower, read_lines, text_tower
 from PIL import Image
-from train import averaged
+from train import start
 
 from samespace import export, hub
 from samespace.checkpoint import Checkpoint
@@ -56,16 +56,17 @@ def write_gate(work: Path, pairs: list[dict]) -> Path:
 def main(work: Path) -> None:
     pairs = read_lines(work / "pairs.jsonl")
     write_pairs(work, pairs)
-    model, steps = averaged(work), state.load(work / "checkpoint.pt")["step"]
-    settled = state.load(work / "settled.pt")
-    model.load_state_dict(settled["model"])
+    model = start(work).eval()
+    kept = state.load(work / "checkpoint.pt")
+    averaged = {name.removeprefix("module."): t for name, t in kept["average"].items() if name.startswith("module.")}
+    model.load_state_dict(averaged)
     metrics = read_lines(work / "metrics.jsonl")
     counts = {s: sum(p["split"] == "train" and p["source"] == s for p in pairs) for s in {p["source"] for p in pairs}}
     config = SpaceConfig(
         name="starter", image=image_tower(), text=text_tower(), prep=PREP, logit_scale=model.logit_scale.exp().item(),
         licence="Apache-2.0",
         origin="EfficientNet-Lite0 (Apache-2.0), all-MiniLM-L6-v2 (Apache-2.0); trained on emoji and Open Clip Art",
-        card={"recipe": "recipes/starter", "steps": steps, "settled": settled["steps"], "validation": metrics[-1],
+        card={"recipe": "recipes/starter", "steps": kept["step"], "validation": metrics[-1],
               "pictures": {s: n for s, n in sorted(counts.items()) if n}},
     )  # fmt: skip
     tokenizer = read_tokenizer(work / MINILM / "tokenizer.json")

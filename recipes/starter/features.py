@@ -9,7 +9,6 @@ trunk's class logits; one view at a time, and goes on where it was stopped.
 """
 
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,17 +43,14 @@ class Frozen(torch.nn.Module):
         return middle, tower.prior.classifier(tower.trunk.top(middle, tower.fork).mean(dim=(2, 3)))
 
 
-def frozen(work: Path) -> Frozen:
+def frozen_session(work: Path) -> onnxruntime.InferenceSession:
+    """The trunk in ONNX Runtime: five times as fast as eager torch."""
     tower = ViT(image_tower()).eval()
     weights = read_efficientnet(work / EFFICIENTNET)
     fill(tower, {k.removeprefix("image."): v for k, v in weights.items()}, partial=True)
-    return Frozen(tower)
-
-
-def session_of(module: torch.nn.Module, path: Path) -> onnxruntime.InferenceSession:
-    """A module that reads pixels, in ONNX Runtime: five times as fast as eager torch."""
-    example, batch = torch.zeros(2, 3, PREP.size, PREP.size), torch.export.Dim("batch")
-    torch.onnx.export(module.eval(), (example,), path, dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
+    path, batch = work / "trunk.onnx", torch.export.Dim("batch")
+    example = torch.zeros(2, 3, PREP.size, PREP.size)
+    torch.onnx.export(Frozen(tower), (example,), path, dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
@@ -68,12 +64,15 @@ def grounds(work: Path, files: list[Path]) -> list[Image.Image]:
     return photos * (len(drawings) // len(photos)) + drawings
 
 
-def views_of(
-    work: Path, pairs: list[dict], views: int, done: int = 0
-) -> Iterator[tuple[int, tuple[np.ndarray, ...], np.ndarray]]:
-    """Views of pictures, from number `done` on: its number, the pictures' and views' numbers, pixels (B, 3, S, S)."""
+def main(work: Path, views: int) -> None:
+    pairs = read_pairs(work)
     files = [work / pair["file"] for pair in pairs]
     behind = grounds(work, [f for f, p in zip(files, pairs) if p["source"] == "openclipart" and p["split"] == "train"])
+    session, progress = frozen_session(work), work / "views.done"
+    done = int(progress.read_text()) if progress.exists() else 0
+    mode, shape = "r+" if done else "w+", (len(files), views)
+    middle = np.lib.format.open_memmap(work / "middle.npy", mode, np.float16, (*shape, 112, 14, 14))
+    classes = np.lib.format.open_memmap(work / "classes.npy", mode, np.float16, (*shape, 1000))
 
     def load(job: tuple[int, int]) -> np.ndarray:
         i, v = job
@@ -85,34 +84,13 @@ def views_of(
     with ThreadPoolExecutor(2) as pool:
         for start in range(done, len(jobs), BATCH):
             batch = jobs[start : start + BATCH]
-            yield start, tuple(np.array(batch).T), normalise(np.stack(list(pool.map(load, batch))), PREP)
-
-
-def keep(work: Path, pairs: list[dict], views: int, session: onnxruntime.InferenceSession, shapes: dict[str, tuple]) -> None:
-    """Write what the session makes of each view to WORK/NAME.npy, fp16 (pictures, views, …); goes on where it was stopped."""
-    progress = work / f"{next(iter(shapes))}.done"
-    done, total = int(progress.read_text()) if progress.exists() else 0, len(pairs) * views
-    kept = [
-        np.lib.format.open_memmap(work / f"{name}.npy", "r+" if done else "w+", np.float16, (len(pairs), views, *shape))
-        for name, shape in shapes.items()
-    ]
-    for start, rows, pixels in views_of(work, pairs, views, done):
-        for array, made in zip(kept, session.run(None, {session.get_inputs()[0].name: pixels})):
-            array[rows] = made
-        if start // BATCH % 50 == 0:
-            progress.write_text(str(start))
-            print(f"{start}/{total}", flush=True)
-    progress.write_text(str(total))
-
-
-def main(work: Path, views: int) -> None:
-    keep(
-        work,
-        read_pairs(work),
-        views,
-        session_of(frozen(work), work / "trunk.onnx"),
-        {"middle": (112, 14, 14), "classes": (1000,)},
-    )
+            pixels = normalise(np.stack(list(pool.map(load, batch))), PREP)
+            rows = tuple(np.array(batch).T)
+            middle[rows], classes[rows] = session.run(None, {session.get_inputs()[0].name: pixels})
+            if start // BATCH % 50 == 0:
+                progress.write_text(str(start))
+                print(f"{start}/{len(jobs)}", flush=True)
+    progress.write_text(str(len(jobs)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Beside step 6: whether the map of a phrase is warmest where the thing is.
+"""Beside step 5: whether the map of a phrase is warmest where the thing is.
 
     python recipes/starter/heatmaps.py WORK [COUNT]
 

@@ -112,13 +112,6 @@ def start(work: Path) -> DualEncoder:
     return model
 
 
-def averaged(work: Path) -> DualEncoder:
-    """The towers as this step leaves them: the running average of WORK/checkpoint.pt, at rest."""
-    model, kept = start(work).eval().requires_grad_(False), state.load(work / "checkpoint.pt")["average"]
-    model.load_state_dict({name.removeprefix("module."): t for name, t in kept.items() if name.startswith("module.")})
-    return model
-
-
 @dataclass
 class Data:
     """What a step draws from."""
@@ -133,14 +126,14 @@ class Data:
     mean: Tensor  # the mean feature, (1280,)
 
 
-def made_up(model: DualEncoder, mean: Tensor, ground: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def made_up(model: DualEncoder, data: Data, ground: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Classes (B,) and feature maps as the trunk would give for photographs of them, on the cells of other pictures."""
     B = len(ground)
     classes = torch.randint(1000, (B,), generator=generator)
     rows = model.image.prior.classifier.weight[classes]
     rows = normalize(rows - model.image.prior.classifier.weight.mean(dim=0), dim=-1)
     reach = REACH[0] + (REACH[1] - REACH[0]) * torch.rand(B, 1, generator=generator)
-    feature = mean + reach * rows + 0.5 * (ground.mean(dim=(2, 3)) - mean)  # (B, 1280)
+    feature = data.mean + reach * rows + 0.5 * (ground.mean(dim=(2, 3)) - data.mean)  # (B, 1280)
     uneven = 0.5 + torch.rand(B, 1, 7, 7, generator=generator)
     here = (torch.rand(B, 1, 7, 7, generator=generator) < 0.3 + 0.7 * torch.rand(B, 1, 1, 1, generator=generator)).float()
     return classes, (here * uneven * feature[:, :, None, None] + (1 - here) * ground).clamp(0, 6)
@@ -164,7 +157,7 @@ def contrastive(model: DualEncoder, data: Data, generator: torch.Generator) -> T
         with torch.no_grad():
             seen = image.trunk.top(middle.to(torch.bfloat16), image.fork)
         maps = image.branch.trunk.top(middle.to(torch.bfloat16), 0)
-        classes, features = made_up(model, data.mean, seen[:MADE_UP].float(), generator)
+        classes, features = made_up(model, data, seen[:MADE_UP].float(), generator)
         made = features.to(maps.dtype)
         learned = [image.read(torch.cat([seen, made])).float(), image.branch.read(torch.cat([maps, made])).float()]
     logits = torch.cat([logits, image.prior.classifier(features.mean(dim=(2, 3)))])
