@@ -21,9 +21,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
 
+from media_files import document, film  # noqa: E402
+
 import benchmarks.torchvision_on_cpu  # noqa: E402, F401
 import samespace  # noqa: E402
-from media_files import document, film  # noqa: E402
 from samespace import hub  # noqa: E402
 from samespace.demo import photographs  # noqa: E402
 from samespace.server.app import create_app  # noqa: E402
@@ -78,16 +79,20 @@ def ask(page: Page, out: Path) -> None:
 
 
 def learn(page: Page, out: Path) -> None:
-    for name, section, ready in (
-        ("learn-matrix", "matrix", "#matrix td"), ("learn-space", "space", "#space svg"), ("learn-patch", "inside", "#inside canvas"),
-        ("learn-steps", "steps", "#steps canvas, #steps img"), ("learn-costs", "costs", "#costs td"),
+    for section, ready in (
+        ("matrix", "#matrix td"), ("space", "#space .photo.best"), ("inside", "#inside canvas"), ("costs", "#costs td"), ("steps", "#steps img"),
     ):  # fmt: skip
         page.locator(f"#{section}").scroll_into_view_if_needed()
         page.wait_for_selector(ready, timeout=120_000)
+        if section == "steps":
+            page.click("#steps button.main")
+            page.wait_for_selector("#steps .cells", timeout=120_000)
+            page.click("#steps [role=tab]:last-child")
+            page.hover("#steps .words button:last-child")
         page.wait_for_timeout(2500)
         page.evaluate("id => window.scrollTo(0, document.getElementById(id).getBoundingClientRect().top + scrollY - 90)", section)
         page.wait_for_timeout(500)
-        page.screenshot(path=out / f"{name}.png")
+        page.screenshot(path=out / f"learn-{section}.png")
 
 
 def still(page: Page, out: Path) -> None:
@@ -98,7 +103,18 @@ def still(page: Page, out: Path) -> None:
 def sheet(browser: Browser, library: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         html = Path(scratch) / "hits.html"
-        command = ["search", "something hot to drink", "-t", "6", "--kind", "image", "--library", str(library), "--grid", str(html)]
+        command = [
+            "search",
+            "something hot to drink",
+            "-t",
+            "6",
+            "--kind",
+            "image",
+            "--library",
+            str(library),
+            "--grid",
+            str(html),
+        ]
         subprocess.run([sys.executable, "-m", "samespace", *command], check=True, stdout=subprocess.DEVNULL)
         page = browser.new_page(viewport={"width": 1100, "height": 640})
         page.goto(html.as_uri())
