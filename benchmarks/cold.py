@@ -53,7 +53,7 @@ def library(scratch: Path) -> Path:
         rows = [row(i, v) for i, v in enumerate(z)]
         store.upsert([{**r, f"z_{space.fingerprint}": r.pop("z_bench")} for r in rows])
         store.finish(space.fingerprint)
-    return store.path
+    return store.home.folder
 
 
 def rclip_command(scratch: Path) -> tuple[list[str], dict[str, str]]:

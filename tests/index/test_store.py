@@ -111,9 +111,9 @@ def test_an_outdated_flat_copy_is_not_used(filled):
 
 
 def test_a_damaged_flat_copy_is_not_used(filled):
-    path = filled.path / f"flat-{FP}.arrow"
+    path = filled.home.folder / f"flat-{FP}.arrow"
     path.write_bytes(path.read_bytes()[:1000])
-    again = Store(filled.path)
+    again = Store(filled.home.folder)
     assert again.flat(FP) is None
     assert_best(again.search(QUERY, 3, FP, Filter()), 3)
 
@@ -136,7 +136,7 @@ def test_a_second_space_stands_beside_the_first(filled):
 
 
 def test_only_one_process_writes(filled):
-    second = Store(filled.path)
+    second = Store(filled.home.folder)
     with filled.writing(), pytest.raises(LibraryBusy, match="another process"), second.writing():
         pass
 
@@ -156,8 +156,8 @@ def test_an_approximate_index_is_built_for_large_libraries(tmp_path, monkeypatch
     hits = made.search(QUERY, 10, FP, Filter())
     assert len(exact & {h["path"] for h in hits}) >= 9
     assert made.shown()
-    (made.path / "shown.arrow").unlink()
-    plain = Store(made.path)
+    (made.home.folder / "shown.arrow").unlink()
+    plain = Store(made.home.folder)
     assert plain.shown() is None
     for hit, same in zip(hits, plain.search(QUERY, 10, FP, Filter()), strict=True):
         assert np.array_equal(hit.pop("z"), same.pop("z"))
@@ -184,17 +184,17 @@ def test_what_hits_show_in_a_large_library_follow_its_changes(tmp_path, monkeypa
 
 
 def test_a_broken_library_is_one_sentence(filled):
-    (filled.path / "library.json").write_text("{")
+    (filled.home.folder / "library.json").write_text("{")
     with pytest.raises(LibraryError, match="cannot be read"):
-        _ = Store(filled.path).spaces
+        _ = Store(filled.home.folder).spaces
 
 
 def test_broken_tables_are_one_sentence(filled):
-    (filled.path / f"flat-{FP}.arrow").unlink()
-    for manifest in (filled.path / "segments.lance" / "_versions").iterdir():
+    (filled.home.folder / f"flat-{FP}.arrow").unlink()
+    for manifest in (filled.home.folder / "segments.lance" / "_versions").iterdir():
         manifest.write_bytes(b"nonsense")
     with pytest.raises(LibraryError, match="cannot be used"):
-        Store(filled.path).search(QUERY, 3, FP, Filter())
+        Store(filled.home.folder).search(QUERY, 3, FP, Filter())
 
 
 @pytest.mark.parametrize("name", [b"plain", "émoji 🐈".encode(), b"latin\xe9\xff", b"new\nline"])

@@ -285,8 +285,8 @@ class Store(Note):
         """The flat copy, where there is one as new as the table; of object storage one is made here, once for each version."""
         copy = self.open_copy(Flat, self.flat_path(fingerprint))
         if copy is None and self.home.remote and self.table.count_rows() <= INDEX_ROWS:
-            self.home.folder.mkdir(parents=True, exist_ok=True)
-            self.write_flat(fingerprint)
+            with contextlib.suppress(LibraryBusy), self.writing():  # who comes meanwhile asks the database
+                self.write_flat(fingerprint)
             copy = self.open_copy(Flat, self.flat_path(fingerprint))
         return copy
 
