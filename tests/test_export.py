@@ -1,16 +1,19 @@
 """Exported towers against the ones they come from, and the gate that lets narrow weights in."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from samespace import checkpoint, export, narrow
-from samespace.config import read_space_config, sha256
+from samespace.config import AudioTower, read_space_config, sha256
 from samespace.errors import QueryError, UnknownSpace
 from samespace.export import Pairs
+from samespace.model.audio import AudioTransformer
 from samespace.space import Space
 
 
@@ -89,6 +92,26 @@ def test_torch_reads_the_weights_that_onnx_runs(loaded, pairs, tmp_path, monkeyp
         assert cosine.min() > (0.995 if gated else 1 - 1e-6)  # int8 rounds activations too
     graphs = sum((tmp_path / "space" / f"{t}.onnx").stat().st_size for t in ("image", "text"))
     assert graphs < 0.1 * (tmp_path / "space" / "model.safetensors").stat().st_size
+
+
+def test_torch_reads_the_audio_weights_that_onnx_runs(tiny_space_folder, tmp_path):
+    """Batch norms that are not at their beginning: the exporter folds them into the convolutions."""
+    folder = shutil.copytree(tiny_space_folder, tmp_path / "hearing")
+    c = AudioTower(frames=80, strides=(2, 2), width=32, layers=1, heads=2, mlp=64, dim=24)
+    mels = torch.randn(4, c.mels, c.frames, generator=torch.Generator().manual_seed(0)) * 20 - 40
+    torch.manual_seed(0)
+    tower = AudioTransformer(c)
+    for _ in range(3):
+        tower(mels)  # in training: the norms take the data's mean and spread
+    torch.nn.init.normal_(tower.chunk[0][1].weight)
+    torch.nn.init.normal_(tower.chunk[1][1].bias)
+    expected = tower.eval()(mels).detach().numpy()
+    export.add_audio(folder, tower, c, mels.numpy())
+    ran = Space(folder).mels(list(mels.numpy()))
+    assert (ran * expected).sum(axis=1).min() > 0.99
+    read = AudioTransformer(c).eval()
+    read.load_state_dict(checkpoint.dequantised(load_file(folder / "audio.safetensors")))
+    assert np.abs(read(mels).detach().numpy() - ran).max() < 1e-5
 
 
 def test_no_graph_carries_large_weights_of_its_own(loaded, tiny_space_folder):

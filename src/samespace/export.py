@@ -32,6 +32,7 @@ from .errors import QueryError, UnknownSpace, UnreadableMedia
 from .eval import calibration
 from .eval.retrieval import recall_at_k
 from .media import image as image_media
+from .model.audio import AudioTransformer
 from .narrow import LARGE, NARROW
 from .prep.pixels import normalise, square
 from .prep.tokens import Words
@@ -112,6 +113,8 @@ def add_audio(
     A new `name` and what the `card` adds are written with it. mels: float32 (B, M, frames), on which the narrowest
     weights are chosen that give the same vectors. Returns the new config.
     """
+    if isinstance(model, AudioTransformer):
+        model.fold_norms()
     state = {name: tensor.detach().float() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     batch = torch.export.Dim("batch")
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:

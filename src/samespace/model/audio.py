@@ -35,6 +35,18 @@ class AudioTransformer(nn.Module):
         self.pool = nn.Linear(c.width, 1, bias=False)
         self.proj = nn.Linear(c.width, c.dim, bias=False)
 
+    @torch.no_grad()
+    def fold_norms(self) -> None:
+        """Move what the batch norms of a tower at rest do into the convolutions before them; its vectors stay.
+
+        An exporter does so anyway, and would leave weights under their old names that no longer fit the module.
+        """
+        for conv, norm, _ in self.chunk:
+            gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+            conv.weight *= gain[:, None, None]
+            norm.bias -= norm.running_mean * gain
+            norm.weight.fill_(1), norm.running_mean.fill_(0), norm.running_var.fill_(1 - norm.eps)
+
     def chunks(self, mels: Tensor) -> Tensor:
         """Decibels (B, M, F) → tokens (B, N, D); how loud the whole is does not matter."""
         top = mels.amax(dim=(1, 2), keepdim=True)
