@@ -362,7 +362,7 @@ def test_several_libraries_are_chosen_among(tmp_path, tiny_space_folder, album):
     other.add([album / "more"])
     web = TestClient(create_server([one, other], key="k"), base_url=HERE, headers={"Authorization": "Bearer k"})
     assert len(search(web)["hits"]) == 4 and "<option selected>" in web.get("/").text
-    for folder, count in ((other.path, 1), (one.path, 4), (tmp_path / "none", 4)):
+    for folder, count in ((other.home.folder, 1), (one.home.folder, 4), (tmp_path / "none", 4)):
         web.cookies.set("samespace-library", quote(str(folder), safe=""))
         assert len(search(web)["hits"]) == count
     assert TestClient(create_server([one]), base_url=HERE).get("/").text.count("library-choice") == 0

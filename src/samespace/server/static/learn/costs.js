@@ -50,7 +50,7 @@ export const RULES = [
 export const costs = piece(async (place) => {
   let [image, rule, seconds, own] = [null, RULES[0], 0, null];
   const fresh = laterThan();
-  const canvas = make("canvas", { className: "cut", role: "img" });
+  const canvas = make("canvas", { className: "cut", role: "img", ariaLabel: "The picture in its tiles" });
   const body = make("tbody");
   const width = make("input", { type: "number", min: 1, max: 8000, oninput: draw });
   const height = make("input", { type: "number", min: 1, max: 8000, oninput: draw });

@@ -14,7 +14,7 @@ export const cutter = piece(async (place) => {
   let picked = 0;
   const size = make("input", { type: "range", min: 112, max: 448, step: 112 / 8, value: 224, oninput: draw });
   const patch = make("select", { onchange: draw }, ...[14, 16, 32].map((n) => make("option", { value: n, selected: n === 16 }, `${n} px`)));
-  const canvas = make("canvas", { className: "cut", tabIndex: 0, role: "img", onclick: pick, onkeydown: move });
+  const canvas = make("canvas", { className: "cut", tabIndex: 0, role: "img", ariaLabel: "The picture, cut into patches", onclick: pick, onkeydown: move });
   const told = make("p", { className: "told", role: "status" });
   const one = make("canvas", { className: "one", ariaHidden: "true" });
   const numbers = make("p", { className: "note numbers" });

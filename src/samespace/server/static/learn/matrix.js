@@ -14,7 +14,7 @@ export const matrix = piece(async (place) => {
   const table = make("table", { className: "matrix" });
   const told = make("p", { className: "told", role: "status" });
   const dial = make("input", { type: "range", min: -2, max: 0, step: 0.01, value: Math.log10(0.07), oninput: draw });
-  const curve = make("canvas", { className: "curve", width: 240, height: 60, role: "img" });
+  const curve = make("canvas", { className: "curve", width: 240, height: 60, role: "img", ariaLabel: "The loss, step by step" });
   const train = make("button", { type: "button", onclick: learn }, "Train 10 steps");
   const again = make("button", { type: "button", className: "quiet", onclick: () => { now = structuredClone(start); losses.length = 0; draw(); } }, "Start again");
   const label = make("label", {}, "Temperature ", dial);

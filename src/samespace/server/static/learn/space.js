@@ -17,7 +17,7 @@ export const space = piece(async (place) => {
     const card = make("figure", { className: "photo" }, make("img", { src: url, alt: CAPTIONS[name] ?? name }), make("div", { className: "score" }, bar), make("figcaption", {}, told));
     return { card, bar, told };
   });
-  const map = make("div", { className: "map", role: "img" });
+  const map = make("div", { className: "map", role: "img", ariaLabel: "A map of the space with the six pictures" }); // and, once a phrase is placed, with it
   const wrong = make("p", { className: "wrong", role: "status" });
   place.replaceChildren(input, tries, make("div", { className: "photos" }, ...cards.map(({ card }) => card)), wrong, map);
 
