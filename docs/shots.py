@@ -1,11 +1,10 @@
-"""The pictures of the docs, made again: python docs/shots.py FOLDER [OUT]
+"""Pictures of the pages, made again: python docs/shots.py FOLDER [OUT]
 
 Needs Chromium, the environment of `make test`, and `samespace assistants pull starter`. FOLDER is made and filled: the demo's
 photographs, the package's drawings, a film and a document of them. OUT is docs/ unless another is named.
 """
 
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import uvicorn
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
@@ -80,15 +79,10 @@ def ask(page: Page, out: Path) -> None:
 
 def learn(page: Page, out: Path) -> None:
     for section, ready in (
-        ("matrix", "#matrix td"), ("space", "#space .photo.best"), ("inside", "#inside canvas"), ("costs", "#costs td"), ("steps", "#steps img"),
+        ("matrix", "#matrix td"), ("space", "#space .photo.best"), ("inside", "#inside canvas"), ("costs", "#costs td"),
     ):  # fmt: skip
         page.locator(f"#{section}").scroll_into_view_if_needed()
         page.wait_for_selector(ready, timeout=120_000)
-        if section == "steps":
-            page.click("#steps button.main")
-            page.wait_for_selector("#steps .cells", timeout=120_000)
-            page.click("#steps [role=tab]:last-child")
-            page.hover("#steps .words button:last-child")
         page.wait_for_timeout(2500)
         page.evaluate("id => window.scrollTo(0, document.getElementById(id).getBoundingClientRect().top + scrollY - 90)", section)
         page.wait_for_timeout(500)
@@ -100,34 +94,12 @@ def still(page: Page, out: Path) -> None:
     page.screenshot(path=out / f"{page.url.rsplit('/', 1)[-1]}.png")
 
 
-def sheet(browser: Browser, library: Path, out: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        html = Path(scratch) / "hits.html"
-        command = [
-            "search",
-            "something hot to drink",
-            "-t",
-            "6",
-            "--kind",
-            "image",
-            "--library",
-            str(library),
-            "--grid",
-            str(html),
-        ]
-        subprocess.run([sys.executable, "-m", "samespace", *command], check=True, stdout=subprocess.DEVNULL)
-        page = browser.new_page(viewport={"width": 1100, "height": 640})
-        page.goto(html.as_uri())
-        page.screenshot(path=out / "sheet.png")
-
-
 def main(folder: Path, out: Path) -> None:
     fill(folder)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as play:
         library = samespace.Library(Path(scratch) / "library", "starter")
         library.add([folder])
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        sheet(browser, Path(scratch) / "library", out)
         with serving(create_app(library, "starter")) as address:
             for path, take in (("", search), ("ask", ask), ("learn", learn), ("library", still), ("spaces", still)):
                 page = browser.new_page(viewport={"width": 1280, "height": 800})
