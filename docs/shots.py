@@ -7,13 +7,8 @@ photographs, the package's drawings, a film and a document of them. OUT is docs/
 import shutil
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
@@ -21,6 +16,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
 
 from media_files import document, film  # noqa: E402
+from serving import serving  # noqa: E402
 
 import benchmarks.torchvision_on_cpu  # noqa: E402, F401
 import samespace  # noqa: E402
@@ -42,18 +38,6 @@ def fill(folder: Path) -> None:
     scenes = [Image.open(file).convert("RGB").resize((640, 480)) for file in photographs()]
     film(folder / "holiday.mp4", [(scene, 4.0) for scene in scenes])
     document(folder / "invoice.pdf", ["Two cups of coffee and a motorcycle", "The total is 2,931 euros"])
-
-
-@contextmanager
-def serving(app) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 def search(page: Page, out: Path) -> None:

@@ -1,13 +1,10 @@
 """What a person does on the pages, in a real browser; nothing leaves the machine and nothing is logged as wrong."""
 
 import shutil
-import threading
-import time
-from contextlib import contextmanager
 
 import pytest
-import uvicorn
 from media_files import film, scene
+from serving import serving
 
 import samespace
 from samespace.library import Library
@@ -18,19 +15,6 @@ expect = sync_api.expect
 expect.set_options(timeout=20_000)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; install Debian's package chromium")
-
-
-@contextmanager
-def serving(app):
-    """Its address, while it runs."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.fixture(scope="module")

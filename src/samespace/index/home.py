@@ -58,7 +58,7 @@ class Home:
                 return file.read().decode()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise LibraryError(f"{self}/{name} cannot be read ({error}); check the place and who may read it") from None
 
     def write(self, name: str, text: str) -> None:
