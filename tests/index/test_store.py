@@ -183,8 +183,9 @@ def test_what_hits_show_in_a_large_library_follow_its_changes(tmp_path, monkeypa
     assert {h["path"] for h in few} == {f"/q/{i:04}.jpg" for i in range(5)}
 
 
-def test_a_broken_library_is_one_sentence(filled):
-    (filled.home.folder / "library.json").write_text("{")
+@pytest.mark.parametrize("note", [b"{", b"\xff\xfe{"])
+def test_a_broken_library_is_one_sentence(filled, note):
+    (filled.home.folder / "library.json").write_bytes(note)
     with pytest.raises(LibraryError, match="cannot be read"):
         _ = Store(filled.home.folder).spaces
 
