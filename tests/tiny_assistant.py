@@ -29,7 +29,7 @@ def byte_tokenizer() -> Tokenizer:
 
 def tiny_llava(**changes) -> Llava:
     torch.manual_seed(0)
-    image = ImageTower(image_size=32, patch=8, width=32, layers=2, heads=2, mlp=64, dim=0)
+    image = ImageTower(image_size=32, patch=8, width=32, layers=2, heads=2, mlp=64, dim=16 if changes.get("z_tokens") else 0)
     lm = LanguageModel(vocab=258, context=512, width=48, layers=3, heads=6, kv_heads=2, head_dim=8, mlp=96, end=(257,))
     config = AssistantConfig(name="tiny", image=image, prep=Prep(size=32), lm=lm, layer=-2, **changes)
     model = Llava(config).eval()

@@ -223,6 +223,8 @@ class AssistantConfig:
     """Layer of a ViT tower whose tokens are shown: −1 the last, −2 the one before it (LLaVA)."""
     projector_act: str = "gelu"
     """Activation between the projector's two layers."""
+    z_tokens: int = 0
+    """So many tokens, made of the picture's vector in the space, come before those of its patches."""
     places: int = 0
     """Each of a view's tokens also says where it stands, on a grid of so many rows and columns; 0 where it does not."""
     tiles: int = 1

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from conftest import randomised
-from tiny_assistant import TEMPLATE, byte_tokenizer
+from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 
 from samespace.assistant import folder
 from samespace.assistant.chat import Chat
@@ -96,3 +96,12 @@ def test_our_folder_comes_back(tiny_folder, photographs):
         a = wide.lm.logits(wide(ids, wide.see(pixels).flatten(0, 1)))
         b = narrow.lm.logits(narrow(ids, narrow.see(pixels).flatten(0, 1)))
     assert (a - b).abs().max() < 5e-3 * a.abs().max()
+
+
+def test_a_vector_becomes_tokens_before_the_patches():
+    model, pixels = tiny_llava(z_tokens=2, places=4), torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        seen, z = model.see(pixels), model.image(pixels)
+        torch.testing.assert_close(seen[:, 2:], model.named(pixels) + model.place)
+        torch.testing.assert_close(seen[:, :2], model.of_z(3 * z))  # only its direction counts
+    assert seen.shape == (2, 2 + 16, 48) and not torch.equal(seen[0, 0], seen[1, 0])

@@ -28,7 +28,9 @@ class Token:
 
     text: str = ""
     cell: int = -1
-    """Which of the picture's cells it is; −1 for words."""
+    """Which of the picture's cells it is; −1 for words, and for what is made of the picture's vector."""
+    seen: bool = False
+    """Whether it is the picture's."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Trace:
     """4. float32 (N, D): the same in the language model's width."""
     words: tuple[tuple[str, ...], ...]
     """4. The words of the language model that each of them is nearest to."""
+    z_words: tuple[tuple[str, ...], ...]
+    """4. And those nearest to each token that is made of the picture's vector in the space, where there are any."""
     sequence: tuple[Token, ...]
     """5. What the language model reads."""
     answer: tuple[Said, ...]
@@ -86,9 +90,10 @@ def trace(assistant: Answers, picture: Picture, words: str, max_tokens: int = 48
     features, projected = tap["features"][0].float(), tap["projected"][0].float()
     grid = int(len(features) ** 0.5)
     looked = attention(tap, model.c.lm.layers)
-    first = prompt.ids.index(PICTURE)
+    picture = prompt.ids.index(PICTURE)
+    first = picture + model.c.z_tokens
     cells = looked[:, first : first + grid * grid]  # the whole comes before its tiles
-    usual = cells[first + prompt.ids.count(PICTURE) :].mean(dim=0)
+    usual = cells[picture + prompt.ids.count(PICTURE) :].mean(dim=0)
     spoken = cells[len(prompt.ids) - 1 : -1] / usual.clamp(min=1e-9)
     said = tuple(
         Said(
@@ -98,14 +103,16 @@ def trace(assistant: Answers, picture: Picture, words: str, max_tokens: int = 48
         )
         for token, row, share in zip(answer, chances, spoken)
     )
+    z_words = nearest(assistant, tap["of_z"][0].float()) if model.c.z_tokens else ()
     return Trace(
-        whole[0], grid, features.numpy(), projected.numpy(), nearest(assistant, projected), sequence(assistant, prompt.ids), said
+        whole[0], grid, features.numpy(), projected.numpy(), nearest(assistant, projected), z_words,
+        sequence(assistant, prompt.ids, grid), said,
     )  # fmt: skip
 
 
 def lines(trace: Trace) -> Iterator[str]:
     """The six steps as text."""
-    tokens, pictures = len(trace.sequence), sum(token.cell >= 0 for token in trace.sequence)
+    tokens, pictures = len(trace.sequence), sum(token.seen for token in trace.sequence)
     yield f"1 pixels     {' × '.join(map(str, trace.pixels.shape))}"
     yield f"2 patches    {trace.grid} × {trace.grid} = {trace.grid**2}"
     yield f"3 features   {' × '.join(map(str, trace.features.shape))}, of the vision encoder"
@@ -113,6 +120,8 @@ def lines(trace: Trace) -> Iterator[str]:
     wide = max(len(words[0]) for words in trace.words)
     for row in range(trace.grid):
         yield "    " + " ".join(words[0].ljust(wide) for words in trace.words[row * trace.grid : (row + 1) * trace.grid])
+    if trace.z_words:
+        yield f"    and {len(trace.z_words)} tokens of the picture's vector: " + " ".join(words[0] for words in trace.z_words)
     yield f"5 sequence   {tokens} tokens: {pictures} of the picture, {tokens - pictures} of words"
     yield f"6 answer     {trace.text}"
     for said in trace.answer:
@@ -146,10 +155,14 @@ def is_word(text: str) -> bool:
     return text.startswith(" ") and text[1:].isalnum()
 
 
-def sequence(assistant: Assistant, ids: list[int]) -> tuple[Token, ...]:
+def sequence(assistant: Assistant, ids: list[int], grid: int) -> tuple[Token, ...]:
     """The prompt's places, in order."""
-    found, cell = [], 0
+    found, z, k = [], assistant.model.c.z_tokens, 0
     for i in ids:
-        found.append(Token(cell=cell) if i == PICTURE else Token(assistant.chat.tokenizer.decode([i], skip_special_tokens=False)))
-        cell += i == PICTURE
+        if i != PICTURE:
+            found.append(Token(assistant.chat.tokenizer.decode([i], skip_special_tokens=False)))
+            continue
+        view, place = divmod(k, z + grid * grid)
+        found.append(Token("z", seen=True) if place < z else Token(cell=view * grid * grid + place - z, seen=True))
+        k += 1
     return tuple(found)

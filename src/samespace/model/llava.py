@@ -4,6 +4,7 @@ Liu et al. 2023, "Visual Instruction Tuning", fig. 1; the two-layer projector is
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import AssistantConfig
@@ -24,12 +25,22 @@ class Llava(nn.Module):
         self.image = ViT(c.image)
         self.projector = Mlp(self.image.feature_width, c.lm.width, c.projector_act, out=c.lm.width)
         self.lm = Llama(c.lm)
+        self.z_projector = (
+            Mlp(c.image.dim, c.lm.width, c.projector_act, out=c.z_tokens * c.lm.width) if c.z_tokens else None
+        )
         self.place = nn.Parameter(torch.zeros(c.places**2, c.lm.width)) if c.places else None
 
     def see(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
-        """float32 (B, 3, S, S) → a picture's tokens as the language model takes them: (B, N, D)."""
+        """float32 (B, 3, S, S) → a picture's tokens as the language model takes them, those of z first: (B, Z + N, D)."""
         seen = self.named(pixels, tap)
-        return seen if self.place is None else seen + self.place
+        if self.place is not None:
+            seen = seen + self.place
+        return seen if self.z_projector is None else torch.cat([self.of_z(self.image(pixels), tap), seen], dim=1)
+
+    def of_z(self, z: Tensor, tap: Tap | None = None) -> Tensor:
+        """Vectors of the space, of any length, (B, E) → the tokens made of them (B, Z, D)."""
+        z = F.normalize(z, dim=-1) * z.shape[-1] ** 0.5  # numbers around one
+        return note(tap, "of_z", self.z_projector(z).unflatten(-1, (self.c.z_tokens, -1)))
 
     def named(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
         """float32 (B, 3, S, S) → what the tokens say, before where: (B, N, D)."""

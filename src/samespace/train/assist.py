@@ -45,9 +45,9 @@ class AssistantRun:
             raise CardError(f"{card.start} cuts or pads pictures, and boxes would miss their cells; begin from one that squashes")
         self.chat, size = Chat(self.language), model.c.prep.size
         with torch.inference_mode():
-            tokens = model.named(torch.zeros(1, 3, size, size)).shape[1]
+            tokens = model.see(torch.zeros(1, 3, size, size)).shape[1]
         if card.places and model.place is None:
-            model = with_places(model, self.chat, round(tokens**0.5))
+            model = with_places(model, self.chat, round((tokens - model.c.z_tokens) ** 0.5))
         self.config = replace(model.c, name=card.name, files={}, card={})
         self.adapters = Adapters(model, card) if card.lora else None
         choose_parts(model, card)

@@ -70,10 +70,11 @@ const DRAWN = [
   (run) => [
     frame(make("img", { className: "faint", src: run.pixels.picture, alt: "" }), grid(run, (i) => make("span", { title: run.words[i].join(", ") }, run.words[i][0]))),
     told(`${times(run.projected.shape)}: two layers and a GELU later, each patch lies among the language model's words. In every cell stands the nearest one.`),
+    ...(run.z_words.length ? [told(`The picture's vector in the space becomes ${run.z_words.length} tokens more (z). The nearest words: ${run.z_words.map((near) => near[0]).join(" ")}`)] : []),
   ],
   (run) => [
-    make("p", { className: "row" }, ...run.sequence.map(({ text, cell }) => make("span", { className: cell < 0 ? "" : "cell" }, cell < 0 ? text : String(cell + 1)))),
-    told(`${run.sequence.length} places: ${run.sequence.filter(({ cell }) => cell >= 0).length} of the picture, numbered, beside those of the words. To the model they are all just vectors.`),
+    make("p", { className: "row" }, ...run.sequence.map(({ text, cell, seen }) => make("span", { className: seen ? "cell" : "" }, cell < 0 ? text : String(cell + 1)))),
+    told(`${run.sequence.length} places: ${run.sequence.filter(({ seen }) => seen).length} of the picture, patches numbered, beside those of the words. To the model they are all just vectors.`),
   ],
   (run) => {
     const map = grid(run, () => make("span"));
