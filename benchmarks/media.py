@@ -14,13 +14,13 @@ from reportlab.pdfgen import canvas
 
 from . import WORK
 
-MINUTES, PAGES, RECORDINGS, FPS = 60, 1000, 1000, 25
+MINUTES, PAGES, RECORDINGS, FPS, RATE = 60, 1000, 1000, 25, 48_000
 
 
 def run() -> list[dict[str, str]]:
     rows = []
     for what, make in (
-        (f"{MINUTES} minutes of 1080p, H.264, indexed", film), (f"{PAGES} pages of PDF, indexed", pages),
+        (f"{MINUTES} minutes of 1080p, H.264 and AAC, indexed", film), (f"{PAGES} pages of PDF, indexed", pages),
         (f"{RECORDINGS} recordings of 5 s, indexed", recordings),
     ):  # fmt: skip
         made = make()
@@ -46,27 +46,39 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
 
 
 def film() -> Path:
-    """Scenes of random length between 2 and 30 seconds, each a drawn ground that moves a little."""
+    """Scenes of random length between 2 and 30 seconds, each a drawn ground that moves a little, and noise that swells."""
 
     def make(folder: Path) -> None:
         rng, left = np.random.default_rng(0), MINUTES * 60 * FPS
         with av.open(str(folder / "film.mp4"), "w") as out:
             stream = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "g": "250", "sc_threshold": "40"})
             stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+            sound = out.add_stream("aac", rate=RATE, layout="mono")
             while left > 0:
                 ground = Image.fromarray(rng.integers(0, 255, (6, 10, 3), np.uint8)).resize(
                     (2000, 1125), Image.Resampling.BICUBIC
                 )
                 still = [ground.crop((i, i, i + 1920, i + 1080)) for i in range(0, 40, 10)]
                 frames = [av.VideoFrame.from_image(picture).reformat(format="yuv420p") for picture in still]
-                for i in range(min(left, int(rng.integers(2, 30)) * FPS)):
+                count = min(left, int(rng.integers(2, 30)) * FPS)
+                for i in range(count):
                     frame = frames[i // 10 % 4]
                     frame.pts = None
                     out.mux(stream.encode(frame))
-                    left -= 1
+                heard = rng.normal(0, 0.1, count * RATE // FPS) * np.sin(np.linspace(0, rng.uniform(1, 20), count * RATE // FPS))
+                out.mux(sound.encode(as_audio(heard)))
+                left -= count
             out.mux(stream.encode(None))
+            out.mux(sound.encode(None))
 
     return kept("film", make)
+
+
+def as_audio(samples: np.ndarray) -> av.AudioFrame:
+    """float (N,), within ±1 → a frame of one channel."""
+    frame = av.AudioFrame.from_ndarray(samples.astype(np.float32)[None], format="fltp", layout="mono")
+    frame.sample_rate = RATE
+    return frame
 
 
 def pages() -> Path:

@@ -92,7 +92,9 @@ def main(starter: Path, start: str, target: Path, steps: int) -> None:
         schedule.step()
         if step % (steps // 5) == 0:
             with torch.no_grad():
-                right = {s: (ids[logits(v[:2000]).argmax(-1)] == t[:2000]).all(dim=1).float().mean() for s, (v, t) in sets.items()}
+                right = {
+                    s: (ids[logits(v[:2000]).argmax(-1)] == t[:2000]).all(dim=1).float().mean() for s, (v, t) in sets.items()
+                }
             told = {split: round(share.item(), 3) for split, share in right.items()}
             print(json.dumps({"step": step, "loss": round(loss.item(), 3), "whole names right": told}), flush=True)
     folder.write(target, model, language, int8=False, name="named")

@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 import samespace
 from samespace import checkpoint
 from samespace.demo import PHRASES, photographs
-from samespace.eval.calibration import measure
+from samespace.eval.calibration import fit, measure
 from samespace.eval.retrieval import answers, recall_at_k
 
 MEAN = 0.45  # the trunk's mean feature, about
@@ -40,6 +40,17 @@ def retrieval(space: samespace.Space, work: Path, pairs: list[dict]) -> dict[str
     found = {f"R@{k}": recall_at_k(z_text @ z_image.T, right, k) for k in (1, 5, 10)}
     found |= measure(space.calibration(), z_image, z_text, right) if space.calibration() else {}
     return {name: round(value, 4) for name, value in found.items()}
+
+
+def crossed(space: samespace.Space, work: Path, pairs: list[dict]) -> dict[str, float]:
+    """Relevance among validation pairs: a calibration fitted on one half and measured on the other, and the other way round."""
+    pairs = list({p["captions"][0]: p for p in pairs}.values())
+    z_text, z_image = space.text([p["captions"][0] for p in pairs]), space.image([work / p["file"] for p in pairs])
+    halves, found = np.array_split(np.random.default_rng(0).permutation(len(pairs)), 2), []
+    for a, b in (halves, halves[::-1]):
+        calibration = fit(z_image[a], z_text[a], np.eye(len(a), dtype=bool), space.background)
+        found.append(measure(calibration, z_image[b], z_text[b], np.eye(len(b), dtype=bool)))
+    return {name: round(float(np.mean([f[name] for f in found])), 4) for name in ("auc", "ece")}
 
 
 def prototypes(space: samespace.Space, work: Path) -> float:
@@ -67,6 +78,7 @@ def photograph_phrases(space: samespace.Space) -> dict:
 def main(work: Path, name: str) -> None:
     space, pairs = samespace.load(name), read_lines(work / "pairs.jsonl")
     result = {split: retrieval(space, work, [p for p in pairs if p["split"] == split]) for split in ("stamps", "google")}
+    result |= {"validation": crossed(space, work, [p for p in pairs if p["split"] == "val"])}
     result |= {"prototypes": prototypes(space, work)} | photograph_phrases(space)
     print(json.dumps({"space": name, "fingerprint": space.fingerprint} | result, indent=1))
 

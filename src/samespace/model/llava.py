@@ -25,17 +25,19 @@ class Llava(nn.Module):
         self.image = ViT(c.image)
         self.projector = Mlp(self.image.feature_width, c.lm.width, c.projector_act, out=c.lm.width)
         self.lm = Llama(c.lm)
-        self.z_projector = (
-            Mlp(c.image.dim, c.lm.width, c.projector_act, out=c.z_tokens * c.lm.width) if c.z_tokens else None
-        )
+        self.z_projector = Mlp(c.image.dim, c.lm.width, c.projector_act, out=c.z_tokens * c.lm.width) if c.z_tokens else None
         self.place = nn.Parameter(torch.zeros(c.places**2, c.lm.width)) if c.places else None
 
     def see(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
         """float32 (B, 3, S, S) → a picture's tokens as the language model takes them, those of z first: (B, Z + N, D)."""
-        seen = self.named(pixels, tap)
-        if self.place is not None:
-            seen = seen + self.place
-        return seen if self.z_projector is None else torch.cat([self.of_z(self.image(pixels), tap), seen], dim=1)
+        if self.z_projector is None:
+            return self.placed(self.named(pixels, tap))
+        features, z = self.image.features_and_vector(pixels, self.c.layer, tap)
+        return torch.cat([self.of_z(z, tap), self.placed(note(tap, "projected", self.projector(features)))], dim=1)
+
+    def placed(self, named: Tensor) -> Tensor:
+        """What tokens say → the same, and where they stand."""
+        return named if self.place is None else named + self.place
 
     def of_z(self, z: Tensor, tap: Tap | None = None) -> Tensor:
         """Vectors of the space, of any length, (B, E) → the tokens made of them (B, Z, D)."""

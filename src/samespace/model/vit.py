@@ -112,12 +112,20 @@ class ViT(Reader):
     def forward(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
         if self.trunk is None:
             return self.connector(self.read(pixels, tap))
-        middle = self.trunk.bottom(pixels, self.fork)  # (B, C, h, w)
-        x = self.trunk.top(middle, self.fork)  # (B, 1280, H/32, W/32)
-        learned = [self.read(x, tap)]
+        return self.vector(self.maps(pixels), tap)
+
+    def maps(self, pixels: Tensor) -> list[Tensor]:
+        """A hybrid's maps, (B, C, h, w) each: the trunk's last; where it forks, also its branch's, and the middle one below."""
+        middle = self.trunk.bottom(pixels, self.fork)
+        top = self.trunk.top(middle, self.fork)  # (B, 1280, H/32, W/32)
+        return [top] if self.branch is None else [top, self.branch.trunk.top(middle, 0), middle]
+
+    def vector(self, maps: list[Tensor], tap: Tap | None = None) -> Tensor:
+        """A hybrid's maps → (B, E), not yet of unit length."""
+        learned = [self.read(maps[0], tap)]
         if self.branch is not None:
-            learned.append(self.branch.read(self.branch.trunk.top(middle, 0)))
-        return self.connector(learned[0] if self.prior is None else self.join(self.prior(x, tap), *learned))
+            learned.append(self.branch.read(maps[1]))
+        return self.connector(learned[0] if self.prior is None else self.join(self.prior(maps[0], tap), *learned))
 
     @property
     def feature_width(self) -> int:
@@ -138,11 +146,19 @@ class ViT(Reader):
         if self.trunk is None:
             x = self.tokens(pixels, tap, len(self.blocks) + 1 + layer)
             return note(tap, "features", x if self.class_token is None else x[:, 1:])
-        middle = self.trunk.bottom(pixels, self.fork)  # (B, C, h, w)
-        maps = [patchify(self.trunk.top(middle, self.fork), 1)]  # (B, N, 1280)
-        if self.branch is not None:
-            maps += [patchify(self.branch.trunk.top(middle, 0), 1), patchify(middle, FINE)]
-        return note(tap, "features", torch.cat([F.layer_norm(x, x.shape[-1:]) for x in maps], dim=-1))
+        return self.cells(self.maps(pixels), tap)
+
+    def cells(self, maps: list[Tensor], tap: Tap | None = None) -> Tensor:
+        """A hybrid's maps → its features (B, N, F)."""
+        rows = [patchify(x, 1 if i < 2 else FINE) for i, x in enumerate(maps)]  # (B, N, 1280) of the tops, …
+        return note(tap, "features", torch.cat([F.layer_norm(x, x.shape[-1:]) for x in rows], dim=-1))
+
+    def features_and_vector(self, pixels: Tensor, layer: int = -1, tap: Tap | None = None) -> tuple[Tensor, Tensor]:
+        """Both `features` and `forward` of the same pictures; a hybrid's trunk runs once."""
+        if self.trunk is None:
+            return self.features(pixels, layer, tap), self(pixels)
+        maps = self.maps(pixels)
+        return self.cells(maps, tap), self.vector(maps)
 
     def join(self, prior: Tensor, *learned: Tensor) -> Tensor:
         """A prior's vector and learned ones side by side, so that learning one cannot unlearn another: (B, E).

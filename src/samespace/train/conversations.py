@@ -32,6 +32,8 @@ IGNORE = -100
 """The target of what is not to be learned."""
 WINDOW = 8
 """Batches that are read together and sorted by length."""
+STRIDE = 16
+"""Batches are as long as a multiple of this: a CPU's products are prepared anew, and kept, for every size there is."""
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 
 
@@ -237,7 +239,7 @@ class TalkLoader:
 
 
 def padded(talks: list[WrittenTalk]) -> TalkBatch:
-    length = max(len(talk.ids) for talk in talks)
+    length = -(-max(len(talk.ids) for talk in talks) // STRIDE) * STRIDE
     rows = [([*t.ids, *[0] * (length - len(t.ids))], [*t.targets, *[IGNORE] * (length - len(t.ids))]) for t in talks]
     ids, targets = (torch.tensor(column) for column in zip(*rows))
     pixels = torch.from_numpy(np.concatenate([t.pixels for t in talks]))
