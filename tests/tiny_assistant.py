@@ -7,6 +7,8 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from samespace.assistant import folder, shelf
+from samespace.assistant.chat import Chat
+from samespace.assistant.engine import Assistant
 from samespace.assistant.language import Language
 from samespace.config import AssistantConfig, ImageTower, LanguageModel, Prep
 from samespace.model.llava import Llava
@@ -36,6 +38,13 @@ def tiny_llava(**changes) -> Llava:
     for weight in model.lm.parameters():
         weight.data *= 3  # so that answers differ with what is asked
     return model
+
+
+@pytest.fixture
+def tiny_with_z() -> Assistant:
+    """One whose pictures come with three tokens of their vector in the space "somewhere"."""
+    model = tiny_llava(z_tokens=3, space="somewhere")
+    return Assistant(model, Chat(Language(model.lm, byte_tokenizer(), TEMPLATE, {})), "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 
-from samespace.assistant.chat import Chat
-from samespace.assistant.engine import Assistant
-from samespace.assistant.language import Language
 from samespace.assistant.request import Picture, question
 from samespace.explain.report import warm, write_report
 from samespace.explain.trace import lines, nearest, trace
@@ -35,10 +31,8 @@ def test_the_steps_are_those_of_the_answer(tiny, cat):
     assert "What is it?" in "".join(token.text for token in steps.sequence)
 
 
-def test_tokens_of_the_vector_come_before_the_cells(cat):
-    model = tiny_llava(z_tokens=3)
-    assistant = Assistant(model, Chat(Language(model.lm, byte_tokenizer(), TEMPLATE, {})), "tiny")
-    steps = trace(assistant, cat, "What is it?", max_tokens=2)
+def test_tokens_of_the_vector_come_before_the_cells(tiny_with_z, cat):
+    steps = trace(tiny_with_z, cat, "What is it?", max_tokens=2)
     seen = [token for token in steps.sequence if token.seen]
     assert [token.text for token in seen[:3]] == ["z"] * 3 and [t.cell for t in seen[3:]] == list(range(steps.grid**2))
     assert len(steps.z_words) == 3 and steps.answer[0].cells.shape == (steps.grid, steps.grid)
