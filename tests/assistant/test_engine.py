@@ -3,7 +3,6 @@
 import itertools
 import threading
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,12 +10,11 @@ from samespace.assistant import folder
 from samespace.assistant.chat import Chat
 from samespace.assistant.engine import CHUNK
 from samespace.assistant.language import Language
-from samespace.assistant.request import Heard, Message, Picture, Request, question
+from samespace.assistant.request import Message, Picture, Request, question
 from samespace.assistant.sampling import Sampler
 from samespace.errors import RequestError, UnreadableMedia
 from samespace.model.llava import PICTURE
 from samespace.model.lm import Cache
-from samespace.prep.pixels import normalise
 
 
 @pytest.fixture
@@ -34,7 +32,7 @@ def slowly(assistant, request: Request) -> list[int]:
     seen = assistant.look(request.messages)
     prompt = assistant.chat.prompt(request.messages, {d: len(t) for d, t in seen.items()})
     ids, out = list(prompt.ids), []
-    tokens = torch.cat([seen[p.digest] for m in request.messages for p in m.shown]) if seen else torch.empty(0, 48)
+    tokens = torch.cat([seen[p.digest] for m in request.messages for p in m.pictures]) if seen else torch.empty(0, 48)
     with torch.inference_mode():
         while len(out) < request.max_tokens:
             token = int(assistant.model.prefill(torch.tensor([ids]), tokens, Cache(3)).argmax())
@@ -49,21 +47,6 @@ def test_an_answer_is_the_slow_way_answer(tiny, cat):
     for request in (question("What is it?", [cat], max_tokens=12), question("x" * 300, [], max_tokens=5)):
         want = tiny.chat.tokenizer.decode(slowly(tiny, request)).rstrip("\ufffd")
         assert tiny.answer(request).text.rstrip("\ufffd") == want
-
-
-def test_a_sound_is_read_by_its_vector(tiny_with_z):
-    z = np.random.default_rng(0).normal(size=16).astype(np.float32)
-    sound, elsewhere = (Heard(z / np.linalg.norm(z), space, "bark.wav") for space in ("somewhere", "elsewhere"))
-    blank = np.full((1, 32, 32, 3), 255, np.uint8)
-    (tokens,) = tiny_with_z.look(question("What is it?", [sound]).messages).values()
-    with torch.inference_mode():
-        torch.testing.assert_close(tokens[:3], tiny_with_z.model.of_z(torch.from_numpy(z)[None])[0])
-        empty = torch.from_numpy(normalise(blank, tiny_with_z.model.c.prep))
-        torch.testing.assert_close(tokens[3:], tiny_with_z.model.named(empty)[0])
-    reply = tiny_with_z.answer(question("What is it?", [sound], max_tokens=3))
-    assert reply.text and reply.outcome.pictures == 3 + 16
-    with pytest.raises(RequestError, match=r"bark\.wav is sound"):
-        tiny_with_z.answer(question("What is it?", [elsewhere]))
 
 
 def test_a_second_question_reads_only_its_own_words(tiny, tiny_folder, cat):

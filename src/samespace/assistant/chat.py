@@ -11,7 +11,7 @@ from tokenizers.decoders import DecodeStream
 from ..errors import RequestError
 from ..model.llava import PICTURE
 from .language import Language
-from .request import Message
+from .request import Message, Picture
 
 MARK = "<image>"
 """Where a picture stands in a rendered conversation."""
@@ -43,8 +43,8 @@ class Chat:
         self.reserved = [MARK, *(str(token.content) for token in added if token.special)]
 
     def prompt(self, messages: tuple[Message, ...], sizes: dict[str, int]) -> Prompt:
-        """A conversation as ids; `sizes` holds the number of tokens of each picture or sound by its digest. Raises RequestError."""
-        digests = [part.digest for message in messages for part in message.shown]
+        """A conversation as ids; `sizes` holds each picture's number of tokens by its digest. Raises RequestError."""
+        digests = [picture.digest for message in messages for picture in message.pictures]
         rendered = self.render(messages)
         first, *rest = rendered.split(MARK)
         if len(rest) != len(digests):
@@ -76,10 +76,10 @@ class Chat:
         A single text comes after its pictures, as in LLaVA's training; several stay where they are among them.
         """
         texts = [part for part in message.parts if isinstance(part, str)]
-        parts = [*message.shown, *texts] if len(texts) == 1 else message.parts
+        parts = [*message.pictures, *texts] if len(texts) == 1 else message.parts
         if self.by_parts:
-            return [{"type": "text", "text": self.harmless(p)} if isinstance(p, str) else {"type": "image"} for p in parts]
-        return "\n".join(self.harmless(p) if isinstance(p, str) else MARK for p in parts)
+            return [{"type": "image"} if isinstance(p, Picture) else {"type": "text", "text": self.harmless(p)} for p in parts]
+        return "\n".join(MARK if isinstance(p, Picture) else self.harmless(p) for p in parts)
 
     def harmless(self, text: str) -> str:
         """A person's words, unable to end their turn or begin another's: control tokens are taken apart."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import MissingExtra, RequestError, UnknownAssistant
 from ..media.image import jpeg, one_line
-from .request import Heard, Message, Outcome, Picture, Reply, Request
+from .request import Message, Outcome, Picture, Reply, Request
 
 SIDE = 1024
 """Pictures are sent with their shorter side no longer than about twice this, as JPEG."""
@@ -67,16 +67,14 @@ class Endpoint:
         return RequestError(f"{self.base} does not answer ({one_line(error)}); check address, model and key")
 
     def message(self, message: Message) -> dict[str, Any]:
-        """A message in OpenAI's shape. Raises RequestError."""
-        if any(isinstance(part, Heard) for part in message.parts):
-            raise RequestError(f"endpoints are sent no sound; give {self.name} a transcript, see: samespace doctor")
+        """A message in OpenAI's shape."""
         parts = [
             {"type": "image_url", "image_url": {"url": data_uri(part)}}
             if isinstance(part, Picture)
             else {"type": "text", "text": part}
             for part in message.parts
         ]
-        return {"role": message.role, "content": parts if message.shown else "\n".join(map(str, message.parts))}
+        return {"role": message.role, "content": parts if message.pictures else "\n".join(map(str, message.parts))}
 
 
 def data_uri(picture: Picture) -> str:

@@ -8,7 +8,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +16,7 @@ from ..model.llava import PICTURE, Llava
 from ..model.lm import Cache
 from ..prep.pixels import normalise
 from .chat import Chat, Prompt
-from .request import Heard, Message, Outcome, Picture, Reply, Request
+from .request import Message, Outcome, Picture, Reply, Request
 from .sampling import Sampler
 
 CHUNK = 256
@@ -106,34 +105,19 @@ class Assistant:
             del self.read[:-KEPT_PROMPTS]
 
     def look(self, messages: tuple[Message, ...]) -> dict[str, Tensor]:
-        """The tokens (N, D) of every picture and sound, by its digest. Raises UnreadableMedia, RequestError."""
+        """Every picture's tokens (N, D), by its digest. Raises UnreadableMedia."""
         found = {}
-        for part in (part for message in messages for part in message.shown):
+        for picture in (picture for message in messages for picture in message.pictures):
             with self.eye:
-                tokens = self.seen.pop(part.digest, None)
+                tokens = self.seen.pop(picture.digest, None)
                 if tokens is None:
-                    tokens = self.heard(part) if isinstance(part, Heard) else self.looked(part)
-                self.seen[part.digest] = found[part.digest] = tokens
+                    pixels = torch.from_numpy(self.pixels(picture))
+                    with self.lock, torch.inference_mode():
+                        tokens = self.model.see(pixels).flatten(0, 1)
+                self.seen[picture.digest] = found[picture.digest] = tokens
                 while len(self.seen) > KEPT_PICTURES:
                     self.seen.popitem(last=False)
         return found
-
-    def looked(self, picture: Picture) -> Tensor:
-        pixels = torch.from_numpy(self.pixels(picture))
-        with self.lock, torch.inference_mode():
-            return self.model.see(pixels).flatten(0, 1)
-
-    def heard(self, sound: Heard) -> Tensor:
-        """A sound is read as a picture with nothing on it, in the place of whose vector stands the sound's."""
-        c = self.model.c
-        if not c.z_tokens or c.space != sound.space:
-            raise RequestError(
-                f"{sound.name} is sound, and the assistant {self.name} reads none; ask the starter, or see: samespace doctor"
-            )
-        blank = np.full((1, c.prep.size, c.prep.size, 3), c.prep.fill, np.uint8)
-        with self.lock, torch.inference_mode():
-            pixels, z = torch.from_numpy(normalise(blank, c.prep)), torch.from_numpy(sound.z[None]).float()
-            return self.model.see(pixels, z=z).flatten(0, 1)
 
     def pixels(self, picture: Picture):
         """A picture and its tiles: float32 (1 + tiles, 3, S, S)."""

@@ -48,34 +48,16 @@ class Picture:
             raise UnreadableMedia(f"{path}: {error.strerror or error}; check the path") from None
 
 
-@dataclass(frozen=True, eq=False)
-class Heard:
-    """A sound, as its vector in a space."""
-
-    z: np.ndarray
-    """float32 (E,), unit length."""
-    space: str
-    """The space's name."""
-    name: str = "sound"
-    """For messages to people."""
-
-    @cached_property
-    def digest(self) -> str:
-        """blake2b of the vector."""
-        return content_hash(self.z.tobytes())
-
-
 @dataclass(frozen=True)
 class Message:
     """One turn of a conversation."""
 
     role: str
-    parts: tuple[str | Picture | Heard, ...]
+    parts: tuple[str | Picture, ...]
 
     @property
-    def shown(self) -> list[Picture | Heard]:
-        """What of it is not words."""
-        return [part for part in self.parts if not isinstance(part, str)]
+    def pictures(self) -> list[Picture]:
+        return [part for part in self.parts if isinstance(part, Picture)]
 
 
 @dataclass(frozen=True)

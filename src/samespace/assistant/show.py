@@ -5,11 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from ..embed import Embedder
+from ..errors import RequestError
 from ..media import image as image_media
 from ..media.kinds import kind_of
 from ..moments import LONG, Segment, place, segments_of, still
 from ..space import Space
-from .request import Heard, Picture
+from .request import Picture
 
 SHOWN = 4
 """Frames or pages that an assistant is shown of a file."""
@@ -23,7 +24,7 @@ WORDS = 1200
 class Excerpt:
     """What is shown of a file."""
 
-    parts: tuple[str | Picture | Heard, ...]
+    parts: tuple[str | Picture, ...]
     places: tuple[str, ...]
     """Where in it: "0:07–0:15", "page 2"; none for a picture."""
     of: int
@@ -31,16 +32,15 @@ class Excerpt:
 
 
 def shown(path: Path, question: str, space: Space, most: int = SHOWN) -> Excerpt:
-    """What of a file answers a question best. Raises UnreadableMedia."""
+    """What of a file answers a question best. Raises UnreadableMedia, and RequestError where nothing of it can be shown."""
     kind = kind_of(path) or "image"
     if kind not in LONG:
         return Excerpt((Picture.read(path),), (), 1)
-    segments = segments_of(path, kind, space)
-    if kind == "audio":  # where words were made out, they say more than the sound of them
-        segments = [s for s in segments if s.text] or segments
-    places = fitting(segments, question, space)
+    places = fitting(segments_of(path, kind, space), question, space)
     chosen = sorted(places[:most], key=lambda some: (some[0].page or 0, some[0].start or 0.0))
-    parts = tuple(part for some in chosen for part in parts_of(path, kind, some, space.name, titled=len(places) > 1))
+    parts = tuple(part for some in chosen for part in parts_of(path, kind, some))
+    if not parts:
+        raise RequestError(f"{path} is sound without a transcript, and assistants read no sound; see: samespace doctor")
     return Excerpt(parts, tuple(place_of(path, kind, some) for some in chosen), len(places))
 
 
@@ -61,15 +61,14 @@ def sense_of(segment: Segment) -> str:
     return name if name in ("sound", "text") else ""
 
 
-def parts_of(path: Path, kind: str, some: list[Segment], space: str, titled: bool) -> list[str | Picture | Heard]:
-    """A place as an assistant is shown it: where it is, what is written or said there, how it looks, or else how it sounds."""
+def parts_of(path: Path, kind: str, some: list[Segment]) -> list[str | Picture]:
+    """A place as an assistant is shown it: where it is, what is written or said there, how it looks."""
     words = " ".join(segment.text for segment in some if segment.text)[:WORDS]
     looks = kind == "document" or any(sense_of(segment) == "" for segment in some)
-    title, sounds = place_of(path, kind, some), [] if words or kind != "audio" else some
-    if not (words or looks or sounds):
+    if not (words or looks):
         return []
-    parts: list[str | Picture | Heard] = [f"{title}: {words}".strip()] if titled or words else []
-    parts += [Heard(segment.z, space, f"{path.name}, {title}") for segment in sounds]
+    title = place_of(path, kind, some)
+    parts: list[str | Picture] = [f"{title}: {words}" if words else f"{title}:"]
     if looks:
         picture = still(placed(path, kind, some[0]), SIDE)
         parts.append(Picture(image_media.jpeg(picture, 4 * SIDE), f"{path.name}, {title}.jpg"))

@@ -28,15 +28,11 @@ class Llava(nn.Module):
         self.z_projector = Mlp(c.image.dim, c.lm.width, c.projector_act, out=c.z_tokens * c.lm.width) if c.z_tokens else None
         self.place = nn.Parameter(torch.zeros(c.places**2, c.lm.width)) if c.places else None
 
-    def see(self, pixels: Tensor, tap: Tap | None = None, z: Tensor | None = None) -> Tensor:
-        """float32 (B, 3, S, S) → a picture's tokens as the language model takes them, those of z first: (B, Z + N, D).
-
-        Other vectors of the space (B, E) may take the place of the pictures' own.
-        """
+    def see(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
+        """float32 (B, 3, S, S) → a picture's tokens as the language model takes them, those of z first: (B, Z + N, D)."""
         if self.z_projector is None:
             return self.placed(self.named(pixels, tap))
-        features, own = self.image.features_and_vector(pixels, self.c.layer, tap)
-        z = own if z is None else z
+        features, z = self.image.features_and_vector(pixels, self.c.layer, tap)
         return torch.cat([self.of_z(z, tap), self.placed(note(tap, "projected", self.projector(features)))], dim=1)
 
     def placed(self, named: Tensor) -> Tensor:
