@@ -103,7 +103,7 @@ def trace(assistant: Answers, picture: Picture, words: str, max_tokens: int = 48
         )
         for token, row, share in zip(answer, chances, spoken)
     )
-    z_words = nearest(assistant, tap["of_z"][0].float()) if model.c.z_tokens else ()
+    z_words = nearest(assistant, tap["of_z"][0].float(), pieces=True) if model.c.z_tokens else ()
     return Trace(
         whole[0], grid, features.numpy(), projected.numpy(), nearest(assistant, projected), z_words,
         sequence(assistant, prompt.ids, grid), said,
@@ -140,11 +140,13 @@ def likely(tokenizer, chances: Tensor) -> tuple[tuple[str, float], ...]:
     return tuple((tokenizer.decode([i]), round(p, 4)) for p, i in zip(best.values.tolist(), best.indices.tolist()))
 
 
-def nearest(assistant: Assistant, projected: Tensor) -> tuple[tuple[str, ...], ...]:
-    """The words whose embeddings lie nearest to each picture token; whole ones, which begin with a space, if there are any."""
+def nearest(assistant: Assistant, projected: Tensor, pieces: bool = False) -> tuple[tuple[str, ...], ...]:
+    """The words whose embeddings lie nearest to each picture token; whole ones, which begin with a space, if there are any,
+    or `pieces` of words and marks as well.
+    """
     tokenizer, vocabulary = assistant.chat.tokenizer, range(assistant.model.c.lm.vocab)
     texts = tokenizer.decode_batch([[i] for i in vocabulary])
-    ids = torch.tensor([i for i, text in enumerate(texts) if is_word(text)] or list(vocabulary))
+    ids = torch.tensor([i for i, text in enumerate(texts) if not pieces and is_word(text)] or list(vocabulary))
     with torch.inference_mode():
         table = assistant.model.lm.embed(ids).float()  # (words, D)
         closest = torch.cdist(projected, table).topk(NEAREST, largest=False).indices
