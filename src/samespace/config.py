@@ -228,13 +228,11 @@ class AssistantConfig:
     places: int = 0
     """Each of a view's tokens also says where it stands, on a grid of so many rows and columns; 0 where it does not."""
     tiles: int = 1
-    """A large picture is shown as a whole and in at most so many tiles; 1 for the whole only."""
     tile_from: float = 1.5
-    """Pictures are cut into tiles where both sides, or the longer one alone, are so many times the tower's input."""
+    """Pictures whose sides, or the longer alone, are `tile_from` times the input are shown whole and in at most `tiles` tiles."""
     space: str = ""
-    """The space whose image tower it is."""
     language_model: str = ""
-    """The language model's name, where its weights are kept apart."""
+    """The space whose image tower it is, and the language model whose weights are kept apart, by name."""
     licence: str = ""
     """Licence of the weights."""
     files: dict[str, str] = field(default_factory=dict)

@@ -74,7 +74,7 @@ const DRAWN = [
   ],
   (run) => [
     make("p", { className: "row" }, ...run.sequence.map(({ text, cell, seen }) => make("span", { className: seen ? "cell" : "" }, cell < 0 ? text : String(cell + 1)))),
-    told(`${run.sequence.length} places: ${run.sequence.filter(({ seen }) => seen).length} of the picture, patches numbered, beside those of the words. To the model they are all just vectors.`),
+    told(`${run.sequence.length} places: ${run.sequence.filter(({ seen }) => seen).length} of the picture, numbered, beside those of the words. To the model they are all just vectors.`),
   ],
   (run) => {
     const map = grid(run, () => make("span"));
