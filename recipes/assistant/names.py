@@ -23,13 +23,12 @@ from samespace.assistant import folder, shelf
 from samespace.assistant.language import Language
 from samespace.errors import UnknownAssistant
 from samespace.model.llava import Llava
+from samespace.train.regions import named, spread_of
 
 Z = 6
 """Tokens of z; longer names are cut."""
 END = "."
 """What follows a name, and fills up what it leaves."""
-SHARPNESS = 12.0
-"""As in train/regions.py: what a token names is the word at whose embedding it lands."""
 VIEWS, BATCH, LR, SMOOTHING = 2, 256, 2e-3, 0.05
 
 
@@ -74,10 +73,10 @@ def main(starter: Path, start: str, target: Path, steps: int) -> None:
         print(split, len(names), "pictures", flush=True)
     ids = torch.unique(torch.cat([targets.flatten() for _, targets in sets.values()]))
     words = model.lm.token_embed.weight.detach()[ids].float()  # (V, D)
-    spread = 2 * (words - words.mean(dim=0)).square().sum(-1).mean()
+    spread = spread_of(words)
 
-    def logits(z: torch.Tensor) -> torch.Tensor:  # (B, E) → (B, Z, V)
-        return -SHARPNESS / spread * (words.square().sum(-1) - 2 * model.of_z(z) @ words.T)
+    def log_p(z: torch.Tensor) -> torch.Tensor:  # (B, E) → (B, Z, V)
+        return named(model.of_z(z), words, spread)
 
     optimizer = torch.optim.AdamW(model.z_projector.parameters(), LR, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps)
@@ -85,16 +84,14 @@ def main(starter: Path, start: str, target: Path, steps: int) -> None:
     for step in range(1, steps + 1):
         chosen = torch.randint(len(z), (BATCH,))
         wanted = torch.searchsorted(ids, targets[chosen])
-        loss = cross_entropy(logits(z[chosen]).flatten(0, 1), wanted.flatten(), label_smoothing=SMOOTHING)
+        loss = cross_entropy(log_p(z[chosen]).flatten(0, 1), wanted.flatten(), label_smoothing=SMOOTHING)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         if step % (steps // 5) == 0:
             with torch.no_grad():
-                right = {
-                    s: (ids[logits(v[:2000]).argmax(-1)] == t[:2000]).all(dim=1).float().mean() for s, (v, t) in sets.items()
-                }
+                right = {s: (ids[log_p(v[:2000]).argmax(-1)] == t[:2000]).all(dim=1).float().mean() for s, (v, t) in sets.items()}
             told = {split: round(share.item(), 3) for split, share in right.items()}
             print(json.dumps({"step": step, "loss": round(loss.item(), 3), "whole names right": told}), flush=True)
     folder.write(target, model, language, int8=False, name="named")
