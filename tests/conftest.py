@@ -13,7 +13,7 @@ import skimage.data
 import torch
 from media_files import PLAIN, on_white
 from PIL import Image
-from tiny_assistant import smollm2, tiny, tiny_folder, tiny_with_z  # noqa: F401  fixtures
+from tiny_assistant import smollm2, tiny, tiny_folder, tiny_with_names  # noqa: F401  fixtures
 
 import benchmarks.torchvision_on_cpu  # noqa: F401  before anything imports torchvision
 

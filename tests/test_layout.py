@@ -128,7 +128,7 @@ HOMES = {
     "tokenizers": ("prep/tokens.py", "checkpoint.py", "assistant/"),
     "av": ("media/audio.py", "media/video.py"),
     "pypdfium2": ("media/document.py",),
-    "rapidocr": ("media/document.py",),
+    "rapidocr": ("media/ocr.py",),
     "faster_whisper": ("media/speech.py",),
     "huggingface_hub": ("hub.py",),
     "typer": ("console.py", "cli_train.py", "cli_ask.py", "cli.py"),

@@ -31,7 +31,7 @@ def byte_tokenizer() -> Tokenizer:
 
 def tiny_llava(**changes) -> Llava:
     torch.manual_seed(0)
-    image = ImageTower(image_size=32, patch=8, width=32, layers=2, heads=2, mlp=64, dim=16 if changes.get("z_tokens") else 0)
+    image = ImageTower(image_size=32, patch=8, width=32, layers=2, heads=2, mlp=64, dim=16 if changes.get("names") else 0)
     lm = LanguageModel(vocab=258, context=512, width=48, layers=3, heads=6, kv_heads=2, head_dim=8, mlp=96, end=(257,))
     config = AssistantConfig(name="tiny", image=image, prep=Prep(size=32), lm=lm, layer=-2, **changes)
     model = Llava(config).eval()
@@ -40,10 +40,23 @@ def tiny_llava(**changes) -> Llava:
     return model
 
 
+def spelled(text: str) -> torch.Tensor:
+    """Its bytes as tokens."""
+    return torch.tensor(byte_tokenizer().encode(text).ids)
+
+
+def remember(model: Llava, names: list[str]) -> Llava:
+    """Give a model these names, for vectors that stand at right angles to each other."""
+    for i, name in enumerate(names):
+        model.memory.z[i, i], model.memory.lengths[i] = 1.0, len(name)
+        model.memory.ids[i] = spelled(name.ljust(model.c.name_tokens, "."))
+    return model
+
+
 @pytest.fixture
-def tiny_with_z() -> Assistant:
-    """One whose pictures come with three tokens of their vector in the space "somewhere"."""
-    model = tiny_llava(z_tokens=3, space="somewhere")
+def tiny_with_names() -> Assistant:
+    """One that knows three things by name, and glances at the four quarters of a picture."""
+    model = remember(tiny_llava(names=3, name_tokens=4, glances=2, space="somewhere"), ["cat", "dog", "cow"])
     return Assistant(model, Chat(Language(model.lm, byte_tokenizer(), TEMPLATE, {})), "tiny")
 
 

@@ -1,6 +1,6 @@
 """The last step: what was learned beside the language model, as the package ships it: projectors, LoRA matrices, settings.
 
-python recipes/assistant/export.py ASSISTANT [rank=32]    # -> src/samespace/starter_assistant
+python recipes/assistant/export.py ASSISTANT [rank=64]    # -> src/samespace/starter_assistant
 
 However many runs came before, all they changed of a matrix of the language model is told by one pair of smaller ones, the best
 of that rank (Eckart and Young 1936).
@@ -18,7 +18,7 @@ from samespace import hub
 from samespace.assistant import folder, shelf
 from samespace.config import to_json
 
-WHOLE = ("projector.", "z_projector.", "place")
+WHOLE = ("projector.", "memory.", "place")
 """Weights that ship as they are; of the language model's blocks, the changes ship."""
 
 
@@ -37,7 +37,7 @@ def adapter_of(after: dict[str, Tensor], before: dict[str, Tensor], rank: int) -
             out[name] = tensor
         elif name.startswith("lm.blocks.") and tensor.ndim == 2:
             out[f"{name}.lora_a"], out[f"{name}.lora_b"] = pair(tensor - before[name], rank)
-    return {name: tensor.half().contiguous() for name, tensor in out.items()}
+    return {n: (t.half() if t.is_floating_point() else t).contiguous() for n, t in out.items()}
 
 
 def main(made: Path, rank: int) -> None:
@@ -55,4 +55,4 @@ def main(made: Path, rank: int) -> None:
 
 if __name__ == "__main__":
     options = dict(option.split("=") for option in sys.argv[2:])
-    main(Path(sys.argv[1]), int(options.get("rank", 32)))
+    main(Path(sys.argv[1]), int(options.get("rank", 64)))

@@ -1,9 +1,10 @@
 """Step 1: draw the pictures and write the conversations, from the starter's prepared sources.
 
-    python recipes/assistant/prepare.py STARTER_WORK WORK [pictures=40000]
+    python recipes/assistant/prepare.py STARTER_WORK WORK [pictures=40000] [half=asked]
 
 WORK/train.json and val.json are conversations, with the regions that can be named; WORK/held_out.json holds questions about
-what no training sees: Google's emoji design, words, fonts and scenes of their own.
+what no training sees: Google's emoji design, words, fonts and scenes of their own. With `half=asked`, train.json shows only the
+half of the training drawings that the memory of names does not know (names.py): who knows a drawing by heart learns to trust it too far.
 """
 
 import hashlib
@@ -73,11 +74,14 @@ def share(name: str) -> float:
 
 
 def props_of(starter: Path, split: str) -> Props:
-    """What may be drawn for train, val or held_out."""
+    """What may be drawn for train (or one half of it, known or asked), val or held_out."""
+    split, _, half = split.partition(" ")
     wordnet = starter / "sources/wordnet-base/usr/share/wordnet"
     rows = [json.loads(line) for line in (starter / "pairs.jsonl").read_text("utf-8").splitlines()]
     wanted = {"train": "train", "val": "val", "held_out": "google"}[split]
     things = things_of([r for r in rows if r["split"] == wanted], starter, known_words(wordnet))
+    if half:
+        things = [t for t in things if (share(t.file.name) < 0.5) == (half == "known")]
     low, high = {"train": (0.1, 1.0), "val": (0.05, 0.1), "held_out": (0.0, 0.05)}[split]
     words = [w for w in words_of(wordnet) if low <= share(w) < high]
     fonts = sorted(p for p in (starter / "sources").glob("fonts-*/**/*.ttf") if "Math" not in p.name)
@@ -144,9 +148,9 @@ def held_out(props: Props, work: Path) -> Iterator[dict[str, Any]]:
                 break
 
 
-def main(starter: Path, work: Path, pictures: int) -> None:
+def main(starter: Path, work: Path, pictures: int, half: str) -> None:
     for split, count, first in (("train", pictures, 0), ("val", VAL, 5 * 10**8)):
-        props = props_of(starter, split)
+        props = props_of(starter, f"train {half}" if split == "train" else split)
         print(
             split, len(props.things), "things,", len(props.plain), "plain,", len(props.words), "words,", len(props.fonts), "fonts"
         )
@@ -157,4 +161,4 @@ def main(starter: Path, work: Path, pictures: int) -> None:
 
 if __name__ == "__main__":
     options = dict(option.split("=") for option in sys.argv[3:])
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(options.get("pictures", 40_000)))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(options.get("pictures", 40_000)), options.get("half", ""))

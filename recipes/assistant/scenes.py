@@ -108,19 +108,23 @@ def stand(canvas: Image.Image, picture: Image.Image, x: float, y: float, text: s
     return Region((left, top, left + picture.width, top + picture.height), text)
 
 
-def alone(rng: np.random.Generator, props: Props) -> Scene:
-    """One thing: what it is, which kind, whether it is something else."""
-    thing, canvas = (
-        pick(rng, props.things),
-        Image.new("RGB", (SIDE, SIDE), (255, 255, 255)) if rng.random() < 0.6 else ground(rng),
-    )
+def standing(rng: np.random.Generator, thing: Thing) -> tuple[Image.Image, Region]:
+    """One thing on a ground, nearly as large as the picture."""
+    canvas = Image.new("RGB", (SIDE, SIDE), (255, 255, 255)) if rng.random() < 0.6 else ground(rng)
     side = int(SIDE * rng.uniform(0.6, 0.98))
     spare = (SIDE - side) / 2
     picture = cut_out(thing, side)
     if rng.random() < 0.3 and thing.topic != "symbols":
         picture = picture.rotate(rng.uniform(-15, 15), Image.Resampling.BICUBIC)
     x, y = (SIDE / 2 + rng.uniform(-spare, spare) for _ in range(2))
-    return canvas, about(rng, thing, props), [stand(canvas, picture, x, y, thing.names[0])]
+    return canvas, stand(canvas, picture, x, y, thing.names[0])
+
+
+def alone(rng: np.random.Generator, props: Props) -> Scene:
+    """One thing: what it is, which kind, whether it is something else."""
+    thing = pick(rng, props.things)
+    canvas, region = standing(rng, thing)
+    return canvas, about(rng, thing, props), [region]
 
 
 def about(rng: np.random.Generator, thing: Thing, props: Props) -> list[Question]:
@@ -203,10 +207,13 @@ def about_shapes(rng: np.random.Generator, placed: list[tuple[str, str]]) -> lis
     shape, colour = pick(rng, placed)
     if len(kinds) > 1:
         questions.append(count_question(rng, shape, sum(s == shape for s, _ in placed)))
-    if sum(s == shape for s, _ in placed) == 1:
-        text = pick(rng, ("What colour is the {}?", "Which colour does the {} have?", "What is the colour of the {}?"))
-        questions.append(Question("colour", text.format(shape), sentence(colour)))
-    elif len({c for _, c in placed}) == 1:
+    for shape, colour in pick(rng, placed, len(placed)):
+        if sum(s == shape for s, _ in placed) == 1:
+            text = pick(rng, ("What colour is the {}?", "Which colour does the {} have?", "What is the colour of the {}?"))
+            questions.append(Question("colour", text.format(shape), sentence(colour)))
+        if sum(c == colour for _, c in placed) == 1:
+            questions.append(Question("which", f"Which shape is {colour}?", sentence(f"the {shape}")))
+    if len({c for _, c in placed}) == 1 and len(placed) > 1:
         questions.append(Question("colour", f"What colour are the {plural(shape)}?", sentence(colour)))
     if len(placed) == 1:
         questions.append(Question("shape", "Which shape is it?", sentence(f"a {colour} {shape}")))
@@ -255,11 +262,11 @@ def two(rng: np.random.Generator, props: Props) -> Scene:
     word = (("left", "right"), ("above", "below"))[along][int(first > second)]
     x, y = one.names[0], other.names[0]
     asked = (f"Is the {x} left or right of the {y}?", f"Is the {x} above or below the {y}?")[along]
-    opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}[word]
-    questions = [Question("position", asked, sentence(word))]
-    back = (f"Is the {y} left or right of the {x}?", f"Is the {y} above or below the {x}?")[along]
-    questions.append(Question("position", back, sentence(opposite)))
-    questions.append(Question("what both", "What are the two things in the image?", sentence(f"{a(x)} and {a(y)}")))
+    questions = [Question("position", asked, sentence(word))]  # once: back the other way is answered without looking
+    side = {"left": "on the left", "right": "on the right", "above": "at the top", "below": "at the bottom"}[word]
+    questions.append(Question("where", f"Where is the {x}?", sentence(side)))
+    if rng.random() < 0.5:
+        questions.append(Question("what both", "What are the two things in the image?", sentence(f"{a(x)} and {a(y)}")))
     absent, there = pick(rng, props.plain), rng.random() < 0.5
     if there or absent.names[0] not in (x, y):
         questions.append(yes_no(rng, f"Is there {a(x if there else absent.names[0])} in the image?", there))
@@ -399,8 +406,8 @@ def screen(rng: np.random.Generator, props: Props) -> Scene:
 
 
 SCENES: dict[str, tuple[Callable[[np.random.Generator, Props], Scene], float]] = {  # and how often
-    "alone": (alone, 0.26), "shapes": (shapes, 0.25), "several": (several, 0.12), "two": (two, 0.2), "word": (word, 0.06),
-    "bars": (bars, 0.03), "pie": (pie, 0.02), "table": (table, 0.02), "screen": (screen, 0.04),
+    "alone": (alone, 0.16), "shapes": (shapes, 0.32), "several": (several, 0.08), "two": (two, 0.32), "word": (word, 0.03),
+    "bars": (bars, 0.02), "pie": (pie, 0.02), "table": (table, 0.02), "screen": (screen, 0.03),
 }  # fmt: skip
 
 

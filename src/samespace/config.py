@@ -189,17 +189,15 @@ class LanguageModel:
     layers: int = 30
     """Number of transformer blocks."""
     heads: int = 9
-    """Heads of queries, H."""
     kv_heads: int = 3
-    """Heads of keys and values; H is divisible by it."""
+    """Heads of queries, H; of keys and values, by which H is divisible."""
     head_dim: int = 64
     """Length of a head."""
     mlp: int = 1536
     """Hidden width of each block's SwiGLU."""
     eps: float = 1e-5
-    """Epsilon of the RMS norms."""
     rope_base: float = 100000.0
-    """Base of the rotary positions' wavelengths."""
+    """Epsilon of the RMS norms; base of the rotary positions' wavelengths."""
     tied: bool = True
     """Whether the head's weights are the embedding's."""
     end: tuple[int, ...] = (2,)
@@ -211,9 +209,8 @@ class AssistantConfig:
     """assistant.json: what an assistant is beside its weights."""
 
     name: str = ""
-    """Shown to people."""
     format: int = 1
-    """Version of this layout."""
+    """Shown to people; version of this layout."""
     image: ImageTower = field(default_factory=ImageTower)
     prep: Prep = field(default_factory=Prep)
     """The image tower, and the preprocessing of pictures."""
@@ -223,8 +220,11 @@ class AssistantConfig:
     """Layer of a ViT tower whose tokens are shown: −1 the last, −2 the one before it (LLaVA)."""
     projector_act: str = "gelu"
     """Activation between the projector's two layers."""
-    z_tokens: int = 0
-    """So many tokens, made of the picture's vector in the space, come before those of its patches."""
+    names: int = 0
+    name_tokens: int = 6
+    glances: int = 0
+    """So many things are known by name. A picture's, of `name_tokens` words, comes before its patches, then those of its parts:
+    windows of half its side, `glances` of them along each."""
     places: int = 0
     """Each of a view's tokens also says where it stands, on a grid of so many rows and columns; 0 where it does not."""
     tiles: int = 1

@@ -19,7 +19,7 @@ from .space import usable_cpus
 CORE = ("numpy", "pillow", "pi-heif", "av", "pypdfium2", "onnxruntime", "tokenizers", "lancedb", "pyarrow", "huggingface-hub")
 EXTRAS = {
     "demo": ("skimage", "the six demo photographs"),
-    "ocr": ("rapidocr", "the words of scanned pages"),
+    "ocr": ("rapidocr", "the words of scanned pages, and of pictures that are asked about"),
     "raw": ("rawpy", "camera raw files"),
     "speech": ("faster_whisper", "transcripts of sound and film"),
     "ask": ("gguf", "questions about pictures"),

@@ -29,8 +29,7 @@ def coffee(photographs) -> Picture:
 
 def slowly(assistant, request: Request) -> list[int]:
     """The greedy answer, with everything read anew for every token."""
-    seen = assistant.look(request.messages)
-    prompt = assistant.chat.prompt(request.messages, {d: len(t) for d, t in seen.items()})
+    prompt, seen = assistant.prompt(request.messages)
     ids, out = list(prompt.ids), []
     tokens = torch.cat([seen[p.digest] for m in request.messages for p in m.pictures]) if seen else torch.empty(0, 48)
     with torch.inference_mode():

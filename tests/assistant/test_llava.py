@@ -5,10 +5,12 @@ import json
 import pytest
 import torch
 from conftest import randomised
-from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
+from tiny_assistant import TEMPLATE, byte_tokenizer, remember, spelled, tiny_llava
+from torch.nn.functional import interpolate, normalize
 
 from samespace.assistant import folder
 from samespace.assistant.chat import Chat
+from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture
 from samespace.errors import UnknownAssistant
 from samespace.model.llava import PICTURE
@@ -98,10 +100,34 @@ def test_our_folder_comes_back(tiny_folder, photographs):
     assert (a - b).abs().max() < 5e-3 * a.abs().max()
 
 
-def test_a_vector_becomes_tokens_before_the_patches():
-    model, pixels = tiny_llava(z_tokens=2, places=4), torch.rand(2, 3, 32, 32)
+def test_names_come_before_the_patches():
+    model, pixels = remember(tiny_llava(names=3, name_tokens=4, places=4), ["cat", "dog", "cow"]), torch.rand(2, 3, 32, 32)
+    model.memory.z[1] = normalize(model.image(pixels[:1])[0].detach(), dim=0)  # the first picture is a dog
     with torch.inference_mode():
-        seen, z = model.see(pixels), model.image(pixels)
-        torch.testing.assert_close(seen[:, 2:], model.named(pixels) + model.place)
-        torch.testing.assert_close(seen[:, :2], model.of_z(3 * z))  # only its direction counts
-    assert seen.shape == (2, 2 + 16, 48) and not torch.equal(seen[0, 0], seen[1, 0])
+        seen = model.see(pixels)
+        torch.testing.assert_close(seen[:, 4:], model.named(pixels) + model.place)
+        torch.testing.assert_close(seen[0, :4], model.lm.embed(spelled("dog.")))
+    assert seen.shape == (2, 4 + 16, 48)
+
+
+def test_glances_say_what_is_where():
+    model = remember(tiny_llava(names=3, name_tokens=4, glances=2, places=4), ["cat", "dog", "cow"])
+    pixels = torch.rand(1, 3, 32, 32)
+    with torch.inference_mode():
+        model.place.normal_()
+        quarter = interpolate(pixels[..., 16:, :16], (32, 32), mode="bilinear")
+        torch.testing.assert_close(model.windows(pixels)[2:3], quarter)  # row by row: the third is below on the left
+        things, shares = model.memory.nearest(model.image(quarter))
+        names = [model.lm.embed(spelled(name)).mean(dim=0) for name in ("cat", "dog", "cow")]
+        said = sum(share * names[i] for i, share in zip(things[0].tolist(), shares[0]))
+        where = model.place.view(4, 4, -1)[2:, :2].mean(dim=(0, 1))
+        torch.testing.assert_close(model.see(pixels)[0, 4 + 2], said + where)
+    assert model.see(pixels).shape == (1, 4 + 4 + 16, 48)
+
+
+def test_a_memory_is_kept_whole(tmp_path):
+    model = remember(tiny_llava(names=2, name_tokens=4), ["cat", "dog"])
+    folder.write(tmp_path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}))
+    kept, _ = folder.read(tmp_path, keep_narrow=True)
+    assert kept.memory.ids.tolist() == model.memory.ids.tolist() and kept.memory.ids.dtype == torch.int32
+    assert kept.memory.lengths.tolist() == [3, 3]

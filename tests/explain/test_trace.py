@@ -25,18 +25,19 @@ def test_the_steps_are_those_of_the_answer(tiny, cat):
     with torch.inference_mode():
         seen = tiny.model.see(torch.from_numpy(tiny.pixels(cat)[:1]))[0]
     np.testing.assert_allclose(steps.projected, seen, atol=1e-5)
-    sizes = {cat.digest: len(tiny.look(question("x", [cat]).messages)[cat.digest])}
-    ids = tiny.chat.prompt(question("What is it?", [cat]).messages, sizes).ids
+    ids = tiny.prompt(question("What is it?", [cat]).messages)[0].ids
     assert [token.cell >= 0 for token in steps.sequence] == [i == PICTURE for i in ids] == [t.seen for t in steps.sequence]
     assert "What is it?" in "".join(token.text for token in steps.sequence)
 
 
-def test_tokens_of_the_vector_come_before_the_cells(tiny_with_z, cat):
-    steps = trace(tiny_with_z, cat, "What is it?", max_tokens=2)
+def test_names_come_before_the_cells(tiny_with_names, cat):
+    steps = trace(tiny_with_names, cat, "What is it?", max_tokens=2)
     seen = [token for token in steps.sequence if token.seen]
-    assert [token.text for token in seen[:3]] == ["z"] * 3 and [t.cell for t in seen[3:]] == list(range(steps.grid**2))
-    assert len(steps.z_words) == 3 and steps.answer[0].cells.shape == (steps.grid, steps.grid)
-    assert any("3 tokens of the picture's vector" in line for line in lines(steps))
+    assert [token.text for token in seen[:8]] == ["name"] * 4 + ["part"] * 4
+    assert [token.cell for token in seen[8:]] == list(range(steps.grid**2))
+    assert len(steps.called) == 1 + 4 and all(set(names) == {"cat", "dog", "cow"} for names in steps.called)
+    assert steps.answer[0].cells.shape == (steps.grid, steps.grid)
+    assert any(f"the whole is called '{steps.called[0][0]}'" in line for line in lines(steps))
 
 
 def test_a_token_is_the_likeliest_and_looks_somewhere(tiny, cat):

@@ -16,6 +16,7 @@ from ..model.llava import PICTURE, Llava
 from ..model.lm import Cache
 from ..prep.pixels import normalise
 from .chat import Chat, Prompt
+from .reading import Reader
 from .request import Message, Outcome, Picture, Reply, Request
 from .sampling import Sampler
 
@@ -33,12 +34,12 @@ class Assistant:
         self.name = name or model.c.name
         self.lock, self.eye = threading.Lock(), threading.Lock()  # for a step; for a picture, so that memory holds one
         self.seen: OrderedDict[str, Tensor] = OrderedDict()  # a picture's digest → its tokens (N, D)
+        self.reader = Reader()
         self.read: list[tuple[list, Cache]] = []  # prompts that were read, the latest last, none of them in use
 
     def answer(self, request: Request) -> Reply:
         """Begin to answer. Raises RequestError (too long, not understood), UnreadableMedia."""
-        seen = self.look(request.messages)
-        prompt = self.chat.prompt(request.messages, {digest: len(tokens) for digest, tokens in seen.items()})
+        prompt, seen = self.prompt(request.messages)
         room = self.model.c.lm.context - len(prompt.ids)
         if room < 1:
             raise RequestError(
@@ -47,6 +48,11 @@ class Assistant:
         outcome = Outcome(prompt=len(prompt.ids), pictures=prompt.ids.count(PICTURE))
         tokens = self.tokens(prompt, seen, request, min(request.max_tokens, room), outcome)
         return Reply(self.chat.text(tokens, request.stop), outcome)
+
+    def prompt(self, messages: tuple[Message, ...]) -> tuple[Prompt, dict[str, Tensor]]:
+        """A conversation as it is read, and its pictures' tokens (N, D) by digest. Raises RequestError, UnreadableMedia."""
+        seen = self.look(messages)
+        return self.chat.prompt(self.reader.told(messages), {digest: len(tokens) for digest, tokens in seen.items()}), seen
 
     def tokens(
         self, prompt: Prompt, seen: dict[str, Tensor], request: Request, most: int, outcome: Outcome

@@ -127,7 +127,7 @@ def write(folder: Path, model: Llava, language: Language, int8: bool = True, **c
         if int8 and name.startswith("lm.") and tensor.ndim == 2:
             stored[f"{name}_quantized"], stored[f"{name}_scale"] = quantised(tensor)
         else:
-            stored[name] = tensor.half() if tensor.ndim > 1 else tensor
+            stored[name] = tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor
     save_file({name: tensor.contiguous() for name, tensor in stored.items()}, folder / WEIGHTS)
     language.tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(language.template, "utf-8")

@@ -25,6 +25,8 @@ class Picture:
     data: bytes
     name: str = "picture"
     """For messages to people; its ending tells raw formats apart."""
+    told: bool = False
+    """Whether what is written in it stands beside it already."""
 
     @cached_property
     def digest(self) -> str:

@@ -1,15 +1,17 @@
-"""Any file as what an assistant can be shown of it: a picture, the frames or pages that fit the question, a transcript."""
+"""Any file as what an assistant can be shown of it: a picture, the frames or pages that fit the question, what is heard."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+
 from ..embed import Embedder
-from ..errors import RequestError
 from ..media import image as image_media
 from ..media.kinds import kind_of
 from ..moments import LONG, Segment, place, segments_of, still
 from ..space import Space
+from .hear import sounds_like
 from .request import Picture
 
 SHOWN = 4
@@ -32,15 +34,13 @@ class Excerpt:
 
 
 def shown(path: Path, question: str, space: Space, most: int = SHOWN) -> Excerpt:
-    """What of a file answers a question best. Raises UnreadableMedia, and RequestError where nothing of it can be shown."""
+    """What of a file answers a question best. Raises UnreadableMedia."""
     kind = kind_of(path) or "image"
     if kind not in LONG:
         return Excerpt((Picture.read(path),), (), 1)
     places = fitting(segments_of(path, kind, space), question, space)
     chosen = sorted(places[:most], key=lambda some: (some[0].page or 0, some[0].start or 0.0))
-    parts = tuple(part for some in chosen for part in parts_of(path, kind, some))
-    if not parts:
-        raise RequestError(f"{path} is sound without a transcript, and assistants read no sound; see: samespace doctor")
+    parts = tuple(part for some in chosen for part in parts_of(path, kind, some, space))
     return Excerpt(parts, tuple(place_of(path, kind, some) for some in chosen), len(places))
 
 
@@ -61,9 +61,11 @@ def sense_of(segment: Segment) -> str:
     return name if name in ("sound", "text") else ""
 
 
-def parts_of(path: Path, kind: str, some: list[Segment]) -> list[str | Picture]:
-    """A place as an assistant is shown it: where it is, what is written or said there, how it looks."""
+def parts_of(path: Path, kind: str, some: list[Segment], space: Space) -> list[str | Picture]:
+    """A place as an assistant is shown it: where it is, what is written or said there or what it sounds like, how it looks."""
     words = " ".join(segment.text for segment in some if segment.text)[:WORDS]
+    if kind == "audio" and some and not words:
+        words = f"a sound like {', '.join(sounds_like(space, np.stack([segment.z for segment in some])))}"
     looks = kind == "document" or any(sense_of(segment) == "" for segment in some)
     if not (words or looks):
         return []
@@ -71,7 +73,7 @@ def parts_of(path: Path, kind: str, some: list[Segment]) -> list[str | Picture]:
     parts: list[str | Picture] = [f"{title}: {words}" if words else f"{title}:"]
     if looks:
         picture = still(placed(path, kind, some[0]), SIDE)
-        parts.append(Picture(image_media.jpeg(picture, 4 * SIDE), f"{path.name}, {title}.jpg"))
+        parts.append(Picture(image_media.jpeg(picture, 4 * SIDE), f"{path.name}, {title}.jpg", told=kind == "document"))
     return parts
 
 

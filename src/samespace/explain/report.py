@@ -56,7 +56,7 @@ def as_json(trace: Trace) -> dict[str, Any]:
         "features": {"shape": trace.features.shape, "picture": uri(strip(trace.features))},
         "projected": {"shape": trace.projected.shape, "picture": uri(strip(trace.projected))},
         "words": trace.words,
-        "z_words": trace.z_words,
+        "called": trace.called,
         "sequence": [{"text": token.text, "cell": token.cell, "seen": token.seen} for token in trace.sequence],
         "answer": [
             {"text": said.text, "likely": said.likely, "cells": np.round(said.cells, 3).tolist()} for said in trace.answer

@@ -28,7 +28,7 @@ class Token:
 
     text: str = ""
     cell: int = -1
-    """Which of the picture's cells it is; −1 for words, and for what is made of the picture's vector."""
+    """Which of the picture's cells it is; −1 for words, and for names."""
     seen: bool = False
     """Whether it is the picture's."""
 
@@ -58,8 +58,9 @@ class Trace:
     """4. float32 (N, D): the same in the language model's width."""
     words: tuple[tuple[str, ...], ...]
     """4. The words of the language model that each of them is nearest to."""
-    z_words: tuple[tuple[str, ...], ...]
-    """4. And those nearest to each token that is made of the picture's vector in the space, where there are any."""
+    called: tuple[tuple[str, ...], ...]
+    """4. What the picture's vector in the space is called, then those of its parts, row by row: the names it is nearest to.
+    Nothing where the assistant knows no names."""
     sequence: tuple[Token, ...]
     """5. What the language model reads."""
     answer: tuple[Said, ...]
@@ -79,8 +80,7 @@ def trace(assistant: Answers, picture: Picture, words: str, max_tokens: int = 48
         raise UnknownAssistant(f"{assistant.name} answers from elsewhere and cannot be looked into; name one of this machine")
     model, chat = assistant.model, assistant.chat
     request = question(words, [picture], max_tokens=max_tokens)
-    seen = assistant.look(request.messages)
-    prompt = chat.prompt(request.messages, {digest: len(tokens) for digest, tokens in seen.items()})
+    prompt, seen = assistant.prompt(request.messages)
     answer = [token for token in assistant.tokens(prompt, seen, request, max_tokens, Outcome()) if token is not None]
     whole, tap = picture.views(model.c)[:1], Tap()
     with assistant.lock, torch.inference_mode():
@@ -91,7 +91,7 @@ def trace(assistant: Answers, picture: Picture, words: str, max_tokens: int = 48
     grid = int(len(features) ** 0.5)
     looked = attention(tap, model.c.lm.layers)
     picture = prompt.ids.index(PICTURE)
-    first = picture + model.c.z_tokens
+    first = picture + model.called_tokens
     cells = looked[:, first : first + grid * grid]  # the whole comes before its tiles
     usual = cells[picture + prompt.ids.count(PICTURE) :].mean(dim=0)
     spoken = cells[len(prompt.ids) - 1 : -1] / usual.clamp(min=1e-9)
@@ -103,9 +103,8 @@ def trace(assistant: Answers, picture: Picture, words: str, max_tokens: int = 48
         )
         for token, row, share in zip(answer, chances, spoken)
     )
-    z_words = nearest(assistant, tap["of_z"][0].float(), pieces=True) if model.c.z_tokens else ()
     return Trace(
-        whole[0], grid, features.numpy(), projected.numpy(), nearest(assistant, projected), z_words,
+        whole[0], grid, features.numpy(), projected.numpy(), nearest(assistant, projected), called(assistant, tap),
         sequence(assistant, prompt.ids, grid), said,
     )  # fmt: skip
 
@@ -120,8 +119,10 @@ def lines(trace: Trace) -> Iterator[str]:
     wide = max(len(words[0]) for words in trace.words)
     for row in range(trace.grid):
         yield "    " + " ".join(words[0].ljust(wide) for words in trace.words[row * trace.grid : (row + 1) * trace.grid])
-    if trace.z_words:
-        yield f"    and {len(trace.z_words)} tokens of the picture's vector: " + " ".join(words[0] for words in trace.z_words)
+    if trace.called:
+        yield f"    the whole is called {trace.called[0][0]!r}, its parts: " + ", ".join(
+            repr(names[0]) for names in trace.called[1:]
+        )
     yield f"5 sequence   {tokens} tokens: {pictures} of the picture, {tokens - pictures} of words"
     yield f"6 answer     {trace.text}"
     for said in trace.answer:
@@ -140,17 +141,26 @@ def likely(tokenizer, chances: Tensor) -> tuple[tuple[str, float], ...]:
     return tuple((tokenizer.decode([i]), round(p, 4)) for p, i in zip(best.values.tolist(), best.indices.tolist()))
 
 
-def nearest(assistant: Assistant, projected: Tensor, pieces: bool = False) -> tuple[tuple[str, ...], ...]:
-    """The words whose embeddings lie nearest to each picture token; whole ones, which begin with a space, if there are any,
-    or `pieces` of words and marks as well.
-    """
+def nearest(assistant: Assistant, projected: Tensor) -> tuple[tuple[str, ...], ...]:
+    """The words whose embeddings lie nearest to each picture token; whole ones, which begin with a space, if there are any."""
     tokenizer, vocabulary = assistant.chat.tokenizer, range(assistant.model.c.lm.vocab)
     texts = tokenizer.decode_batch([[i] for i in vocabulary])
-    ids = torch.tensor([i for i, text in enumerate(texts) if not pieces and is_word(text)] or list(vocabulary))
+    ids = torch.tensor([i for i, text in enumerate(texts) if is_word(text)] or list(vocabulary))
     with torch.inference_mode():
         table = assistant.model.lm.embed(ids).float()  # (words, D)
         closest = torch.cdist(projected, table).topk(NEAREST, largest=False).indices
     return tuple(tuple(tokenizer.decode([int(ids[i])]).strip() for i in row) for row in closest)
+
+
+def called(assistant: Assistant, tap: Tap) -> tuple[tuple[str, ...], ...]:
+    """The names that a picture and its parts are nearest to."""
+    memory, decode = assistant.model.memory, assistant.chat.tokenizer.decode
+    if memory is None:
+        return ()
+    return tuple(
+        tuple(decode(memory.ids[i, : memory.lengths[i]].tolist()).strip() for i in things[:NEAREST])
+        for things in tap["called"][0].tolist()
+    )
 
 
 def is_word(text: str) -> bool:
@@ -159,12 +169,15 @@ def is_word(text: str) -> bool:
 
 def sequence(assistant: Assistant, ids: list[int], grid: int) -> tuple[Token, ...]:
     """The prompt's places, in order."""
-    found, z, k = [], assistant.model.c.z_tokens, 0
+    found, first, k = [], assistant.model.called_tokens, 0
     for i in ids:
         if i != PICTURE:
             found.append(Token(assistant.chat.tokenizer.decode([i], skip_special_tokens=False)))
             continue
-        view, place = divmod(k, z + grid * grid)
-        found.append(Token("z", seen=True) if place < z else Token(cell=view * grid * grid + place - z, seen=True))
+        view, place = divmod(k, first + grid * grid)
+        if place < first:
+            found.append(Token("name" if place < assistant.model.c.name_tokens else "part", seen=True))
+        else:
+            found.append(Token(cell=view * grid * grid + place - first, seen=True))
         k += 1
     return tuple(found)

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from PIL import Image
 
 from ..errors import UnreadableMedia
+from . import ocr
 from .image import one_line
 from .kinds import OFFICE
 
@@ -159,24 +159,7 @@ def drawn(page: Any, side: int) -> Image.Image:
 
 def scanned(page: Any) -> str:
     """What a page without text says, read from its picture; empty where no reader is installed."""
-    reader = ocr()
-    if reader is None:
-        return ""
-    found = reader(drawn(page, 1200))
-    return " ".join(found.txts or ())
-
-
-@cache
-def ocr() -> Any:
-    """RapidOCR with the models of its package, or None where it is not installed."""
-    try:
-        import logging
-
-        from rapidocr import RapidOCR
-    except ImportError:
-        return None
-    logging.getLogger("RapidOCR").setLevel(logging.ERROR)
-    return RapidOCR(params={"Global.log_level": "error"})
+    return ocr.words(drawn(page, 1200)) if ocr.reader() else ""
 
 
 def passages(text: str) -> list[str]:

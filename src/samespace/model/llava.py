@@ -4,12 +4,13 @@ Liu et al. 2023, "Visual Instruction Tuning", fig. 1; the two-layer projector is
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ..config import AssistantConfig
 from .layers import Mlp, Tap, note
 from .lm import Cache, Llama
+from .memory import Memory
 from .vit import ViT
 
 PICTURE = -200
@@ -25,24 +26,42 @@ class Llava(nn.Module):
         self.image = ViT(c.image)
         self.projector = Mlp(self.image.feature_width, c.lm.width, c.projector_act, out=c.lm.width)
         self.lm = Llama(c.lm)
-        self.z_projector = Mlp(c.image.dim, c.lm.width, c.projector_act, out=c.z_tokens * c.lm.width) if c.z_tokens else None
+        self.memory = Memory(c.names, c.image.dim, c.name_tokens) if c.names else None
+        self.called_tokens = c.name_tokens + c.glances**2 if c.names else 0  # of a picture's, those before its patches
         self.place = nn.Parameter(torch.zeros(c.places**2, c.lm.width)) if c.places else None
 
     def see(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
-        """float32 (B, 3, S, S) → a picture's tokens as the language model takes them, those of z first: (B, Z + N, D)."""
-        if self.z_projector is None:
+        """float32 (B, 3, S, S) → a picture's tokens as the language model takes them: its names, then its patches (B, N, D)."""
+        if self.memory is None:
             return self.placed(self.named(pixels, tap))
         features, z = self.image.features_and_vector(pixels, self.c.layer, tap)
-        return torch.cat([self.of_z(z, tap), self.placed(note(tap, "projected", self.projector(features)))], dim=1)
+        patches = self.placed(note(tap, "projected", self.projector(features)))
+        return torch.cat([*self.called(pixels, z, tap), patches], dim=1)
 
     def placed(self, named: Tensor) -> Tensor:
         """What tokens say → the same, and where they stand."""
         return named if self.place is None else named + self.place
 
-    def of_z(self, z: Tensor, tap: Tap | None = None) -> Tensor:
-        """Vectors of the space, of any length, (B, E) → the tokens made of them (B, Z, D)."""
-        z = F.normalize(z, dim=-1) * z.shape[-1] ** 0.5  # numbers around one
-        return note(tap, "of_z", self.z_projector(z).unflatten(-1, (self.c.z_tokens, -1)))
+    def called(self, pixels: Tensor, z: Tensor, tap: Tap | None = None) -> tuple[Tensor, Tensor]:
+        """Pictures and their vectors (B, E) → the words of each one's name (B, Z, D), and a token for each glance at a part of
+        it, which says what that is and where: (B, G², D)."""
+        looked = z[:, None]
+        if self.c.glances:
+            looked = torch.cat([looked, self.image(self.windows(pixels)).unflatten(0, (len(z), -1))], dim=1)
+        things, shares = self.memory.nearest(looked)
+        note(tap, "called", things)  # int64 (B, 1 + G², K)
+        said = self.memory.blended(things[:, 1:], shares[:, 1:], self.lm.embed)
+        if self.place is not None and self.c.glances:
+            grid = self.place.T.unflatten(1, (self.c.places, -1))
+            said = said + adaptive_avg_pool2d(grid, self.c.glances).flatten(1).T
+        return self.memory.spelled(things[:, 0, 0], self.lm.embed), said
+
+    def windows(self, pixels: Tensor) -> Tensor:
+        """(B, 3, S, S) → parts of half the side, G along each, as large as the whole: (B · G², 3, S, S), row by row."""
+        side = pixels.shape[-1]
+        starts = [round(i * (side - side // 2) / max(1, self.c.glances - 1)) for i in range(self.c.glances)]
+        parts = [pixels[..., y : y + side // 2, x : x + side // 2] for y in starts for x in starts]
+        return interpolate(torch.stack(parts, dim=1).flatten(0, 1), (side, side), mode="bilinear")
 
     def named(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
         """float32 (B, 3, S, S) → what the tokens say, before where: (B, N, D)."""

@@ -115,10 +115,13 @@ class ViT(Reader):
         return self.vector(self.maps(pixels), tap)
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
-        """A hybrid's maps, (B, C, h, w) each: the trunk's last; where it forks, also its branch's, and the middle one below."""
+        """A hybrid's maps, (B, C, h, w) each: the trunk's last; where it forks, also its branch's, the middle one below, and
+        the picture's colours in cells as large as the middle one's, which a trunk made for naming things forgets."""
         middle = self.trunk.bottom(pixels, self.fork)
         top = self.trunk.top(middle, self.fork)  # (B, 1280, H/32, W/32)
-        return [top] if self.branch is None else [top, self.branch.trunk.top(middle, 0), middle]
+        if self.branch is None:
+            return [top]
+        return [top, self.branch.trunk.top(middle, 0), middle, F.adaptive_avg_pool2d(pixels, middle.shape[2:])]
 
     def vector(self, maps: list[Tensor], tap: Tap | None = None) -> Tensor:
         """A hybrid's maps → (B, E), not yet of unit length."""
@@ -134,14 +137,15 @@ class ViT(Reader):
             return self.patch_embed.out_features
         if self.branch is None:
             return self.trunk.channels
-        return 2 * self.trunk.channels + FINE**2 * self.branch.trunk.blocks[0].expand.in_channels
+        return 2 * self.trunk.channels + FINE**2 * (self.branch.trunk.blocks[0].expand.in_channels + 3)
 
     def features(self, pixels: Tensor, layer: int = -1, tap: Tap | None = None) -> Tensor:
         """What a language model is shown of a picture: (B, 3, S, S) → (B, N, F), row by row.
 
         Of a ViT, the tokens of a layer (−1 the last, −2 the one before it, as in LLaVA), without the class token. Of a
         hybrid, the cells of the trunk's map; where it forks, those of both tops, and what lay below them in the middle map,
-        where things are still in their places; each of the three normed by itself, because their scales differ thirtyfold.
+        where things are still in their places, each of the three normed by itself, because their scales differ thirtyfold;
+        and the colours.
         """
         if self.trunk is None:
             x = self.tokens(pixels, tap, len(self.blocks) + 1 + layer)
@@ -151,7 +155,7 @@ class ViT(Reader):
     def cells(self, maps: list[Tensor], tap: Tap | None = None) -> Tensor:
         """A hybrid's maps → its features (B, N, F)."""
         rows = [patchify(x, 1 if i < 2 else FINE) for i, x in enumerate(maps)]  # (B, N, 1280) of the tops, …
-        return note(tap, "features", torch.cat([F.layer_norm(x, x.shape[-1:]) for x in rows], dim=-1))
+        return note(tap, "features", torch.cat([*(F.layer_norm(x, x.shape[-1:]) for x in rows[:3]), *rows[3:]], dim=-1))
 
     def features_and_vector(self, pixels: Tensor, layer: int = -1, tap: Tap | None = None) -> tuple[Tensor, Tensor]:
         """Both `features` and `forward` of the same pictures; a hybrid's trunk runs once."""

@@ -83,7 +83,7 @@ def cost(assistant: Any, width: int, height: int) -> dict[str, Any]:
     if not isinstance(assistant, Assistant):
         return {}
     c = assistant.model.c
-    each = c.z_tokens + assistant.model.image.grid**2
+    each = assistant.model.called_tokens + assistant.model.image.grid**2
     columns, rows = grid(width, height, c.prep.size, c.tiles, c.tile_from)
     views = 1 if columns * rows == 1 else 1 + columns * rows
     tiles = {"columns": columns, "rows": rows, "size": c.prep.size}

@@ -47,7 +47,7 @@ class AssistantRun:
         with torch.inference_mode():
             tokens = model.see(torch.zeros(1, 3, size, size)).shape[1]
         if card.places and model.place is None:
-            model = with_places(model, self.chat, round((tokens - model.c.z_tokens) ** 0.5))
+            model = with_places(model, self.chat, round((tokens - model.called_tokens) ** 0.5))
         self.config = replace(model.c, name=card.name, files={}, card={})
         self.adapters = Adapters(model, card) if card.lora else None
         choose_parts(model, card)

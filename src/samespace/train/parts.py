@@ -86,7 +86,7 @@ class Adapters:
         except ValueError as error:
             raise CardError(f"lora_on = {on!r} fits no linear layer ({error}); see --dry-run for their names") from None
         for name, p in model.named_parameters():
-            if name.startswith(("logit_", "projector.", "z_projector.", "place")):
+            if name.startswith(("logit_", "projector.", "place")):
                 p.requires_grad_(True)
 
     def merged(self) -> nn.Module:

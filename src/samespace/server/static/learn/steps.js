@@ -70,7 +70,7 @@ const DRAWN = [
   (run) => [
     frame(make("img", { className: "faint", src: run.pixels.picture, alt: "" }), grid(run, (i) => make("span", { title: run.words[i].join(", ") }, run.words[i][0]))),
     told(`${times(run.projected.shape)}: two layers and a GELU later, each patch lies among the language model's words. In every cell stands the nearest one.`),
-    ...(run.z_words.length ? [told(`The picture's vector in the space becomes ${run.z_words.length} tokens more (z). The nearest words: ${run.z_words.map((near) => near[0]).join(" ")}`)] : []),
+    ...(run.called.length ? [told(`Before the patches stand names, found by vectors in the space: the whole is nearest to “${run.called[0][0]}”, its parts, row by row, to ${run.called.slice(1).map((near) => `“${near[0]}”`).join(", ")}.`)] : []),
   ],
   (run) => [
     make("p", { className: "row" }, ...run.sequence.map(({ text, cell, seen }) => make("span", { className: seen ? "cell" : "" }, cell < 0 ? text : String(cell + 1)))),

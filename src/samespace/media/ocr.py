@@ -1,0 +1,33 @@
+"""Words in pictures, read by RapidOCR with the models of its package, where it is installed."""
+
+import logging
+import threading
+from functools import cache
+from typing import Any
+
+from PIL import Image
+
+SURE = 0.6
+"""How sure of a line the reader is at least."""
+ONE_AT_A_TIME = threading.Lock()
+
+
+def words(picture: Image.Image) -> str:
+    """What is written in a picture (RGB), line after line; empty where no reader is installed."""
+    found = reader()
+    if found is None:
+        return ""
+    with ONE_AT_A_TIME:
+        read = found(picture)
+    return " ".join(text for text, score in zip(read.txts or (), read.scores or ()) if score >= SURE)
+
+
+@cache
+def reader() -> Any:
+    """RapidOCR, or None where it is not installed."""
+    try:
+        from rapidocr import RapidOCR
+    except ImportError:
+        return None
+    logging.getLogger("RapidOCR").setLevel(logging.ERROR)
+    return RapidOCR(params={"Global.log_level": "error"})
