@@ -80,7 +80,7 @@ def remembering(model: Llava, language: Language, names: list[str], z: torch.Ten
     """The same assistant with these things in its memory, and no others."""
     encode = partial(language.tokenizer.encode, add_special_tokens=False)
     ids = [encode(f" {name}").ids[:TOKENS] for name in names]
-    told = Llava(replace(model.c, names=len(names), name_tokens=TOKENS, glances=GLANCES))
+    told = Llava(replace(model.c, names=len(names), name_tokens=TOKENS, glances=GLANCES, reads=True))
     memory = {
         "memory.z": z,
         "memory.ids": torch.tensor([some + encode(END).ids * (TOKENS - len(some)) for some in ids], dtype=torch.int32),

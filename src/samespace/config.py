@@ -213,9 +213,8 @@ class AssistantConfig:
     """Shown to people; version of this layout."""
     image: ImageTower = field(default_factory=ImageTower)
     prep: Prep = field(default_factory=Prep)
-    """The image tower, and the preprocessing of pictures."""
     lm: LanguageModel = field(default_factory=LanguageModel)
-    """The language model."""
+    """The image tower, the preprocessing of pictures, and the language model."""
     layer: int = -1
     """Layer of a ViT tower whose tokens are shown: −1 the last, −2 the one before it (LLaVA)."""
     projector_act: str = "gelu"
@@ -225,6 +224,8 @@ class AssistantConfig:
     glances: int = 0
     """So many things are known by name. A picture's, of `name_tokens` words, comes before its patches, then those of its parts:
     windows of half its side, `glances` of them along each."""
+    reads: bool = False
+    """Whether it is told what is written in a picture, where a reader is installed."""
     places: int = 0
     """Each of a view's tokens also says where it stands, on a grid of so many rows and columns; 0 where it does not."""
     tiles: int = 1
@@ -232,9 +233,8 @@ class AssistantConfig:
     """Pictures whose sides, or the longer alone, are `tile_from` times the input are shown whole and in at most `tiles` tiles."""
     space: str = ""
     language_model: str = ""
-    """The space whose image tower it is, and the language model whose weights are kept apart, by name."""
     licence: str = ""
-    """Licence of the weights."""
+    """The space whose image tower it is, the language model whose weights are kept apart, by name, and the weights' licence."""
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of every other file of the folder."""
     card: dict[str, Any] = field(default_factory=dict)

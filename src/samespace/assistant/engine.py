@@ -16,7 +16,7 @@ from ..model.llava import PICTURE, Llava
 from ..model.lm import Cache
 from ..prep.pixels import normalise
 from .chat import Chat, Prompt
-from .reading import Reader
+from .reading import Reading
 from .request import Message, Outcome, Picture, Reply, Request
 from .sampling import Sampler
 
@@ -34,7 +34,7 @@ class Assistant:
         self.name = name or model.c.name
         self.lock, self.eye = threading.Lock(), threading.Lock()  # for a step; for a picture, so that memory holds one
         self.seen: OrderedDict[str, Tensor] = OrderedDict()  # a picture's digest → its tokens (N, D)
-        self.reader = Reader()
+        self.reading = Reading()
         self.read: list[tuple[list, Cache]] = []  # prompts that were read, the latest last, none of them in use
 
     def answer(self, request: Request) -> Reply:
@@ -52,7 +52,8 @@ class Assistant:
     def prompt(self, messages: tuple[Message, ...]) -> tuple[Prompt, dict[str, Tensor]]:
         """A conversation as it is read, and its pictures' tokens (N, D) by digest. Raises RequestError, UnreadableMedia."""
         seen = self.look(messages)
-        return self.chat.prompt(self.reader.told(messages), {digest: len(tokens) for digest, tokens in seen.items()}), seen
+        told = self.reading.told(messages) if self.model.c.reads else messages
+        return self.chat.prompt(told, {digest: len(tokens) for digest, tokens in seen.items()}), seen
 
     def tokens(
         self, prompt: Prompt, seen: dict[str, Tensor], request: Request, most: int, outcome: Outcome

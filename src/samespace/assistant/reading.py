@@ -14,8 +14,8 @@ KEPT = 64
 """Pictures whose words are remembered."""
 
 
-class Reader:
-    """Reads each picture once."""
+class Reading:
+    """Each picture is read once."""
 
     def __init__(self) -> None:
         self.known: OrderedDict[str, str] = OrderedDict()  # a picture's digest → its words
