@@ -70,6 +70,7 @@ def test_an_answer_depends_on_what_is_written(tiny, monkeypatch):
 def test_a_drawn_word_is_read():
     pytest.importorskip("rapidocr")
     assert ocr.words(written("LIGHTHOUSE").decoded(400)) == "LIGHTHOUSE"
+    assert ocr.words(written("O").decoded(400)) == ""
 
 
 def test_without_a_reader_nothing_is_read(monkeypatch):

@@ -19,7 +19,8 @@ def words(picture: Image.Image) -> str:
         return ""
     with ONE_AT_A_TIME:
         read = found(picture)
-    return " ".join(text for text, score in zip(read.txts or (), read.scores or ()) if score >= SURE)
+    lines = zip(read.txts or (), read.scores or ())
+    return " ".join(text for text, score in lines if score >= SURE and len(text.strip()) > 1)  # a ring would be an O
 
 
 @cache
