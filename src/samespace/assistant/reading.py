@@ -31,8 +31,10 @@ class Reading:
         return (part, f'The picture says "{words}".') if words else (part,)
 
     def words(self, picture: Picture) -> str:
-        if picture.digest not in self.known:
-            self.known[picture.digest] = ocr.words(picture.decoded(SIDE))[:LONGEST]
+        words = self.known.get(picture.digest)
+        if words is None:
+            words = ocr.words(picture.decoded(SIDE))[:LONGEST] if ocr.reader() else ""
+            self.known[picture.digest] = words
             while len(self.known) > KEPT:
                 self.known.popitem(last=False)
-        return self.known[picture.digest]
+        return words

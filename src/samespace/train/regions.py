@@ -45,11 +45,6 @@ def cells_of(box: tuple[float, float, float, float], grid: int) -> Tensor:
     return (inside > SHARE * min(1.0, (right - left) * (bottom - top))).flatten()
 
 
-def spread_of(words: Tensor) -> Tensor:
-    """The mean square distance between two of some words' embeddings (V, D): a scalar."""
-    return 2 * (words - words.mean(dim=0)).square().sum(-1).mean()
-
-
 def named(seen: Tensor, words: Tensor, spread: Tensor) -> Tensor:
     """Log probability that a token names a word: tokens (B, N, D), words' embeddings (V, D) → (B, N, V)."""
     distances = words.square().sum(-1) - 2 * (seen.to(words.dtype) @ words.T).float()  # the token's own length cancels out
@@ -74,7 +69,8 @@ def region_loss(seen: Tensor, regions: Sequence[Sequence[Region]], embeddings: T
     grid = int(seen.shape[1] ** 0.5)
     ids = torch.tensor(sorted({i for some in regions for r in some for i in r.ids} | {blank}), device=seen.device)
     words = embeddings[ids]  # (V, D)
-    said = named(seen, words, spread_of(words))
+    spread = 2 * (words - words.mean(dim=0)).square().sum(-1).mean()  # the mean square distance between two of them
+    said = named(seen, words, spread)
     rows = torch.tensor([b for b, some in enumerate(regions) for _ in some], device=seen.device)
     cells = torch.stack([cells_of(r.box, grid) for some in regions for r in some]).to(seen.device)  # (R, N)
     target = torch.stack([torch.isin(ids, torch.tensor(r.ids, device=ids.device)) for some in regions for r in some])
