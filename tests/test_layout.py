@@ -74,6 +74,7 @@ ORDER = [  # a module imports only from above
         "assistant/chat.py",
         "assistant/sampling.py",
         "assistant/reading.py",
+        "assistant/pointing.py",
         "assistant/engine.py",
         "assistant/folder.py",
         "assistant/shelf.py",

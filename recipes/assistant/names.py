@@ -28,7 +28,7 @@ from samespace.errors import UnknownAssistant
 from samespace.model.llava import Llava
 from samespace.train.regions import BLANK
 
-TOKENS, GLANCES = 6, 3
+TOKENS, GLANCES = 8, 3
 """Of a name, longer ones are cut; glances along each side of a picture."""
 END = "."
 """What fills up the tokens that a name leaves."""

@@ -71,8 +71,8 @@ def test_a_conversation_goes_on_from_what_was_read(tiny, cat):
 
 def test_pictures_are_encoded_once(tiny, cat, coffee, monkeypatch):
     calls = []
-    see = tiny.model.see
-    monkeypatch.setattr(tiny.model, "see", lambda pixels: calls.append(len(pixels)) or see(pixels))
+    sight = tiny.model.sight
+    monkeypatch.setattr(tiny.model, "sight", lambda pixels: calls.append(len(pixels)) or sight(pixels))
     for pictures in ([cat], [cat, coffee], [coffee, cat]):
         assert tiny.answer(question("What?", pictures, max_tokens=1)).outcome.pictures == 80 * len(pictures)
     assert calls == [5, 5]

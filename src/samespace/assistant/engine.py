@@ -7,6 +7,7 @@ answer is kept for a while, so that the next question about the same picture rea
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from ..model.llava import PICTURE, Llava
 from ..model.lm import Cache
 from ..prep.pixels import normalise
 from .chat import Chat, Prompt
+from .pointing import Pointer
 from .reading import Reading
 from .request import Message, Outcome, Picture, Reply, Request
 from .sampling import Sampler
@@ -26,6 +28,16 @@ KEPT_PROMPTS, KEPT_PICTURES = 4, 64
 """How many prompts and pictures are remembered."""
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What is seen in a picture."""
+
+    tokens: Tensor
+    """(N, D), as the language model takes them."""
+    looked: Tensor
+    """(1 + G², E): the vectors of the whole and of its windows, where the assistant knows names; of a large picture, the whole's."""
+
+
 class Assistant:
     """A model and the conversations it is in."""
 
@@ -33,8 +45,8 @@ class Assistant:
         self.model, self.chat = model.eval(), chat
         self.name = name or model.c.name
         self.lock, self.eye = threading.Lock(), threading.Lock()  # for a step; for a picture, so that memory holds one
-        self.seen: OrderedDict[str, Tensor] = OrderedDict()  # a picture's digest → its tokens (N, D)
-        self.reading = Reading()
+        self.seen: OrderedDict[str, Sight] = OrderedDict()  # by a picture's digest
+        self.reading, self.pointer = Reading(), Pointer(model.memory, chat.tokenizer) if model.memory else None
         self.read: list[tuple[list, Cache]] = []  # prompts that were read, the latest last, none of them in use
 
     def answer(self, request: Request) -> Reply:
@@ -51,9 +63,13 @@ class Assistant:
 
     def prompt(self, messages: tuple[Message, ...]) -> tuple[Prompt, dict[str, Tensor]]:
         """A conversation as it is read, and its pictures' tokens (N, D) by digest. Raises RequestError, UnreadableMedia."""
-        seen = self.look(messages)
-        told = self.reading.told(messages) if self.model.c.reads else messages
-        return self.chat.prompt(told, {digest: len(tokens) for digest, tokens in seen.items()}), seen
+        sights = self.look(messages)
+        if self.pointer:
+            messages = self.pointer.told(messages, {digest: sight.looked for digest, sight in sights.items()})
+        if self.model.c.reads:
+            messages = self.reading.told(messages)
+        seen = {digest: sight.tokens for digest, sight in sights.items()}
+        return self.chat.prompt(messages, {digest: len(tokens) for digest, tokens in seen.items()}), seen
 
     def tokens(
         self, prompt: Prompt, seen: dict[str, Tensor], request: Request, most: int, outcome: Outcome
@@ -111,17 +127,18 @@ class Assistant:
             self.read.append((keys, cache))
             del self.read[:-KEPT_PROMPTS]
 
-    def look(self, messages: tuple[Message, ...]) -> dict[str, Tensor]:
-        """Every picture's tokens (N, D), by its digest. Raises UnreadableMedia."""
+    def look(self, messages: tuple[Message, ...]) -> dict[str, Sight]:
+        """What is seen in every picture, by its digest. Raises UnreadableMedia."""
         found = {}
         for picture in (picture for message in messages for picture in message.pictures):
             with self.eye:
-                tokens = self.seen.pop(picture.digest, None)
-                if tokens is None:
+                sight = self.seen.pop(picture.digest, None)
+                if sight is None:
                     pixels = torch.from_numpy(self.pixels(picture))
                     with self.lock, torch.inference_mode():
-                        tokens = self.model.see(pixels).flatten(0, 1)
-                self.seen[picture.digest] = found[picture.digest] = tokens
+                        tokens, looked = self.model.sight(pixels)
+                    sight = Sight(tokens.flatten(0, 1), looked[0])
+                self.seen[picture.digest] = found[picture.digest] = sight
                 while len(self.seen) > KEPT_PICTURES:
                     self.seen.popitem(last=False)
         return found

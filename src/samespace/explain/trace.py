@@ -154,13 +154,9 @@ def nearest(assistant: Assistant, projected: Tensor) -> tuple[tuple[str, ...], .
 
 def called(assistant: Assistant, tap: Tap) -> tuple[tuple[str, ...], ...]:
     """The names that a picture and its parts are nearest to."""
-    memory, decode = assistant.model.memory, assistant.chat.tokenizer.decode
-    if memory is None:
+    if assistant.pointer is None:
         return ()
-    return tuple(
-        tuple(decode(memory.ids[i, : memory.lengths[i]].tolist()).strip() for i in things[:NEAREST])
-        for things in tap["called"][0].tolist()
-    )
+    return tuple(tuple(assistant.pointer.names[i] for i in things[:NEAREST]) for things in tap["called"][0].tolist())
 
 
 def is_word(text: str) -> bool:

@@ -32,22 +32,29 @@ class Llava(nn.Module):
 
     def see(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
         """float32 (B, 3, S, S) → a picture's tokens as the language model takes them: its names, then its patches (B, N, D)."""
+        return self.sight(pixels, tap)[0]
+
+    def sight(self, pixels: Tensor, tap: Tap | None = None) -> tuple[Tensor, Tensor]:
+        """The same tokens, and the vectors that the names are found by: of the whole and of each window (B, 1 + G², E)."""
         if self.memory is None:
-            return self.placed(self.named(pixels, tap))
+            return self.placed(self.named(pixels, tap)), pixels.new_empty(len(pixels), 0, self.c.image.dim)
         features, z = self.image.features_and_vector(pixels, self.c.layer, tap)
-        patches = self.placed(note(tap, "projected", self.projector(features)))
-        return torch.cat([*self.called(pixels, z, tap), patches], dim=1)
+        patches, looked = self.placed(note(tap, "projected", self.projector(features))), self.looked(pixels, z)
+        return torch.cat([*self.called(looked, tap), patches], dim=1), looked
+
+    def looked(self, pixels: Tensor, z: Tensor) -> Tensor:
+        """Pictures and their vectors (B, E) → theirs and their windows' (B, 1 + G², E)."""
+        if not self.c.glances:
+            return z[:, None]
+        return torch.cat([z[:, None], self.image(self.windows(pixels)).unflatten(0, (len(z), -1))], dim=1)
 
     def placed(self, named: Tensor) -> Tensor:
         """What tokens say → the same, and where they stand."""
         return named if self.place is None else named + self.place
 
-    def called(self, pixels: Tensor, z: Tensor, tap: Tap | None = None) -> tuple[Tensor, Tensor]:
-        """Pictures and their vectors (B, E) → the words of each one's name (B, Z, D), and a token for each glance at a part of
-        it, which says what that is and where: (B, G², D)."""
-        looked = z[:, None]
-        if self.c.glances:
-            looked = torch.cat([looked, self.image(self.windows(pixels)).unflatten(0, (len(z), -1))], dim=1)
+    def called(self, looked: Tensor, tap: Tap | None = None) -> tuple[Tensor, Tensor]:
+        """Vectors of pictures and their windows (B, 1 + G², E) → the words of each one's name (B, Z, D), and a token for each
+        window, which says what that is and where: (B, G², D)."""
         things, shares = self.memory.nearest(looked)
         note(tap, "called", things)  # int64 (B, 1 + G², K)
         said = self.memory.blended(things[:, 1:], shares[:, 1:], self.lm.embed)
