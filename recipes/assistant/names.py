@@ -34,6 +34,8 @@ END = "."
 """What fills up the tokens that a name leaves."""
 VIEWS, BATCH = 2, 64
 """Pictures drawn of each thing; how many are embedded at once."""
+NEAREST_PICTURES = 10
+"""Of all that are drawn, as many tell how near a thing is to whatever is seen (Conneau et al.'s K)."""
 SEEN = 0.65
 """The pictures' part in a thing's vector, beside its name's; of the values tried, validation drawings are named best by it."""
 
@@ -60,29 +62,32 @@ def figures() -> Iterator[Named]:
         yield "nothing", BLANK.strip(), Image.new("RGB", (SIDE, SIDE), colour)
 
 
-def known(space: Space, pictures: Iterator[Named]) -> tuple[list[str], torch.Tensor]:
-    """Names and vectors (N, E) of all things."""
+def known(space: Space, pictures: Iterator[Named]) -> tuple[list[str], torch.Tensor, torch.Tensor]:
+    """Of all things their names, their vectors (N, E), and how near each is to the pictures that are nearest to it (N,)."""
     vectors, names = defaultdict(list), {}
     while some := list(islice(pictures, BATCH)):
         for (thing, name, _), z in zip(some, space.image([picture for _, _, picture in some])):
             vectors[thing].append(z)
             names[thing] = name
     seen = unit(np.stack([np.mean(z, axis=0) for z in vectors.values()]))
-    both = unit(SEEN * seen + (1 - SEEN) * unit(space.text(list(names.values()))))
-    return list(names.values()), torch.from_numpy(both)
+    both = torch.from_numpy(unit(SEEN * seen + (1 - SEEN) * unit(space.text(list(names.values())))))
+    shown = torch.from_numpy(np.concatenate([np.stack(z) for z in vectors.values()]))
+    common = torch.cat([(some @ shown.T).topk(NEAREST_PICTURES).values.mean(dim=1) for some in both.split(BATCH)])
+    return list(names.values()), both, common
 
 
 def unit(z: np.ndarray) -> np.ndarray:
     return z / np.linalg.norm(z, axis=-1, keepdims=True)
 
 
-def remembering(model: Llava, language: Language, names: list[str], z: torch.Tensor) -> Llava:
+def remembering(model: Llava, language: Language, names: list[str], z: torch.Tensor, common: torch.Tensor) -> Llava:
     """The same assistant with these things in its memory, and no others."""
     encode = partial(language.tokenizer.encode, add_special_tokens=False)
     ids = [encode(f" {name}").ids[:TOKENS] for name in names]
     told = Llava(replace(model.c, names=len(names), name_tokens=TOKENS, glances=GLANCES, reads=True))
     memory = {
         "memory.z": z,
+        "memory.common": common,
         "memory.ids": torch.tensor([some + encode(END).ids * (TOKENS - len(some)) for some in ids], dtype=torch.int32),
         "memory.lengths": torch.tensor([len(some) for some in ids], dtype=torch.int32),
     }
@@ -96,9 +101,9 @@ def main(starter: Path, start: str, target: Path, half: str) -> None:
     except UnknownAssistant as error:
         raise SystemExit(str(error)) from None
     space, things = load("starter"), props_of(starter, f"train {half}").things
-    names, z = known(space, (named for kind in (drawings(things), figures()) for named in kind))
+    names, z, common = known(space, (named for kind in (drawings(things), figures()) for named in kind))
     print(len(things), "drawings,", len(names), "things", flush=True)
-    folder.write(target, remembering(model, language, names, z), language, int8=False, name="named")
+    folder.write(target, remembering(model, language, names, z, common), language, int8=False, name="named")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Step 2: an audio tower learns to land where the starter puts the caption's words.
 
-    python recipes/sound/train.py WORK [steps=12000] [batch=128]     # checkpointed; the same command goes on
+    python recipes/sound/train.py WORK [steps=12000] [batch=128] [start=shipped]     # checkpointed; the same command goes on
 
-WORK/start.pt, where there is one, holds a tower to begin with. WORK/best.pt is what is kept: of the running average of the
+With `start=shipped` it begins from the tower that the starter has. WORK/best.pt is what is kept: of the running average of the
 weights, measured every 250 steps, the one that validation's people are understood best by.
 
 Three losses, added. *Named*: the clip's vector is told apart from the vectors of all other captions (CLIP's loss with every
@@ -24,12 +24,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from prepare import TOWER, split_of
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss, normalize
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import samespace
+from samespace import checkpoint
 from samespace.eval.retrieval import recall_at_k
+from samespace.hub import STARTER
 from samespace.model.audio import AudioTransformer
 from samespace.prep.mel import FLOOR, fitted
 from samespace.train import state
@@ -39,6 +42,8 @@ SHARES = {"person": 0.38, "espeak": 0.59, "effect": 0.03}
 RATE, WARMUP, DECAY = 5e-4, 300, 0.05
 AVERAGED = 0.998
 """Decay of the running average."""
+POOLED = 0.7
+"""Of a batch's chunks, as many make up the clips' vectors: who hears a part only learns no caption by its tune."""
 ROUND = 16
 """Batches that are drawn at once and sorted by length, so that little of a batch is padding."""
 FRAMES = 12_800
@@ -169,7 +174,8 @@ class Pupil(nn.Module):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
             tokens = self.tower.tokens(batch.mels, {})  # where intermediates are kept, attention's backward is faster on a CPU
-            z, sounds = self.tower.proj(self.tower.pooled(tokens)), self.spell(tokens)
+            chosen = torch.randperm(tokens.shape[1])[: math.ceil(POOLED * tokens.shape[1])]
+            z, sounds = self.tower.proj(self.tower.pooled(tokens[:, chosen])), self.spell(tokens)
         z, scale = normalize(z.float(), dim=-1), self.scale.exp().clamp(max=100)
         return {
             "named": cross_entropy(scale * z @ self.captions.T, batch.caption),
@@ -209,12 +215,26 @@ def recalls(tower: AudioTransformer, clips: Clips) -> dict[str, float]:
     return found
 
 
+@torch.no_grad()
+def read_shipped(tower: AudioTransformer, mels: Tensor) -> None:
+    """The starter's tower, whose batch norms rest, folded; what they rest at is set to what they see in these clips (B, M, F),
+    so that they go on from there."""
+    tower.load_state_dict(checkpoint.dequantised(load_file(STARTER / "audio.safetensors")))
+    x = tower.scaled(mels)
+    for conv, norm, act in tower.chunk:
+        seen = conv(x)
+        mean, var = seen.mean(dim=(0, 2)), seen.var(dim=(0, 2))
+        norm.running_mean.copy_(mean), norm.running_var.copy_(var)
+        norm.weight.copy_((var + norm.eps).sqrt()), norm.bias.add_(mean)
+        x = act(norm.eval()(seen))
+
+
 def rate(step: int, steps: int) -> float:
     """A warm-up, then half a cosine."""
     return RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def main(work: Path, steps: int, size: int) -> None:
+def main(work: Path, steps: int, size: int, start: str) -> None:
     torch.manual_seed(0)
     clips, kept = Clips(work), work / "checkpoint.pt"
     pupil = Pupil(clips)
@@ -223,8 +243,9 @@ def main(work: Path, steps: int, size: int) -> None:
         [{"params": groups[0], "weight_decay": DECAY}, {"params": groups[1], "weight_decay": 0.0}], RATE, (0.9, 0.98)
     )
     step, best = 0, 0.0
-    if (work / "start.pt").exists():
-        pupil.tower.load_state_dict(state.load(work / "start.pt")["tower"])
+    batches = Batches(clips, size)
+    if start == "shipped":
+        read_shipped(pupil.tower, batches.at(0).mels)
     average = AveragedModel(pupil.tower, multi_avg_fn=get_ema_multi_avg_fn(AVERAGED), use_buffers=True)
     if kept.exists():
         held = state.load(kept)
@@ -233,9 +254,9 @@ def main(work: Path, steps: int, size: int) -> None:
         optimizer.load_state_dict(held["optimizer"])
         step, best = held["step"], held["best"]
     started, shown = time.monotonic(), []
-    batches = Batches(clips, size).after(step)
+    coming = batches.after(step)
     while step < steps:
-        losses = pupil.losses(next(batches))
+        losses = pupil.losses(next(coming))
         for group in optimizer.param_groups:
             group["lr"] = rate(step, steps)
         optimizer.zero_grad()
@@ -259,5 +280,5 @@ def main(work: Path, steps: int, size: int) -> None:
 
 
 if __name__ == "__main__":
-    options = {k: int(v) for k, v in (option.split("=") for option in sys.argv[2:])}
-    main(Path(sys.argv[1]), options.get("steps", 12_000), options.get("batch", 128))
+    options = dict(option.split("=") for option in sys.argv[2:])
+    main(Path(sys.argv[1]), int(options.get("steps", 12_000)), int(options.get("batch", 128)), options.get("start", ""))

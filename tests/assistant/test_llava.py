@@ -15,6 +15,7 @@ from samespace.assistant.request import Message, Picture
 from samespace.errors import UnknownAssistant
 from samespace.model.llava import PICTURE
 from samespace.model.lm import Cache
+from samespace.model.memory import Memory
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,16 @@ def test_glances_say_what_is_where():
         where = model.place.view(4, 4, -1)[2:, :2].mean(dim=(0, 1))
         torch.testing.assert_close(model.see(pixels)[0, 4 + 2], said + where)
     assert model.see(pixels).shape == (1, 4 + 4 + 16, 48)
+
+
+def test_things_that_are_near_to_everything_are_marked_down():
+    memory = Memory(things=3, dim=2, tokens=1)
+    memory.z.copy_(normalize(torch.tensor([[1.0, 0.0], [0.9, 0.4], [0.0, 1.0]])))
+    memory.common.copy_(torch.tensor([0.5, 0.9, 0.5]))  # the second is near to pictures of all kinds
+    z = 3 * normalize(torch.tensor([[1.0, 0.3]]))  # 17° from the first, 7° from the second
+    cosines = torch.tensor([[0.9578, 0.9920, 0.2873]])
+    torch.testing.assert_close(memory.scores(z), cosines - torch.tensor([0.25, 0.45, 0.25]), atol=1e-4, rtol=0)
+    assert memory.nearest(z)[0].tolist() == [[0, 1, 2]]
 
 
 def test_a_memory_is_kept_whole(tmp_path):

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from ..model.memory import Memory
 from .request import Message, Picture
@@ -74,7 +73,7 @@ class Pointer:
 
     def place(self, thing: int, z: Tensor) -> str:
         """Where a thing is, by the vectors of a picture and its windows (1 + G², E)."""
-        scores = normalize(z.float(), dim=-1) @ self.memory.z.float().T  # (1 + G², N)
+        scores = self.memory.scores(z)  # (1 + G², N)
         nearer = (scores > scores[:, thing, None]).sum(dim=-1)
         if int(nearer.min()) >= NEAR:
             return NOWHERE

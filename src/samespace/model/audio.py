@@ -47,10 +47,14 @@ class AudioTransformer(nn.Module):
             norm.bias -= norm.running_mean * gain
             norm.weight.fill_(1), norm.running_mean.fill_(0), norm.running_var.fill_(1 - norm.eps)
 
+    @staticmethod
+    def scaled(mels: Tensor) -> Tensor:
+        """Decibels (B, M, F) → −1 to 1; how loud the whole is does not matter."""
+        return (mels - mels.amax(dim=(1, 2), keepdim=True)).clamp(min=-QUIET) / (QUIET / 2) + 1
+
     def chunks(self, mels: Tensor) -> Tensor:
-        """Decibels (B, M, F) → tokens (B, N, D); how loud the whole is does not matter."""
-        top = mels.amax(dim=(1, 2), keepdim=True)
-        x = (mels - top).clamp(min=-QUIET) / (QUIET / 2) + 1  # −1 to 1
+        """Decibels (B, M, F) → tokens (B, N, D)."""
+        x = self.scaled(mels)
         for conv in self.chunk:
             x = conv(x)  # (B, D, F / stride)
         return rearrange(x, "b d n -> b n d")
