@@ -76,3 +76,11 @@ def test_a_word_is_what_it_adds_to_the_others(tiny_space):
     whole, red, cat = tiny_space.text(["red cat", "red", "cat"])
     np.testing.assert_allclose(z, [whole, red - cat, cat - red], atol=1e-5)
     assert phrase(tiny_space, "cat").shape == (2, tiny_space.dim)
+
+
+def test_a_phrase_is_what_it_is_beside_any_other(tiny_space, monkeypatch):
+    others = tiny_space.text(["a tree", "two boats", "rain"])
+    monkeypatch.setitem(tiny_space.__dict__, "background", others)
+    z = phrase(tiny_space, "red cat")
+    np.testing.assert_allclose(z[0], tiny_space.text(["red cat"])[0] - others.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(z[1] + z[2], 0, atol=1e-5)  # a word against the other one needs no others

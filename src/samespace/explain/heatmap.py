@@ -39,7 +39,7 @@ class Window:
     def weights(self) -> np.ndarray:
         """How much it says about each cell: float32 (GRID, GRID), most in its middle."""
         middles = (np.arange(GRID) + 0.5) / GRID
-        across, down = (np.exp(-(((middles - at - self.side / 2) / (self.side / 3)) ** 2)) for at in (self.left, self.top))
+        across, down = (np.exp(-(((middles - at - self.side / 2) / (self.side / 2)) ** 2)) for at in (self.left, self.top))
         return (down[:, None] * across).astype(np.float32)
 
 
@@ -80,9 +80,10 @@ def look(space: Space, image: Image.Image) -> Looked:
 
 
 def phrase(space: Space, words: str) -> np.ndarray:
-    """Directions of a phrase, then of each of its words against the rest of it: float32 (1 + words, dim)."""
+    """Directions of a phrase against any other, then of each of its words against the rest of it: float32 (1 + words, dim)."""
     parts = words.split()
-    whole = space.text([words])
+    any_other = 0.0 if space.background is None else space.background.mean(axis=0)
+    whole = space.text([words]) - any_other
     if len(parts) < 2:
         return np.concatenate([whole, whole]) if parts else whole
     rests = space.text([" ".join(parts[:i] + parts[i + 1 :]) for i in range(len(parts))])
