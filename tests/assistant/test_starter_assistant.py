@@ -58,3 +58,17 @@ def test_it_counts(starter):
         picture = drawn(*(("square", colour, (x, y, x + 50, y + 50)) for x, y in spots[:count]))
         right += ask(starter, picture, "How many squares are there?") == numbers[count - 1]
     assert right >= 0.35 * len(cases), right
+
+
+def test_it_tells_where_things_are(starter):
+    """One of two words at chance."""
+    cases = []
+    for one, other in (("circle", "square"), ("square", "circle")):
+        for near, far in ((25, 145), (40, 130)):
+            for first, second in ((near, far), (far, near)):
+                across = [(one, "blue", (first, 80, first + 55, 135)), (other, "red", (second, 80, second + 55, 135))]
+                down = [(one, "blue", (80, first, 135, first + 55)), (other, "red", (80, second, 135, second + 55))]
+                cases.append((across, f"Is the {one} left or right of the {other}?", "left" if first < second else "right"))
+                cases.append((down, f"Is the {one} above or below the {other}?", "above" if first < second else "below"))
+    right = sum(ask(starter, drawn(*shapes), words) == word for shapes, words, word in cases)
+    assert right >= 0.8 * len(cases), right
