@@ -67,3 +67,4 @@ def test_the_page_stands_alone(tiny, cat, tmp_path):
     assert not re.search(r"(src|href)=.(?!data:)", page)
     assert page.count("<li>") == len(steps.answer)
     assert any("4 × 4 = 16" in line for line in lines(steps))
+    assert any("What is <b>it</b>?" in line for line in lines(steps))  # as the language model reads it

@@ -123,7 +123,8 @@ def lines(trace: Trace) -> Iterator[str]:
         yield f"    the whole is called {trace.called[0][0]!r}, its parts: " + ", ".join(
             repr(names[0]) for names in trace.called[1:]
         )
-    yield f"5 sequence   {tokens} tokens: {pictures} of the picture, {tokens - pictures} of words"
+    yield f"5 sequence   {tokens} tokens: {pictures} of the picture, {tokens - pictures} of words:"
+    yield "    " + " ".join("".join(token.text for token in trace.sequence if not token.seen).split())
     yield f"6 answer     {trace.text}"
     for said in trace.answer:
         y, x = np.unravel_index(said.cells.argmax(), said.cells.shape)
