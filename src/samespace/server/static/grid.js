@@ -29,7 +29,8 @@ export function justified(ratios, { width, row, gap, cut = -1, space = 0 }) {
 }
 
 const BEYOND = 800; // pixels above and below the window that are drawn too
-const ratioOf = (hit) => Math.min(3.5, Math.max(0.45, (hit.width || 4) / (hit.height || 3)));
+// A page whose size is not on record is a sheet of paper upright, anything else a photograph.
+const ratioOf = (hit) => Math.min(3.5, Math.max(0.45, hit.width ? hit.width / hit.height : hit.page ? Math.SQRT1_2 : 4 / 3));
 
 export class Grid {
   // `make(hit)` gives an <li>, `caption(hit)` its text; `line` is an element that stands before the item `cut`.
