@@ -8,7 +8,7 @@ from PIL import Image
 import samespace
 from samespace import checkpoint
 from samespace.errors import RequestError
-from samespace.explain.patch import look_inside
+from samespace.explain.patch import look_inside, rollout
 from samespace.prep.pixels import normalise, square
 
 
@@ -31,6 +31,8 @@ def test_a_patch_is_followed(which, tiny_space, photographs):
     )
     sums = found.attention.sum(axis=(2, 3))
     assert ((sums > 0) & (sums < 1)).all()  # the rest goes to the class token
+    assert found.rollout.shape == (2, found.grid, found.grid)
+    assert found.rollout[0].argmax() == 9 and 0.5**c.layers < found.rollout[0, 9 // found.grid, 9 % found.grid] < 1
     if which == "tiny":  # its patches are plain: what changes in another changes nothing in this one's vector
         other = pixels.copy()
         other[:, :, :16, :16] = 0
@@ -45,3 +47,10 @@ def test_a_patch_that_is_not_there_is_one_sentence(tiny_space, photographs):
     tower = checkpoint.load(tiny_space.folder).model.image
     with pytest.raises(RequestError, match="no patch 99"):
         look_inside(tower, seen(tiny_space, photographs / "coffee.png"), 99)
+
+
+def test_attention_rolls_through_the_layers():
+    """By hand: the first layer hands token 1 to token 0, the second layer hands token 0 to token 1."""
+    first, second = torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    weights = torch.stack([torch.stack([first, first]), torch.stack([second, second])])  # two heads that agree
+    assert rollout(weights).tolist() == [[0.5, 0.5], [0.25, 0.75]]

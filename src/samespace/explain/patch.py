@@ -28,6 +28,8 @@ class Patch:
     """float32 (L, H, grid, grid): how much it looks at each patch; with the class token's share they add up to 1."""
     summary: np.ndarray
     """float32 (L, H, grid, grid): the same of the class token, whose vector becomes z; empty where the tower has none."""
+    rollout: np.ndarray
+    """float32 (1 or 2, grid, grid): where the patch looks through all layers, and the class token, where there is one."""
 
 
 def look_inside(tower: ViT, pixels: np.ndarray, number: int) -> Patch:
@@ -44,6 +46,7 @@ def look_inside(tower: ViT, pixels: np.ndarray, number: int) -> Patch:
         places = tower.pos_embed[first:]
         near = torch.nn.functional.cosine_similarity(places[number], places, dim=-1)
     weights = torch.stack([tap[f"blocks.{i}.attn.weights"][0] for i in range(len(tower.blocks))])  # (L, H, N, N)
+    through = rollout(weights)
     return Patch(
         grid,
         tap["patches"][0, number].numpy(),
@@ -51,7 +54,20 @@ def look_inside(tower: ViT, pixels: np.ndarray, number: int) -> Patch:
         maps(near, grid),
         maps(weights[:, :, first + number, first:], grid),
         maps(weights[:, :, 0, first:], grid) if first else np.empty((0, 0, grid, grid), np.float32),
+        maps(through[[first + number, 0][: 1 + first], first:], grid),
     )
+
+
+def rollout(weights: Tensor) -> Tensor:
+    """How much of each token reaches each through all layers, half of it past every layer's attention: (L, H, N, N) → (N, N).
+
+    Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers", §3; the mean over heads.
+    """
+    same = torch.eye(weights.shape[-1])
+    through = same
+    for layer in weights.mean(dim=1):
+        through = (layer + same) / 2 @ through
+    return through
 
 
 def maps(rows: Tensor, grid: int) -> np.ndarray:

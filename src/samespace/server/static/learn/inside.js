@@ -37,6 +37,8 @@ export const inside = piece(async (place) => {
       make("div", { className: "side" }, bars(answer.position, "Its learned position"), heat([answer.near], "near", image, row, column)),
       ...attention("Where it looks", answer.attention, image, row, column),
       ...(answer.summary.length ? attention("Where the class token looks, whose vector becomes z", answer.summary, image) : []),
+      make("p", { className: "note" }, `Through all layers at once (attention rollout): the patch${answer.rollout.length > 1 ? ", then the class token" : ""}:`),
+      heat(answer.rollout, "through all layers", image),
     );
   }
 
