@@ -26,7 +26,7 @@ BATCH = 8
 
 
 def looked(model: Llava, space: Space, files: list[Path]) -> torch.Tensor:
-    """The vectors (B, 1 + G², E) of pictures and their windows; by the space's own graph, five times as fast as by torch."""
+    """The vectors (B, 1 + G², E) of pictures and their windows; by the space's own graph, faster than by torch."""
     squares = []
     for file in files:
         with Image.open(file) as image:

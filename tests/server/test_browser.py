@@ -272,9 +272,8 @@ def test_one_patch_is_followed(lesson):
     lesson.locator("#inside").scroll_into_view_if_needed()
     told = lesson.locator("#inside .told")
     expect(told).to_contain_text("7 × 7 cells of efficientnet_lite0's last map")
-    expect(lesson.locator("#inside .heads canvas.on")).to_have_count(
-        1 + 2 * 8 + 2
-    )  # positions; 2 layers of 4 heads, twice; through all layers
+    maps = 1 + 2 * 8 + 2  # positions; 2 layers of 4 heads, twice; through all layers, twice
+    expect(lesson.locator("#inside .heads canvas.on")).to_have_count(maps)
     lesson.focus("#inside > .beside > .frame")
     lesson.keyboard.press("ArrowRight")
     lesson.keyboard.press("ArrowDown")
