@@ -274,6 +274,10 @@ def test_one_patch_is_followed(lesson):
     expect(told).to_contain_text("7 × 7 cells of efficientnet_lite0's last map")
     maps = 1 + 2 * 8 + 2  # positions; 2 layers of 4 heads, twice; through all layers, twice
     expect(lesson.locator("#inside .heads canvas.on")).to_have_count(maps)
+    first = lesson.locator("#inside .heads .frame").first
+    assert first.locator("canvas").bounding_box() == pytest.approx(
+        first.locator("img").bounding_box(), abs=0.5
+    )  # no square picture
     lesson.focus("#inside > .beside > .frame")
     lesson.keyboard.press("ArrowRight")
     lesson.keyboard.press("ArrowDown")

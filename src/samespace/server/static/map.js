@@ -36,8 +36,9 @@ function lay(canvas, image) {
   Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
 }
 
-// Where an image with object-fit: contain really stands, in pixels of its box.
+// Where an image really stands, in pixels of its box: all of it, or what object-fit: contain leaves.
 function shownAt(image) {
+  if (getComputedStyle(image).objectFit === "fill") return { left: 0, top: 0, width: image.clientWidth, height: image.clientHeight };
   const scale = Math.min(image.clientWidth / image.naturalWidth, image.clientHeight / image.naturalHeight);
   const width = image.naturalWidth * scale;
   const height = image.naturalHeight * scale;
