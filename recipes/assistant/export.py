@@ -47,7 +47,7 @@ def main(made: Path, rank: int) -> None:
     save_file(adapter_of(model.state_dict(), before.state_dict(), rank), shelf.SHIPPED / shelf.ADAPTER)
     for name in ("chat_template.jinja", "tokenizer_config.json"):
         (shelf.SHIPPED / name).write_bytes((made / name).read_bytes())
-    card = {"recipe": "recipes/assistant"} | {k: config.card[k] for k in ("steps", "conversations_seen", "validation")}
+    card = {"recipe": "recipes/assistant"} | {k: config.card[k] for k in ("steps", "conversations_seen", "validation", "curves")}
     config = replace(config, name=shelf.STARTER, licence="Apache-2.0", files={}, card=card)
     (shelf.SHIPPED / folder.CONFIG).write_text(to_json(config), "utf-8")
     print(sum(f.stat().st_size for f in shelf.SHIPPED.iterdir()) / 1e6, "MB")

@@ -133,10 +133,11 @@ def run(card: Card, resume: bool, show: Callable[[Progress, Card], None], comman
                 watch.draw()
 
         trainer.train(a_run.backward, on_step)
-        if here:
+        if watch is None:
             return None
         facts = {"command": command, "steps": trainer.step, "conversations_seen": trainer.step * card.batch * card.accumulate}
         facts |= {"validation": last or a_run.measure(a_run.measured(trainer)), "settings": settings_of(card)}
+        facts |= {"curves": watch.curves()}
         model = a_run.finished(trainer)
         model.c = replace(a_run.config, card=facts)
         return shelf.keep(model, a_run.language, card.name, out / "assistant")

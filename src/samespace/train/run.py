@@ -266,12 +266,15 @@ def run(card: Card, resume: bool, show: Show, command: str = "") -> SpaceConfig 
 
         trainer.train(a_run.backward, on_step)
         model = a_run.finished(trainer)
-        return finish(a_run, model, trainer.step, folder, command) if here == 0 else None
+        if watch is None:
+            return None
+        pairs = trainer.step * card.batch * card.accumulate
+        facts = {"command": command, "steps": trainer.step, "pairs_seen": pairs, "curves": watch.curves()}
+        return finish(a_run, model, folder, facts)
 
 
-def finish(a_run: Run, model: DualEncoder, steps: int, folder: Path, command: str) -> SpaceConfig:
-    """Measure the model and write the space; its card says how it came about."""
-    facts = {"command": command, "steps": steps, "pairs_seen": steps * a_run.card.batch * a_run.card.accumulate}
+def finish(a_run: Run, model: DualEncoder, folder: Path, facts: dict[str, Any]) -> SpaceConfig:
+    """Measure the model and write the space; its card says how it came about: these facts, and what was measured."""
     facts |= {"validation": a_run.measure(model), "before": a_run.before, "after": a_run.forgetting(model)}
     left_out = [f"{Path(name).name}: {reason}" for name, reason in a_run.loader.bad.names.items()]
     facts |= {"left_out": left_out[:100], "settings": settings_of(a_run.card)}

@@ -9,6 +9,9 @@ from PIL import Image, ImageDraw
 
 from .data import Batch
 
+POINTS = 100
+"""Of a curve that is kept in a card, at most."""
+
 
 class Watch:
     """Writes numbers by step. On a resume, what was written after the checkpoint is taken back."""
@@ -28,6 +31,12 @@ class Watch:
         for name, value in values.items():
             self.events.add_scalar(name, value, step)
         self.events.flush()
+
+    def curves(self) -> dict[str, list[list[float]]]:
+        """The loss, and each number of validation: [step, value] pairs, each the mean of the steps up to it since the last."""
+        rows = read_rows(self.file)
+        names = sorted({name for row in rows for name in row if name.startswith("val/")})
+        return {name: thinned([(r["step"], r[name]) for r in rows if name in r]) for name in ("loss", *names)}
 
     def draw(self) -> None:
         """curve.png: the loss, and recall on the validation pairs, by step."""
@@ -64,6 +73,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return rows
+
+
+def thinned(points: list[tuple[int, float]]) -> list[list[float]]:
+    """At most POINTS of them: the last step and the mean value of each bunch."""
+    bunch = math.ceil(len(points) / POINTS)
+    some = (points[i : i + bunch] for i in range(0, len(points), bunch or 1))
+    return [[steps[-1], round(sum(values) / len(values), 5)] for steps, values in (zip(*s) for s in some)]
 
 
 def contact_sheet(batch: Batch, path: Path, most: int = 48, side: int = 112) -> None:
