@@ -42,9 +42,17 @@ def test_every_make_target_in_the_docs_exists():
 
 
 def test_every_module_is_in_the_picture():
-    picture = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    for file in (ROOT / "src" / "samespace").rglob("*.py"):
-        assert file.name == "__init__.py" or file.name in picture, file
+    picture = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("src/samespace/\n")[2].partition("```")[0]
+    rooms: dict[str, set[str]] = {"": set()}
+    for line in picture.splitlines():
+        room = re.match(r"  (\w+)/ ", line)
+        if room:
+            rooms[room[1]] = set()
+        rooms[list(rooms)[-1] if room or line.startswith("    ") else ""] |= set(re.findall(r"\w+\.py", line))
+    source = ROOT / "src" / "samespace"
+    for file in source.rglob("*.py"):
+        room = file.relative_to(source).parent.as_posix().removeprefix(".")
+        assert file.name == "__init__.py" or file.name in rooms[room], file
 
 
 def test_every_dependency_is_argued_for():

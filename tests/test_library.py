@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samespace.errors import LibraryBusy, LibraryError, WrongSpace
+from samespace.errors import LibraryBusy, LibraryError, QueryError, WrongSpace
 from samespace.index.filter import Filter
 from samespace.library import Library
 from samespace.space import Space
@@ -98,6 +98,18 @@ def test_a_copy_of_what_has_changed_meanwhile_is_embedded(library, album):
     assert "b.png" in names(library)
 
 
+def test_equal_files_are_all_named_or_all_there(library, album):
+    for i in range(5):
+        (album / f"broken {i}.jpg").write_bytes(b"\xff\xd8 no picture")
+    report = library.add([album])
+    assert sorted(Path(p).name for p, _ in report.skipped) == [f"broken {i}.jpg" for i in range(5)]
+    shutil.copy(album / "coffee.png", album / "b.png")
+    shutil.copy(album / "coffee.png", album / "c.png")
+    Image.new("RGB", (50, 50), "red").save(album / "coffee.png")
+    library.add([album])
+    assert {"b.png", "c.png", "coffee.png"} <= set(names(library))
+
+
 def test_removed_files_leave(library, album):
     library.add([album])
     (album / "coffee.png").unlink()
@@ -157,6 +169,11 @@ def test_a_missing_root_is_refused(library, album, tmp_path):
     with pytest.raises(LibraryError, match="does not exist"):
         library.add([album, tmp_path / "typo"])
     assert names(library) == ALL
+
+
+def test_a_home_that_nobody_has_is_a_missing_folder(library):
+    with pytest.raises(LibraryError, match="does not exist"):
+        library.add(["~no such user/pictures"])
 
 
 def test_an_empty_folder_is_fine(library, tmp_path):
@@ -314,6 +331,13 @@ def test_names_with_private_use_characters_stay_put(library, album):
         report = library.add([album])
         assert (report.same, report.looked, report.removed) == (4, 0, 0)
     assert "pua\uf7e9.png" in names(library)
+
+
+def test_a_query_may_hold_what_is_no_text_and_has_an_end(library, album):
+    library.add([album])
+    assert len(library.search("caf\udce9")) == 4
+    with pytest.raises(QueryError, match="400 terms"):
+        library.search(" + ".join(["a cat"] * 400))
 
 
 def test_searching_by_a_picture_whose_name_is_not_text(library, album):

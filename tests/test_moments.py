@@ -1,16 +1,19 @@
 """Sound, films and documents in a library: found by moment and by page, replaced when they change, gained by old libraries."""
 
+import contextlib
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lancedb.merge import LanceMergeInsertBuilder
 from media_files import PLAIN, document, film, recording, scene, tone
 
 import samespace
 from samespace.config import AudioTower
-from samespace.errors import UnreadableMedia
+from samespace.errors import LibraryError, UnreadableMedia
 from samespace.index.filter import Filter
 from samespace.library import Library
 from samespace.moments import place, still
@@ -121,6 +124,87 @@ def test_an_old_library_gains_sound_and_keeps_its_pictures(tmp_path, mixed, tiny
     report = Library(tmp_path / "library", hearing).add([mixed])
     assert report.added == 2 and report.same == 2  # the film and the recording; the picture and the letter stay
     assert parts(Library(tmp_path / "library", hearing), "audio")
+
+
+def with_other_ears(hearing_folder, folder: Path, seconds: float) -> Space:
+    """The same space, but another audio tower, which hears as many seconds at a time."""
+    from samespace.export import add_audio
+    from samespace.model.audio import AudioTransformer
+
+    shutil.copytree(hearing_folder, folder)
+    torch.manual_seed(1)
+    c = AudioTower(frames=round(100 * seconds), width=32, layers=1, heads=2, mlp=64, dim=24)
+    add_audio(folder, AudioTransformer(c).eval(), c, torch.randn(4, c.mels, c.frames).numpy() * 20 - 40)
+    config = json.loads((folder / "space.json").read_text("utf-8")) | {"name": folder.name}
+    (folder / "space.json").write_text(json.dumps(config), "utf-8")
+    return Space(folder)
+
+
+def test_other_ears_take_the_place_of_the_first(tmp_path, mixed, hearing, hearing_folder):
+    """Windows that begin elsewhere leave nothing of the first ears behind, and a later run stays with the second."""
+    place = tmp_path / "library"
+    Library(place, hearing).add([mixed])
+    other = with_other_ears(hearing_folder, tmp_path / "other ears", 6.0)
+    assert other.fingerprint == hearing.fingerprint
+    assert Library(place, other).add([mixed]).added == 2
+    Library(tmp_path / "fresh", other).add([mixed])
+    for kind in ("audio", "video"):
+        assert parts(Library(place, other), kind) == parts(Library(tmp_path / "fresh", other), kind)
+    assert Library(place, other).store.usual_space() == other.handle
+    assert Library(place, other).add([mixed]).same == 4
+
+
+def test_a_space_without_ears_stands_beside_one_that_hears(tmp_path, mixed, hearing, tiny_space_folder):
+    folder = tmp_path / "deaf"
+    shutil.copytree(tiny_space_folder, folder)
+    text = (folder / "space.json").read_text("utf-8")
+    (folder / "space.json").write_text(text.replace('"weights": "', '"weights": "f00'), "utf-8")
+    (mixed / "tone.wav").unlink()  # it has nothing for a space that only sees
+    Library(tmp_path / "library", hearing).add([mixed])
+    deaf = Library(tmp_path / "library", Space(folder))
+    assert deaf.add([mixed], beside=True).added == 3
+    assert deaf.store.spaces[deaf.space.fingerprint].complete
+    assert deaf.add([mixed]).same == 3
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_document_is_written_whole_or_not_at_all(tmp_path, mixed, monkeypatch, failing):
+    """Whichever of its writes fails, the next run makes up for it."""
+    starter, letter = samespace.load("starter"), mixed / "letter.pdf"
+    straight = Library(tmp_path / "straight", starter)
+    straight.add([letter])
+    execute, count = LanceMergeInsertBuilder.execute, 0
+
+    def full(self, rows):
+        nonlocal count
+        count += 1
+        if count == failing:
+            raise OSError(28, "No space left on device")
+        return execute(self, rows)
+
+    with monkeypatch.context() as patch, contextlib.suppress(LibraryError):
+        patch.setattr(LanceMergeInsertBuilder, "execute", full)
+        Library(tmp_path / "library", starter).add([letter])
+    again = Library(tmp_path / "library", starter)
+    again.add([letter])
+    assert count and again.store.count() == straight.store.count()
+
+
+def test_what_was_heard_before_an_interruption_is_kept(tmp_path, hearing, monkeypatch):
+    for i in range(4):
+        recording(tmp_path / f"{i}.wav", tone(3.0, 300.0 + i))
+    library = Library(tmp_path / "library", hearing)
+
+    def stop(report, looked, of):
+        if looked == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("samespace.embed.BATCH", 1)
+    with pytest.raises(KeyboardInterrupt):
+        library.add([tmp_path], progress=stop)
+    kept = library.store.count()
+    report = Library(tmp_path / "library", hearing).add([tmp_path])
+    assert kept and report.same == kept and report.same + report.added == 4
 
 
 def test_words_of_a_page_are_found(tmp_path, mixed):

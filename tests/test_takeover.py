@@ -1,11 +1,13 @@
 """Other programs' vectors, taken over when they are of the same checkpoint."""
 
+import os
 import sqlite3
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from samespace.errors import LibraryError, WrongSpace
 from samespace.library import Library
@@ -45,6 +47,15 @@ def test_vectors_are_taken_over(tmp_path, tiny_space, album, vectors, program, m
     for a, b in zip(library.search("a cat", 9), plain.search("a cat", 9), strict=True):
         assert (a.path, a.width, a.taken_at) == (b.path, b.width, b.taken_at) and a.score == pytest.approx(b.score, abs=2e-3)
     assert Library(tmp_path / "library", tiny_space).add([album]).same == 4
+
+
+def test_paths_may_be_relative(tmp_path, tiny_space, album, vectors, monkeypatch):
+    monkeypatch.chdir(album.parent)
+    library = Library(tmp_path / "library", tiny_space)
+    relative = [(f"./{os.path.relpath(path)}", z) for path, z in vectors.items()]
+    assert take_over(library, relative).added == 4
+    Image.new("RGB", (50, 50), "red").save(album / "new.png")
+    assert library.add([album]).added == 1  # which is embedded as ever
 
 
 def test_vectors_of_another_checkpoint_are_refused(tmp_path, tiny_space, vectors):

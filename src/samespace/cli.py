@@ -28,7 +28,7 @@ from .console import (
     show_hits,
     show_report,
 )  # fmt: skip
-from .errors import MissingExtra, QueryError, SamespaceError
+from .errors import MissingExtra, QueryError, SamespaceError, UnknownSpace
 
 app = typer.Typer(
     cls=OneSentence,
@@ -93,7 +93,7 @@ def search(
     from .index.filter import Filter
     from .library import Library
 
-    filter = Filter(tuple(kind or ()), os.path.abspath(under.expanduser()) if under else "", day(since, 0), day(until, 1))
+    filter = Filter(tuple(kind or ()), os.path.abspath(os.path.expanduser(under)) if under else "", day(since, 0), day(until, 1))
     hits = Library(library, space).search(" ".join(query), top, filter, min_relevance, each=moments)
     if grid:
         from .sheet import write_sheet
@@ -119,7 +119,7 @@ def import_(
 
     lib = Library(library, space)
     with progress_bar() as progress:
-        report = take_over(lib, READERS[program](source.expanduser()), progress)
+        report = take_over(lib, READERS[program](Path(os.path.expanduser(source))), progress)
     show_report(report, lib.home, json_)
 
 
@@ -210,7 +210,11 @@ def spaces_list(json_: Json = False) -> None:
     from .config import read_space_config
 
     for name, folder in hub.installed().items():
-        config = read_space_config(folder)
+        try:
+            config = read_space_config(folder)
+        except UnknownSpace as error:
+            say(f"{name}: {error}")
+            continue
         if json_:
             out(json.dumps({"name": name, "dim": config.dim, "fingerprint": config.fingerprint, "folder": str(folder)}))
         else:
@@ -226,8 +230,8 @@ def spaces_pull(
     """Install a CLIP, OpenCLIP or SigLIP checkpoint from the Hugging Face hub or from a folder."""
     from . import hub
 
-    if Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser().resolve()
+    if Path(os.path.expanduser(name)).is_dir():
+        folder = Path(os.path.expanduser(name)).resolve()
         origin, name = str(folder), folder.name
     else:
         source = hub.look_up(name, revision)
@@ -255,7 +259,7 @@ def spaces_hear(
         from . import clap
     except ImportError:
         raise MissingExtra("joining a CLAP model", "train") from None
-    space, folder, origin = hub.load(name), Path(through).expanduser(), through
+    space, folder, origin = hub.load(name), Path(os.path.expanduser(through)), through
     if not folder.is_dir():
         source = hub.look_up(through, revision)
         agree(source.size, source.what, yes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 import typer.core
 
-from .errors import QueryError, SamespaceError
+from .errors import QueryError, SamespaceError, as_utf8
 
 if TYPE_CHECKING:
     from .index.home import Home
@@ -71,7 +71,7 @@ def out(text: str) -> None:
 
 def say(text: str) -> None:
     """Talk, on stderr."""
-    print(text.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
+    print(as_utf8(text), file=sys.stderr, flush=True)
 
 
 def agree(size: int, what: str, yes: bool) -> None:

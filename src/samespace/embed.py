@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import QueryError, UnreadableMedia
+from .errors import QueryError, UnreadableMedia, as_utf8
 from .index.scan import File
 from .index.segments import content_hash, file_hash
 from .media import image as image_media
@@ -21,6 +21,8 @@ from .space import BATCH, Space, usable_cpus
 
 SIGN = re.compile(r"(?:(?<=\s)|^)([+-])(?=\s|$)")
 WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.S)
+MOST_TERMS = 32
+"""Of a query; each is encoded for itself."""
 AHEAD = 3 * BATCH
 """Files being read or waiting for the tower; bounds memory whatever the folder's size."""
 
@@ -147,6 +149,8 @@ def parse(text: str, files: bool = True) -> list[Term]:
     first, *rest = SIGN.split(text)
     signed = [("+", first)] if first.strip() or not rest else []
     signed += zip(rest[0::2], rest[1::2])
+    if len(signed) > MOST_TERMS:
+        raise QueryError(f"the query has {len(signed)} terms; {MOST_TERMS} at most are added up")
     if not all(body.strip() for _, body in signed):
         raise QueryError('the query has an empty term; write words or a file, such as: samespace search "a dog + snow"')
     return [term_of(body.strip(), sign, files=files) for sign, body in signed]
@@ -157,8 +161,8 @@ def term_of(body: str, sign: str = "+", weighted: bool = True, files: bool = Tru
     weight = 1.0
     if weighted and not (files and names_file(body)) and (match := WEIGHT.fullmatch(body)):
         weight, body = float(match[1]), match[2].strip()
-    path = Path(body).expanduser() if files and names_file(body) else None
-    return Term(weight if sign == "+" else -weight, body, path)
+    path = Path(os.path.expanduser(body)) if files and names_file(body) else None
+    return Term(weight if sign == "+" else -weight, body if path else as_utf8(body), path)
 
 
 def names_file(text: str) -> bool:

@@ -6,6 +6,7 @@ SamespaceError
 ├── WrongSpace           vectors of one space meet another space
 ├── WeightsMismatch      a checkpoint does not fit the architecture it names
 ├── LibraryError         a library is missing, broken or busy
+│   ├── MissingLibrary   it is not there, or what is to be indexed is not
 │   └── LibraryBusy      another process is writing to it
 ├── QueryError           a query, label list or filter cannot be understood
 ├── UnknownAssistant     an assistant or language model cannot be found or understood
@@ -45,6 +46,10 @@ class LibraryError(SamespaceError):
     """The library is missing, unreadable, or cannot be written."""
 
 
+class MissingLibrary(LibraryError):
+    """A library, or what is to be indexed into it, is not there."""
+
+
 class LibraryBusy(LibraryError):
     """Another process is writing to the library."""
 
@@ -78,3 +83,8 @@ class MissingExtra(SamespaceError):
 
 class Offline(SamespaceError):
     """A download is needed, and downloads are switched off or fail."""
+
+
+def as_utf8(text: str) -> str:
+    """Text with ? for what is no UTF-8, which names of files, arguments of a terminal, and JSON may hold."""
+    return text.encode("utf-8", "replace").decode()

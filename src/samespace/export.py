@@ -9,6 +9,7 @@ import csv
 import hashlib
 import json
 import logging
+import os
 import struct
 import tempfile
 import warnings
@@ -76,7 +77,7 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
     The folder appears whole or not at all; one that exists is replaced only if it is a space or empty, else raises
     UnknownSpace. Returns the config as written.
     """
-    folder = folder.expanduser().resolve()
+    folder = Path(os.path.expanduser(folder)).resolve()
     if folder.exists() and not (folder / "space.json").exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UnknownSpace(f"{folder} exists and is not a space; choose a folder that does not exist yet")
     folder.parent.mkdir(parents=True, exist_ok=True)

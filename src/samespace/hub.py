@@ -47,7 +47,7 @@ def find(space: str | Path) -> Path:
     folders = installed()
     if str(space) in folders:
         return folders[str(space)]
-    folder = Path(space).expanduser()
+    folder = Path(os.path.expanduser(space))
     if (folder / "space.json").exists():
         return folder
     if folder.is_dir() or str(space).count("/") == 1 or str(space).startswith("hf-hub:"):
@@ -57,7 +57,7 @@ def find(space: str | Path) -> Path:
 
 def folder_of(name: str) -> Path:
     """Any folder as it is (a checkpoint's, a tokenizer's), or else an installed space's. Raises UnknownSpace."""
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     return folder if folder.is_dir() else find(name)
 
 
@@ -80,7 +80,7 @@ def spaces_folder() -> Path:
 def data_folder(variable: str, name: str) -> Path:
     """The folder that an environment variable names, or one in the user's data."""
     if named := os.environ.get(variable):
-        return Path(named).expanduser()
+        return Path(os.path.expanduser(named))
     import platformdirs
 
     return platformdirs.user_data_path("samespace") / name

@@ -15,7 +15,7 @@ import numpy as np
 from . import hub
 from .cluster import Cluster
 from .embed import Embedded, Embedder, Skipped
-from .errors import LibraryError, WrongSpace
+from .errors import LibraryError, MissingLibrary, WrongSpace
 from .index.filter import Filter, micros
 from .index.home import Home
 from .index.note import Held
@@ -118,15 +118,16 @@ class Library:
         Everything written so far is kept whatever interrupts it. `beside` lets a second space's vectors in.
         Raises LibraryError, LibraryBusy, WrongSpace.
         """
-        roots, started, report = [Path(p).expanduser() for p in paths], time.monotonic(), Report()
+        roots, started, report = [Path(os.path.expanduser(p)) for p in paths], time.monotonic(), Report()
         for root in roots:
             if not root.exists():
-                raise LibraryError(f"{root} does not exist; give a folder or a file that does")
+                raise MissingLibrary(f"{root} does not exist; give a folder or a file that does")
         self.check_space(beside)
         fingerprint = self.space.fingerprint
         with self.store.writing():
-            self.store.add_space(fingerprint, Held(self.space.handle, self.space.dim))
-            held, audio = self.store.spaces[fingerprint], self.space.config.audio_weights
+            audio = self.space.config.audio_weights
+            self.store.add_space(fingerprint, Held(self.space.handle, self.space.dim, audio=audio))
+            held = self.store.spaces[fingerprint]
             known = self.store.known(fingerprint, unheard=held.audio != audio)
             changes = compare(walk(roots, exclude, report.skipped), known, roots)
             report.same = changes.same
@@ -134,7 +135,8 @@ class Library:
                 self.embed(changes, known, report, progress)
                 self.store.remove(changes.gone)
                 report.removed = len(changes.gone) - report.moved
-                self.store.note_space(fingerprint, replace(held, audio=audio))
+                if held.audio != audio:  # from now on these are its ears
+                    self.store.note_space(fingerprint, replace(held, name=self.space.handle, audio=audio))
             finally:
                 self.store.finish(fingerprint)
                 if report.removed:  # what is gone is not to be seen any more; the others are made again when they are looked at
@@ -190,27 +192,34 @@ class Library:
             self.store.remove([skipped.file.path])
 
     def take_over(self, copies: list[Embedded], gone: set[str], known: dict[str, Known], report: Report) -> None:
-        """Give files whose bytes are known the vector of those bytes; encode the rest after all."""
-        fingerprint, rows, left = self.space.fingerprint, [], []
-        twins = self.store.by_hash([c.hash for c in copies], fingerprint)
-        for copy in copies:
-            if not (twin := twins.get(copy.hash)):
-                left.append(copy.file)  # its twin could not be read, or has changed since
-                continue
-            rows += [row | on_disk(copy.file, row["taken_at"]) | {"hash": copy.hash} for row in twin]
-            if twin[0]["path"] in gone:
-                gone.discard(twin[0]["path"])
-                report.moved += 1
-            else:
-                report.reused += 1
-        for outcomes in self.embedder.files(left, set()):
+        """Give files whose bytes are known the vector of those bytes; encode the rest after all, one of each content first."""
+        while copies:
+            rows, first, later = [], {}, []
+            twins = self.store.by_hash([c.hash for c in copies], self.space.fingerprint)
+            for copy in copies:
+                if not (twin := twins.get(copy.hash)):  # it could not be read, or has changed since
+                    later += [copy] if copy.hash in first else []
+                    first.setdefault(copy.hash, copy.file)
+                    continue
+                rows += [row | on_disk(copy.file, row["taken_at"]) | {"hash": copy.hash} for row in twin]
+                if twin[0]["path"] in gone:
+                    gone.discard(twin[0]["path"])
+                    report.moved += 1
+                else:
+                    report.reused += 1
+            self.store.upsert(rows)
+            self.embed_now(list(first.values()), known, report)
+            copies = later
+
+    def embed_now(self, files: list[File], known: dict[str, Known], report: Report) -> None:
+        """Embed files of different contents in this process, and write their segments."""
+        for outcomes in self.embedder.files(files, set()):
             for outcome in outcomes:
                 if isinstance(outcome, Skipped):
                     self.skip(outcome, known, report)
-                elif outcome.segments:
+                else:
                     self.write([outcome], known)
                     report.added += 1
-        self.store.upsert(rows)
 
     def search(
         self,
@@ -272,7 +281,7 @@ class Library:
     def check_exists(self) -> None:
         """Raises LibraryError where there is no library yet."""
         if not self.store.exists:
-            raise LibraryError(f"there is no library at {self.home} yet; make one with: samespace index DIR")
+            raise MissingLibrary(f"there is no library at {self.home} yet; make one with: samespace index DIR")
 
     def segment(self, id: str) -> dict[str, Any] | None:
         """An indexed segment by its id (see Hit.id), with its vector as `z`; None where there is none."""
@@ -300,12 +309,15 @@ class Library:
 
     def holds(self, path: str | Path) -> bool:
         """Whether a file is indexed here."""
-        return self.store.exists and self.store.holds(os.path.abspath(Path(path).expanduser()))
+        return self.store.exists and self.store.holds(os.path.abspath(os.path.expanduser(path)))
 
     def write(self, made: list[Embedded], known: dict[str, Known]) -> None:
-        """Write the segments of files; those of an older content go."""
-        changed = {d.file.path for d in made if d.file.path in known and known[d.file.path].hash != d.hash}
-        self.store.remove([d.file.path for d in made if d.file.path in changed and d.file.kind != "image"])
+        """Write the segments of files; those of an older content go, and what other ears heard."""
+        again = [d for d in made if d.file.path in known]
+        changed = {d.file.path for d in again if known[d.file.path].hash != d.hash}
+        self.store.remove([d.file.path for d in again if d.file.path in changed and d.file.kind != "image"])
+        unheard = [d.file.path for d in again if d.file.path not in changed and d.file.kind in ("audio", "video")]
+        self.store.forget_sound(unheard, self.space.fingerprint)
         self.store.upsert([row for d in made for row in self.rows_of(d, d.file.path in changed)])
 
     def rows_of(self, done: Embedded, changed: bool) -> list[dict[str, Any]]:
@@ -316,7 +328,9 @@ class Library:
         for segment in done.segments:
             facts = asdict(segment.facts) if segment.facts else {"taken_at": None}
             place = {name: getattr(segment, name) for name in ("start", "end", "page", "part")}
-            own = {column(self.space.fingerprint): segment.z} | ({"text": segment.text} if segment.text else {})
+            own: dict[str, Any] = {column(self.space.fingerprint): segment.z}
+            if done.file.kind != "image":  # its text comes from the file; all its segments name it, to be written all together
+                own["text"] = segment.text or None
             rows.append(facts | place | on_disk(done.file, facts["taken_at"]) | {"hash": done.hash} | other | own)
         return rows
 

@@ -4,7 +4,7 @@ import base64
 import html
 from pathlib import Path
 
-from .errors import UnreadableMedia
+from .errors import UnreadableMedia, as_utf8
 from .library import Hit
 from .media.image import jpeg
 from .moments import place, still
@@ -44,9 +44,9 @@ def write_sheet(path: Path, query: str, hits: list[Hit]) -> None:
     top = max((hit.score for hit in hits), default=1.0)
     figures = [
         FIGURE.format(
-            href=html.escape(shown(Path(hit.path).absolute().as_uri())),
-            name=html.escape(shown(Path(hit.path).name)),
-            folder=html.escape(" · ".join(filter(None, [place(hit), shown(str(Path(hit.path).parent))]))),
+            href=html.escape(as_utf8(Path(hit.path).absolute().as_uri())),
+            name=html.escape(as_utf8(Path(hit.path).name)),
+            folder=html.escape(" · ".join(filter(None, [place(hit), as_utf8(str(Path(hit.path).parent))]))),
             source=thumbnail(hit),
             rank=hit.rank,
             score=hit.score,
@@ -54,7 +54,7 @@ def write_sheet(path: Path, query: str, hits: list[Hit]) -> None:
         )
         for hit in hits
     ]
-    page = PAGE.format(query=html.escape(shown(query)), count=len(hits), figures="\n".join(figures))
+    page = PAGE.format(query=html.escape(as_utf8(query)), count=len(hits), figures="\n".join(figures))
     path.write_text(page, "utf-8")
 
 
@@ -65,8 +65,3 @@ def thumbnail(hit: Hit) -> str:
     except UnreadableMedia:
         return "data:,"
     return "data:image/jpeg;base64," + base64.b64encode(jpeg(picture, SIDE, 82)).decode()
-
-
-def shown(text: str) -> str:
-    """Text that can be written as UTF-8, whatever bytes a file's name has."""
-    return text.encode("utf-8", "replace").decode("utf-8")

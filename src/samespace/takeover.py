@@ -4,6 +4,7 @@ They must be of the very checkpoint of the space in use: their length is checked
 """
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -77,12 +78,15 @@ def take_over(library: Library, vectors: Iterable[tuple[str, np.ndarray]], progr
 
     Raises WrongSpace where they are not of the library's space, LibraryError, LibraryBusy.
     """
-    there = {path: vector for path, vector in vectors if Path(path).is_file()}
+    there = {os.path.abspath(path): vector for path, vector in vectors if Path(path).is_file()}
     if not there:
         raise LibraryError("none of its pictures is where it was; index their folder instead: samespace index DIR")
     check(library, there)
-    library.reader = Taken(library.embedder, there)
-    return library.add(there, progress=progress)
+    usual, library.reader = library.reader, Taken(library.embedder, there)
+    try:
+        return library.add(there, progress=progress)
+    finally:
+        library.reader = usual
 
 
 def check(library: Library, vectors: dict[str, np.ndarray]) -> None:

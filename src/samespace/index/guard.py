@@ -1,12 +1,14 @@
-"""What stands around every use of the database: its errors as one sentence, and Ctrl-C held back from its writes."""
+"""What stands around every use of the database: its errors as one sentence, Ctrl-C held back from its writes, one writer."""
 
+import contextlib
 import functools
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..errors import LibraryError
+from ..errors import LibraryBusy, LibraryError
+from .home import Home
 
 
 def clear_errors(method: Callable) -> Callable:
@@ -47,3 +49,20 @@ def uninterrupted(method: Callable) -> Callable:
         return done
 
     return shielded
+
+
+@contextlib.contextmanager
+def locked(home: Home) -> Iterator[None]:
+    """A library held for writing. Raises LibraryBusy at once where another process of this machine does, LibraryError."""
+    from filelock import FileLock, Timeout
+
+    try:
+        home.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(home.folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise LibraryBusy(f"another process is indexing into {home}; wait for it, or use another --library") from None
+    except OSError as error:
+        raise LibraryError(f"{home} cannot be written ({error.strerror}); choose another place with --library") from None
+    with lock:
+        yield

@@ -14,7 +14,7 @@ class Home:
 
     def __init__(self, where: str | Path):
         self.remote = "://" in str(where)
-        self.name = str(where).rstrip("/") if self.remote else str(Path(where).expanduser())
+        self.name = str(where).rstrip("/") if self.remote else str(Path(os.path.expanduser(where)))
 
     def __str__(self) -> str:
         return self.name

@@ -20,7 +20,7 @@ class Held:
     dim: int
     """Length of its vectors."""
     complete: bool = False
-    """Whether every segment has one; until then another space's vectors answer where there are any."""
+    """Whether every file has one; until then another space's vectors answer where there are any."""
     audio: str = ""
     """The audio tower that heard the library's sound; empty for none."""
 

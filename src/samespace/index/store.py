@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import LibraryBusy, LibraryError
+from ..errors import LibraryBusy
 from .filter import SENSES, Filter, literals
 from .flat import MAX_ROWS, ROW_ID, Flat, Shown, matrices, widened, write_copy
-from .guard import clear_errors, uninterrupted
+from .guard import clear_errors, locked, uninterrupted
 from .note import Held, Note
 from .paths import to_path, to_text
 from .scan import Known
@@ -39,21 +39,9 @@ class Store(Note):
         self.opened: dict[Path, tuple[str, Any]] = {}  # copies in use, and the version they are of
         self.sampled: dict[tuple[str, str], tuple[str, np.ndarray, int]] = {}  # version, some vectors, number of all
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """Hold the library for writing. Raises LibraryBusy at once where another process of this machine does."""
-        from filelock import FileLock, Timeout
-
-        try:
-            self.home.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.home.folder / ".lock", timeout=0)
-            lock.acquire()
-        except Timeout:
-            raise LibraryBusy(f"another process is indexing into {self.home}; wait for it, or use another --library") from None
-        except OSError as error:
-            raise LibraryError(f"{self.home} cannot be written ({error.strerror}); choose another place with --library") from None
-        with lock:
-            yield
+        return locked(self.home)
 
     @cached_property
     def database(self):
@@ -90,10 +78,12 @@ class Store(Note):
     def known(self, fingerprint: str, unheard: bool = False) -> dict[str, Known]:
         """What is held of each file; `unheard`: what has sound, or may, counts as without vectors."""
         rows = self.table.search().select(["path", "size", "mtime", "hash"]).to_arrow().to_pylist()
-        lacking = f"{column(fingerprint)} IS NULL" + (" OR kind IN ('audio', 'video')" if unheard else "")
-        bare = self.table.search().where(lacking).select(["path"]).to_arrow()["path"].to_pylist()
-        without = set(bare)
-        return {to_path(r["path"]): Known(r["size"], r["mtime"], r["hash"], r["path"] not in without) for r in rows}
+        seen = self.paths(f"{column(fingerprint)} IS NOT NULL" + (" AND kind NOT IN ('audio', 'video')" if unheard else ""))
+        return {to_path(r["path"]): Known(r["size"], r["mtime"], r["hash"], r["path"] in seen) for r in rows}
+
+    def paths(self, sql: str) -> set[str]:
+        """The files, as text, of which some segment is so."""
+        return set(self.table.search().where(sql).select(["path"]).to_arrow()["path"].to_pylist())
 
     @clear_errors
     def by_hash(self, hashes: list[str], fingerprint: str) -> dict[str, list[dict[str, Any]]]:
@@ -141,6 +131,15 @@ class Store(Note):
 
     @uninterrupted
     @clear_errors
+    def forget_sound(self, paths: list[str], fingerprint: str) -> None:
+        """Take a space's vectors from the sound of files, whose windows may come to begin elsewhere; the rest stays."""
+        for i in range(0, len(paths), 500):
+            of = f"part = 'sound' AND path IN ({literals([to_text(p) for p in paths[i : i + 500]])})"
+            if self.table.count_rows(of):
+                self.table.update(where=of, values_sql={column(fingerprint): "NULL"})
+
+    @uninterrupted
+    @clear_errors
     def write_texts(self, texts: dict[str, str]) -> int:
         """Give files a text each, which searches read beside the vectors; path → text. How many of them are here."""
         import pyarrow as pa
@@ -161,8 +160,12 @@ class Store(Note):
     @clear_errors
     def finish(self, fingerprint: str) -> None:
         """After writing: join small files, drop stale versions, keep indexes and the flat copy in step."""
+        no_vector = " AND ".join(f"{column(other)} IS NULL" for other in self.spaces)
+        if self.table.count_rows(no_vector):
+            self.table.delete(no_vector)
         for other, held in self.spaces.items():
-            complete = self.table.count_rows(f"{column(other)} IS NULL") == 0
+            lacking = self.paths(f"{column(other)} IS NULL")
+            complete = not lacking or lacking <= self.paths(f"{column(other)} IS NOT NULL")
             self.note_space(other, replace(held, complete=complete))
         self.table.optimize(cleanup_older_than=timedelta(hours=1))
         self.write_note(senses=[sense for sense, sql in SENSES.items() if self.table.count_rows(sql)] or ["sight"])

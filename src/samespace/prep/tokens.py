@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from ..config import Prep
-from ..errors import UnknownSpace
+from ..errors import UnknownSpace, as_utf8
 
 
 def clip(text: str) -> str:
@@ -48,12 +48,12 @@ class Words:
 
     def ids(self, texts: list[str]) -> np.ndarray:
         """Texts → int64 (B, T)."""
-        encoded = self.tokenizer.encode_batch([self.clean(t) for t in texts])
+        encoded = self.tokenizer.encode_batch([self.clean(as_utf8(t)) for t in texts])
         return np.array([e.ids for e in encoded], dtype=np.int64).reshape(len(texts), -1)
 
     def count(self, text: str) -> int:
         """Tokens of a text, without padding."""
-        return sum(self.tokenizer.encode(self.clean(text)).attention_mask)
+        return sum(self.tokenizer.encode(self.clean(as_utf8(text))).attention_mask)
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
