@@ -7,6 +7,8 @@ import sys
 import pytest
 from media_files import document, film, recording, scene, tone
 
+from samespace.assistant import shelf
+
 
 @pytest.fixture
 def run(tiny_folder, tmp_path):
@@ -43,10 +45,9 @@ def test_ask_about_a_film_a_document_and_a_sound(run, tiny_folder, tmp_path):
 
 
 def test_chat_goes_on_until_an_empty_line(run, tiny_folder, photographs):
-    said = run(
-        "chat", str(photographs / "coffee.png"), "-a", str(tiny_folder), "--max-tokens", "3", input="What?\nWhy?\n\nNo more\n"
-    )
-    assert said.stdout.count("\n") >= 2
+    words = "chat", str(photographs / "coffee.png"), "-a", str(tiny_folder), "--max-tokens", "3"
+    twice, on = (run(*words, input=f"What?\nWhy?\n{end}No more\n").stdout for end in ("\n", ""))
+    assert on.startswith(twice.rstrip("\n")) and len(on) > len(twice)
 
 
 def test_ask_over_a_library(run, tiny_folder, tiny_space_folder, album, tmp_path):
@@ -75,7 +76,10 @@ def test_assistants_are_pulled_and_listed(run, tiny_folder):
     assert "installed" in run("assistants", "pull", str(tiny_folder)).stderr
     listed = json.loads(run("assistants", "list", "--json").stdout)
     assert listed["name"] == "tiny" and listed["bytes"] > 0
-    assert "France" not in run("ask", "What?", "-a", "tiny", "--max-tokens", "3").stdout
+    (shelf.assistants_folder() / "damaged").mkdir()
+    (shelf.assistants_folder() / "damaged" / "assistant.json").write_text("{")
+    listed = run("assistants", "list")
+    assert "tiny" in listed.stdout and "damaged" in listed.stderr
 
 
 def test_eval_vqa_prints_each_kind(run, tiny_folder, photographs, tmp_path):

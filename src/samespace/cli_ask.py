@@ -1,6 +1,7 @@
 """`samespace ask`, `chat`, `caption`, `assistants`, `serve` and `mcp`."""
 
 import json
+import os
 import sys
 import threading
 from pathlib import Path
@@ -56,7 +57,7 @@ def ask(
         raise QueryError(f'{text} is a file; end with a question: samespace ask {text} "What is in this image?"')
     if library is None:
         space = hub.load("starter")
-        files = [shown(Path(path).expanduser(), text, space) for path in paths]
+        files = [shown(Path(os.path.expanduser(path)), text, space) for path in paths]
         parts = tuple(part for file in files for part in file.parts)
         reply = open_assistant(assistant).answer(Request((Message("user", (*parts, text)),), **settings))
         answer = spoken(reply, silent=json_)
@@ -230,7 +231,11 @@ def assistants_list(json_: Json = False) -> None:
     from .assistant.folder import read_config
 
     for name, folder in shelf.installed().items():
-        config = read_config(folder)
+        try:
+            config = read_config(folder)
+        except SamespaceError as error:
+            say(f"{name}: {error}")
+            continue
         size = sum(f.stat().st_size for f in folder.iterdir())
         if json_:
             out(json.dumps({"name": name, "space": config.space, "bytes": size, "folder": str(folder)}))

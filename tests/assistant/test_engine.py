@@ -202,7 +202,7 @@ def test_a_template_may_refuse_and_does_no_harm(tiny):
 def test_conversations_in_turn_are_all_remembered(tiny, cat, coffee):
     for picture in (cat, coffee, cat, coffee):
         reply = tiny.answer(question("What is it, then?", [picture], max_tokens=2))
-        assert reply.text is not None
+        list(reply.text)
         reused = reply.outcome.reused
     assert reused > 80
 

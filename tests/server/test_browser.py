@@ -1,5 +1,6 @@
 """What a person does on the pages, in a real browser; nothing leaves the machine and nothing is logged as wrong."""
 
+import re
 import shutil
 
 import pytest
@@ -326,6 +327,13 @@ def test_a_films_moments_are_walked_on_a_strip(browser, tmp_path):
         bars.nth(2).click()
         expect(page.locator("#viewer-facts")).to_contain_text("0:06–0:09")
         expect(bars.nth(2)).to_have_attribute("aria-current", "")
+        highest = "bars => bars.findIndex((bar) => bar.style.height === '100%')"
+        assert bars.evaluate_all(highest) == 1
+        page.keyboard.press("Escape")
+        page.fill("#query", "something red")
+        page.wait_for_url("**/?q=something%20red*")
+        page.click(".hit.best button")
+        expect(bars.nth(0)).to_have_attribute("style", re.compile("height: 100%"))
         page.close()
 
 

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from media_files import document, film, scene
 from PIL import Image
 
+from samespace import hub
 from samespace.assistant import shelf
 from samespace.errors import LibraryBusy
 from samespace.explain.heatmap import GRID
@@ -74,6 +75,16 @@ def test_curves_of_a_training_are_drawn(web, tiny_folder):
     text = web.get("/spaces").text
     assert 'points="2.4,0.0 120.0,40.0 240.0,80.0"' in text and text.count("<polyline") == 1
     assert text.count("loss: 4 at step 1, 2 at step 100") == 2  # for who sees it and for who does not
+
+
+@pytest.mark.parametrize("change", [{"query": "x" * 3000}, {"query": " + ".join("ab" * 40)}, {"also": [{"id": "x"}] * 40}])
+def test_an_endless_query_is_refused(web, change):
+    assert web.post("/app/search", json={"query": "a cat"} | change).status_code == 400
+
+
+def test_a_page_of_nowhere_is_refused(web):
+    for origin in ("http://[", "null", "http://127.0.0.1:1"):
+        assert web.post("/app/search", json={"query": "a cat"}, headers={"Origin": origin}).status_code == 403
 
 
 def test_without_a_library_the_page_says_how_to_make_one(tmp_path, tiny_space_folder):
@@ -231,7 +242,7 @@ def test_training_steps_lower_the_loss_of_a_batch(web):
     logits = np.array(images) @ np.array(texts).T / 0.1  # the first loss is that of the vectors as they came
     away = [np.log(np.exp(side).sum(axis=1)) - np.diag(side) for side in (logits, logits.T)]
     assert answer["losses"][0] == pytest.approx(np.mean(away), rel=1e-4)
-    for wrong in ({"texts": texts[:3]}, {"images": [], "texts": []}, {"temperature": 0}):
+    for wrong in ({"texts": texts[:3]}, {"images": [], "texts": []}, {"images": [[]] * 4, "texts": [[]] * 4}, {"temperature": 0}):
         said = {"images": images, "texts": texts, "temperature": 0.1} | wrong
         assert web.post("/app/lesson/contrast", json=said).status_code == 400
 
@@ -334,13 +345,18 @@ def test_the_assistants_own_tiles_are_counted(library, tiny_folder):
     assert large["tokens"] == large["views"] * large["each"] and large["views"] == 1 + large["columns"] * large["rows"]
 
 
-def test_two_spaces_rank_the_same_pictures(web, library, tmp_path):
-    answer = web.post("/app/compare", json={"query": "a cat", "spaces": ["starter", "starter"]}).json()
+def test_two_spaces_rank_the_same_pictures(web, library, tiny_space_folder):
+    shutil.copytree(tiny_space_folder, hub.spaces_folder() / "copy")
+    spaces = ["starter", library.space.config.name]
+    answer = web.post("/app/compare", json={"query": "a cat", "spaces": spaces}).json()
     one, other = answer["spaces"]
-    assert one["hits"] == other["hits"] and len(one["hits"]) == library.store.count() and one["dim"] == 512
+    assert len(one["hits"]) == len(other["hits"]) == library.store.count() and (one["dim"], other["dim"]) == (512, 24)
     assert Path(one["hits"][0]["name"]).name == "chelsea.png"
+    want = [hit.path for hit in library.search("a cat", 10)]
+    assert [hit["name"] for hit in other["hits"]] == want
     assert web.get(one["hits"][0]["url"]).headers["content-type"] == "image/jpeg"
-    assert web.post("/app/compare", json={"query": "a cat", "spaces": ["no such"]}).status_code == 404
+    for strange in ("no such", str(tiny_space_folder)):  # a folder is no name: nobody opens one through the page
+        assert web.post("/app/compare", json={"query": "a cat", "spaces": [strange]}).status_code == 404
 
 
 def test_without_a_library_the_demos_photographs_are_compared(tmp_path):

@@ -21,6 +21,7 @@ from samespace.errors import RequestError, UnknownAssistant
 from samespace.library import Library
 from samespace.server import pictures
 from samespace.server.app import create_app
+from samespace.server.embeddings import MOST
 
 KEY = "sesame"
 
@@ -171,6 +172,19 @@ def test_bad_embedding_requests_are_refused(client):
             client.embeddings.create(**{"model": "tiny", "input": "x"} | change)
 
 
+def test_too_many_pictures_are_refused_before_any_is_fetched(client, monkeypatch):
+    monkeypatch.setattr(pictures, "fetch", lambda url: pytest.fail(f"{url} was fetched"))
+    items = [{"image": "http://public.example/cat.png"}] * (MOST + 1)
+    with pytest.raises(openai.BadRequestError, match=f"{MOST + 1} inputs"):
+        client.embeddings.create(model="tiny", input=items)
+
+
+def test_what_is_no_text_is_embedded_all_the_same(place):
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    status, text = raw(place[0], "POST", "/v1/embeddings", b'{"model": "tiny", "input": "caf\\ud800"}', headers)
+    assert status == 200 and len(json.loads(text)["data"]) == 1
+
+
 def test_no_json_and_no_route_and_too_much(place):
     base, headers = place[0], {"Authorization": f"Bearer {KEY}"}
     for method, path, body, status in (("POST", "/v1/chat/completions", b"{bad", 400), ("GET", "/nowhere", None, 404)):
@@ -286,8 +300,9 @@ def test_a_body_without_a_length_is_bounded_too(place, monkeypatch):
     parts = iter([b'{"model": "', b"x" * 5000, b'"}'])
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
     status, text = raw(place[0], "POST", "/v1/embeddings", parts, headers)
-    assert status == 400
-    assert "error" in json.loads(text)
+    assert status == 413
+    assert "send less" in json.loads(text)["error"]["message"]
+    assert raw(place[0], "GET", "/v1/models", headers=headers)[0] == 200
 
 
 @pytest.mark.parametrize(

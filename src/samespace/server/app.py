@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +32,7 @@ from .switch import Switch
 ROUTES = "the routes are /v1/models, embeddings, chat/completions and search, and the pages"
 MAX_BODY = 64_000_000
 """Bytes of a request."""
+TOO_LARGE = f"the request is over {MAX_BODY // 10**6} MB; send less"
 
 
 class Answering:
@@ -86,11 +86,7 @@ def create_app(
     `names` are the folders of the libraries that the pages offer, where there are several.
     """
     answering = assistant if isinstance(assistant, Answering) else Answering(assistant)
-    app, counters, encoding = (
-        FastAPI(title="samespace", version=__version__, docs_url=None, redoc_url=None),
-        Counters(),
-        threading.Lock(),
-    )
+    app, counters = FastAPI(title="samespace", version=__version__, docs_url=None, redoc_url=None), Counters()
     refuse_in_our_shape(app)
     app.add_middleware(Guard, key=key, hosts=("127.0.0.1", "localhost", "::1", *hosts), counters=counters)
 
@@ -112,8 +108,7 @@ def create_app(
 
     @app.post("/v1/embeddings")
     def embed(said: EmbeddingRequest) -> JSONResponse:
-        with encoding:  # pictures are decoded one request at a time: each may be large
-            return JSONResponse(embeddings(said, library.space, allow_urls))
+        return JSONResponse(embeddings(said, library.space, allow_urls))
 
     @app.post("/v1/search")
     def search(said: SearchRequest) -> dict[str, Any]:
@@ -176,18 +171,22 @@ class Guard:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
-            if left < 0:
-                raise RequestError(f"the request is over {MAX_BODY // 10**6} MB; send less")
+            if left < 0:  # of a body that came without its length; the route is given up, whatever it makes of that
+                raise RequestError(TOO_LARGE)
             return message
 
         async def noted(message: dict[str, Any]) -> None:
             nonlocal status
-            status = message.get("status", status)
-            await send(message)
+            if left >= 0:
+                status = message.get("status", status)
+                await send(message)
 
         try:
             refused = self.refused(Request(scope))
             await (refused or self.app)(scope, counted, noted)
+            if left < 0:
+                status = 413
+                await refusal(status, TOO_LARGE, "invalid_request_error")(scope, receive, send)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             self.counters.requests.labels(route, status).inc()
@@ -199,7 +198,7 @@ class Guard:
         if (host if host.endswith("]") else host.rpartition(":")[0] or host) not in self.hosts:
             return refusal(400, f"{host!r} is no name of this server; start it with --allow-host", "invalid_request_error")
         origin = http.headers.get("origin")
-        if origin and http.method not in ("GET", "HEAD") and urlsplit(origin).netloc != host:
+        if origin and http.method not in ("GET", "HEAD") and origin.partition("://")[2] != host:
             return refusal(
                 403, f"requests from pages of {origin!r} are refused; ask from a page of this server", "permission_error"
             )
@@ -207,7 +206,7 @@ class Guard:
             reason = "the key is missing or wrong; send it as a bearer token, or open the page once as /?key=KEY"
             return refusal(401, reason, "authentication_error", "invalid_api_key")
         if int(http.headers.get("content-length") or 0) > MAX_BODY:
-            return refusal(413, f"the request is over {MAX_BODY // 10**6} MB; send less", "invalid_request_error")
+            return refusal(413, TOO_LARGE, "invalid_request_error")
         return None
 
 

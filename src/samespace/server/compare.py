@@ -1,6 +1,9 @@
 """Two spaces side by side: the same pictures ranked by each for the same words."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -10,7 +13,7 @@ from PIL import Image
 
 from .. import hub
 from ..demo import photographs
-from ..errors import UnreadableMedia
+from ..errors import UnknownSpace, UnreadableMedia
 from ..index.paths import to_text
 from ..library import Library
 from ..space import Space
@@ -21,37 +24,57 @@ SOME = 48
 """Pictures of the library that are compared."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Some pictures as a space sees them."""
+
+    size: int
+    """Segments in the library when they were looked at."""
+    z: np.ndarray
+    """float32 (P, dim)"""
+    shown: list[dict[str, str]]
+    """The address and name of each."""
+
+
 class Comparing:
     """Some pictures of a library, or the demo's where it has none, as several spaces see them."""
 
     def __init__(self, library: Library):
         self.library, self.pictures, self.one = library, Pictures(library), threading.Lock()
-        self.seen: dict[tuple[str, int], tuple[list[dict[str, str]], np.ndarray]] = {}  # by space and size of the library
+        self.seen: dict[str, Seen] = {}  # by the space's name
         self.space = cache(hub.load)
 
     def ranked(self, name: str, words: str) -> dict[str, Any]:
-        """The pictures, best first, with their cosines. Raises UnknownSpace."""
+        """The pictures, best first, with their cosines. Raises UnknownSpace where it is not installed."""
+        if name not in hub.installed():
+            raise UnknownSpace(f"there is no space {name!r} here; pull it first: samespace spaces pull {name}")
         with self.one:  # the first time, pictures are decoded and embedded
             space: Space = self.space(name)
-            key = name, self.library.store.count() if self.library.store.exists else 0
-            if key not in self.seen:
-                shown, images = zip(*self.some())
-                self.seen[key] = list(shown), space.image(list(images))
-        shown, z = self.seen[key]
-        scores = z @ space.text([words])[0]
-        hits = [shown[i] | {"score": round(float(scores[i]), 4)} for i in np.argsort(-scores)]
+            seen = self.seen[name] = self.look(space, self.seen.get(name))
+        scores = seen.z @ space.text([words])[0]
+        hits = [seen.shown[i] | {"score": round(float(scores[i]), 4)} for i in np.argsort(-scores)]
         return {"name": name, "dim": space.dim, "hits": hits}
 
-    def some(self) -> list[tuple[dict[str, str], Image.Image]]:
+    def look(self, space: Space, before: Seen | None) -> Seen:
+        """What a space sees now; the same as before where the library is as large as it was. Raises MissingExtra."""
+        size, shown = self.library.store.count() if self.library.store.exists else 0, []
+
+        def pictures() -> Iterator[Image.Image]:  # one at a time: each may be large
+            for where, picture in self.some():
+                shown.append(where)
+                yield picture
+
+        return before if before and before.size == size else Seen(size, space.image(pictures()), shown)
+
+    def some(self) -> Iterator[tuple[dict[str, str], Image.Image]]:
         """Where each is shown, and the picture. Raises MissingExtra."""
-        store, found = self.library.store, []
+        store, none = self.library.store, True
         for segment in store.pictures(SOME) if store.exists else []:
-            try:
-                shown = {"url": f"/pictures/{segment['id']}/small", "name": to_text(segment["path"])}
-                found.append((shown, self.pictures.open(segment)))
-            except UnreadableMedia:
-                continue  # it has gone since
-        return found or [({"url": f"/app/lesson/photographs/{p.name}", "name": p.stem}, Image.open(p)) for p in photographs()]
+            with contextlib.suppress(UnreadableMedia):  # it has gone since
+                picture, none = self.pictures.open(segment), False
+                yield {"url": f"/pictures/{segment['id']}/small", "name": to_text(segment["path"])}, picture
+        for path in photographs() if none else ():
+            yield {"url": f"/app/lesson/photographs/{path.name}", "name": path.stem}, Image.open(path)
 
 
 def add_comparison(app: FastAPI, library: Library) -> None:

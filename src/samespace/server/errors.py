@@ -5,19 +5,22 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from ..errors import (
-    LibraryError,
+    LibraryBusy,
     MissingExtra,
+    MissingLibrary,
     QueryError,
     RequestError,
     SamespaceError,
     UnknownAssistant,
     UnknownSpace,
     UnreadableMedia,
+    as_utf8,
 )  # fmt: skip
 
 STATUS: list[tuple[tuple[type[SamespaceError], ...], int, str]] = [
     ((RequestError, QueryError, UnreadableMedia), 400, "invalid_request_error"),
-    ((UnknownAssistant, UnknownSpace, LibraryError), 404, "not_found_error"),
+    ((UnknownAssistant, UnknownSpace, MissingLibrary), 404, "not_found_error"),
+    ((LibraryBusy,), 409, "conflict_error"),
     ((MissingExtra,), 501, "server_error"),
 ]
 
@@ -27,8 +30,7 @@ def error_body(message: str, kind: str, code: str | None = None, param: str | No
 
 
 def refusal(status: int, message: str, kind: str, code: str | None = None, param: str | None = None) -> JSONResponse:
-    said = message.encode("utf-8", "replace").decode()  # a file's name may hold any bytes
-    return JSONResponse(error_body(said, kind, code, param), status)
+    return JSONResponse(error_body(as_utf8(message), kind, code, param), status)
 
 
 def refusal_of(error: SamespaceError) -> JSONResponse:

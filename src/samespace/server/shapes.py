@@ -1,12 +1,16 @@
 """Requests in OpenAI's shapes, and what others ask of the same routes. Unknown fields are let through, as OpenAI does."""
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, FiniteFloat
 
 from ..assistant.request import Message, Request
 from ..errors import RequestError
 from .pictures import picture
+
+LONGEST = 2000
+"""Characters of a query."""
 
 
 class ImageUrl(BaseModel):
@@ -93,12 +97,20 @@ class EmbeddingRequest(BaseModel):
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(default=None, ge=1)
 
-    def items(self, urls_allowed: bool) -> list[Any]:
-        """Texts (str) and pictures (Picture), in order. Raises RequestError."""
+    def count(self) -> int:
+        """How many inputs there are."""
         if self.messages is not None:
-            return [part for turn in self.messages for part in message_of(turn, urls_allowed).parts]
-        given = [self.input] if isinstance(self.input, str) else self.input or []
-        return [item_of(item, self.modality, urls_allowed) for item in given]
+            return sum(1 if isinstance(turn.content, str | None) else len(turn.content) for turn in self.messages)
+        return 1 if isinstance(self.input, str) else len(self.input or [])
+
+    def items(self, urls_allowed: bool) -> Iterator[Any]:
+        """Texts (str) and pictures (Picture), in order, each fetched when it is asked for. Raises RequestError."""
+        for turn in self.messages or ():
+            for part in [turn.content or ""] if isinstance(turn.content, str | None) else turn.content:
+                yield part if isinstance(part, str) else part_of(part, urls_allowed)
+        if self.messages is None:
+            for item in [self.input] if isinstance(self.input, str) else self.input or []:
+                yield item_of(item, self.modality, urls_allowed)
 
 
 def item_of(item: Any, modality: str, urls_allowed: bool) -> Any:
@@ -116,7 +128,7 @@ def item_of(item: Any, modality: str, urls_allowed: bool) -> Any:
 class SearchRequest(BaseModel):
     """POST /v1/search."""
 
-    query: str
+    query: str = Field(max_length=LONGEST)
     top: int = Field(default=10, ge=1, le=1000)
     min_relevance: float = Field(default=0.0, ge=0, le=1)
 
@@ -133,8 +145,8 @@ class Weighted(BaseModel):
 class PageSearch(BaseModel):
     """POST /app/search: what the page asks."""
 
-    query: str = ""
-    also: list[Weighted] = []
+    query: str = Field(default="", max_length=LONGEST)
+    also: list[Weighted] = Field(default=[], max_length=32)
     top: int = Field(default=200, ge=1, le=10_000)
     kinds: list[str] = []
     under: str = ""
@@ -157,11 +169,14 @@ class CompareRequest(BaseModel):
     spaces: list[str] = Field(min_length=1, max_length=4)
 
 
+Numbers = Annotated[list[FiniteFloat], Field(min_length=1, max_length=4096)]
+
+
 class ContrastRequest(BaseModel):
     """POST /app/lesson/contrast: vectors of pictures and of their captions, in the same order."""
 
-    images: list[list[float]]
-    texts: list[list[float]]
+    images: list[Numbers]
+    texts: list[Numbers]
     temperature: float = Field(default=0.07, ge=0.005, le=10)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +156,7 @@ def read_card(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Card:
 def placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The same with the sources opened up into Source, their paths below the folder."""
     sources = {key: values[key] for key in ("train", "val") if key in values}
-    listed = {key: [s] if isinstance(s, str | dict) else s for key, s in sources.items()}
+    listed = {key: s if isinstance(s, list) else [s] for key, s in sources.items()}
     return values | {key: tuple(source_of(s, folder) for s in some) for key, some in listed.items()}
 
 
@@ -177,11 +178,15 @@ def lay_over(values: dict[str, Any], override: str) -> None:
     *tables, name = key.strip().split(".")
     for table in tables:
         values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise CardError(f"{table} is set to {values!r} and {key} is a setting within it; leave out one of them")
     values[name] = value
 
 
 def source_of(value: Any, folder: Path) -> Source:
     """A path, or a table of Source's settings."""
+    if not isinstance(value, str | dict):
+        raise CardError(f'{value!r} is no source; write train = "pairs.tsv"')
     source = from_dict(Source, {"path": value} if isinstance(value, str) else value, CardError)
     if not source.path:
         raise CardError('a source has no path; write train = [{ path = "pairs.tsv" }]')
@@ -190,7 +195,7 @@ def source_of(value: Any, folder: Path) -> Source:
     if source.weight <= 0:
         raise CardError(f"the weight of {source.path} is {source.weight:g}; give more than 0, or leave the source out")
     local = "://" not in source.path
-    return dataclasses.replace(source, path=str(folder / Path(source.path).expanduser()) if local else source.path)
+    return dataclasses.replace(source, path=str(folder / os.path.expanduser(source.path)) if local else source.path)
 
 
 def check(card: Card) -> None:
@@ -206,6 +211,8 @@ def check(card: Card) -> None:
             raise CardError(
                 f"{key} is {getattr(card, key)}; give {least:g}" + (f" to {most:g}" if most < math.inf else " or more")
             )
+    if not all(isinstance(rate, int | float) for rate in card.rates.values()):
+        raise CardError(f"rates is {card.rates}; give numbers, such as: rates = {{ image = 0.1 }}")
     if not card.train:
         raise CardError('the card names no pairs to train on; write train = ["pairs.tsv"]')
     if card.shard and (card.average or card.lora):

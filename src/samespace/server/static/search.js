@@ -131,11 +131,13 @@ const freshStrip = laterThan();
 
 async function showStrip(hit) {
   const strip = at("strip");
-  if (strip.dataset.path === hit.path) return mark(strip, hit);
+  const asked = wanted();
+  const shows = hit.path + JSON.stringify(asked);
+  if (strip.dataset.shows === shows) return mark(strip, hit);
   strip.hidden = true;
-  strip.dataset.path = "";
+  strip.dataset.shows = "";
   if (!hit.place) return;
-  const answer = await freshStrip((signal) => ask("/app/search", { ...wanted(), within: hit.id, top: 2000 }, signal));
+  const answer = await freshStrip((signal) => ask("/app/search", { ...asked, within: hit.id, top: 2000 }, signal));
   if (!answer?.hits || state.open.hit.path !== hit.path || answer.hits.length < 2) return;
   const found = answer.hits.sort((a, b) => (a.page ?? a.start) - (b.page ?? b.start));
   const end = Math.max(...found.map((one) => one.page ?? one.end));
@@ -154,7 +156,7 @@ async function showStrip(hit) {
       return bar;
     }),
   );
-  strip.dataset.path = hit.path;
+  strip.dataset.shows = shows;
   strip.hidden = false;
   mark(strip, hit);
 }
