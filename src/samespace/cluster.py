@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from .embed import Embedded, Embedder, Skipped
-from .errors import LibraryError, MissingExtra
+from .errors import LibraryError, MissingExtra, in_short
 from .index.scan import File
-from .media.image import one_line
 from .space import THREADS, Space
 
 TOGETHER = 64
@@ -64,7 +63,7 @@ class Cluster:
                 yield list(batch["outcome"])
         except ray.exceptions.RayError as error:
             raise LibraryError(
-                f"the Ray cluster failed ({one_line(error)}); see that its workers have samespace, the space "
+                f"the Ray cluster failed ({in_short(error)}); see that its workers have samespace, the space "
                 f"{self.space.folder} and the files under the same paths, then run the same command again"
             ) from None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import QueryError, UnreadableMedia, as_utf8
+from .errors import QueryError, UnreadableMedia, as_utf8, in_short
 from .index.scan import File
 from .index.segments import content_hash, file_hash
 from .media import image as image_media
@@ -116,9 +116,9 @@ class Embedder:
         except PermissionError:
             return Skipped(file, "permission denied; allow reading it, then index again"), None
         except (OSError, MemoryError) as error:
-            return Skipped(file, f"it cannot be read ({image_media.one_line(error)}); check the disk"), None
+            return Skipped(file, f"it cannot be read ({in_short(error)}); check the disk"), None
         except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:  # what decoders of films and PDFs raise
-            return Skipped(file, f"it is broken ({image_media.one_line(error)}); open it to check", digest), None
+            return Skipped(file, f"it is broken ({in_short(error)}); open it to check", digest), None
 
     def query(self, text: str, files: bool = True, also: Sequence[tuple[float, np.ndarray]] = ()) -> Query:
         """Words, a file, or algebra such as `2:golden retriever + ./pool.jpg - cat` → a vector.

@@ -88,3 +88,8 @@ class Offline(SamespaceError):
 def as_utf8(text: str) -> str:
     """Text with ? for what is no UTF-8, which names of files, arguments of a terminal, and JSON may hold."""
     return text.encode("utf-8", "replace").decode()
+
+
+def in_short(error: BaseException) -> str:
+    """Another library's error on one line, as part of a sentence."""
+    return " ".join(str(error).split())[:120] or type(error).__name__

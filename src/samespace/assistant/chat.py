@@ -8,7 +8,7 @@ import jinja2.sandbox
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from ..errors import RequestError
+from ..errors import RequestError, as_utf8
 from ..model.llava import PICTURE
 from .language import Language
 from .request import Message, Picture
@@ -45,7 +45,7 @@ class Chat:
     def prompt(self, messages: tuple[Message, ...], sizes: dict[str, int]) -> Prompt:
         """A conversation as ids; `sizes` holds each picture's number of tokens by its digest. Raises RequestError."""
         digests = [picture.digest for message in messages for picture in message.pictures]
-        rendered = self.render(messages)
+        rendered = as_utf8(self.render(messages))
         first, *rest = rendered.split(MARK)
         if len(rest) != len(digests):
             raise RequestError("the model's chat template leaves pictures out; ask with all pictures in the user's messages")

@@ -1,5 +1,6 @@
 """What is asked of an assistant, and what comes back; the same for ours and for one behind an HTTP endpoint."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -45,7 +46,7 @@ class Picture:
     def read(path: str | Path) -> "Picture":
         """Raises UnreadableMedia naming the file."""
         try:
-            return Picture(Path(path).expanduser().read_bytes(), str(path))
+            return Picture(Path(os.path.expanduser(path)).read_bytes(), str(path))
         except OSError as error:
             raise UnreadableMedia(f"{path}: {error.strerror or error}; check the path") from None
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .. import checkpoint, hub
 from ..config import AssistantConfig, sha256
-from ..errors import Offline, SamespaceError, UnknownAssistant, UnknownSpace
+from ..errors import Offline, UnknownAssistant, UnknownSpace
 from ..hub import Remote
 from ..model.llava import Llava
 from . import folder
@@ -69,13 +69,7 @@ def assistants_folder() -> Path:
 
 def installed() -> dict[str, Path]:
     """Names → folders."""
-    found = {}
-    for file in sorted(assistants_folder().glob("*/assistant.json")):
-        try:
-            found[folder.read_config(file.parent).name] = file.parent
-        except SamespaceError:
-            found[str(file.parent)] = file.parent  # damaged; whoever opens it is told
-    return found
+    return hub.kept_in(assistants_folder(), folder.CONFIG, folder.read_config)
 
 
 def find(name: str) -> Path:

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..errors import UnreadableMedia
-from .image import one_line
+from ..errors import UnreadableMedia, in_short
 
 RATE = 16_000
 """Samples a second, where nobody says otherwise."""
@@ -51,7 +50,7 @@ def open_media(path: str | Path) -> Any:
     except FileNotFoundError:
         raise UnreadableMedia("it vanished; check the path") from None
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or one_line(error)
+        reason = getattr(error, "strerror", None) or in_short(error)
         raise UnreadableMedia(f"it is broken or of no kind that FFmpeg knows ({reason}); play it to check") from None
 
 

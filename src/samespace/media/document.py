@@ -18,9 +18,8 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import UnreadableMedia
+from ..errors import UnreadableMedia, in_short
 from . import ocr
-from .image import one_line
 from .kinds import OFFICE
 
 PASSAGE = 600
@@ -122,7 +121,7 @@ def opened(path: Path) -> Iterator[Any]:
         except (pypdfium2.PdfiumError, OSError) as error:
             if "password" in str(error).lower():
                 raise UnreadableMedia("it is locked with a password; save a copy without one") from None
-            raise UnreadableMedia(f"it is broken or no PDF ({one_line(error)}); open it to check") from None
+            raise UnreadableMedia(f"it is broken or no PDF ({in_short(error)}); open it to check") from None
         try:
             if not len(document):
                 raise UnreadableMedia("it has no pages; open it to check")

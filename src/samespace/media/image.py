@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ..errors import MissingExtra, UnreadableMedia
+from ..errors import MissingExtra, UnreadableMedia, in_short
 from .kinds import RAW
 
 MAX_PIXELS = 300_000_000
@@ -63,7 +63,7 @@ def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
     except MemoryError:
         raise UnreadableMedia("not enough memory to decode it; close other programs or make it smaller")
     except Exception as error:  # decoders fail in every way there is, and one bad file must not stop a run
-        raise UnreadableMedia(f"the picture is broken or cut short ({one_line(error)}); restore it from a backup")
+        raise UnreadableMedia(f"the picture is broken or cut short ({in_short(error)}); restore it from a backup")
 
 
 def header(data: bytes) -> Facts:
@@ -78,7 +78,7 @@ def header(data: bytes) -> Facts:
     except UnreadableMedia:
         raise
     except Exception as error:  # as in `read`
-        raise UnreadableMedia(f"the picture is broken ({one_line(error)}); restore it from a backup")
+        raise UnreadableMedia(f"the picture is broken ({in_short(error)}); restore it from a backup")
 
 
 def read_named(name: str, data: bytes, target: int) -> Image.Image:
@@ -173,14 +173,14 @@ def develop(data: bytes, target: int) -> tuple[Image.Image, Facts]:
             image = Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
             return image, Facts(*image.size)
     except (rawpy.LibRawError, OSError, ValueError) as error:
-        raise UnreadableMedia(f"the raw file cannot be developed ({one_line(error)}); export it as JPEG or DNG")
+        raise UnreadableMedia(f"the raw file cannot be developed ({in_short(error)}); export it as JPEG or DNG")
 
 
 def facts_of(image: Image.Image) -> tuple[datetime | None, tuple[float | None, float | None]]:
     """When and where it was taken, by its header; broken metadata counts as none."""
     try:
         exif = image.getexif()
-        return taken_at(exif), place(exif.get_ifd(ExifTags.IFD.GPSInfo))
+        return taken_at(exif), coordinates(exif.get_ifd(ExifTags.IFD.GPSInfo))
     except Exception:  # a header can be broken in every way there is, and the picture still be good
         return None, (None, None)
 
@@ -196,7 +196,7 @@ def taken_at(exif: Image.Exif) -> datetime | None:
     return None
 
 
-def place(gps: dict) -> tuple[float | None, float | None]:
+def coordinates(gps: dict) -> tuple[float | None, float | None]:
     """(degrees north, degrees east), or (None, None). EXIF 2.32, §4.6.6."""
     if not {1, 2, 3, 4} <= gps.keys():
         return None, None
@@ -217,7 +217,3 @@ def openers(data: bytes) -> tuple[str, ...]:
 
     pi_heif.register_heif_opener()
     return ("HEIF", "AVIF")
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -11,8 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import UnreadableMedia
-from .image import one_line
+from ..errors import UnreadableMedia, in_short
 
 MODEL = "SAMESPACE_WHISPER"
 
@@ -38,7 +37,7 @@ def transcript(path: Path) -> Iterator[Stretch]:
             if segment.text.strip():
                 yield Stretch(float(segment.start), float(segment.end), segment.text.strip())
     except (RuntimeError, ValueError, OSError, IndexError) as error:
-        raise UnreadableMedia(f"its speech cannot be written down ({one_line(error)}); play it to check") from None
+        raise UnreadableMedia(f"its speech cannot be written down ({in_short(error)}); play it to check") from None
 
 
 @cache

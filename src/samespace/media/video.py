@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import UnreadableMedia
+from ..errors import UnreadableMedia, in_short
 from .audio import open_media
-from .image import one_line
 
 STEP = 2.0
 """Seconds between looked-at frames, at least, where nothing changes."""
@@ -167,7 +166,7 @@ def frame_at(path: str | Path, time: float, side: int) -> Image.Image:
                 found = frame
         except (av.FFmpegError, ValueError) as error:
             if found is None:
-                raise UnreadableMedia(f"its frame at {time:.1f} s cannot be decoded ({one_line(error)}); play it to check")
+                raise UnreadableMedia(f"its frame at {time:.1f} s cannot be decoded ({in_short(error)}); play it to check")
         if found is None:
             raise UnreadableMedia(f"it has no frame at {time:.1f} s; index it again")
         return small(found, side)

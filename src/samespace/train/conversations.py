@@ -21,8 +21,7 @@ from torch import Tensor
 from ..assistant.chat import MARK, Chat
 from ..assistant.request import Message, Picture
 from ..config import AssistantConfig, json_rows
-from ..errors import CardError, RequestError, UnreadableMedia
-from ..media import image as image_media
+from ..errors import CardError, RequestError, UnreadableMedia, in_short
 from .card import Source
 from .data import Bad, Mixture
 from .regions import Region
@@ -128,7 +127,7 @@ def read_picture(path: str) -> Picture:
         with fsspec.open(path, "rb") as file:
             return Picture(file.read(), path)
     except Exception as error:  # every kind of storage has errors of its own
-        raise UnreadableMedia(f"{path}: {image_media.one_line(error)}; check the path") from None
+        raise UnreadableMedia(f"{path}: {in_short(error)}; check the path") from None
 
 
 def messages_of(talk: Talk, pictures: list[Picture]) -> tuple[Message, ...]:

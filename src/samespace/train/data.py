@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import Prep
-from ..errors import CardError, UnreadableMedia
+from ..errors import CardError, UnreadableMedia, in_short
 from ..media import image as image_media
 from ..prep.pixels import square
 from ..prep.tokens import Words
@@ -181,7 +181,7 @@ def read_item(item: Item, size: int) -> tuple[Image.Image, tuple[str, ...]]:
     except UnreadableMedia:
         raise
     except Exception as error:  # storage and readers fail in every way there is, and one bad sample must not stop a run
-        raise UnreadableMedia(f"it cannot be read ({image_media.one_line(error)})") from None
+        raise UnreadableMedia(f"it cannot be read ({in_short(error)})") from None
 
 
 def batch_of(samples: list[Sample], words: Words) -> Batch:
