@@ -11,9 +11,10 @@ from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 from samespace.assistant import folder
 from samespace.assistant.language import Language
 from samespace.errors import CardError
+from samespace.model.llava import says
 from samespace.train import assist
 from samespace.train.card import read_card
-from samespace.train.regions import Region, cells_of, named, places, region_loss
+from samespace.train.regions import Region, cells_of, places, region_loss
 
 WORDS = torch.eye(6, 8) * 4
 """Six words at equal distances."""
@@ -29,11 +30,11 @@ def test_a_box_has_the_cells_it_fills_and_always_one():
     assert two.nonzero().tolist() == [[1, 0], [1, 1]]
 
 
-def test_a_token_names_the_word_it_lands_at():
-    said = named(WORDS[None, [2, 5]], WORDS, torch.tensor(32.0)).exp()
+def test_a_token_says_the_word_it_lands_at():
+    said = says(WORDS[None, [2, 5]], WORDS).exp()
     assert said.argmax(dim=-1).tolist() == [[2, 5]]
     torch.testing.assert_close(said.sum(dim=-1), torch.ones(1, 2))
-    between = named((WORDS[0] + WORDS[1])[None, None] / 2, WORDS, torch.tensor(32.0)).exp()[0, 0]
+    between = says((WORDS[0] + WORDS[1])[None, None] / 2, WORDS).exp()[0, 0]
     torch.testing.assert_close(between[0], between[1])
     assert between[0] > between[2]
 

@@ -7,13 +7,12 @@ answer is kept for a while, so that the next question about the same picture rea
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import RequestError
-from ..model.llava import PICTURE, Llava
+from ..model.llava import PICTURE, Llava, Sight
 from ..model.lm import Cache
 from ..prep.pixels import normalise
 from .chat import Chat, Prompt
@@ -28,16 +27,6 @@ KEPT_PROMPTS, KEPT_PICTURES = 4, 64
 """How many prompts and pictures are remembered."""
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What is seen in a picture."""
-
-    tokens: Tensor
-    """(N, D), as the language model takes them."""
-    looked: Tensor
-    """(1 + G², E): the vectors of the whole and of its windows, where the assistant knows names; of a large picture, the whole's."""
-
-
 class Assistant:
     """A model and the conversations it is in."""
 
@@ -45,8 +34,9 @@ class Assistant:
         self.model, self.chat = model.eval(), chat
         self.name = name or model.c.name
         self.lock, self.eye = threading.Lock(), threading.Lock()  # for a step; for a picture, so that memory holds one
-        self.seen: OrderedDict[str, Sight] = OrderedDict()  # by a picture's digest
-        self.reading, self.pointer = Reading(), Pointer(model.memory, chat.tokenizer) if model.memory else None
+        self.seen: OrderedDict[str, Sight] = OrderedDict()  # by a picture's digest; its tokens with its tiles', the rest its own
+        self.reading = Reading()
+        self.pointer = Pointer(model.memory, chat.tokenizer, model.lm.embed) if model.memory else None
         self.read: list[tuple[list, Cache]] = []  # prompts that were read, the latest last, none of them in use
 
     def answer(self, request: Request) -> Reply:
@@ -65,7 +55,7 @@ class Assistant:
         """A conversation as it is read, and its pictures' tokens (N, D) by digest. Raises RequestError, UnreadableMedia."""
         sights = self.look(messages)
         if self.pointer:
-            messages = self.pointer.told(messages, {digest: sight.looked for digest, sight in sights.items()})
+            messages = self.pointer.told(messages, sights)
         if self.model.c.reads:
             messages = self.reading.told(messages)
         seen = {digest: sight.tokens for digest, sight in sights.items()}
@@ -136,8 +126,8 @@ class Assistant:
                 if sight is None:
                     pixels = torch.from_numpy(self.pixels(picture))
                     with self.lock, torch.inference_mode():
-                        tokens, looked = self.model.sight(pixels)
-                    sight = Sight(tokens.flatten(0, 1), looked[0])
+                        views = self.model.sight(pixels)
+                    sight = Sight(views.tokens.flatten(0, 1), views.looked[0], views.patches[0])
                 self.seen[picture.digest] = found[picture.digest] = sight
                 while len(self.seen) > KEPT_PICTURES:
                     self.seen.popitem(last=False)

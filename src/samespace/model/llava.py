@@ -3,6 +3,8 @@
 Liu et al. 2023, "Visual Instruction Tuning", fig. 1; the two-layer projector is of "Improved Baselines" (2023), §3.2.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
@@ -15,6 +17,30 @@ from .vit import ViT
 
 PICTURE = -200
 """Stands in a row of token ids for one token of a picture, as in LLaVA's own code."""
+
+SHARPNESS = 12.0
+"""How much likelier a word is said than one that lies the mean distance between words further off, as a logarithm."""
+
+
+class Sight(NamedTuple):
+    """What is seen in pictures."""
+
+    tokens: Tensor
+    """(B, N, D), as the language model takes them: names, then patches."""
+    looked: Tensor
+    """(B, 1 + G², E): the vectors of the whole and of its windows that names are found by, none where no names are known."""
+    patches: Tensor
+    """(B, P, D): what the patches say, before where they stand."""
+
+
+def says(tokens: Tensor, words: Tensor) -> Tensor:
+    """Log probability that tokens (…, N, D) say each of the words with these embeddings (V, D), the nearest most → (…, N, V).
+
+    As prototypical networks do (Snell et al. 2017, eq. 2).
+    """
+    spread = 2 * (words - words.mean(dim=0)).square().sum(-1).mean()  # the mean square distance between two of them
+    distances = words.square().sum(-1) - 2 * (tokens.to(words.dtype) @ words.T).float()  # a token's own length cancels out
+    return (-SHARPNESS / spread * distances).log_softmax(dim=-1)
 
 
 class Llava(nn.Module):
@@ -32,15 +58,16 @@ class Llava(nn.Module):
 
     def see(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
         """float32 (B, 3, S, S) → a picture's tokens as the language model takes them: its names, then its patches (B, N, D)."""
-        return self.sight(pixels, tap)[0]
+        return self.sight(pixels, tap).tokens
 
-    def sight(self, pixels: Tensor, tap: Tap | None = None) -> tuple[Tensor, Tensor]:
-        """The same tokens, and the vectors that the names are found by: of the whole and of each window (B, 1 + G², E)."""
+    def sight(self, pixels: Tensor, tap: Tap | None = None) -> Sight:
+        """The same tokens, and what they come from."""
         if self.memory is None:
-            return self.placed(self.named(pixels, tap)), pixels.new_empty(len(pixels), 0, self.c.image.dim)
+            patches = self.named(pixels, tap)
+            return Sight(self.placed(patches), pixels.new_empty(len(pixels), 0, self.c.image.dim), patches)
         features, z = self.image.features_and_vector(pixels, self.c.layer, tap)
-        patches, looked = self.placed(note(tap, "projected", self.projector(features))), self.looked(pixels, z)
-        return torch.cat([*self.called(looked, tap), patches], dim=1), looked
+        patches, looked = note(tap, "projected", self.projector(features)), self.looked(pixels, z)
+        return Sight(torch.cat([*self.called(looked, tap), self.placed(patches)], dim=1), looked, patches)
 
     def looked(self, pixels: Tensor, z: Tensor) -> Tensor:
         """Pictures and their vectors (B, E) → theirs and their windows' (B, 1 + G², E)."""

@@ -1,8 +1,8 @@
 """Before a language model reads pictures: every token of a picture learns to name what stands in its cell.
 
 A projector that begins from nothing says nothing that a language model understands, and the language model is by far the
-dearest way to teach it. Here it never runs. A cell names the words at whose embeddings its token lands, as prototypical
-networks do (Snell et al. 2017, eq. 2), and a region of a picture is described by the mixture of its cells.
+dearest way to teach it. Here it never runs. A cell says the words at whose embeddings its token lands, and a region of a
+picture is described by the mixture of its cells.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..model.llava import says
+
 BLANK = " empty"
 """What a cell says that lies in no region."""
-SHARPNESS = 12.0
-"""How much likelier a word is than one that lies the mean distance between words further off, as a logarithm."""
 SHARE = 0.35
 """A region has the cells of which it fills this share, or which hold this share of it."""
 ROWS, COLUMNS = (" top", " middle", " bottom"), (" left", " middle", " right")
@@ -45,12 +45,6 @@ def cells_of(box: tuple[float, float, float, float], grid: int) -> Tensor:
     return (inside > SHARE * min(1.0, (right - left) * (bottom - top))).flatten()
 
 
-def named(seen: Tensor, words: Tensor, spread: Tensor) -> Tensor:
-    """Log probability that a token names a word: tokens (B, N, D), words' embeddings (V, D) → (B, N, V)."""
-    distances = words.square().sum(-1) - 2 * (seen.to(words.dtype) @ words.T).float()  # the token's own length cancels out
-    return (-SHARPNESS / spread * distances).log_softmax(dim=-1)
-
-
 def places(rows: Tensor, columns: Tensor, grid: int) -> Tensor:
     """What cells begin to say of where they stand: words for top, middle, bottom (3, D) and for left, middle, right (3, D),
     blended from cell to cell, → (grid², D), row by row."""
@@ -69,8 +63,7 @@ def region_loss(seen: Tensor, regions: Sequence[Sequence[Region]], embeddings: T
     grid = int(seen.shape[1] ** 0.5)
     ids = torch.tensor(sorted({i for some in regions for r in some for i in r.ids} | {blank}), device=seen.device)
     words = embeddings[ids]  # (V, D)
-    spread = 2 * (words - words.mean(dim=0)).square().sum(-1).mean()  # the mean square distance between two of them
-    said = named(seen, words, spread)
+    said = says(seen, words)
     rows = torch.tensor([b for b, some in enumerate(regions) for _ in some], device=seen.device)
     cells = torch.stack([cells_of(r.box, grid) for some in regions for r in some]).to(seen.device)  # (R, N)
     target = torch.stack([torch.isin(ids, torch.tensor(r.ids, device=ids.device)) for some in regions for r in some])
