@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import samespace
+
 ERRORS = 1
 USAGE = 2
 
@@ -27,6 +29,10 @@ def indexed(album, tiny_space_folder, tmp_path) -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     assert "4 added" in done.stdout
     return env
+
+
+def test_version():
+    assert run("--version").stdout.strip() == f"samespace {samespace.__version__}"
 
 
 def test_search_prints_ranked_paths(indexed, album):
@@ -120,6 +126,8 @@ BAD = {
     "no library": (("search", "cat"), ERRORS, "samespace index DIR"),
     "unknown folder": (("index", "/no/such/folder"), ERRORS, "does not exist"),
     "not media": (("index", __file__), 0, "neither a picture"),
+    "unknown kind": (("search", "x", "--kind", "videos"), ERRORS, "image, audio, video, document"),
+    "dates the wrong way": (("search", "x", "--since", "2025", "--until", "2024"), ERRORS, "exchange them"),
     "unknown space": (("index", ".", "--space", "nonsense"), ERRORS, "samespace spaces list"),
     "space not pulled": (("index", ".", "--space", "openai/clip-vit-base-patch32"), ERRORS, "samespace spaces pull"),
     "hub unreachable": (("spaces", "pull", "openai/clip-vit-base-patch32"), ERRORS, "HF_HUB_OFFLINE"),

@@ -58,6 +58,7 @@ ORDER = [  # a module imports only from above
     ),
     (
         "ranking.py",
+        "results.py",
         "moments.py",
         "embed.py",
         "cluster.py",
@@ -103,7 +104,7 @@ ORDER = [  # a module imports only from above
         "server/tools.py",
     ),
     ("eval/vqa.py", "train/regions.py", "train/conversations.py", "train/lessons.py", "train/assist.py"),
-    ("console.py", "cli_train.py", "cli_ask.py", "cli.py", "__main__.py"),
+    ("console.py", "cli_train.py", "cli_ask.py", "cli_spaces.py", "cli.py", "__main__.py"),
 ]
 FLAT = [name for room in ORDER for name in room]
 HOMES = {
@@ -142,7 +143,7 @@ HOMES = {
     "rapidocr": ("media/ocr.py",),
     "faster_whisper": ("media/speech.py",),
     "huggingface_hub": ("hub.py",),
-    "typer": ("console.py", "cli_train.py", "cli_ask.py", "cli.py"),
+    "typer": ("console.py", "cli_train.py", "cli_ask.py", "cli_spaces.py", "cli.py"),
     "matplotlib": ("train/watch.py",),
     "peft": ("train/parts.py",),
     "sklearn": ("eval/",),

@@ -110,6 +110,28 @@ def test_equal_files_are_all_named_or_all_there(library, album):
     assert {"b.png", "c.png", "coffee.png"} <= set(names(library))
 
 
+def test_what_is_forgotten_is_found_no_more(library, album, tmp_path):
+    library.add([album])
+    shutil.copytree(album, tmp_path / "album 2")
+    library.add([tmp_path / "album 2"])  # its name begins like the other's
+    album.rename(tmp_path / "away")
+    with pytest.raises(LibraryError, match="samespace forget"):
+        library.add([album])
+    assert library.forget([album]) == 4 and len(names(library)) == 4
+    assert library.forget([tmp_path / "album 2" / "coffee.png"]) == 1 and library.forget([tmp_path / "nothing"]) == 0
+    assert "coffee.png" not in names(library) and (tmp_path / "album 2" / "coffee.png").exists()
+
+
+def test_an_indexed_folder_that_is_empty_now_is_asked_about(library, album):
+    """As the place of a disk is that is not mounted."""
+    library.add([album])
+    for file in list(album.iterdir()):
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    with pytest.raises(LibraryError, match="4 of its files are indexed; mount its disk"):
+        library.add([album])
+    assert library.store.count() == 4
+
+
 def test_removed_files_leave(library, album):
     library.add([album])
     (album / "coffee.png").unlink()
@@ -331,6 +353,15 @@ def test_names_with_private_use_characters_stay_put(library, album):
         report = library.add([album])
         assert (report.same, report.looked, report.removed) == (4, 0, 0)
     assert "pua\uf7e9.png" in names(library)
+
+
+@pytest.mark.parametrize("query", ["./nosuch.jpg", "nosuch.jpg", "2:/nowhere/a", "a cat + ~/nosuch", "ALBUM/more"])
+def test_a_path_that_is_no_file_is_no_words(library, album, query):
+    library.add([album])
+    with pytest.raises(QueryError, match="check the path"):
+        library.search(query.replace("ALBUM", str(album)))
+    assert library.search(query, files=False)
+    assert library.search("black/white photo of a cat.")
 
 
 def test_a_query_may_hold_what_is_no_text_and_has_an_end(library, album):

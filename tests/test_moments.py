@@ -12,6 +12,7 @@ from lancedb.merge import LanceMergeInsertBuilder
 from media_files import PLAIN, document, film, recording, scene, tone
 
 import samespace
+from samespace import checkpoint, export, hub
 from samespace.config import AudioTower
 from samespace.errors import LibraryError, UnreadableMedia
 from samespace.index.filter import Filter
@@ -96,6 +97,16 @@ def test_a_file_is_a_query(tmp_path, mixed, hearing):
     (tmp_path / "bad.pdf").touch()
     with pytest.raises(UnreadableMedia, match=r"bad\.pdf: "):
         library.search(str(tmp_path / "bad.pdf"))
+
+
+def test_the_same_picture_comes_before_sounds_and_passages(tmp_path, mixed):
+    """For a file, hits of every sense stand in the order of their cosines."""
+    library = Library(tmp_path / "library", samespace.load("starter"))
+    library.add([mixed])
+    shutil.copy(mixed / "coffee.png", tmp_path / "same.png")
+    hits = library.search(str(tmp_path / "same.png"))
+    assert Path(hits[0].path).name == "coffee.png" and len(hits) > 3
+    assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
 
 
 def test_what_changed_is_replaced_and_what_is_copied_reused(tmp_path, mixed, hearing):
@@ -188,6 +199,14 @@ def test_a_document_is_written_whole_or_not_at_all(tmp_path, mixed, monkeypatch,
     again = Library(tmp_path / "library", starter)
     again.add([letter])
     assert count and again.store.count() == straight.store.count()
+
+
+def test_an_exported_space_hears_as_before(tmp_path, hearing_folder):
+    made = hub.convert(hearing_folder, tmp_path / "out", precision="fp32")
+    mels = [np.random.default_rng(0).normal(-40, 20, (made.audio.mels, made.audio.frames)).astype(np.float32)]
+    assert np.array_equal(Space(tmp_path / "out").mels(mels), Space(hearing_folder).mels(mels))
+    deaf = export.export(checkpoint.load(hearing_folder), tmp_path / "deaf")
+    assert not Space(tmp_path / "deaf").hears and deaf.fingerprint == made.fingerprint
 
 
 def test_what_was_heard_before_an_interruption_is_kept(tmp_path, hearing, monkeypatch):

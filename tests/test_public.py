@@ -1,6 +1,7 @@
 """What the package promises to outsiders."""
 
 import inspect
+import os
 import subprocess
 import sys
 
@@ -20,6 +21,14 @@ def test_public_functions_and_methods_have_docstrings():
         if inspect.isclass(thing):
             bare = [m for m, f in vars(thing).items() if inspect.isfunction(f) and not m.startswith("_") and not f.__doc__]
             assert bare == [], f"{name}: {bare}"
+
+
+def test_nothing_is_told_to_anyone(tmp_path):
+    """ONNX Runtime notes who uses it, and sends that home, unless it is told not to: a fresh home stays as it was."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH", "TMPDIR")}
+    code = "import samespace; samespace.load('starter').text(['a cat'])"
+    subprocess.run([sys.executable, "-c", code], env=kept | {"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_importing_costs_nothing():

@@ -8,13 +8,18 @@ library.add(["~/Pictures"])
 library.search("a cat on a sofa")
 """
 
+import os
 from importlib import import_module
+
+for switch in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):  # libraries report home unless told not to
+    os.environ[switch] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 _HOMES = {
     "Filter": ".index.filter",
-    "Hit": ".library",
+    "Hit": ".results",
     "Library": ".library",
-    "Report": ".library",
+    "Report": ".results",
     "SamespaceError": ".errors",
     "Space": ".space",
     "load": ".hub",

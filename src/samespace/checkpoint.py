@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import nn
 
-from .config import ImageTower, Prep, SpaceConfig, TextTower, read_space_config
+from .config import AudioTower, ImageTower, Prep, SpaceConfig, TextTower, read_space_config
 from .errors import UnknownSpace, WeightsMismatch
 from .model.dual import DualEncoder
 from .model.vit import resize_positions
@@ -333,3 +333,9 @@ def fill(model: nn.Module, weights: Weights, partial: bool = False) -> None:
             "this architecture is not supported, or config and weights do not belong together"
         )
     model.load_state_dict(weights, strict=False)
+
+
+def deafened(config: SpaceConfig) -> SpaceConfig:
+    """The same without an audio tower."""
+    others = {sense: weights for sense, weights in config.calibrations.items() if sense != "sound"}
+    return replace(config, audio=AudioTower(), audio_weights="", calibrations=others)

@@ -7,19 +7,16 @@ import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from . import cli_ask, cli_train
+from . import __version__, cli_ask, cli_spaces, cli_train
 from .console import (
     Json,
     LibraryPath,
     OneSentence,
-    Revision,
     SpaceName,
-    Yes,
-    agree,
     lines_of,
     one_line,
     out,
@@ -28,7 +25,7 @@ from .console import (
     show_hits,
     show_report,
 )  # fmt: skip
-from .errors import MissingExtra, QueryError, SamespaceError, UnknownSpace
+from .errors import QueryError, SamespaceError
 
 app = typer.Typer(
     cls=OneSentence,
@@ -38,17 +35,20 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-spaces = typer.Typer(help="List, install and inspect spaces (models).", no_args_is_help=True)
-app.add_typer(spaces, name="spaces")
-app.add_typer(cli_train.evaluate, name="eval")
-app.command()(cli_train.train)
-app.add_typer(cli_ask.assistants, name="assistants")
-app.command()(cli_ask.ask)
-app.command()(cli_ask.chat)
-app.command()(cli_ask.caption)
-app.command()(cli_ask.trace)
-app.command()(cli_ask.serve)
-app.command()(cli_ask.mcp)
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=lambda on: on and tell())
+    ] = False,
+) -> None:
+    pass
+
+
+def tell() -> NoReturn:
+    out(f"samespace {__version__}")
+    raise typer.Exit
 
 
 @app.command()
@@ -68,6 +68,19 @@ def index(
     with progress_bar() as progress:
         report = lib.add(folders, exclude_dir or (), beside, progress)
     show_report(report, lib.home, json_)
+
+
+@app.command()
+def forget(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files, there or not.")],
+    library: LibraryPath = None,
+    space: SpaceName = None,
+) -> None:
+    """Let go of what was indexed of folders and files. The files themselves are not touched."""
+    from .library import Library
+
+    count = Library(library, space).forget(paths)
+    say(f"{count} {'file' if count == 1 else 'files'} forgotten" + ("" if count else "; nothing of these was indexed"))
 
 
 @app.command()
@@ -92,8 +105,13 @@ def search(
     """Find pictures, moments of sound and film, and pages, by words, by a file, or by both."""
     from .index.filter import Filter
     from .library import Library
+    from .media.kinds import KINDS
 
+    if unknown := set(kind or ()) - set(KINDS):
+        raise QueryError(f"there is no kind {unknown.pop()!r}; choose one of {', '.join(KINDS)}")
     filter = Filter(tuple(kind or ()), os.path.abspath(os.path.expanduser(under)) if under else "", day(since, 0), day(until, 1))
+    if filter.since and filter.until and filter.since >= filter.until:
+        raise QueryError(f"--since {since} is after --until {until}; exchange them")
     hits = Library(library, space).search(" ".join(query), top, filter, min_relevance, each=moments)
     if grid:
         from .sheet import write_sheet
@@ -203,102 +221,11 @@ def demo(
     run(library, out)
 
 
-@spaces.command("list")
-def spaces_list(json_: Json = False) -> None:
-    """List the installed spaces."""
-    from . import hub
-    from .config import read_space_config
-
-    for name, folder in hub.installed().items():
-        try:
-            config = read_space_config(folder)
-        except UnknownSpace as error:
-            say(f"{name}: {error}")
-            continue
-        if json_:
-            out(json.dumps({"name": name, "dim": config.dim, "fingerprint": config.fingerprint, "folder": str(folder)}))
-        else:
-            out(f"{name:40} {config.dim:5}-d  {config.fingerprint}  {folder}")
-
-
-@spaces.command("pull")
-def spaces_pull(
-    name: Annotated[str, typer.Argument(help="Such as openai/clip-vit-base-patch32, ViT-B-32/laion2b_s34b_b79k, or a folder.")],
-    revision: Revision = None,
-    yes: Yes = False,
-) -> None:
-    """Install a CLIP, OpenCLIP or SigLIP checkpoint from the Hugging Face hub or from a folder."""
-    from . import hub
-
-    if Path(os.path.expanduser(name)).is_dir():
-        folder = Path(os.path.expanduser(name)).resolve()
-        origin, name = str(folder), folder.name
-    else:
-        source = hub.look_up(name, revision)
-        agree(source.size, source.what, yes)
-        folder, origin = hub.download(source), f"{source.repo}@{source.revision}"
-    say("converting for ONNX Runtime; this takes a minute or two")
-    config = hub.install(folder, name, origin)
-    say(f"installed; use it with: --space {config.name}")
-
-
-@spaces.command("hear")
-def spaces_hear(
-    name: Annotated[str, typer.Argument(help="The space that is to hear.")] = "starter",
-    through: Annotated[str, typer.Option(help="A CLAP model of the hub, or a folder with one.")] = "laion/clap-htsat-unfused",
-    words: Annotated[
-        Path | None, typer.Option(help="What to learn the bridge from: a file of words or phrases, one a line.")
-    ] = None,
-    revision: Revision = None,
-    yes: Yes = False,
-) -> None:
-    """Give a space a CLAP model's ears: a new space, in which sounds lie near the words that tell of them."""
-    from . import hub
-
-    try:
-        from . import clap
-    except ImportError:
-        raise MissingExtra("joining a CLAP model", "train") from None
-    space, folder, origin = hub.load(name), Path(os.path.expanduser(through)), through
-    if not folder.is_dir():
-        source = hub.look_up(through, revision)
-        agree(source.size, source.what, yes)
-        folder, origin = hub.download(source), f"{source.repo}@{source.revision}"
-    new = f"{space.config.name}+{folder.name if folder.is_dir() and origin == through else through.rpartition('/')[2]}"
-    say("learning a bridge from words; this takes some minutes")
-    given = lines_of(words) if words else clap.known_words(space)
-    config = clap.hear(space, clap.load(folder), hub.folder_for(new), new, given, origin)
-    say(f"installed, with {config.card['sound']}; use it with: --space {config.name}")
-
-
-@spaces.command("info")
-def spaces_info(name: Annotated[str, typer.Argument(help="Name or folder of a space.")]) -> None:
-    """Print a space's settings, card and measured numbers as JSON."""
-    from . import hub
-    from .config import read_space_config, to_json
-
-    folder = hub.find(name)
-    config = read_space_config(folder)
-    size = sum(f.stat().st_size for f in folder.iterdir())
-    out(
-        json.dumps(json.loads(to_json(config)) | {"fingerprint": config.fingerprint, "bytes": size}, indent=2, ensure_ascii=False)
-    )
-
-
-@spaces.command("export")
-def spaces_export(
-    name: Annotated[str, typer.Argument(help="A space, or the folder of a checkpoint.")],
-    folder: Annotated[Path, typer.Argument(help="Where to write the space folder.")],
-    pairs: Annotated[Path | None, typer.Option(help="Held-out pairs for the int8 gate: a TSV of filepath, title.")] = None,
-    precision: Annotated[
-        Literal["auto", "fp32"], typer.Option(help="auto: int8 or fp16 where the gate passes; fp32: as they are.")
-    ] = "auto",
-) -> None:
-    """Write a space folder (ONNX, weights, tokenizer, card) from a space or a checkpoint."""
-    from . import hub
-
-    config = hub.convert(hub.folder_of(name), folder, pairs=pairs, precision=precision)
-    say(f"wrote {folder}: {json.dumps({t: p['chosen'] for t, p in config.card['precision'].items()})}")
+for command in (cli_ask.ask, cli_ask.chat, cli_ask.caption, cli_ask.trace, cli_ask.serve, cli_ask.mcp, cli_train.train):
+    app.command()(command)
+app.add_typer(cli_train.evaluate, name="eval")
+app.add_typer(cli_spaces.spaces, name="spaces")
+app.add_typer(cli_ask.assistants, name="assistants")
 
 
 def day(text: str | None, later: int) -> datetime | None:

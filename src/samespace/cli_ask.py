@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import Json, LibraryPath, OneSentence, Revision, SpaceName, Yes, agree, one_line, out, say
+from .console import Json, LibraryPath, OneSentence, Revision, SpaceName, Yes, agree, one_line, out, say, stop
 from .errors import MissingExtra, QueryError, SamespaceError
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than this machine reach only another one.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8077,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8077,
     api_key: Annotated[str, typer.Option(envvar="SAMESPACE_API_KEY", help="Ask clients for this bearer key.")] = "",
     allow_host: Annotated[list[str] | None, typer.Option(help="Another name this server answers to; may be repeated.")] = None,
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures from public http URLs.")] = False,
@@ -178,11 +179,22 @@ def serve(
 
     libraries = [Library(library, space), *(Library(other) for other in also or ())]
     app = create_server(libraries, assistant, key=api_key, allow_urls=allow_urls, hosts=(host, *(allow_host or ())))
-    threading.Thread(target=lambda: [library.warm() for library in libraries], daemon=True).start()
-    say(f"serving on http://{host}:{port} (programs: /v1); stop with Ctrl-C")
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        say("others on the network can reach it: whoever does can search and see your pictures; set a key with --api-key")
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+    with listening(host, port) as socket_:
+        threading.Thread(target=lambda: [library.warm() for library in libraries], daemon=True).start()
+        say(f"serving on http://{host}:{port} (programs: /v1); stop with Ctrl-C")
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            say("others on the network can reach it: whoever does can search and see your pictures; set a key with --api-key")
+        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+        uvicorn.Server(config).run(sockets=[socket_])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that waits for connections; where there can be none, one sentence and the end."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        stop(f"{host}:{port} cannot be listened on ({os.strerror(error.errno)}); choose another --port, or --host", 1)
 
 
 def mcp(

@@ -162,7 +162,15 @@ def term_of(body: str, sign: str = "+", weighted: bool = True, files: bool = Tru
     if weighted and not (files and names_file(body)) and (match := WEIGHT.fullmatch(body)):
         weight, body = float(match[1]), match[2].strip()
     path = Path(os.path.expanduser(body)) if files and names_file(body) else None
+    if files and not path and means_file(body):
+        raise QueryError(f"{body!r} is no file; check the path, or write words without a slash in front")
     return Term(weight if sign == "+" else -weight, body if path else as_utf8(body), path)
+
+
+def means_file(text: str) -> bool:
+    """Whether words can only be a path: they begin like one, or are one word that ends as the names of files do."""
+    begins = text.startswith((os.sep, f".{os.sep}", f"..{os.sep}", f"~{os.sep}"))
+    return begins or (bool(kind_of(Path(text))) and not re.search(r"\s", text)) or (os.sep in text and os.path.isdir(text))
 
 
 def names_file(text: str) -> bool:

@@ -93,3 +93,10 @@ def as_utf8(text: str) -> str:
 def in_short(error: BaseException) -> str:
     """Another library's error on one line, as part of a sentence."""
     return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """What an error came from in the first place."""
+    while before := error.__cause__ or error.__context__:
+        error = before
+    return error

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import struct
 import tempfile
 import warnings
@@ -27,7 +28,7 @@ from onnx import external_data_helper, numpy_helper
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, deafened
 from .config import AudioTower, SpaceConfig, read_space_config, sha256, to_json
 from .errors import QueryError, UnknownSpace, UnreadableMedia
 from .eval import calibration
@@ -71,8 +72,10 @@ class Encode(nn.Module):
         return self.encode(x)
 
 
-def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> SpaceConfig:
+def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None, ears: Path | None = None) -> SpaceConfig:
     """Write a space folder. Without pairs there is nothing to gate on, and weights stay fp32.
+
+    `ears` is a space's folder whose audio tower comes along as it is; without it the space does not hear.
 
     The folder appears whole or not at all; one that exists is replaced only if it is a space or empty, else raises
     UnknownSpace. Returns the config as written.
@@ -90,12 +93,16 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None) -> 
         share_weights(chosen, state, made / "model.safetensors")
         weights = calibrate(z, made) if pairs and len(pairs.ids) >= ENOUGH_PAIRS else ()
         checkpoint.tokenizer.save(str(made / "tokenizer.json"))
+        for file in sorted(ears.glob("audio.*")) if ears else ():
+            shutil.copy(file, made)
+        precision = {t: gate.get(t, {"chosen": "fp32"}) for t in graphs}
+        precision |= {t: p for t, p in checkpoint.config.card.get("precision", {}).items() if t == "audio" and ears}
         config = replace(
-            checkpoint.config,
+            checkpoint.config if ears else deafened(checkpoint.config),
             weights=checkpoint.config.weights or digest_of_state(state),  # a space stays the same space
             calibration=weights,
             files={f.name: sha256(f) for f in sorted(made.iterdir())},
-            card=checkpoint.config.card | {"precision": {t: gate.get(t, {"chosen": "fp32"}) for t in graphs}},
+            card=checkpoint.config.card | {"precision": precision},
         )
         (made / "space.json").write_text(to_json(config), "utf-8")
         for file in made.iterdir():

@@ -203,4 +203,4 @@ def convert(
     if origin:
         loaded.config = replace(loaded.config, origin=origin)
     held_out = export.held_out_pairs(loaded, pairs or export.HELD_OUT) if precision == "auto" else None
-    return export.export(loaded, target, held_out)
+    return export.export(loaded, target, held_out, ears=folder if loaded.config.audio.layers else None)

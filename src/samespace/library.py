@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,71 +20,16 @@ from .index.filter import Filter, micros
 from .index.home import Home
 from .index.note import Held
 from .index.scan import Changes, File, Known, compare, walk
-from .index.segments import column, segment_id
+from .index.segments import column
 from .index.store import Store
-from .ranking import by_relevance, credit, fused
+from .ranking import by_relevance, by_score, credit, fused
+from .results import Hit, Report
 from .space import Space
 
 THUMBNAILS = ".thumbnails"
 """Where pages keep small pictures; its name begins with a dot, so that indexing never enters it."""
 FLUSH_ROWS, FLUSH_SECONDS = 1024, 10
 """Vectors are written this often; a killed run loses no more than this and does it again."""
-
-
-@dataclass
-class Report:
-    """What indexing did, file by file."""
-
-    added: int = 0
-    """Embedded: new, changed, or given this space's vector."""
-    reused: int = 0
-    """Copies of bytes already known: their vector was taken over."""
-    moved: int = 0
-    """Known bytes at a new path, the old path gone."""
-    removed: int = 0
-    """No longer on disk."""
-    same: int = 0
-    """Unchanged since the last time."""
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    """(path, reason)"""
-    seconds: float = 0.0
-
-    @property
-    def looked(self) -> int:
-        """Files read so far."""
-        return self.added + self.reused + self.moved + len(self.skipped)
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A ranked segment."""
-
-    rank: int
-    score: float
-    """Cosine to the query."""
-    path: str
-    kind: str
-    relevance: float | None = None
-    """Probability that it is what the words meant; None for a query with a picture, or in a space without calibration."""
-    start: float | None = None
-    """Seconds, in sound and video."""
-    end: float | None = None
-    page: int | None = None
-    """From 1, in documents."""
-    part: str | None = None
-    """What of that place fits: what is seen where None; `sound`, or `text 2`, the second passage."""
-    width: int | None = None
-    height: int | None = None
-    taken_at: datetime | None = None
-    lat: float | None = None
-    lon: float | None = None
-    size: int | None = None
-    """Bytes."""
-
-    @property
-    def id(self) -> str:
-        """32 hex digits that stand for path and place in it, as long as both stay the same."""
-        return segment_id({"path": self.path, "start": self.start, "page": self.page, "part": self.part})
 
 
 Progress = Callable[[Report, int, int], None]
@@ -121,8 +66,9 @@ class Library:
         roots, started, report = [Path(os.path.expanduser(p)) for p in paths], time.monotonic(), Report()
         for root in roots:
             if not root.exists():
-                raise MissingLibrary(f"{root} does not exist; give a folder or a file that does")
+                raise MissingLibrary(f"{root} does not exist; give one that does, or let it go: samespace forget {root}")
         self.check_space(beside)
+        self.check_emptied(roots)
         fingerprint = self.space.fingerprint
         with self.store.writing():
             audio = self.space.config.audio_weights
@@ -153,6 +99,33 @@ class Library:
                 f"{self.home} holds vectors of {names}, not of {self.space.handle} ({self.space.fingerprint}); to add "
                 f"them beside the old ones: samespace index DIR --library {self.home} --space {self.space.handle} --beside"
             )
+
+    def check_emptied(self, roots: list[Path]) -> None:
+        """Raises LibraryError where an indexed folder has become empty, as a disk that is not mounted looks."""
+        for root in roots:
+            if (
+                root.is_dir()
+                and not any(root.iterdir())
+                and self.store.exists
+                and (held := self.store.below(os.path.abspath(root)))
+            ):
+                raise LibraryError(
+                    f"{root} is empty now, and {len(held)} of its files are indexed; mount its disk, or let them go: "
+                    f"samespace forget {root}"
+                )
+
+    def forget(self, paths: Iterable[str | Path]) -> int:
+        """Let go of files, and of all that were below folders, whether they are still there or not; how many they were.
+
+        Raises LibraryError, LibraryBusy.
+        """
+        self.check_exists()
+        with self.store.writing():
+            gone = {path for given in paths for path in self.store.below(os.path.abspath(os.path.expanduser(given)))}
+            self.store.remove(sorted(gone))
+            self.store.finish(self.space.fingerprint)
+            shutil.rmtree(self.home.folder / THUMBNAILS, ignore_errors=True)
+        return len(gone)
 
     def embed(self, changes: Changes, known: dict[str, Known], report: Report, progress: Progress | None) -> None:
         """Embed the changed files and write their segments, every few seconds."""
@@ -250,7 +223,8 @@ class Library:
     def ranked(self, z: np.ndarray, words: str, judged: bool, top: int, filter: Filter, each: bool) -> list[dict[str, Any]]:
         """What is seen, heard and read, each ranked for itself and then as one list: `words` also by their letters.
 
-        Cosines of different senses do not compare; probabilities do, and where there are none, ranks.
+        For words, cosines of different senses do not compare; probabilities do, and where a space has none, ranks. What is
+        like a file is near to it in whatever sense.
         """
         rankings, senses = [], self.store.senses
         by_words = bool(words) and self.store.captioned
@@ -262,9 +236,12 @@ class Library:
                 self.judge([*rows, *found], z, sense)
                 credit(found, words)
             rankings.append(fused(found, rows, each=each) if found else rows)  # at a tie, words decide
+        if len(rankings) == 1:
+            return rankings[0][:top]
+        if not judged:
+            return by_score(rankings, each)[:top]
         comparable = all("relevance" in row for rows in rankings for row in rows)
-        merged = by_relevance(rankings, each) if comparable and len(rankings) > 1 else fused(*rankings, each=each)
-        return (rankings[0] if len(rankings) == 1 else merged)[:top]
+        return (by_relevance(rankings, each) if comparable else fused(*rankings, each=each))[:top]
 
     def check_searchable(self) -> None:
         """Raises LibraryError where there is no library yet, WrongSpace where it has no vectors of this space."""
@@ -275,6 +252,7 @@ class Library:
     def warm(self) -> None:
         """Load what the first search would have to load; nothing where there is no library yet, or none of this space."""
         with contextlib.suppress(LibraryError, WrongSpace):
+            self.check_exists()
             self.store.count()
             self.search("warm", files=False)
 

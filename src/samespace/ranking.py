@@ -38,6 +38,14 @@ def by_relevance(rankings: list[list[dict[str, Any]]], each: bool) -> list[dict[
     return list(rows.values())
 
 
+def by_score(rankings: list[list[dict[str, Any]]], each: bool) -> list[dict[str, Any]]:
+    """Rankings as one, the nearest first; of a file's rows the nearest stays."""
+    rows: dict[tuple, dict[str, Any]] = {}
+    for row in sorted((row for ranking in rankings for row in ranking), key=lambda row: -row["score"]):
+        rows.setdefault(key_of(row, each), row)
+    return list(rows.values())
+
+
 def credit(rows: list[dict[str, Any]], words: str) -> None:
     """A text that has most of a query's words is likely meant, whatever its vector says."""
     wanted = {w for w in re.findall(r"\w+", words.lower()) if len(w) > 2}

@@ -61,7 +61,7 @@ def test_installed_spaces_and_assistants_are_shown_with_their_cards(web, tiny_fo
     (shelf.assistants_folder() / "damaged").mkdir()
     (shelf.assistants_folder() / "damaged" / "assistant.json").write_text("{")
     text = web.get("/spaces").text
-    assert "starter" in text and "recall_at_10_lost" in text and "Apache-2.0" in text
+    assert "starter" in text and "recall at 10 lost" in text and "Apache-2.0" in text
     assert "tiny" in text and "damaged" in text
 
 
@@ -85,6 +85,15 @@ def test_an_endless_query_is_refused(web, change):
 def test_a_page_of_nowhere_is_refused(web):
     for origin in ("http://[", "null", "http://127.0.0.1:1"):
         assert web.post("/app/search", json={"query": "a cat"}, headers={"Origin": origin}).status_code == 403
+
+
+def test_a_folder_is_forgotten_from_this_machine_only(library, album):
+    app = create_app(library)
+    far = TestClient(app, base_url=HERE, client=("10.0.0.9", 50000))
+    assert far.post("/app/forget", json={"folder": str(album)}).status_code == 403
+    web = TestClient(app, base_url=HERE, client=("127.0.0.1", 50000))
+    assert web.post("/app/forget", json={"folder": str(album)}).json() == {"forgotten": 4}
+    assert search(web)["hits"] == [] and (album / "coffee.png").exists()
 
 
 def test_without_a_library_the_page_says_how_to_make_one(tmp_path, tiny_space_folder):

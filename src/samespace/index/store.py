@@ -1,8 +1,8 @@
 """A library on disk: one LanceDB table of segments, a note of its spaces, and the copies made from the table."""
 
-import contextlib
+import os
 from collections import defaultdict
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -135,8 +135,7 @@ class Store(Note):
         """Take a space's vectors from the sound of files, whose windows may come to begin elsewhere; the rest stays."""
         for i in range(0, len(paths), 500):
             of = f"part = 'sound' AND path IN ({literals([to_text(p) for p in paths[i : i + 500]])})"
-            if self.table.count_rows(of):
-                self.table.update(where=of, values_sql={column(fingerprint): "NULL"})
+            self.table.update(where=of, values_sql={column(fingerprint): "NULL"})
 
     @uninterrupted
     @clear_errors
@@ -160,9 +159,8 @@ class Store(Note):
     @clear_errors
     def finish(self, fingerprint: str) -> None:
         """After writing: join small files, drop stale versions, keep indexes and the flat copy in step."""
-        no_vector = " AND ".join(f"{column(other)} IS NULL" for other in self.spaces)
-        if self.table.count_rows(no_vector):
-            self.table.delete(no_vector)
+        if self.table.count_rows(bare := " AND ".join(f"{column(other)} IS NULL" for other in self.spaces)):
+            self.table.delete(bare)
         for other, held in self.spaces.items():
             lacking = self.paths(f"{column(other)} IS NULL")
             complete = not lacking or lacking <= self.paths(f"{column(other)} IS NOT NULL")
@@ -178,8 +176,8 @@ class Store(Note):
             self.table.create_index("id", config=BTree())
         if rows > INDEX_ROWS:
             self.index_vectors(fingerprint)
-        if rows > INDEX_ROWS and not self.shown():
-            self.write_shown()
+            if not self.shown():
+                self.write_shown()
         for other in self.spaces:
             if rows > INDEX_ROWS:
                 self.flat_path(other).unlink(missing_ok=True)
@@ -288,7 +286,7 @@ class Store(Note):
         """The flat copy, where there is one as new as the table; of object storage one is made here, once for each version."""
         copy = self.open_copy(Flat, self.flat_path(fingerprint))
         if copy is None and self.home.remote and self.table.count_rows() <= INDEX_ROWS:
-            with contextlib.suppress(LibraryBusy), self.writing():  # who comes meanwhile asks the database
+            with suppress(LibraryBusy), self.writing():  # who comes meanwhile asks the database
                 self.write_flat(fingerprint)
             copy = self.open_copy(Flat, self.flat_path(fingerprint))
         return copy
@@ -312,6 +310,12 @@ class Store(Note):
     def holds(self, path: str) -> bool:
         """Whether a file has a segment."""
         return self.table.count_rows(f"path IN ({literals([to_text(path)])})") > 0
+
+    @clear_errors
+    def below(self, path: str) -> set[str]:
+        """The files of a folder and of those in it, or the file itself."""
+        inside = literals([to_text(os.path.join(path, ""))])
+        return {to_path(p) for p in self.paths(f"path = {literals([to_text(path)])} OR starts_with(path, {inside})")}
 
     @clear_errors
     def segment(self, id: str, fingerprint: str) -> dict[str, Any] | None:

@@ -181,12 +181,20 @@ def add_questions(app: FastAPI, library: Library, keyed: bool) -> None:
     def marks_of(id: str, words: Annotated[str, Query(max_length=200)]) -> dict[str, Any]:
         return {"boxes": here.marks(id, words)}
 
+    def check_may_change(http: Request) -> None:
+        if not (keyed or at_home(http)):
+            raise HTTPException(403, "folders are changed from this machine, or with a key; start: samespace serve --api-key KEY")
+
     @app.post("/app/index", status_code=202)
     def index(said: Folder, http: Request) -> dict[str, str]:
-        if not (keyed or at_home(http)):
-            raise HTTPException(403, "folders are added from this machine, or with a key; start: samespace serve --api-key KEY")
+        check_may_change(http)
         indexing.start(said.folder)
         return {"status": "begun"}
+
+    @app.post("/app/forget")
+    def forget(said: Folder, http: Request) -> dict[str, int]:
+        check_may_change(http)
+        return {"forgotten": library.forget([to_path(said.folder)])}
 
     @app.get("/app/index")
     async def progress() -> StreamingResponse:

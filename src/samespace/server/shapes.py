@@ -157,7 +157,7 @@ class PageSearch(BaseModel):
 
 
 class Folder(BaseModel):
-    """POST /app/index."""
+    """POST /app/index and /app/forget."""
 
     folder: str = Field(min_length=1)
 

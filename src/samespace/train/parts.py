@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..config import ImageTower, TextTower
-from ..errors import CardError, MissingExtra
+from ..errors import CardError, MissingExtra, cause_of, in_short
 from ..model.dual import DualEncoder
 from ..model.layers import Block
 from ..model.lm import LlamaBlock
@@ -75,10 +76,12 @@ class Adapters:
     """LoRA matrices beside linear layers, put there and merged by peft. Hu et al. 2021."""
 
     def __init__(self, model: nn.Module, card: Card):
+        if not find_spec("peft"):
+            raise MissingExtra("LoRA (peft)", "train")
         try:
             import peft
-        except ImportError as error:
-            raise MissingExtra(f"LoRA ({error})", "train") from None
+        except (ImportError, RuntimeError) as error:  # it is there, and something under it is broken
+            raise CardError(f"LoRA's package peft cannot be loaded ({in_short(cause_of(error))}); mend that package") from None
         on = card.lora_on or LORA_ON[card.task]
         config = peft.LoraConfig(r=card.lora, lora_alpha=2 * card.lora, target_modules=on, lora_dropout=0.0)
         try:

@@ -9,6 +9,19 @@ async function add(folder) {
   watch();
 }
 
+async function forget(folder) {
+  if (!confirm(`Let go of all that was indexed of ${folder}? The files themselves stay.`)) return;
+  const answer = await ask("/app/forget", { folder });
+  tell(answer.error ?? `${folder}: ${answer.forgotten} files forgotten.`);
+  refresh();
+}
+
+// What the library holds, as the server would show it now.
+async function refresh() {
+  const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+  at("held").replaceWith(page.getElementById("held"));
+}
+
 function tell(text) {
   at("progress").hidden = false;
   at("bar").hidden = true;
@@ -20,6 +33,7 @@ function watch() {
   events.onmessage = ({ data }) => {
     const state = JSON.parse(data);
     if (!state.running) events.close();
+    if (!state.running && state.folder) refresh();
     if (state.folder) show(state);
   };
   events.onerror = () => {
@@ -62,7 +76,10 @@ const done = ({ folder, added, reused, moved, removed, same, seconds }) =>
 
 at("add").addEventListener("submit", (event) => {
   event.preventDefault();
-  add(at("folder").value);
+  add(at("folder").value.trim());
 });
-for (const button of document.querySelectorAll(".again")) button.addEventListener("click", () => add(button.dataset.folder));
+document.addEventListener("click", ({ target }) => {
+  if (target.matches(".again")) add(target.dataset.folder);
+  if (target.matches(".forget")) forget(target.dataset.folder);
+});
 watch();

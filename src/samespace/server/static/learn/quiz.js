@@ -78,7 +78,7 @@ export function quiz(place) {
       return make("label", { className: mark }, radio, answers[k]);
     });
     const told = given[i] === null ? [] : [make("p", { className: "note" }, `${given[i] === 0 ? "Right." : "Not quite."} ${why}`)];
-    return make("li", {}, make("fieldset", {}, make("legend", {}, ask), ...choices, ...told));
+    return make("li", {}, make("fieldset", {}, make("legend", {}, `${i + 1}. ${ask}`), ...choices, ...told));
   }
 }
 
