@@ -233,7 +233,8 @@ def caption(
 
         captions = read_captions(to)
         count = Library(library).write_captions(captions)
-        out(f"{count} of {len(captions)} captions are searched in {library}")
+        rest = "" if count == len(captions) else "; the other pictures are not in it, index their folder first"
+        out(f"{count} of {len(captions)} captions are searched in {library}{rest}")
 
 
 @assistants.command("list")

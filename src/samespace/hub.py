@@ -175,7 +175,7 @@ def download(source: Remote) -> Path:
 def unreachable(error: Exception) -> Offline:
     return Offline(
         f"the Hugging Face hub cannot be reached ({first_line(error)}); check the network and HF_HUB_OFFLINE, "
-        "or pull a folder that you have: samespace spaces pull FOLDER"
+        "or pull a folder that you have instead of a name"
     )
 
 

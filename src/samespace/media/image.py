@@ -57,7 +57,7 @@ def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
     try:
         return decode(data, target)
     except UnidentifiedImageError:
-        raise UnreadableMedia(f"not a picture in any format we know (it begins with {data[:4]!r}); open it to check")
+        raise UnreadableMedia("not a picture in any format we know, or a broken one; open it to check")
     except UnreadableMedia:
         raise
     except MemoryError:

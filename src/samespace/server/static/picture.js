@@ -40,6 +40,7 @@ export const isHeard = (uri) => /^data:(audio|video)/.test(uri);
 // A file as a data URI, or throws a sentence: large pictures made smaller, those that this browser does not know as they are.
 export async function readPicture(file) {
   const bitmap = await createImageBitmap(file).catch(() => null);
+  if (!bitmap && (!file.size || /^(application|text)\//.test(file.type))) throw new Error(`${file.name} is no picture; choose one that is.`);
   const scale = bitmap && SIDE / Math.max(bitmap.width, bitmap.height);
   if (scale && scale < 1) {
     const canvas = new OffscreenCanvas(Math.ceil(bitmap.width * scale), Math.ceil(bitmap.height * scale));
