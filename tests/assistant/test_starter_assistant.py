@@ -49,6 +49,17 @@ def test_it_names_colours(starter):
     assert right >= 0.4 * len(cases), right
 
 
+def test_it_tells_colours_apart(starter):
+    """Of two shapes: half would be right if it took either's colour."""
+    pairs = [(one, other) for one in PAINTS for other in PAINTS if one != other]
+    right = 0
+    for i, (one, other) in enumerate(pairs):
+        x, y = ((20, 140) if i % 2 else (140, 20)), 30 + 5 * i
+        shapes = [(s, c, (left, y, left + 60, y + 60)) for s, c, left in (("circle", one, x[0]), ("square", other, x[1]))]
+        right += ask(starter, drawn(*shapes), "What colour is the circle?") == one
+    assert right >= 0.7 * len(pairs), right
+
+
 def test_it_counts(starter):
     """One of six numbers at chance."""
     spots, numbers = ((20, 20), (150, 20), (20, 150), (150, 150), (85, 85)), ("one", "two", "three", "four", "five")
