@@ -66,7 +66,8 @@ class Library:
         roots, started, report = [Path(os.path.expanduser(p)) for p in paths], time.monotonic(), Report()
         for root in roots:
             if not root.exists():
-                raise MissingLibrary(f"{root} does not exist; give one that does, or let it go: samespace forget {root}")
+                remedy = f"let go of what is indexed of it: samespace forget {root}" if self.below(root) else "give one that does"
+                raise MissingLibrary(f"{root} does not exist; {remedy}")
         self.check_space(beside)
         self.check_emptied(roots)
         fingerprint = self.space.fingerprint
@@ -103,12 +104,7 @@ class Library:
     def check_emptied(self, roots: list[Path]) -> None:
         """Raises LibraryError where an indexed folder has become empty, as a disk that is not mounted looks."""
         for root in roots:
-            if (
-                root.is_dir()
-                and not any(root.iterdir())
-                and self.store.exists
-                and (held := self.store.below(os.path.abspath(root)))
-            ):
+            if root.is_dir() and not any(root.iterdir()) and (held := self.below(root)):
                 raise LibraryError(
                     f"{root} is empty now, and {len(held)} of its files are indexed; mount its disk, or let them go: "
                     f"samespace forget {root}"
@@ -121,11 +117,15 @@ class Library:
         """
         self.check_exists()
         with self.store.writing():
-            gone = {path for given in paths for path in self.store.below(os.path.abspath(os.path.expanduser(given)))}
-            self.store.remove(sorted(gone))
+            gone = sorted({path for given in paths for path in self.below(given)})
+            self.store.remove(gone)
             self.store.finish(self.space.fingerprint)
             shutil.rmtree(self.home.folder / THUMBNAILS, ignore_errors=True)
         return len(gone)
+
+    def below(self, path: str | Path) -> set[str]:
+        """The indexed files of a folder, or the file itself."""
+        return self.store.below(os.path.abspath(os.path.expanduser(path))) if self.store.exists else set()
 
     def embed(self, changes: Changes, known: dict[str, Known], report: Report, progress: Progress | None) -> None:
         """Embed the changed files and write their segments, every few seconds."""
