@@ -59,6 +59,10 @@ def test_the_command_makes_a_space_that_knows_its_colours(table, tmp_path, monke
     rows = [json.loads(line) for line in (tmp_path / "runs/colours/metrics.jsonl").read_text().splitlines()]
     assert [r["step"] for r in rows if "loss" in r] == list(range(1, 121))
     assert rows[-1]["val/image_retrieval_recall@5"] == space.config.card["validation"]["image_retrieval_recall@5"]
+    curves, losses = space.config.card["curves"], [r["loss"] for r in rows if "loss" in r]
+    assert [step for step, _ in curves["loss"]] == list(range(2, 121, 2))  # of more than 100 points, pairs
+    assert curves["loss"][-1][1] == pytest.approx(np.mean(losses[-2:]), abs=1e-5)
+    assert curves["val/image_retrieval_recall@5"][-1] == [120, round(rows[-1]["val/image_retrieval_recall@5"], 5)]
     assert (tmp_path / "runs/colours/curve.png").read_bytes()[:4] == b"\x89PNG"
     assert list((tmp_path / "runs/colours/events").iterdir())
     again = CliRunner().invoke(app, ["train", "colours.toml"])
