@@ -14,11 +14,13 @@ from prepare import TOWER
 from train import Clips, embed, recalls
 
 from samespace.assistant.hear import NAMES
+from samespace.config import read_space_config
 from samespace.export import add_audio
 from samespace.hub import STARTER
 from samespace.model.audio import AudioTransformer
 from samespace.prep.mel import fitted
 from samespace.train import state
+from samespace.train.watch import curves_of
 
 LONGEST = 24
 """Letters of a name that a sound may be called by."""
@@ -43,6 +45,12 @@ def centre(tower: AudioTransformer, clips: Clips) -> None:
     tower.norm.bias += torch.linalg.lstsq(tower.proj.weight, wanted[:, None]).solution[:, 0] - pooled.mean(dim=0)
 
 
+def curves(work: Path) -> dict[str, list[list[float]]]:
+    """The starter's, with those of its audio tower's training."""
+    own = {f"sound: {name}": points for name, points in curves_of(work / "metrics.jsonl").items()}
+    return read_space_config(STARTER).card.get("curves", {}) | own
+
+
 def main(work: Path) -> None:
     clips, kept, tower = Clips(work), state.load(work / "best.pt"), AudioTransformer(TOWER).eval()
     tower.load_state_dict(kept["tower"])
@@ -53,7 +61,7 @@ def main(work: Path) -> None:
     card = {
         "sound": {"data": "Tux Paint's recordings and espeak-ng, ten languages", "clips": len(clips.rows), "steps": kept["step"]}
     }
-    config = add_audio(STARTER, tower, TOWER, mels, card=card)
+    config = add_audio(STARTER, tower, TOWER, mels, card=card | {"curves": curves(work)})
     heard = sorted({row["caption"] for row in clips.rows if row["kind"] in ("person", "effect")})
     short = [name for name in heard if len(name) <= LONGEST and re.fullmatch("[a-z][a-z -]*", name)]
     NAMES.write_text("".join(f"{name}\n" for name in short), "utf-8")

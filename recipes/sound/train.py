@@ -36,6 +36,7 @@ from samespace.hub import STARTER
 from samespace.model.audio import AudioTransformer
 from samespace.prep.mel import FLOOR, fitted
 from samespace.train import state
+from samespace.train.watch import Watch
 
 SHARES = {"person": 0.38, "espeak": 0.59, "effect": 0.03}
 """Of a batch."""
@@ -253,7 +254,7 @@ def main(work: Path, steps: int, size: int, start: str) -> None:
         average.load_state_dict(held["average"])
         optimizer.load_state_dict(held["optimizer"])
         step, best = held["step"], held["best"]
-    started, shown = time.monotonic(), []
+    watch, started, shown = Watch(work, step), time.monotonic(), []
     coming = batches.after(step)
     while step < steps:
         losses = pupil.losses(next(coming))
@@ -269,9 +270,11 @@ def main(work: Path, steps: int, size: int, start: str) -> None:
         if step % 50 == 0:
             means = dict(zip(losses, np.mean(shown[-50:], axis=0).round(3).tolist()))
             print(step, means, f"{time.monotonic() - started:.0f} s", flush=True)
+            watch.note(step, loss=sum(means.values()), **means)
         if step % 250 == 0 or step == steps:
             found = recalls(average.module, clips)
             print(step, "validation recall@5", found, flush=True)
+            watch.note(step, **{f"val/{kind}_recall@5": recall for kind, recall in found.items()})
             if found["person"] > best:
                 best = found["person"]
                 state.save(work / "best.pt", {"tower": average.module.state_dict(), "step": step})

@@ -18,6 +18,7 @@ from samespace.config import SpaceConfig
 from samespace.media.image import opaque
 from samespace.prep.tokens import read_tokenizer
 from samespace.train import state
+from samespace.train.watch import curves_of
 
 PACKAGE = hub.STARTER.parent
 PAIRS, SIDE = 256, 160
@@ -66,7 +67,7 @@ def main(work: Path) -> None:
         name="starter", image=image_tower(), text=text_tower(), prep=PREP, logit_scale=model.logit_scale.exp().item(),
         licence="Apache-2.0",
         origin="EfficientNet-Lite0 (Apache-2.0), all-MiniLM-L6-v2 (Apache-2.0); trained on emoji and Open Clip Art",
-        card={"recipe": "recipes/starter", "steps": kept["step"], "validation": metrics[-1],
+        card={"recipe": "recipes/starter", "steps": kept["step"], "validation": metrics[-1], "curves": curves_of(work / "metrics.jsonl"),
               "pictures": {s: n for s, n in sorted(counts.items()) if n}},
     )  # fmt: skip
     tokenizer = read_tokenizer(work / MINILM / "tokenizer.json")

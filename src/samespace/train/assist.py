@@ -27,7 +27,7 @@ from .parts import Adapters, choose_parts, sizes
 from .regions import BLANK, COLUMNS, ROWS, places
 from .run import best_device, opened, processes, settings_of
 from .tasks import rank, world_size
-from .watch import Watch
+from .watch import Watch, curves_of
 
 VAL_BATCHES = 16
 """Batches that the validation loss is the mean of."""
@@ -138,7 +138,7 @@ def run(card: Card, resume: bool, show: Callable[[Progress, Card], None], comman
             return None
         facts = {"command": command, "steps": trainer.step, "conversations_seen": trainer.step * card.batch * card.accumulate}
         facts |= {"validation": last or a_run.measure(a_run.measured(trainer)), "settings": settings_of(card)}
-        facts |= {"curves": watch.curves()}
+        facts |= {"curves": curves_of(watch.file)}
         model = a_run.finished(trainer)
         model.c = replace(a_run.config, card=facts)
         return shelf.keep(model, a_run.language, card.name, out / "assistant")

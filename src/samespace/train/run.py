@@ -33,7 +33,7 @@ from .data import Bad, Batch, Loader, Mixture, read_pairs
 from .loop import Progress, Trainer
 from .parts import Adapters, choose_parts, copied, initialise, with_connector
 from .tasks import Objective, Trainee, backward, gathered_objects, rank, scalars_of, world_size
-from .watch import Watch
+from .watch import Watch, curves_of
 
 Show = Callable[[Progress, Card], None]
 GUARD = (Source(str(export.HELD_OUT)),)
@@ -269,7 +269,7 @@ def run(card: Card, resume: bool, show: Show, command: str = "") -> SpaceConfig 
         if watch is None:
             return None
         pairs = trainer.step * card.batch * card.accumulate
-        facts = {"command": command, "steps": trainer.step, "pairs_seen": pairs, "curves": watch.curves()}
+        facts = {"command": command, "steps": trainer.step, "pairs_seen": pairs, "curves": curves_of(watch.file)}
         return finish(a_run, model, folder, facts)
 
 

@@ -32,12 +32,6 @@ class Watch:
             self.events.add_scalar(name, value, step)
         self.events.flush()
 
-    def curves(self) -> dict[str, list[list[float]]]:
-        """The loss, and each number of validation: [step, value] pairs, each the mean of the steps up to it since the last."""
-        rows = read_rows(self.file)
-        names = sorted({name for row in rows for name in row if name.startswith("val/")})
-        return {name: thinned([(r["step"], r[name]) for r in rows if name in r]) for name in ("loss", *names)}
-
     def draw(self) -> None:
         """curve.png: the loss, and recall on the validation pairs, by step."""
         import matplotlib
@@ -73,6 +67,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return rows
+
+
+def curves_of(file: Path) -> dict[str, list[list[float]]]:
+    """The loss, and each number of validation: [step, value] pairs, each the mean of the steps up to it since the last."""
+    rows = read_rows(file)
+    names = sorted({name for row in rows for name in row if name.startswith("val/")})
+    return {name: thinned([(r["step"], r[name]) for r in rows if name in r]) for name in ("loss", *names)}
 
 
 def thinned(points: list[tuple[int, float]]) -> list[list[float]]:
