@@ -19,7 +19,7 @@ FILE = "background.npy"
 BACKGROUND = 256
 """Background captions that are kept."""
 LEAST = 20
-"""Pictures, below which a measurement says nothing."""
+"""Pictures, below which a measurement says nothing; the smallest library that weights are fitted on."""
 FEATURES = ("score", "against captions", "against pictures", "log pictures")
 
 
@@ -46,7 +46,8 @@ def features(scores: np.ndarray, against: np.ndarray, crowd: np.ndarray, rows: i
     """FEATURES of hits: (hits, 4). against: cosines of each hit with the background captions, (hits, C)."""
     captions = (scores - against.mean(axis=1)) / (against.std(axis=1) + 1e-6)
     pictures = (scores - crowd.mean()) / (crowd.std() + 1e-3)
-    return np.stack([scores, captions, pictures, np.full(len(scores), np.log(max(rows, 1)))], axis=1)
+    size = np.log(max(rows, LEAST))  # no library that the weights were fitted on is smaller, and theirs is no line to go on along
+    return np.stack([scores, captions, pictures, np.full(len(scores), size)], axis=1)
 
 
 def fit(
@@ -63,7 +64,7 @@ def fit(
         raise MissingExtra("fitting a calibration", "train")
     rng, rows, labels = np.random.default_rng(seed), [], []
     for _ in range(rounds):
-        size = int(np.exp(rng.uniform(np.log(20), np.log(0.7 * len(z_image)))))
+        size = int(np.exp(rng.uniform(np.log(LEAST), np.log(0.7 * len(z_image)))))
         library = rng.choice(len(z_image), size, replace=False)
         x, y = top_hits(z_image[library], z_text, right[:, library], background, rng)
         rows.append(x)
