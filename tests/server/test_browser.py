@@ -130,6 +130,12 @@ def test_a_folder_is_added_and_watched(page, address, tmp_path, photographs):
     page.keyboard.press("Enter")
     expect(page.locator("#told")).to_contain_text("1 recognised")  # by its content
     expect(page.locator("#skipped summary")).to_have_text("1 skipped, and why")
+    row = page.locator(".folders li", has_text=str(tmp_path))
+    expect(row).to_have_count(1)
+    page.once("dialog", lambda dialog: dialog.accept())
+    row.locator(".forget").click()
+    expect(page.locator("#told")).to_contain_text("1 forgotten")
+    expect(row).to_have_count(0)
     page.fill("#folder", "/no/such/folder")
     page.keyboard.press("Enter")
     expect(page.locator("#told")).to_contain_text("does not exist")

@@ -12,7 +12,7 @@ async function add(folder) {
 async function forget(folder) {
   if (!confirm(`Let go of all that was indexed of ${folder}? The files themselves stay.`)) return;
   const answer = await ask("/app/forget", { folder });
-  tell(answer.error ?? `${folder}: ${answer.forgotten} files forgotten.`);
+  tell(answer.error ?? `${folder}: ${answer.forgotten} forgotten.`);
   refresh();
 }
 
