@@ -338,4 +338,6 @@ def fill(model: nn.Module, weights: Weights, partial: bool = False) -> None:
 def deafened(config: SpaceConfig) -> SpaceConfig:
     """The same without an audio tower."""
     others = {sense: weights for sense, weights in config.calibrations.items() if sense != "sound"}
-    return replace(config, audio=AudioTower(), audio_weights="", calibrations=others)
+    precision = {tower: chosen for tower, chosen in config.card.get("precision", {}).items() if tower != "audio"}
+    card = config.card | {"precision": precision}
+    return replace(config, audio=AudioTower(), audio_weights="", calibrations=others, card=card)

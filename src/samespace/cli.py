@@ -7,7 +7,7 @@ import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 
@@ -37,18 +37,19 @@ app = typer.Typer(
 )
 
 
+def tell_version(asked: bool) -> None:
+    if asked:
+        out(f"samespace {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def about(
     version: Annotated[
-        bool, typer.Option("--version", help="Say which version this is.", callback=lambda on: on and tell())
+        bool, typer.Option("--version", is_eager=True, help="Say which version this is.", callback=tell_version)
     ] = False,
 ) -> None:
-    pass
-
-
-def tell() -> NoReturn:
-    out(f"samespace {__version__}")
-    raise typer.Exit
+    """What stands before every command."""
 
 
 @app.command()

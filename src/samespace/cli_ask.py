@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import Json, LibraryPath, OneSentence, Revision, SpaceName, Yes, agree, one_line, out, say, stop
+from .console import Json, LibraryPath, OneSentence, Revision, SpaceName, Yes, agree, one_line, out, readable, say, stop
 from .errors import MissingExtra, QueryError, SamespaceError
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        stop(f"{host}:{port} cannot be listened on ({os.strerror(error.errno)}); choose another --port, or --host", 1)
+        stop(f"cannot listen ({error.strerror}); choose another --port, or --host", 1)
 
 
 def mcp(
@@ -243,12 +243,7 @@ def assistants_list(json_: Json = False) -> None:
     shelf = shelf_or_say()
     from .assistant.folder import read_config
 
-    for name, folder in shelf.installed().items():
-        try:
-            config = read_config(folder)
-        except SamespaceError as error:
-            say(f"{name}: {error}")
-            continue
+    for name, folder, config in readable(shelf.installed(), read_config):
         size = sum(f.stat().st_size for f in folder.iterdir())
         if json_:
             out(json.dumps({"name": name, "space": config.space, "bytes": size, "folder": str(folder)}))

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from .console import Json, OneSentence, Revision, Yes, agree, lines_of, out, say
-from .errors import MissingExtra, UnknownSpace
+from .console import Json, OneSentence, Revision, Yes, agree, lines_of, out, readable, say
+from .errors import MissingExtra
 
 spaces = typer.Typer(cls=OneSentence, help="List, install and inspect spaces (models).", no_args_is_help=True)
 
@@ -19,12 +19,7 @@ def spaces_list(json_: Json = False) -> None:
     from . import hub
     from .config import read_space_config
 
-    for name, folder in hub.installed().items():
-        try:
-            config = read_space_config(folder)
-        except UnknownSpace as error:
-            say(f"{name}: {error}")
-            continue
+    for name, folder, config in readable(hub.installed(), read_space_config):
         if json_:
             out(json.dumps({"name": name, "dim": config.dim, "fingerprint": config.fingerprint, "folder": str(folder)}))
         else:

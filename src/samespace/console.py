@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -16,7 +16,7 @@ from .errors import QueryError, SamespaceError, as_utf8
 
 if TYPE_CHECKING:
     from .index.home import Home
-    from .library import Hit, Report
+    from .results import Hit, Report
     from .train.card import Card
     from .train.loop import Progress
 
@@ -72,6 +72,15 @@ def out(text: str) -> None:
 def say(text: str) -> None:
     """Talk, on stderr."""
     print(as_utf8(text), file=sys.stderr, flush=True)
+
+
+def readable(installed: dict[str, Path], read: Callable[[Path], Any]) -> Iterator[tuple[str, Path, Any]]:
+    """Installed models as (name, folder, config); what is wrong with a damaged one is said, and the others go on."""
+    for name, folder in installed.items():
+        try:
+            yield name, folder, read(folder)
+        except SamespaceError as error:
+            say(f"{name}: {error}")
 
 
 def agree(size: int, what: str, yes: bool) -> None:

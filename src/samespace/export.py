@@ -95,14 +95,14 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None, ear
         checkpoint.tokenizer.save(str(made / "tokenizer.json"))
         for file in sorted(ears.glob("audio.*")) if ears else ():
             shutil.copy(file, made)
-        precision = {t: gate.get(t, {"chosen": "fp32"}) for t in graphs}
-        precision |= {t: p for t, p in checkpoint.config.card.get("precision", {}).items() if t == "audio" and ears}
+        config = checkpoint.config if ears else deafened(checkpoint.config)
+        precision = config.card.get("precision", {}) | {t: gate.get(t, {"chosen": "fp32"}) for t in graphs}
         config = replace(
-            checkpoint.config if ears else deafened(checkpoint.config),
-            weights=checkpoint.config.weights or digest_of_state(state),  # a space stays the same space
+            config,
+            weights=config.weights or digest_of_state(state),  # a space stays the same space
             calibration=weights,
             files={f.name: sha256(f) for f in sorted(made.iterdir())},
-            card=checkpoint.config.card | {"precision": precision},
+            card=config.card | {"precision": precision},
         )
         (made / "space.json").write_text(to_json(config), "utf-8")
         for file in made.iterdir():

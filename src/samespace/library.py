@@ -171,8 +171,8 @@ class Library:
             twins = self.store.by_hash([c.hash for c in copies], self.space.fingerprint)
             for copy in copies:
                 if not (twin := twins.get(copy.hash)):  # it could not be read, or has changed since
-                    later += [copy] if copy.hash in first else []
-                    first.setdefault(copy.hash, copy.file)
+                    if first.setdefault(copy.hash, copy.file) is not copy.file:
+                        later.append(copy)
                     continue
                 rows += [row | on_disk(copy.file, row["taken_at"]) | {"hash": copy.hash} for row in twin]
                 if twin[0]["path"] in gone:

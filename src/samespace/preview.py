@@ -3,9 +3,9 @@
 from PIL import Image
 
 from .errors import UnreadableMedia
-from .library import Hit
 from .media.image import opaque
 from .moments import still
+from .results import Hit
 
 COLUMNS, ROWS = 48, 16
 

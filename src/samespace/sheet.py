@@ -5,9 +5,9 @@ import html
 from pathlib import Path
 
 from .errors import UnreadableMedia, as_utf8
-from .library import Hit
 from .media.image import jpeg
 from .moments import place, still
+from .results import Hit
 
 SIDE = 320
 PAGE = """<!doctype html>

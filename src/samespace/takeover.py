@@ -16,9 +16,10 @@ from .errors import LibraryError, UnreadableMedia, WrongSpace
 from .index.flat import column_of
 from .index.scan import File
 from .index.segments import content_hash
-from .library import Library, Progress, Report
+from .library import Library, Progress
 from .media import image as image_media
 from .moments import Segment
+from .results import Report
 from .space import BATCH
 
 COMPARED, ALIKE = 8, 0.98

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 
 from ..errors import SamespaceError, UnreadableMedia
-from ..library import Hit, Library
+from ..library import Library
 from ..media.image import jpeg
 from ..moments import place, still
+from ..results import Hit
 from .request import Answers, Message, Picture, Reply, Request
 from .show import SIDE, WORDS
 

@@ -21,8 +21,8 @@ ONE = threading.Lock()
 
 def embeddings(said: EmbeddingRequest, space: Space, urls_allowed: bool) -> dict[str, Any]:
     """Raises RequestError, UnreadableMedia."""
-    if not 1 <= said.count() <= MOST:
-        raise RequestError(f"there are {said.count()} inputs; send between 1 and {MOST}")
+    if not 1 <= (count := len(said.given)) <= MOST:
+        raise RequestError(f"there are {count} inputs; send between 1 and {MOST}")
     if said.dimensions and said.dimensions > space.dim:
         raise RequestError(f"dimensions is {said.dimensions} and vectors here have {space.dim}; ask for no more")
     vectors, words = [], 0

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import LibraryBusy, SamespaceError
 from ..index.paths import to_path, to_text
-from ..library import Library, Report
+from ..library import Library
+from ..results import Report
 
 PACE = 0.3
 """Seconds between two reports."""

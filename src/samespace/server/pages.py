@@ -23,9 +23,10 @@ from ..demo import PHOTOGRAPHS
 from ..explain.heatmap import Looked, look, phrase
 from ..index.filter import Filter
 from ..index.paths import to_path, to_text
-from ..library import Hit, Library
+from ..library import Library
 from ..media.document import marks
 from ..moments import LONG, place, whole
+from ..results import Hit
 from .files import Pictures, inside
 from .indexing import Indexing
 from .pictures import picture

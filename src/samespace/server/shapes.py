@@ -65,13 +65,18 @@ class ChatRequest(BaseModel):
 
 def message_of(turn: Turn, urls_allowed: bool) -> Message:
     role = "system" if turn.role == "developer" else turn.role
-    if turn.content is None or isinstance(turn.content, str):
-        return Message(role, (turn.content or "",))
-    return Message(role, tuple(part_of(part, urls_allowed) for part in turn.content))
+    return Message(role, tuple(part_of(part, urls_allowed) for part in parts_of(turn)))
 
 
-def part_of(part: Part, urls_allowed: bool) -> Any:
+def parts_of(turn: Turn) -> list[Any]:
+    """A message's content as it was sent: words (str) and Parts."""
+    return turn.content if isinstance(turn.content, list) else [turn.content or ""]
+
+
+def part_of(part: str | Part, urls_allowed: bool) -> Any:
     """A text, or a picture's bytes."""
+    if isinstance(part, str):
+        return part
     if part.type == "text" and part.text is not None:
         return part.text
     if part.type == "image_url" and part.image_url is not None:
@@ -97,20 +102,17 @@ class EmbeddingRequest(BaseModel):
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(default=None, ge=1)
 
-    def count(self) -> int:
-        """How many inputs there are."""
+    @property
+    def given(self) -> list[Any]:
+        """The inputs as they were sent."""
         if self.messages is not None:
-            return sum(1 if isinstance(turn.content, str | None) else len(turn.content) for turn in self.messages)
-        return 1 if isinstance(self.input, str) else len(self.input or [])
+            return [part for turn in self.messages for part in parts_of(turn)]
+        return [self.input] if isinstance(self.input, str) else self.input or []
 
     def items(self, urls_allowed: bool) -> Iterator[Any]:
         """Texts (str) and pictures (Picture), in order, each fetched when it is asked for. Raises RequestError."""
-        for turn in self.messages or ():
-            for part in [turn.content or ""] if isinstance(turn.content, str | None) else turn.content:
-                yield part if isinstance(part, str) else part_of(part, urls_allowed)
-        if self.messages is None:
-            for item in [self.input] if isinstance(self.input, str) else self.input or []:
-                yield item_of(item, self.modality, urls_allowed)
+        for one in self.given:
+            yield item_of(one, self.modality, urls_allowed) if self.messages is None else part_of(one, urls_allowed)
 
 
 def item_of(item: Any, modality: str, urls_allowed: bool) -> Any:

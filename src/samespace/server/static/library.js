@@ -6,7 +6,7 @@ const at = (id) => document.getElementById(id);
 async function add(folder) {
   const answer = await ask("/app/index", { folder });
   if (answer.error) return tell(answer.error);
-  watch();
+  watch(true);
 }
 
 async function forget(folder) {
@@ -28,12 +28,14 @@ function tell(text) {
   at("told").textContent = text;
 }
 
-function watch() {
+// `begun`: something was begun from this page, or is seen running, so that what the page lists changes when it ends.
+function watch(begun = false) {
   const events = new EventSource("/app/index");
   events.onmessage = ({ data }) => {
     const state = JSON.parse(data);
+    begun ||= state.running;
     if (!state.running) events.close();
-    if (!state.running && state.folder) refresh();
+    if (!state.running && begun) refresh();
     if (state.folder) show(state);
   };
   events.onerror = () => {
