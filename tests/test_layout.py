@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "src" / "samespace"
 MODULES = {p.relative_to(ROOT).as_posix(): ast.parse(p.read_text("utf-8")) for p in sorted(ROOT.rglob("*.py"))}
 ORDER = [  # a module imports only from above
-    ("errors.py", "config.py"),
+    ("errors.py", "paths.py", "config.py"),
     (
         "media/kinds.py",
         "media/image.py",
@@ -46,7 +46,6 @@ ORDER = [  # a module imports only from above
     ),
     ("train/state.py", "train/loop.py", "train/watch.py", "train/run.py", "train/dry.py"),
     (
-        "index/paths.py",
         "index/home.py",
         "index/filter.py",
         "index/flat.py",

@@ -16,9 +16,10 @@ def library(tmp_path_factory) -> samespace.Library:
 
 
 def test_words_get_a_probability_and_pictures_do_not(library):
+    """The first of two likely hits may be less so than the second (docs/media.md); a cat beside none is not."""
     hits = library.search("a cat")
     assert all(0 <= hit.relevance <= 1 for hit in hits)
-    assert [hit.relevance for hit in hits] == sorted((hit.relevance for hit in hits), reverse=True)
+    assert hits[0].relevance > 0.5 > max(hit.relevance for hit in hits[1:])
     assert all(hit.relevance is None for hit in library.search(str(photographs()[0])))
 
 
@@ -30,9 +31,9 @@ def test_what_is_there_is_more_probable_than_what_is_not(library):
 
 def test_min_relevance_cuts(library):
     hits = library.search("a cat")
-    middle = hits[2].relevance
-    kept = library.search("a cat", min_relevance=middle)
-    assert [h.path for h in kept] == [h.path for h in hits if h.relevance >= middle] and len(kept) == 3
+    third = sorted((hit.relevance for hit in hits), reverse=True)[2]
+    kept = library.search("a cat", min_relevance=third)
+    assert [h.path for h in kept] == [h.path for h in hits if h.relevance >= third] and len(kept) == 3
 
 
 def test_the_crowd_of_a_large_library_is_a_sample_of_it(library, monkeypatch):

@@ -15,11 +15,11 @@ training, captions not heard from people.
 import json
 import math
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,22 +27,28 @@ from prepare import TOWER, split_of
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss, normalize
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import samespace
 from samespace import checkpoint
+from samespace.config import from_dict
+from samespace.errors import CardError
 from samespace.eval.retrieval import recall_at_k
 from samespace.hub import STARTER
 from samespace.model.audio import AudioTransformer
 from samespace.prep.mel import FLOOR, fitted
 from samespace.train import state
+from samespace.train.card import Card, lay_over
+from samespace.train.data import Bad
+from samespace.train.loop import Progress, Trainer
 from samespace.train.watch import Watch
 
 SHARES = {"person": 0.38, "espeak": 0.59, "effect": 0.03}
 """Of a batch."""
-RATE, WARMUP, DECAY = 5e-4, 300, 0.05
-AVERAGED = 0.998
-"""Decay of the running average."""
+DEFAULTS = dict(
+    steps=12_000, batch=128, lr=5e-4, warmup=300, weight_decay=0.05, average=0.998, save_every=250, evaluate_every=250
+)  # fmt: skip
+NOTED = 50
+"""Steps between two rows of losses."""
 POOLED = 0.7
 """Of a batch's chunks, as many make up the clips' vectors: who hears a part only learns no caption by its tune."""
 ROUND = 16
@@ -93,23 +99,22 @@ class Batch:
 
 
 class Batches:
-    """Batches without an end, of at most `size` clips; what a step sees follows from its number."""
+    """The loader of this recipe: batches without an end, of at most `size` clips; what a step sees follows from its number."""
 
     def __init__(self, clips: Clips, size: int):
-        self.clips, self.size = clips, size
+        self.clips, self.size, self.place, self.bad = clips, size, {"drawn": 0}, Bad()
         self.pools = {kind: clips.of("train", kind) for kind in SHARES}
         self.caption = {caption: i for i, caption in enumerate(clips.captions)}
         self.picture = {picture: i for i, picture in enumerate(clips.pictures)}
         self.phone = {phone: i for i, phone in enumerate(clips.alphabet, 1)}
 
-    def after(self, step: int) -> Iterator[Batch]:
-        """From a step on, the next one made while one is used."""
+    def __iter__(self) -> Iterator[Batch]:
+        """From where the run stands on, the next one made while one is used."""
         with ThreadPoolExecutor(1) as ahead:
-            coming = ahead.submit(self.at, step)
+            coming = ahead.submit(self.at, self.place["drawn"])
             while True:
-                batch = coming.result()
-                step += 1
-                coming = ahead.submit(self.at, step)
+                batch, self.place = coming.result(), {"drawn": self.place["drawn"] + 1}
+                coming = ahead.submit(self.at, self.place["drawn"])
                 yield batch
 
     def at(self, step: int) -> Batch:
@@ -230,58 +235,46 @@ def read_shipped(tower: AudioTransformer, mels: Tensor) -> None:
         x = act(norm.eval()(seen))
 
 
-def rate(step: int, steps: int) -> float:
-    """A warm-up, then half a cosine."""
-    return RATE * min(1, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
-def main(work: Path, steps: int, size: int, start: str) -> None:
-    torch.manual_seed(0)
-    clips, kept = Clips(work), work / "checkpoint.pt"
-    pupil = Pupil(clips)
-    groups = [[p for p in pupil.parameters() if (p.ndim > 1) == matrices] for matrices in (True, False)]
-    optimizer = torch.optim.AdamW(
-        [{"params": groups[0], "weight_decay": DECAY}, {"params": groups[1], "weight_decay": 0.0}], RATE, (0.9, 0.98)
-    )
-    step, best = 0, 0.0
-    batches = Batches(clips, size)
-    if start == "shipped":
+def main(work: Path, overrides: list[str]) -> None:
+    values: dict[str, Any] = dict(DEFAULTS)
+    for override in overrides:
+        lay_over(values, override)
+    card = from_dict(Card, values, CardError)
+    torch.manual_seed(card.seed)
+    clips = Clips(work)
+    pupil, batches = Pupil(clips), Batches(clips, card.batch)
+    if card.start == "shipped":
         read_shipped(pupil.tower, batches.at(0).mels)
-    average = AveragedModel(pupil.tower, multi_avg_fn=get_ema_multi_avg_fn(AVERAGED), use_buffers=True)
-    if kept.exists():
-        held = state.load(kept)
-        pupil.load_state_dict(held["pupil"])
-        average.load_state_dict(held["average"])
-        optimizer.load_state_dict(held["optimizer"])
-        step, best = held["step"], held["best"]
-    watch, started, shown = Watch(work, step), time.monotonic(), []
-    coming = batches.after(step)
-    while step < steps:
-        losses = pupil.losses(next(coming))
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, steps)
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        nn.utils.clip_grad_norm_(pupil.parameters(), 1.0)
-        optimizer.step()
-        average.update_parameters(pupil.tower)
-        step += 1
-        shown.append([loss.item() for loss in losses.values()])
-        if step % 50 == 0:
-            means = dict(zip(losses, np.mean(shown[-50:], axis=0).round(3).tolist()))
-            print(step, means, f"{time.monotonic() - started:.0f} s", flush=True)
-            watch.note(step, loss=sum(means.values()), **means)
-        if step % 250 == 0 or step == steps:
-            found = recalls(average.module, clips)
-            print(step, "validation recall@5", found, flush=True)
-            watch.note(step, **{f"val/{kind}_recall@5": recall for kind, recall in found.items()})
+    trainer, best = Trainer(card, pupil, batches, work), 0.0
+    if trainer.checkpoint.exists():
+        trainer.resume()
+        best = state.load(work / "best.pt")["recall"]
+    watch, shown = Watch(work, trainer.step), []
+
+    def backward(batch: Batch, share: float) -> Tensor:
+        losses = pupil.losses(batch)
+        (share * sum(losses.values())).backward()
+        shown.append({name: loss.item() for name, loss in losses.items()})
+        return sum(losses.values()).detach()
+
+    def on_step(progress: Progress) -> None:
+        nonlocal best
+        if progress.step % NOTED == 0:
+            means = {name: round(sum(losses[name] for losses in shown) / len(shown), 3) for name in shown[0]}
+            shown.clear()
+            print(progress.step, means, f"{progress.rate:.0f} clips/s", flush=True)
+            watch.note(progress.step, loss=sum(means.values()), **means)
+        if progress.step % card.evaluate_every == 0 or progress.step == card.steps:
+            tower = trainer.average.module.tower
+            found = recalls(tower, clips)
+            print(progress.step, "validation recall@5", found, flush=True)
+            watch.note(progress.step, **{f"val/{kind}_recall@5": recall for kind, recall in found.items()})
             if found["person"] > best:
                 best = found["person"]
-                state.save(work / "best.pt", {"tower": average.module.state_dict(), "step": step})
-            held = {"pupil": pupil.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-            state.save(kept, held | {"step": step, "best": best})
+                state.save(work / "best.pt", {"tower": tower.state_dict(), "step": progress.step, "recall": best})
+
+    trainer.train(backward, on_step)
 
 
 if __name__ == "__main__":
-    options = dict(option.split("=") for option in sys.argv[2:])
-    main(Path(sys.argv[1]), int(options.get("steps", 12_000)), int(options.get("batch", 128)), options.get("start", ""))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -57,6 +57,7 @@ def image_tower() -> ImageTower:
         dim=512,
         trunk="efficientnet_lite0",
         fork=11,
+        colours=True,
         classes=1000,
         kept=256,
         share=0.5,
@@ -64,10 +65,10 @@ def image_tower() -> ImageTower:
 
 
 def text_tower() -> TextTower:
-    """all-MiniLM-L6-v2: 256 numbers of its vector, and 128 for each reader learned from it."""
+    """all-MiniLM-L6-v2: 256 numbers of its vector, and 128 for each reader, learned with two last blocks of their own."""
     return TextTower(
         vocab=30522,
-        context=512,
+        context=PREP.context,
         width=384,
         layers=6,
         heads=12,
@@ -82,6 +83,7 @@ def text_tower() -> TextTower:
         dim=512,
         kept=256,
         parts=2,
+        fork=4,
     )
 
 

@@ -58,9 +58,10 @@ def prototypes(space: samespace.Space, work: Path) -> float:
     image = checkpoint.load(space.folder).model.image
     rows = image.prior.classifier.weight.detach()
     along = 6 * normalize(rows - rows.mean(dim=0), dim=-1)
-    maps = (MEAN + along).clamp(0, 6)[:, :, None, None].expand(-1, -1, 7, 7)
+    top = (MEAN + along).clamp(0, 6)[:, :, None, None].expand(-1, -1, 7, 7)
+    middle, grey = torch.zeros(0), torch.zeros(len(top), 3, 14, 14)
     with torch.inference_mode():
-        z_image = normalize(image.join(image.prior(maps), image.read(maps), image.branch.read(maps)), dim=-1).numpy()
+        z_image = normalize(image.vector([top, top, middle, grey]), dim=-1).numpy()
     z_text = space.text([c["names"][0] for c in json.loads((work / "classes.json").read_text())])
     return round(float(((z_image @ z_text.T).argmax(axis=1) == np.arange(len(z_text))).mean()), 4)
 

@@ -8,8 +8,10 @@ import shutil
 import sys
 from pathlib import Path
 
+import torch
 from common import MINILM, PREP, image_tower, read_lines, text_tower
 from PIL import Image
+from torch import Tensor
 from train import start
 
 from samespace import export, hub
@@ -22,6 +24,8 @@ from samespace.train.watch import curves_of
 
 PACKAGE = hub.STARTER.parent
 PAIRS, SIDE = 256, 160
+WAY = 0.5
+"""Between two trainings' weights all of validation is better than at either end. Wortsman et al. 2022, "Robust fine-tuning"."""
 
 
 def write_pairs(work: Path, pairs: list[dict]) -> None:
@@ -54,20 +58,26 @@ def write_gate(work: Path, pairs: list[dict]) -> Path:
     return work / "gate.tsv"
 
 
+def weights(average: dict[str, Tensor], start: Path) -> dict[str, Tensor]:
+    """The running average; or, where the training went on from others, WAY of the way from those to it."""
+    averaged = {name.removeprefix("module."): t for name, t in average.items() if name.startswith("module.")}
+    if not start.exists():
+        return averaged
+    return {name: torch.lerp(t, averaged[name], WAY) for name, t in state.load(start)["model"].items()}
+
+
 def main(work: Path) -> None:
     pairs = read_lines(work / "pairs.jsonl")
     write_pairs(work, pairs)
     model = start(work).eval()
     kept = state.load(work / "checkpoint.pt")
-    averaged = {name.removeprefix("module."): t for name, t in kept["average"].items() if name.startswith("module.")}
-    model.load_state_dict(averaged)
-    metrics = read_lines(work / "metrics.jsonl")
+    model.load_state_dict(weights(kept["average"], work / "start.pt"))
     counts = {s: sum(p["split"] == "train" and p["source"] == s for p in pairs) for s in {p["source"] for p in pairs}}
     config = SpaceConfig(
         name="starter", image=image_tower(), text=text_tower(), prep=PREP, logit_scale=model.logit_scale.exp().item(),
         licence="Apache-2.0",
         origin="EfficientNet-Lite0 (Apache-2.0), all-MiniLM-L6-v2 (Apache-2.0); trained on emoji and Open Clip Art",
-        card={"recipe": "recipes/starter", "steps": kept["step"], "validation": metrics[-1], "curves": curves_of(work / "metrics.jsonl"),
+        card={"recipe": "recipes/starter", "steps": kept["step"], "way": WAY, "curves": curves_of(work / "metrics.jsonl"),
               "pictures": {s: n for s, n in sorted(counts.items()) if n}},
     )  # fmt: skip
     tokenizer = read_tokenizer(work / MINILM / "tokenizer.json")

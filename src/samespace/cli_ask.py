@@ -1,7 +1,6 @@
 """`samespace ask`, `chat`, `caption`, `assistants`, `serve` and `mcp`."""
 
 import json
-import os
 import socket
 import sys
 import threading
@@ -12,6 +11,7 @@ import typer
 
 from .console import Json, LibraryPath, OneSentence, Revision, SpaceName, Yes, agree, one_line, out, readable, say, stop
 from .errors import MissingExtra, QueryError, SamespaceError
+from .paths import expanded
 
 if TYPE_CHECKING:
     from .assistant.request import Reply
@@ -58,7 +58,7 @@ def ask(
         raise QueryError(f'{text} is a file; end with a question: samespace ask {text} "What is in this image?"')
     if library is None:
         space = hub.load("starter")
-        files = [shown(Path(os.path.expanduser(path)), text, space) for path in paths]
+        files = [shown(expanded(path), text, space) for path in paths]
         parts = tuple(part for file in files for part in file.parts)
         reply = open_assistant(assistant).answer(Request((Message("user", (*parts, text)),), **settings))
         answer = spoken(reply, silent=json_)
@@ -181,7 +181,7 @@ def serve(
     app = create_server(libraries, assistant, key=api_key, allow_urls=allow_urls, hosts=(host, *(allow_host or ())))
     with listening(host, port) as socket_:
         threading.Thread(target=lambda: [library.warm() for library in libraries], daemon=True).start()
-        say(f"serving on http://{host}:{port} (programs: /v1); stop with Ctrl-C")
+        say(f"serving on http://{f'[{host}]' if ':' in host else host}:{port} (programs: /v1); stop with Ctrl-C")
         if host not in ("127.0.0.1", "localhost", "::1"):
             say("others on the network can reach it: whoever does can search and see your pictures; set a key with --api-key")
         config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)

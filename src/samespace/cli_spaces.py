@@ -1,7 +1,6 @@
 """`samespace spaces`: list, pull, hear, info, export."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +8,7 @@ import typer
 
 from .console import Json, OneSentence, Revision, Yes, agree, lines_of, out, readable, say
 from .errors import MissingExtra
+from .paths import expanded
 
 spaces = typer.Typer(cls=OneSentence, help="List, install and inspect spaces (models).", no_args_is_help=True)
 
@@ -35,8 +35,8 @@ def spaces_pull(
     """Install a CLIP, OpenCLIP or SigLIP checkpoint from the Hugging Face hub or from a folder."""
     from . import hub
 
-    if Path(os.path.expanduser(name)).is_dir():
-        folder = Path(os.path.expanduser(name)).resolve()
+    if expanded(name).is_dir():
+        folder = expanded(name).resolve()
         origin, name = str(folder), folder.name
     else:
         source = hub.look_up(name, revision)
@@ -64,7 +64,7 @@ def spaces_hear(
         from . import clap
     except ImportError:
         raise MissingExtra("joining a CLAP model", "train") from None
-    space, folder, origin = hub.load(name), Path(os.path.expanduser(through)), through
+    space, folder, origin = hub.load(name), expanded(through), through
     if not folder.is_dir():
         source = hub.look_up(through, revision)
         agree(source.size, source.what, yes)

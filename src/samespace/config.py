@@ -25,9 +25,8 @@ class ImageTower:
     width: int = 768
     """Length of a token, D."""
     layers: int = 12
-    """Number of transformer blocks."""
     heads: int = 12
-    """Attention heads, H; width is divisible by it."""
+    """Number of transformer blocks, and of attention heads, H, which divide the width."""
     mlp: int = 3072
     """Hidden width of each block's MLP."""
     act: str = "gelu"
@@ -45,7 +44,9 @@ class ImageTower:
     trunk: str = ""
     """A CNN below the patches: efficientnet_lite0 or efficientnet_lite2; empty for a plain ViT."""
     fork: int = 0
-    """With a trunk: after so many of its blocks a second reader gets a copy of the rest as its own; 0 for none."""
+    colours: bool = False
+    """With a trunk: after so many of its blocks a second reader gets a copy of the rest as its own, 0 for none; whether it
+    sees the picture's colours, too, which the trunk forgets."""
     classes: int = 0
     """Classes of the trunk whose names' vectors serve as a prior (ConSE); 0 for none."""
     kept: int = 0
@@ -61,15 +62,13 @@ class TextTower:
     """The architecture of a text tower: CLIP's, SigLIP's or BERT's."""
 
     vocab: int = 49408
-    """Number of token ids, V."""
     context: int = 77
-    """Longest text in tokens, T."""
+    """Number of token ids, V; longest text in tokens, T."""
     width: int = 512
     """Length of a token, D."""
     layers: int = 12
-    """Number of transformer blocks."""
     heads: int = 8
-    """Attention heads, H."""
+    """Number of transformer blocks, and of attention heads, H."""
     mlp: int = 2048
     """Hidden width of each block's MLP."""
     act: str = "gelu"
@@ -83,15 +82,16 @@ class TextTower:
     pool: str = "end"
     """end (the first end-of-text token), last (the last position) or mean (over the words)."""
     end: int = 49407
-    """Id of the end-of-text token."""
     pad: int = 0
-    """Id of the padding token."""
+    """Ids of the end-of-text token, and of padding."""
     dim: int = 512
     """Length of z, E."""
     kept: int = 0
     """The first numbers of z, which are the trunk's own vector, or as many numbers made from it as fit."""
     parts: int = 1
-    """With `kept`: how many vectors of unit length the projection gives for the rest of z."""
+    fork: int = 0
+    """With `kept`: how many vectors of unit length the projection gives for the rest of z; and after how many blocks it gets
+    a copy of the others as its own, 0 for none."""
     proj_bias: bool = False
     """Whether the last projection has a bias (SigLIP)."""
     connector: int = 0

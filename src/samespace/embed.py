@@ -16,6 +16,7 @@ from .index.segments import content_hash, file_hash
 from .media import image as image_media
 from .media.kinds import kind_of
 from .moments import LONG, Segment, segments_of, whole
+from .paths import expanded
 from .prep.pixels import square
 from .space import BATCH, Space, usable_cpus
 
@@ -161,7 +162,7 @@ def term_of(body: str, sign: str = "+", weighted: bool = True, files: bool = Tru
     weight = 1.0
     if weighted and not (files and names_file(body)) and (match := WEIGHT.fullmatch(body)):
         weight, body = float(match[1]), match[2].strip()
-    path = Path(os.path.expanduser(body)) if files and names_file(body) else None
+    path = expanded(body) if files and names_file(body) else None
     if files and not path and means_file(body):
         raise QueryError(f"{body!r} is no file; check the path, or write words without a slash in front")
     return Term(weight if sign == "+" else -weight, body if path else as_utf8(body), path)
@@ -175,7 +176,7 @@ def means_file(text: str) -> bool:
 
 def names_file(text: str) -> bool:
     try:
-        return len(text) < 4096 and os.path.isfile(os.path.expanduser(text))
+        return len(text) < 4096 and os.path.isfile(expanded(text))
     except ValueError:  # a NUL character
         return False
 

@@ -9,7 +9,6 @@ import csv
 import hashlib
 import json
 import logging
-import os
 import shutil
 import struct
 import tempfile
@@ -36,6 +35,7 @@ from .eval.retrieval import recall_at_k
 from .media import image as image_media
 from .model.audio import AudioTransformer
 from .narrow import LARGE, NARROW
+from .paths import expanded
 from .prep.pixels import normalise, square
 from .prep.tokens import Words
 
@@ -80,7 +80,7 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None, ear
     The folder appears whole or not at all; one that exists is replaced only if it is a space or empty, else raises
     UnknownSpace. Returns the config as written.
     """
-    folder = Path(os.path.expanduser(folder)).resolve()
+    folder = expanded(folder).resolve()
     if folder.exists() and not (folder / "space.json").exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UnknownSpace(f"{folder} exists and is not a space; choose a folder that does not exist yet")
     folder.parent.mkdir(parents=True, exist_ok=True)

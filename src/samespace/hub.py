@@ -13,6 +13,7 @@ from typing import Any
 
 from .config import SpaceConfig, read_space_config
 from .errors import MissingExtra, Offline, SamespaceError, UnknownSpace
+from .paths import expanded
 from .space import Space
 
 STARTER = Path(__file__).parent / "starter"
@@ -49,7 +50,7 @@ def find(space: str | Path) -> Path:
     folders = installed()
     if str(space) in folders:
         return folders[str(space)]
-    folder = Path(os.path.expanduser(space))
+    folder = expanded(space)
     if (folder / "space.json").exists():
         return folder
     if folder.is_dir() or str(space).count("/") == 1 or str(space).startswith("hf-hub:"):
@@ -59,7 +60,7 @@ def find(space: str | Path) -> Path:
 
 def folder_of(name: str) -> Path:
     """Any folder as it is (a checkpoint's, a tokenizer's), or else an installed space's. Raises UnknownSpace."""
-    folder = Path(os.path.expanduser(name))
+    folder = expanded(name)
     return folder if folder.is_dir() else find(name)
 
 
@@ -88,7 +89,7 @@ def spaces_folder() -> Path:
 def data_folder(variable: str, name: str) -> Path:
     """The folder that an environment variable names, or one in the user's data."""
     if named := os.environ.get(variable):
-        return Path(os.path.expanduser(named))
+        return expanded(named)
     import platformdirs
 
     return platformdirs.user_data_path("samespace") / name

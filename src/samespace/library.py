@@ -22,6 +22,7 @@ from .index.note import Held
 from .index.scan import Changes, File, Known, compare, walk
 from .index.segments import column
 from .index.store import Store
+from .paths import absolute, expanded
 from .ranking import by_relevance, by_score, credit, fused
 from .results import Hit, Report
 from .space import Space
@@ -63,7 +64,7 @@ class Library:
         Everything written so far is kept whatever interrupts it. `beside` lets a second space's vectors in.
         Raises LibraryError, LibraryBusy, WrongSpace.
         """
-        roots, started, report = [Path(os.path.expanduser(p)) for p in paths], time.monotonic(), Report()
+        roots, started, report = [expanded(p) for p in paths], time.monotonic(), Report()
         for root in roots:
             if not root.exists():
                 remedy = f"let go of what is indexed of it: samespace forget {root}" if self.below(root) else "give one that does"
@@ -125,7 +126,7 @@ class Library:
 
     def below(self, path: str | Path) -> set[str]:
         """The indexed files of a folder, or the file itself."""
-        return self.store.below(os.path.abspath(os.path.expanduser(path))) if self.store.exists else set()
+        return self.store.below(absolute(path)) if self.store.exists else set()
 
     def embed(self, changes: Changes, known: dict[str, Known], report: Report, progress: Progress | None) -> None:
         """Embed the changed files and write their segments, every few seconds."""
@@ -287,7 +288,7 @@ class Library:
 
     def holds(self, path: str | Path) -> bool:
         """Whether a file is indexed here."""
-        return self.store.exists and self.store.holds(os.path.abspath(os.path.expanduser(path)))
+        return self.store.exists and self.store.holds(absolute(path))
 
     def write(self, made: list[Embedded], known: dict[str, Known]) -> None:
         """Write the segments of files; those of an older content go, and what other ears heard."""

@@ -11,8 +11,8 @@ from samespace.errors import LibraryBusy, LibraryError
 from samespace.index import flat, store
 from samespace.index.filter import Filter
 from samespace.index.note import Held
-from samespace.index.paths import to_path, to_text
 from samespace.index.store import Store
+from samespace.paths import to_path, to_text
 
 FP, DIM = "abc123", 8
 

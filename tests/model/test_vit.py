@@ -1,5 +1,7 @@
 """The ViT by hand: patches, positions, the hybrid, and what a tap sees."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -82,6 +84,17 @@ def test_the_fork_gives_a_second_reader_its_own_top():
     assert torch.equal(moved[:, :12], z[:, :12]) and not torch.allclose(moved[:, 12:], z[:, 12:], atol=1e-3)
 
 
+def test_only_the_second_reader_sees_colours():
+    """Of two pictures with one middle map, the vectors differ where colours are seen, and only there."""
+    c = ImageTower(image_size=64, patch=1, trunk="efficientnet_lite0", fork=11, colours=True, classes=10, kept=8, **SMALL)
+    tower = ViT(c).eval()
+    with torch.no_grad():
+        top, own, middle, colours = tower.maps(torch.randn(2, 3, 64, 64))
+        assert tower.branch.patch_embed.in_features == 1280 + 4 * 3 and colours.shape == (2, 3, 4, 4)
+        z, other = (tower.vector([top, own, middle, seen]) for seen in (colours, -colours))
+    assert torch.equal(z[:, :12], other[:, :12]) and not torch.allclose(z[:, 12:], other[:, 12:], atol=1e-3)
+
+
 def test_a_tap_sees_every_block_and_changes_nothing():
     model = DualEncoder(ImageTower(image_size=32, patch=8, **SMALL), TextTower(vocab=50, context=9, end=49, **SMALL)).eval()
     pixels, ids = torch.randn(2, 3, 32, 32), torch.randint(0, 49, (2, 9))
@@ -122,6 +135,21 @@ def test_padding_does_not_change_a_bert_vector():
     padded = torch.tensor([[4, 5, 6, 0, 0, 0]])
     with torch.no_grad():
         assert torch.allclose(tower(short), tower(padded), atol=1e-5)
+
+
+def test_a_text_tower_that_forks_learns_without_moving_what_is_kept():
+    """A branch that is a copy gives what the trunk gives; one that was trained moves the learned numbers only."""
+    c = TextTower(vocab=50, context=16, mask="padding", post_norm=True, pool="mean", kept=8, fork=1, **SMALL)
+    tower, whole = TextTransformer(c).eval(), TextTransformer(replace(c, fork=0)).eval()
+    whole.load_state_dict({k: v for k, v in tower.state_dict().items() if not k.startswith("branch.")})
+    tower.branch.load_state_dict(tower.blocks[1:].state_dict())
+    ids = torch.tensor([[4, 5, 6, 0], [7, 8, 9, 10]])
+    with torch.no_grad():
+        z = tower(ids)
+        assert torch.allclose(z, whole(ids), atol=1e-6)
+        tower.branch[0].mlp.fc2.bias += 1 + torch.arange(32) % 3
+        moved = tower(ids)
+    assert torch.equal(moved[:, :8], z[:, :8]) and not torch.allclose(moved[:, 8:], z[:, 8:], atol=1e-3)
 
 
 def test_post_norm_blocks_end_in_a_norm():

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import QueryError, RequestError, UnreadableMedia
-from ..index.paths import to_path, to_text
 from ..index.scan import walk
+from ..paths import to_path, to_text
 from .request import Answers, Picture, question
 
 COLUMNS = ["filepath", "title"]

@@ -1,6 +1,5 @@
 """What is asked of an assistant, and what comes back; the same for ours and for one behind an HTTP endpoint."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +13,7 @@ from ..config import AssistantConfig
 from ..errors import RequestError, UnreadableMedia
 from ..index.segments import content_hash
 from ..media import image as image_media
+from ..paths import expanded
 from ..prep import tiles
 
 ROLES = ("system", "user", "assistant")
@@ -46,7 +46,7 @@ class Picture:
     def read(path: str | Path) -> "Picture":
         """Raises UnreadableMedia naming the file."""
         try:
-            return Picture(Path(os.path.expanduser(path)).read_bytes(), str(path))
+            return Picture(expanded(path).read_bytes(), str(path))
         except OSError as error:
             raise UnreadableMedia(f"{path}: {error.strerror or error}; check the path") from None
 

@@ -20,6 +20,7 @@ from ..config import AssistantConfig, sha256
 from ..errors import Offline, UnknownAssistant, UnknownSpace
 from ..hub import Remote
 from ..model.llava import Llava
+from ..paths import expanded
 from . import folder
 from .language import Language, read_language
 
@@ -74,7 +75,7 @@ def installed() -> dict[str, Path]:
 
 def find(name: str) -> Path:
     """The folder of an installed assistant, or the folder itself. Raises UnknownAssistant."""
-    folders, given = installed(), Path(os.path.expanduser(name))
+    folders, given = installed(), expanded(name)
     if name in folders:
         return folders[name]
     if (given / "assistant.json").exists() or (given / "config.json").exists():
@@ -87,7 +88,7 @@ def to_download(name: str, revision: str | None = None) -> Remote | Wheel | None
     if name == STARTER or name in LANGUAGE_MODELS:
         wheel = LANGUAGE_MODELS[folder.read_config(SHIPPED).language_model if name == STARTER else name]
         return None if is_here(wheel) else wheel
-    if Path(os.path.expanduser(name)).is_dir():
+    if expanded(name).is_dir():
         return None
     try:
         there = hub.files_of(name, revision)
@@ -103,7 +104,7 @@ def install(name: str, source: Remote | Wheel | None) -> AssistantConfig:
     if name == STARTER:
         model, language = starter()
     else:
-        given = hub.download(source) if isinstance(source, Remote) else Path(os.path.expanduser(name))
+        given = hub.download(source) if isinstance(source, Remote) else expanded(name)
         model, language = folder.read(given)
         name = name if isinstance(source, Remote) else model.c.name or given.resolve().name
         if name in {STARTER, *installed()}:
@@ -143,7 +144,7 @@ def put_together(config: AssistantConfig, space: Path, language_model: str) -> t
     start, known = checkpoint.load(space), LANGUAGE_MODELS.get(language_model)
     if known and not is_here(known):
         raise UnknownAssistant(f"{language_model} is not here yet; fetch it with: samespace assistants pull {language_model}")
-    language = read_language(language_file(known) if known else Path(os.path.expanduser(language_model)))
+    language = read_language(language_file(known) if known else expanded(language_model))
     model = Llava(replace(config, image=start.config.image, prep=start.config.prep, lm=language.model.c))
     model.image, model.lm = start.model.image, language.model
     return model, language

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .paths import to_text
+from ..paths import to_text
 
 SENSES = {
     "sight": "(part IS NULL OR part IN ('top', 'bottom'))",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LibraryError
+from ..paths import expanded
 
 
 class Home:
@@ -14,7 +15,7 @@ class Home:
 
     def __init__(self, where: str | Path):
         self.remote = "://" in str(where)
-        self.name = str(where).rstrip("/") if self.remote else str(Path(os.path.expanduser(where)))
+        self.name = str(where).rstrip("/") if self.remote else str(expanded(where))
 
     def __str__(self) -> str:
         return self.name

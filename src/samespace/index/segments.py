@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .paths import to_path
+from ..paths import to_path
 
 SHOWN = ("path", "kind", "start", "end", "page", "part", "width", "height", "taken_at", "lat", "lon", "size", "moment")
 """Columns a search returns."""

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import LibraryBusy
+from ..paths import to_path, to_text
 from .filter import SENSES, Filter, literals
 from .flat import MAX_ROWS, ROW_ID, Flat, Shown, matrices, widened, write_copy
 from .guard import clear_errors, locked, uninterrupted
 from .note import Held, Note
-from .paths import to_path, to_text
 from .scan import Known
 from .segments import SHOWN, column, halved, place_of, placed, segment_fields, segment_id, shown_fields
 

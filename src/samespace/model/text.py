@@ -21,6 +21,8 @@ class TextTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.randn(c.context, c.width) * 0.01)
         self.norm_pre = nn.LayerNorm(c.width, eps=c.eps) if c.post_norm else nn.Identity()
         self.blocks = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, c.eps, c.post_norm) for _ in range(c.layers))
+        own = range(c.fork, c.layers) if c.fork else ()
+        self.branch = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, c.eps, c.post_norm) for _ in own)
         self.norm_post = nn.Identity() if c.post_norm else nn.LayerNorm(c.width, eps=c.eps)
         self.proj = nn.Linear(c.width, c.dim - c.kept, bias=c.proj_bias)
         self.keep = nn.Linear(c.width, c.kept, bias=False) if 0 < c.kept < c.width else nn.Identity()
@@ -30,20 +32,33 @@ class TextTransformer(nn.Module):
         return self.project(self.read(ids, tap))
 
     def read(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
-        """Everything below the projection: (B, T) → (B, D)."""
-        x = self.token_embed(ids) + self.pos_embed[: ids.shape[1]]  # (B, T, D)
-        x = note(tap, "embedded", self.norm_pre(x))
+        """Everything below the projection: (B, T) → (B, D), or (B, 2D) where it forks: the trunk's vector, and its branch's."""
+        below = self.bottom(ids, tap)
+        whole = self.top(self.blocks[self.c.fork :], below, ids, tap)
+        return torch.cat([whole, self.top(self.branch, below, ids)], dim=-1) if self.c.fork else whole
+
+    def bottom(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
+        """The tokens where the tower forks, or those that enter its first block: (B, T) → (B, T, D)."""
+        x = self.token_embed(ids) + self.pos_embed[: ids.shape[1]]
+        x, mask = note(tap, "embedded", self.norm_pre(x)), self.mask(ids)
+        for i, block in enumerate(self.blocks[: self.c.fork]):
+            x = block(x, mask, tap, f"blocks.{i}")
+        return x
+
+    def top(self, blocks: nn.ModuleList, x: Tensor, ids: Tensor, tap: Tap | None = None) -> Tensor:
+        """The blocks that follow, and one vector of their tokens: (B, T, D) → (B, D)."""
         mask = self.mask(ids)
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(blocks, self.c.fork):
             x = block(x, mask, tap, f"blocks.{i}")
         return self.summary(self.norm_post(x), ids)
 
     def project(self, x: Tensor) -> Tensor:
-        """One vector of the trunk (B, D) → (B, E): projected, or kept and the projections beside it in equal parts."""
+        """What `read` gives → (B, E): projected, or kept and the projections beside it in equal parts."""
         if not self.c.kept:
             return self.connector(self.proj(x))
-        learned = (F.normalize(z, dim=-1) for z in self.proj(x).chunk(self.c.parts, dim=-1))
-        return self.connector(torch.cat([self.keep(F.normalize(x, dim=-1)), *learned], dim=-1))
+        whole, own = x.chunk(2, dim=-1) if self.c.fork else (x, x)
+        learned = (F.normalize(z, dim=-1) for z in self.proj(own).chunk(self.c.parts, dim=-1))
+        return self.connector(torch.cat([self.keep(F.normalize(whole, dim=-1)), *learned], dim=-1))
 
     def mask(self, ids: Tensor) -> Tensor | None:
         """What is added to the attention scores: (T, T) causal, (B, 1, 1, T) for padding, or nothing."""

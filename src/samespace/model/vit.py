@@ -89,11 +89,17 @@ class Reader(nn.Module):
 
 
 class Branch(Reader):
-    """A reader with a top of the trunk for its own: a middle map → (B, dim)."""
+    """A reader with a top of the trunk for its own, and perhaps the picture's colours beside its map."""
 
     def __init__(self, c: ImageTower, grid: int, dim: int):
-        super().__init__(c, EfficientNetLite.channels, grid, dim)
-        self.trunk = EfficientNetLite(c.trunk, c.fork)
+        super().__init__(c, EfficientNetLite.channels + 3 * FINE**2 * c.colours, grid, dim)
+        self.trunk, self.colours = EfficientNetLite(c.trunk, c.fork), c.colours
+
+    def see(self, top: Tensor, colours: Tensor) -> Tensor:
+        """Its map (B, 1280, h, w) and colours (B, 3, FINE·h, FINE·w) → (B, dim)."""
+        if not self.colours:
+            return self.read(top)
+        return self.read(torch.cat([top, rearrange(colours, "b c (h p) (w q) -> b (c p q) h w", p=FINE, q=FINE)], dim=1))
 
 
 class ViT(Reader):
@@ -127,7 +133,7 @@ class ViT(Reader):
         """A hybrid's maps → (B, E), not yet of unit length."""
         learned = [self.read(maps[0], tap)]
         if self.branch is not None:
-            learned.append(self.branch.read(maps[1]))
+            learned.append(self.branch.see(maps[1], maps[3]))
         return self.connector(learned[0] if self.prior is None else self.join(self.prior(maps[0], tap), *learned))
 
     @property

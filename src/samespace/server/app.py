@@ -18,8 +18,8 @@ from .. import __version__
 from ..assistant.open import open_assistant
 from ..assistant.request import Answers, Outcome
 from ..errors import RequestError, SamespaceError, UnknownAssistant
-from ..index.paths import to_text
 from ..library import Library
+from ..paths import to_text
 from .chat import complete
 from .compare import add_comparison
 from .embeddings import embeddings

@@ -14,8 +14,8 @@ from PIL import Image
 from .. import hub
 from ..demo import photographs
 from ..errors import UnknownSpace, UnreadableMedia
-from ..index.paths import to_text
 from ..library import Library
+from ..paths import to_text
 from ..space import Space
 from .files import Pictures
 from .shapes import CompareRequest

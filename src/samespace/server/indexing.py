@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-import os
 import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from ..errors import LibraryBusy, SamespaceError
-from ..index.paths import to_path, to_text
 from ..library import Library
+from ..paths import absolute, to_path, to_text
 from ..results import Report
 
 PACE = 0.3
@@ -28,7 +27,7 @@ class Indexing:
 
     def start(self, folder: str) -> None:
         """Begin. Raises LibraryBusy while another folder is being indexed."""
-        path = os.path.abspath(os.path.expanduser(to_path(folder)))
+        path = absolute(to_path(folder))
         with self.lock:
             if self.state["running"]:
                 raise LibraryBusy(f"{self.state['folder']} is being indexed; wait until it is done")

@@ -1,6 +1,5 @@
 """The pages, and the routes that they ask. They load nothing from anywhere but here."""
 
-import os
 import re
 import tempfile
 import threading
@@ -22,10 +21,10 @@ from .. import hub
 from ..demo import PHOTOGRAPHS
 from ..explain.heatmap import Looked, look, phrase
 from ..index.filter import Filter
-from ..index.paths import to_path, to_text
 from ..library import Library
 from ..media.document import marks
 from ..moments import LONG, place, whole
+from ..paths import absolute, to_path, to_text
 from ..results import Hit
 from .files import Pictures, inside
 from .indexing import Indexing
@@ -67,7 +66,7 @@ class Pages:
     def search(self, said: PageSearch) -> dict[str, Any]:
         """Hits with all that a page shows of them, how many are likely meant, and the rank after which none is."""
         liked = {term.id: self.segment(term.id) for term in said.also if term.id}
-        under = os.path.abspath(os.path.expanduser(to_path(said.under))) if said.under else ""
+        under = absolute(to_path(said.under)) if said.under else ""
         within = self.segment(said.within)["path"] if said.within else ""
         named = () if within else tuple(segment["path"] for segment in liked.values())
         filter = Filter(tuple(said.kinds), under, said.since, said.until, named, within=within)

@@ -19,8 +19,8 @@ from ..assistant.request import Answers, Message, Request
 from ..assistant.show import shown
 from ..errors import QueryError, SamespaceError
 from ..eval.zeroshot import TEMPLATES, label_vectors, probabilities
-from ..index.paths import to_path, to_text
 from ..library import Library
+from ..paths import to_path, to_text
 
 LOOKS_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 

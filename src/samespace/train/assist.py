@@ -1,6 +1,5 @@
 """A card -> an assistant's folder: what is asked and answered about pictures, learned by projector, LoRA, or all of it."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..assistant.language import Language
 from ..config import AssistantConfig
 from ..errors import CardError, UnknownAssistant
 from ..model.llava import PICTURE, Llava
+from ..paths import expanded
 from ..space import usable_cpus
 from .card import Card
 from .conversations import IGNORE, TalkBatch, TalkLoader, open_conversations
@@ -97,7 +97,7 @@ def begin(card: Card) -> tuple[Llava, Language]:
     model, language = shelf.put_together(AssistantConfig(tiles=card.tiles), hub.folder_of(card.start), card.language)
     model.c = replace(model.c, space=card.start, language_model=card.language)
     if card.template:
-        language.template = Path(os.path.expanduser(card.template)).read_text("utf-8")
+        language.template = expanded(card.template).read_text("utf-8")
     return model, language
 
 

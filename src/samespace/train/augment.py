@@ -29,9 +29,11 @@ def ground(rng: np.random.Generator, size: int, photos: list[Image.Image]) -> Im
     return photo.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
 
 
-def view(picture: Image.Image, rng: np.random.Generator, size: int, photos: list[Image.Image]) -> np.ndarray:
+def view(
+    picture: Image.Image, rng: np.random.Generator, size: int, photos: list[Image.Image], *, mirror: bool = True
+) -> np.ndarray:
     """One random view of an RGBA picture → uint8 (size, size, 3)."""
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 and mirror:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if rng.random() < 0.5:
         picture = picture.rotate(rng.uniform(-25, 25), Image.Resampling.BICUBIC, expand=True)

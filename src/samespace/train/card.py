@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from ..config import ImageTower, Prep, TextTower, from_dict
 from ..errors import CardError
+from ..paths import expanded
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def source_of(value: Any, folder: Path) -> Source:
     if source.weight <= 0:
         raise CardError(f"the weight of {source.path} is {source.weight:g}; give more than 0, or leave the source out")
     local = "://" not in source.path
-    return dataclasses.replace(source, path=str(folder / os.path.expanduser(source.path)) if local else source.path)
+    return dataclasses.replace(source, path=str(folder / expanded(source.path)) if local else source.path)
 
 
 def check(card: Card) -> None:

@@ -1,7 +1,8 @@
-"""File names as text that a database takes, and back: a name is bytes, and not all bytes are UTF-8."""
+"""Paths as people write them, and file names as text that a database takes: a name is bytes, and not all bytes are UTF-8."""
 
 import os
 import re
+from pathlib import Path
 
 PRIVATE = 0xF700
 """Bytes of file names that are not UTF-8 are kept as private-use characters from here on."""
@@ -19,3 +20,13 @@ def to_text(path: str) -> str:
 def to_path(text: str) -> str:
     """The path that `to_text` was given."""
     return os.fsdecode(os.fsencode(re.sub(r"[\uf780-\uf7ff]", lambda m: chr(ord(m[0]) - PRIVATE + 0xDC00), text)))
+
+
+def expanded(path: str | Path) -> Path:
+    """A path as it was written, with ~ or ~NAME for a home. One that nobody has stays: Path.expanduser would raise."""
+    return Path(os.path.expanduser(path))
+
+
+def absolute(path: str | Path) -> str:
+    """The same from the root, links not followed."""
+    return os.path.abspath(expanded(path))
