@@ -248,7 +248,7 @@ def main(work: Path, overrides: list[str]) -> None:
     trainer, best = Trainer(card, pupil, batches, work), 0.0
     if trainer.checkpoint.exists():
         trainer.resume()
-        best = state.load(work / "best.pt")["recall"]
+        best = state.load(work / "best.pt")["recall"] if (work / "best.pt").exists() else 0.0
     watch, shown = Watch(work, trainer.step), []
 
     def backward(batch: Batch, share: float) -> Tensor:
