@@ -3,6 +3,7 @@
 # ~700 MB to download, ~1.4 GB unpacked, minutes. Needs pip, npm and apt-get (a Debian or Ubuntu machine), and the next
 # step rsvg-convert (librsvg2-bin).
 set -euo pipefail
+command -v rsvg-convert >/dev/null || { echo "rsvg-convert is missing: apt-get install librsvg2-bin" >&2; exit 1; }
 work=${1:-work}
 mkdir -p "$work/raw" "$work/sources"
 cd "$work/raw"

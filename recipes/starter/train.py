@@ -49,7 +49,6 @@ from samespace.train.loop import Progress, Trainer
 
 VARIANTS = 12  # texts drawn for each picture, once
 TEMPLATES = ("a photo of {}", "a picture of {}", "a drawing of {}", "{}", "an icon of {}", "a {}", "clip art of {}")
-DESIGNS = ("apple", "facebook", "twitter", "fluent", "openmoji")
 BATCH, MADE_UP = 256, 64  # pictures, and made-up maps of classes, in a step
 STAY = 0.3  # weight of giving the class probabilities that the trunk gave
 RATES = {"image.branch.trunk": 0.3, "text.branch": 0.1}
@@ -236,7 +235,7 @@ class Photographs:
 @torch.inference_mode()
 def validate(model: DualEncoder, data: Data, pairs: list[dict], photos: Photographs) -> dict[str, list[float]]:
     """At each share: recall@1 of validation pictures among all of their source, and photographs' reciprocal rank."""
-    found, kept = {s: [] for s in ("openclipart", *DESIGNS)}, model.image.share
+    found, kept = {s: [] for s in sorted({p["source"] for p in pairs})}, model.image.share
     for source, out in found.items():
         rows = [i for i, p in enumerate(pairs) if p["source"] == source]
         z = parts(model, data, rows)
