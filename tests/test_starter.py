@@ -38,10 +38,7 @@ def test_vectors_are_unit_length_and_deterministic(starter):
     assert np.allclose(starter.text(["a cat"]), z[:1], atol=1e-5)
 
 
-MISSED = pytest.mark.xfail(strict=True, reason="the astronaut stands before a shuttle, and the rocket wins; see recipes/starter")
-
-
-@pytest.mark.parametrize("number", [0, 1, pytest.param(2, marks=MISSED), 3, 4, 5])
+@pytest.mark.parametrize("number", range(6))
 def test_each_demo_photograph_is_first_for_its_plain_phrase(starter, number):
     z = starter.image(photographs())
     assert int((starter.text([PHRASES[number]]) @ z.T).argmax()) == number

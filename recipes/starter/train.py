@@ -53,6 +53,11 @@ BATCH, MADE_UP = 256, 64  # pictures, and made-up maps of classes, in a step
 STAY = 0.3  # weight of giving the class probabilities that the trunk gave
 RATES = {"image.branch.trunk": 0.3, "text.branch": 0.1}
 SHARES = (0.35, 0.5, 0.7, 1.0, 2.0)  # reported; the one shipped has the best sum of the three
+PEOPLE = ("a person", "a man", "a woman", "people", "someone's portrait", "a human being")
+WITH_PEOPLE = {
+    "person", "clothing", "sports equipment", "game equipment", "musical instrument", "sled", "bicycle", "go-kart",
+}  # fmt: skip
+"""What is photographed on people or with them. ImageNet has no class for a person, but a jersey's pictures show one."""
 REACH = (3.0, 10.0)  # how far along its row a made-up feature lies; at 4 the trunk is 60% sure of the class
 
 
@@ -72,11 +77,11 @@ def texts_of(pair: dict, rng: random.Random) -> list[str]:
 
 
 def texts_of_class(c: dict, rng: random.Random) -> list[str]:
-    """Names, definition and hypernyms of one of the trunk's classes."""
-    names = c["names"]
+    """Names, definition and hypernyms of one of the trunk's classes; of what people wear, play or ride, half are of people."""
+    names, seen = c["names"], PEOPLE if WITH_PEOPLE & {*c["names"], *c["hypernyms"]} else ()
     out = [*names[:3], *(f"a photo of a {n}" for n in names[:2]), f"{names[0]}, {c['definition']}", c["definition"]]
     out += [f"{names[0]}, a kind of {h}" for h in c["hypernyms"][:3]]
-    return (out + [rng.choice(names) for _ in range(VARIANTS)])[:VARIANTS]
+    return [*(out + [rng.choice(names) for _ in range(VARIANTS)])[: VARIANTS - len(seen)], *seen]
 
 
 class Captions:
@@ -275,17 +280,26 @@ def load_data(work: Path, model: DualEncoder, words: Words, pairs: list[dict]) -
         [torch.tensor(rows) for rows in topics.values() if len(rows) >= BATCH // 2],
         torch.tensor([concepts[p["concept"]] for p in pairs]),
         Captions(model, words, [texts_of(p, rng) for p in pairs]),
-        Captions(model, words, [texts_of_class(c, rng) for c in json.loads((work / "classes.json").read_text())]),
+        class_names(work, model, words),
         mean,
     )  # fmt: skip
 
 
-def set_prior(model: DualEncoder, names: Captions) -> None:
-    """A class's vector: the mean of its texts' vectors (names, definition, kinds), at unit length, then what is kept."""
+def class_names(work: Path, model: DualEncoder, words: Words) -> Captions:
+    rng = random.Random(0)
+    return Captions(model, words, [texts_of_class(c, rng) for c in json.loads((work / "classes.json").read_text())])
+
+
+def set_prior(model: DualEncoder, names: Captions, keep: Tensor | None = None) -> None:
+    """A class's vector: the mean of its texts' vectors (names, definition, kinds), at unit length, then what is kept of it.
+
+    keep: (kept, 384), what is; the classes' own principal parts if not given.
+    """
     vectors = normalize(normalize(names.vectors, dim=-1)[names.ids].mean(dim=1), dim=-1)  # (1000, 384)
-    principal = torch.linalg.svd(vectors, full_matrices=False)[2][: model.text.c.kept]  # (kept, 384)
-    model.text.keep.weight.data = principal.contiguous()
-    model.image.prior.vectors.weight.data = (principal @ vectors.T).contiguous()
+    if keep is None:
+        keep = torch.linalg.svd(vectors, full_matrices=False)[2][: model.text.c.kept]
+    model.text.keep.weight.data = keep.contiguous()
+    model.image.prior.vectors.weight.data = (keep @ vectors.T).contiguous()
 
 
 @dataclass

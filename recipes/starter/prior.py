@@ -1,0 +1,33 @@
+"""The classes' vectors anew, from their texts, in the starter as it ships: nothing is trained, and no text's vector changes.
+
+python recipes/starter/prior.py WORK
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from common import read_lines
+from export import write_gate
+from train import class_names, set_prior
+
+from samespace import checkpoint, export, hub
+from samespace.checkpoint import Checkpoint
+from samespace.prep.tokens import Words
+
+
+@torch.no_grad()
+def main(work: Path) -> None:
+    shipped = checkpoint.load(hub.STARTER)
+    model, prep = shipped.model.eval(), shipped.config.prep
+    set_prior(model, class_names(work, model, Words(shipped.tokenizer, prep)), model.text.keep.weight)
+    towers = Checkpoint(model, replace(shipped.config, weights=""), shipped.tokenizer)
+    pairs = export.held_out_pairs(towers, write_gate(work, read_lines(work / "pairs.jsonl")))
+    written = export.export(towers, hub.STARTER, pairs, ears=hub.STARTER)
+    print(json.dumps(written.card["precision"], indent=1), written.calibration)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
