@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
@@ -23,6 +23,7 @@ import samespace  # noqa: E402
 from samespace import hub  # noqa: E402
 from samespace.demo import photographs  # noqa: E402
 from samespace.server.app import create_app  # noqa: E402
+from samespace.sheet import write_sheet  # noqa: E402
 
 DRAWINGS = 60
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--force-color-profile=srgb"]
@@ -38,6 +39,19 @@ def fill(folder: Path) -> None:
     scenes = [Image.open(file).convert("RGB").resize((640, 480)) for file in photographs()]
     film(folder / "holiday.mp4", [(scene, 4.0) for scene in scenes])
     document(folder / "invoice.pdf", ["Two cups of coffee and a motorcycle", "The total is 2,931 euros"])
+
+
+def sheet(browser: Browser, library: samespace.Library, out: Path, scratch: Path) -> None:
+    """The demo's photographs by themselves, as `search --grid` shows them."""
+    few, asked = scratch / "photographs", "something hot to drink"
+    few.mkdir()
+    for file in photographs():
+        shutil.copy(file, few)
+    library.add([few])
+    write_sheet(scratch / "sheet.html", asked, library.search(asked))
+    page = browser.new_page(viewport={"width": 1100, "height": 640})
+    page.goto((scratch / "sheet.html").as_uri())
+    page.screenshot(path=out / "sheet.png")
 
 
 def search(page: Page, out: Path) -> None:
@@ -89,6 +103,7 @@ def main(folder: Path, out: Path) -> None:
                 page = browser.new_page(viewport={"width": 1280, "height": 800})
                 page.goto(f"{address}/{path}")
                 take(page, out)
+        sheet(browser, samespace.Library(Path(scratch) / "few", "starter"), out, Path(scratch))
         browser.close()
 
 
