@@ -48,9 +48,10 @@ def sheet(browser: Browser, library: samespace.Library, out: Path, scratch: Path
     for file in photographs():
         shutil.copy(file, few)
     library.add([few])
-    write_sheet(scratch / "sheet.html", asked, library.search(asked))
+    write_sheet(made := scratch / "sheet.html", asked, library.search(asked))
+    made.write_text(made.read_text("utf-8").replace(str(scratch), "~"), "utf-8")
     page = browser.new_page(viewport={"width": 1100, "height": 640})
-    page.goto((scratch / "sheet.html").as_uri())
+    page.goto(made.as_uri())
     page.screenshot(path=out / "sheet.png")
 
 
