@@ -49,15 +49,15 @@ from samespace.train.loop import Progress, Trainer
 
 VARIANTS = 12  # texts drawn for each picture, once
 TEMPLATES = ("a photo of {}", "a picture of {}", "a drawing of {}", "{}", "an icon of {}", "a {}", "clip art of {}")
-BATCH, MADE_UP = 256, 64  # pictures, and made-up maps of classes, in a step
-STAY = 0.3  # weight of giving the class probabilities that the trunk gave
-RATES = {"image.branch.trunk": 0.3, "text.branch": 0.1}
-SHARES = (0.35, 0.5, 0.7, 1.0, 2.0)  # reported; the one shipped has the best sum of the three
 PEOPLE = ("a person", "a man", "a woman", "people", "someone's portrait", "a human being")
 WITH_PEOPLE = {
     "person", "clothing", "sports equipment", "game equipment", "musical instrument", "sled", "bicycle", "go-kart",
 }  # fmt: skip
 """What is photographed on people or with them. ImageNet has no class for a person, but a jersey's pictures show one."""
+BATCH, MADE_UP = 256, 64  # pictures, and made-up maps of classes, in a step
+STAY = 0.3  # weight of giving the class probabilities that the trunk gave
+RATES = {"image.branch.trunk": 0.3, "text.branch": 0.1}
+SHARES = (0.35, 0.5, 0.7, 1.0, 2.0)  # reported; the one shipped has the best sum of the three
 REACH = (3.0, 10.0)  # how far along its row a made-up feature lies; at 4 the trunk is 60% sure of the class
 
 
