@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,14 +29,12 @@ from torch.nn.functional import cross_entropy, ctc_loss, normalize
 
 import samespace
 from samespace import checkpoint
-from samespace.config import from_dict
-from samespace.errors import CardError
 from samespace.eval.retrieval import recall_at_k
 from samespace.hub import STARTER
 from samespace.model.audio import AudioTransformer
 from samespace.prep.mel import FLOOR, fitted
 from samespace.train import state
-from samespace.train.card import Card, lay_over
+from samespace.train.card import card_of
 from samespace.train.data import Bad
 from samespace.train.loop import Progress, Trainer
 from samespace.train.watch import Watch
@@ -236,10 +233,7 @@ def read_shipped(tower: AudioTransformer, mels: Tensor) -> None:
 
 
 def main(work: Path, overrides: list[str]) -> None:
-    values: dict[str, Any] = dict(DEFAULTS)
-    for override in overrides:
-        lay_over(values, override)
-    card = from_dict(Card, values, CardError)
+    card = card_of(DEFAULTS, overrides)
     torch.manual_seed(card.seed)
     clips = Clips(work)
     pupil, batches = Pupil(clips), Batches(clips, card.batch)

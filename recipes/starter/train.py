@@ -34,8 +34,6 @@ from torch.nn.functional import avg_pool2d, kl_div, normalize
 from torch.nn.utils.rnn import pad_sequence
 
 from samespace.checkpoint import fill, read_bert, read_efficientnet
-from samespace.config import from_dict
-from samespace.errors import CardError
 from samespace.eval.retrieval import recall_at_k
 from samespace.model.dual import DualEncoder
 from samespace.model.losses import clip_loss
@@ -43,7 +41,7 @@ from samespace.model.vit import FINE
 from samespace.prep.pixels import normalise, square
 from samespace.prep.tokens import Words, read_tokenizer
 from samespace.train import state
-from samespace.train.card import Card, lay_over
+from samespace.train.card import card_of
 from samespace.train.data import Bad
 from samespace.train.loop import Progress, Trainer
 
@@ -286,6 +284,7 @@ def load_data(work: Path, model: DualEncoder, words: Words, pairs: list[dict]) -
 
 
 def class_names(work: Path, model: DualEncoder, words: Words) -> Captions:
+    """The texts of the trunk's 1000 classes."""
     rng = random.Random(0)
     return Captions(model, words, [texts_of_class(c, rng) for c in json.loads((work / "classes.json").read_text())])
 
@@ -317,9 +316,7 @@ class Drawn:
 
 def main(work: Path, overrides: list[str]) -> None:
     values = dict(steps=2000, lr=1e-3, warmup=100, save_every=100, evaluate_every=200, average=0.995, batch=BATCH, rates=RATES)
-    for override in overrides:
-        lay_over(values, override)
-    card = from_dict(Card, values, CardError)
+    card = card_of(values, overrides)
     pairs, model, words = read_pairs(work), start(work), Words(read_tokenizer(work / MINILM / "tokenizer.json"), PREP)
     data, photos = load_data(work, model, words, pairs), Photographs.read(words)
     set_prior(model, data.names)

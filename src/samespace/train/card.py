@@ -153,6 +153,14 @@ def read_card(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Card:
     return card
 
 
+def card_of(values: dict[str, Any], overrides: list[str]) -> Card:
+    """A recipe's own card, without a file or sources, with `key=value` laid over it. Raises CardError naming the key that is wrong."""
+    values = dict(values)
+    for override in overrides:
+        lay_over(values, override)
+    return from_dict(Card, values, CardError)
+
+
 def placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The same with the sources opened up into Source, their paths below the folder."""
     sources = {key: values[key] for key in ("train", "val") if key in values}
