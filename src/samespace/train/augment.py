@@ -4,13 +4,15 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
 from ..config import Prep
 from ..media.image import opaque
 from ..prep.pixels import RESAMPLE, square
 
 WHITE = (255, 255, 255)
+BEND = 0.07
+"""How far a corner of a third of a picture is moved, of the picture's side."""
 
 
 def ground(rng: np.random.Generator, size: int, photos: list[Image.Image]) -> Image.Image:
@@ -29,6 +31,59 @@ def ground(rng: np.random.Generator, size: int, photos: list[Image.Image]) -> Im
     return photo.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
 
 
+def bent(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """The same thing in other proportions: its nine parts drawn wider or narrower, higher or lower."""
+    w, h = picture.size
+    xs, ys = np.meshgrid(np.linspace(0, w, 4), np.linspace(0, h, 4))
+    corners = np.stack([xs, ys], axis=-1) + rng.uniform(-BEND, BEND, (4, 4, 2)) * (w, h)
+    parts = []
+    for i in range(3):
+        for j in range(3):
+            box = (w * j // 3, h * i // 3, w * (j + 1) // 3, h * (i + 1) // 3)
+            seen = corners[[i, i + 1, i + 1, i], [j, j, j + 1, j + 1]]  # upper left, lower left, lower right, upper right
+            parts.append((box, tuple(float(v) for v in seen.ravel())))
+    return picture.transform(picture.size, Image.Transform.MESH, parts, Image.Resampling.BILINEAR)
+
+
+def flattened(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Few colours, without shades: as a flat design draws it."""
+    return ImageOps.posterize(picture.filter(ImageFilter.MedianFilter(5)), int(rng.integers(2, 4)))
+
+
+def outlined(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Dark lines where colours meet: as a pen draws it."""
+    edges = picture.convert("L").filter(ImageFilter.FIND_EDGES).filter(ImageFilter.MaxFilter(3))
+    lines = ImageOps.invert(edges.point([min(255, 3 * v) for v in range(256)]))
+    return ImageChops.multiply(picture, lines.convert("RGB"))
+
+
+def softened(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Blurred: as a small picture looks when it is enlarged."""
+    return picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 2.0)))
+
+
+def tinted(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Every hue moved a little, so that red stays red."""
+    hue, saturation, value = picture.convert("HSV").split()
+    move = int(rng.integers(-8, 9))
+    return Image.merge("HSV", (hue.point([(v + move) % 256 for v in range(256)]), saturation, value)).convert("RGB")
+
+
+HANDS = (flattened, outlined, softened, tinted)
+
+
+def redrawn(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """An RGBA picture as another hand might have drawn it."""
+    if rng.random() < 0.5:
+        picture = bent(picture, rng)
+    colours, shape = picture.convert("RGB"), picture.getchannel("A")
+    for hand in HANDS:
+        if rng.random() < 0.25:
+            colours = hand(colours, rng)
+    colours.putalpha(shape)
+    return colours
+
+
 def view(
     picture: Image.Image, rng: np.random.Generator, size: int, photos: list[Image.Image], *, mirror: bool = True
 ) -> np.ndarray:
@@ -40,7 +95,7 @@ def view(
     scale = size * rng.uniform(0.55, 1.15) / max(picture.size)
     stretch = np.exp(rng.uniform(-0.15, 0.15))
     w, h = max(8, round(picture.width * scale * stretch)), max(8, round(picture.height * scale / stretch))
-    picture = picture.resize((w, h), Image.Resampling.BICUBIC)
+    picture = redrawn(picture.resize((w, h), Image.Resampling.BICUBIC), rng)
     canvas = ground(rng, size, photos)
     spare = size - w, size - h
     canvas.paste(picture, tuple(int(rng.uniform(min(0, s), max(0, s))) for s in spare), picture)
