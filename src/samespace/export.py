@@ -6,6 +6,7 @@ fp16 where a gate on held-out pairs passes, and as fp32 where it does not.
 """
 
 import csv
+import errno
 import hashlib
 import json
 import logging
@@ -24,12 +25,13 @@ import onnx
 import onnxruntime
 import torch
 from onnx import external_data_helper, numpy_helper
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from .checkpoint import Checkpoint, deafened
 from .config import AudioTower, SpaceConfig, read_space_config, sha256, to_json
-from .errors import QueryError, UnknownSpace, UnreadableMedia
+from .errors import QueryError, UnknownSpace, UnreadableMedia, in_short
 from .eval import calibration
 from .eval.retrieval import recall_at_k
 from .media import image as image_media
@@ -131,7 +133,7 @@ def add_audio(
         graph, report = narrowest(exact, "audio", PRECISIONS[1:], mels, z, Path(scratch))
     share_weights({"audio": graph}, state, folder / "audio.safetensors")
     (folder / "audio.safetensors").chmod(0o644)
-    old = read_space_config(folder)
+    old = deafened(read_space_config(folder))  # other ears' probabilities would be wrong ones
     files = {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != "space.json"}
     precision = old.card.get("precision", {}) | {"audio": {**report, "clips": len(mels)}}
     card = old.card | {"precision": precision} | (card or {})
@@ -306,7 +308,10 @@ def share_weights(graphs: dict[str, onnx.ModelProto], state: dict[str, Tensor], 
     have = {parameter_of(name) for name in stored}
     stored |= {name: tensor.numpy() for name, tensor in state.items() if name not in have}
     stored = {name: array for name, array in stored.items() if not name.endswith("_zero_point")}
-    save_file(stored, file)
+    try:
+        save_file(stored, file)
+    except SafetensorError as error:  # a full disk, which is no OSError to it
+        raise OSError(errno.EIO, in_short(error), str(file)) from None
     places = offsets(file)
     for tower, graph in graphs.items():
         for initializer in graph.graph.initializer:

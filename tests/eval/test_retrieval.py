@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from samespace.eval.retrieval import recall_at_k
+from samespace.eval.retrieval import answers, recall_at_k
 
 EYE = np.eye(3, dtype=bool)
 
@@ -26,3 +26,8 @@ def test_any_of_several_right_answers_counts():
 def test_queries_without_an_answer_do_not_count():
     right = np.array([[True, False], [False, False]])
     assert recall_at_k(np.array([[1.0, 0.0], [1.0, 0.0]]), right, 1) == 1
+
+
+def test_capitals_make_no_other_caption():
+    queries, right = answers([("Cat",), ("cat", "a pet"), ("dog",)])
+    assert queries == ["Cat", "a pet", "dog"] and right.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]

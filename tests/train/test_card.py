@@ -42,6 +42,11 @@ def test_settings_are_laid_over_it(tmp_path):
         ('train = "a.tsv"', ["chunk=-1"], "0 or more"),
         ('train = {path = "a.tsv", weight = 0}', [], "the weight of"),
         ('train = "a.tsv"\nimage = 3', [], "'image' of Card"),
+        ("", ["train=0.tar", "train=1.tar"], "more than once"),
+        ('train = "a.tsv"', ["image.pool=mean"], "image.pool is 'mean'; choose one of class, attention"),
+        ('train = "a.tsv"', ["text.mask=causl"], "text.mask"),
+        ('train = "a.tsv"', ["prep.resize=crop"], "prep.resize"),
+        ('train = "a.tsv"', ["rates={image = -1.0}"], "from 0 on"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, overrides, words):
@@ -52,3 +57,8 @@ def test_what_is_wrong_is_named(tmp_path, text, overrides, words):
 def test_a_card_that_is_not_there_is_said_so(tmp_path):
     with pytest.raises(CardError, match="cannot be read"):
         read_card(tmp_path / "none.toml")
+
+
+def test_a_home_is_a_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_card(write(tmp_path, 'train = "a.tsv"\nout = "~/runs/x"')).out == str(tmp_path / "runs/x")

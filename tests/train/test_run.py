@@ -158,3 +158,39 @@ def test_eval_prints_clip_benchmarks_lines(made, table, command):
 def test_eval_of_what_is_not_there_is_one_sentence(tmp_path):
     done = CliRunner().invoke(app, ["eval", "retrieval", str(tmp_path / "none.tsv")])
     assert done.exit_code == 1 and "check the path" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"image": {"heads": 3}}, {"text": {"heads": 5}}, {"prep": {"size": 32}}, {"text": {"vocab": 100}}, {"prep": {"context": 16}},
+        {"image": {"patch": 32}}, {"device": "gpu"}, {"device": "cuda:99"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_be_built_is_said_before_anything_is_trained(card, settings):
+    changed = {k: replace(getattr(card, k), **v) if isinstance(v, dict) else v for k, v in settings.items()}
+    with pytest.raises(CardError):
+        run(replace(card, **changed), False, quiet)
+
+
+def test_a_softmax_run_keeps_no_bias_of_a_sigmoid_start(card, tmp_path):
+    """It would not learn, and mean nothing."""
+    run(replace(card, loss="siglip", steps=2), False, quiet)
+    config = run(replace(card, start=str(Path(card.out) / "space"), out=str(tmp_path / "soft"), steps=2), False, quiet)
+    assert config.logit_bias is None
+
+
+def test_validation_that_is_mostly_missing_stops_the_run(card, table):
+    lines = "filepath\ttitle\nred 0.png\tred\n" + "".join(f"gone {i}.png\tgone\n" for i in range(30))
+    (table.parent / "val.tsv").write_text(lines)
+    with pytest.raises(CardError, match="more than 1%"):
+        run(replace(card, val=(Source(str(table.parent / "val.tsv")),)), False, quiet)
+
+
+def test_other_sources_do_not_resume_a_run(card, table):
+    run(replace(card, steps=4), False, quiet)
+    (table.parent / "more.tsv").write_text(table.read_text())
+    more = (*card.train, Source(str(table.parent / "more.tsv")))
+    with pytest.raises(CardError, match="the run began with pairs.tsv"):
+        run(replace(card, steps=8, train=more), True, quiet)

@@ -1,5 +1,6 @@
 """Every kind of source gives the same pairs; what is wrong with one is said."""
 
+import contextlib
 import io
 import json
 import tarfile
@@ -179,3 +180,81 @@ def test_columns_that_were_asked_for_by_name_are_not_replaced(tmp_path):
 def test_an_empty_folder_is_no_source(tmp_path):
     with pytest.raises(CardError, match="no pictures"):
         open_source(Source(str(tmp_path)))
+
+
+def test_numbers_of_classes_become_their_names(tmp_path):
+    """As `datasets` writes them to disk and to Parquet; numbers without names are no captions."""
+    import datasets
+
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    rows = {"image": [{"bytes": png(i), "path": None} for i in range(3)], "label": [0, 1, -1]}
+    data = datasets.Dataset.from_dict(rows, features=features)
+    data.save_to_disk(tmp_path / "saved")
+    data.to_parquet(tmp_path / "pairs.parquet")
+    for path in ("saved", "pairs.parquet"):
+        assert [item.load()[1] for item in open_source(Source(str(tmp_path / path))).plain()] == [("cat",), ("dog",), ()]
+    pq.write_table(pa.table({"image": [png(0)], "label": [3]}), tmp_path / "numbers.parquet")
+    with pytest.raises(CardError, match="numbers in label"):
+        open_source(Source(str(tmp_path / "numbers.parquet")))
+    datasets.DatasetDict({"train": data, "test": data}).save_to_disk(tmp_path / "splits")
+    with pytest.raises(CardError, match="splits/train"):
+        open_source(Source(str(tmp_path / "splits")))
+
+
+def test_a_stray_text_leaves_classes_as_they_are(tmp_path):
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for i in range(3):
+            (tmp_path / label / f"{i}.png").write_bytes(png(i))
+    (tmp_path / "cat" / "0.txt").write_text("notes")
+    (tmp_path / "loose.png").write_bytes(png(0))
+    read = {item.name: item for item in open_source(Source(str(tmp_path))).plain()}
+    assert Counter(item.load()[1] for name, item in read.items() if "loose" not in name) == {("cat",): 3, ("dog",): 3}
+    with pytest.raises(UnreadableMedia, match="no folder"):
+        read[str(tmp_path / "loose.png")].load()
+
+
+def test_a_picture_without_its_text_is_named(tmp_path):
+    sidecars(tmp_path)
+    (tmp_path / "bare.png").write_bytes(png(0))
+    bare = next(item for item in open_source(Source(str(tmp_path))).plain() if "bare" in item.name)
+    with pytest.raises(UnreadableMedia, match=r"no \.txt beside it"):
+        bare.load()
+
+
+@pytest.mark.parametrize(
+    "name,text,good",
+    [
+        ("a.jsonl", '{"filepath": "0.png", "title": "red"}\nnull\n["a"]\n{"filepath": "0.p', 1),
+        ("a.csv", "filepath,title\n0.png,a red, round thing\n0.png,red\n", 1),
+    ],
+)
+def test_a_line_that_is_no_pair_costs_itself_only(tmp_path, name, text, good):
+    (tmp_path / "0.png").write_bytes(png(0))
+    (tmp_path / name).write_text(text)
+    items = list(open_source(Source(str(tmp_path / name))).plain())
+    loaded = 0
+    for item in items:
+        with contextlib.suppress(UnreadableMedia):
+            loaded += item.load()[1] == ("red",)
+    assert loaded == good and len(items) == len(text.strip().splitlines()) - name.endswith("csv")
+
+
+def test_an_open_quote_is_refused(tmp_path):
+    (tmp_path / "a.tsv").write_text('filepath\ttitle\n0.png\t"open\n1.png\tred\n')
+    with pytest.raises(CardError, match="cannot be read"):
+        open_source(Source(str(tmp_path / "a.tsv")))
+
+
+def test_what_img2dataset_could_not_fetch_is_no_pair(tmp_path):
+    rows = [
+        {"jpg": png(0), "caption": "red", "status": "success"},
+        {"jpg": None, "caption": "gone", "status": "failed_to_download"},
+    ]
+    for shard in range(2):
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{shard}.parquet")
+    items = list(open_source(Source(str(tmp_path / "{0..1}.parquet"))).plain())
+    assert [item.load()[1] for item in items] == [("red",)] * 2
+    assert [item.name.split(",")[0] for item in items] == [str(tmp_path / f"{i}.parquet") for i in range(2)]
+    with pytest.raises(CardError, match="nothing matches"):
+        open_source(Source(str(tmp_path / "*.tar")))

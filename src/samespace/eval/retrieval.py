@@ -45,10 +45,15 @@ def retrieval(encoder: Encoder, squares: np.ndarray, captions: Sequence[Sequence
 
 
 def answers(captions: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
-    """Each picture's captions → the captions that differ, and which pictures are right for each: bool (Q, B)."""
-    queries = list(dict.fromkeys(c for some in captions for c in some))
-    place = {c: i for i, c in enumerate(queries)}
+    """Each picture's captions → the captions that differ, and which pictures are right for each: bool (Q, B).
+
+    As in training, captions that differ in capitals only are equal.
+    """
+    queries: dict[str, str] = {}
+    for caption in (c for some in captions for c in some):
+        queries.setdefault(caption.strip().lower(), caption)
+    place = {key: i for i, key in enumerate(queries)}
     right = np.zeros((len(queries), len(captions)), dtype=bool)
     for column, some in enumerate(captions):
-        right[[place[c] for c in some], column] = True
-    return queries, right
+        right[[place[c.strip().lower()] for c in some], column] = True
+    return list(queries.values()), right

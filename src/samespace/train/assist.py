@@ -25,7 +25,7 @@ from .lessons import LESSONS, TalkLoss, talk_backward
 from .loop import Progress, Trainer
 from .parts import Adapters, choose_parts, sizes
 from .regions import BLANK, COLUMNS, ROWS, places
-from .run import best_device, opened, processes, settings_of
+from .run import device_of, opened, processes, settings_of
 from .tasks import rank, world_size
 from .watch import Watch, curves_of
 
@@ -52,7 +52,7 @@ class AssistantRun:
         self.config = replace(model.c, name=card.name, files={}, card={})
         self.adapters = Adapters(model, card) if card.lora else None
         choose_parts(model, card)
-        self.device = torch.device(card.device or best_device())
+        self.device = device_of(card)
         self.model = model.to(self.device).train()
         blank, bf16 = self.chat.words(BLANK)[0], card.precision == "bf16"
         self.trainee: nn.Module = LESSONS[card.task](self.model, self.config.prep, blank, bf16).to(self.device)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import tomllib
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,15 @@ CHOICES = {
     "augment": ("none", "crop", "strong"),
     "loss": ("clip", "siglip"),
     "precision": ("fp32", "bf16"),
+    "image.pool": ("class", "attention"),
+    "image.act": ("gelu", "quick_gelu", "gelu_tanh"),
+    "text.act": ("gelu", "quick_gelu", "gelu_tanh"),
+    "text.mask": ("causal", "none", "padding"),
+    "text.pool": ("end", "last", "mean"),
+    "prep.resize": ("shortest", "squash", "longest"),
+    "prep.interpolation": ("bicubic", "bilinear"),
+    "prep.crop": ("round", "floor"),
+    "prep.clean": ("clip", "canonicalize", "siglip", "none"),
 }
 RANGES = {  # not below, not above
     "chunk": (0, math.inf), "threads": (0, math.inf), "seed": (0, math.inf), "warmup": (0, math.inf), "lora": (0, math.inf),
@@ -143,12 +153,15 @@ def read_card(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Card:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CardError(f"{path} cannot be read as a run card ({error}); write TOML such as: steps = 1000") from None
     said: dict[str, Any] = {}
+    keys = [override.partition("=")[0].strip() for override in overrides]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise CardError(f"{twice} is set more than once; a range of files needs quotes: 'train=shards/{{00..41}}.tar'")
     for override in overrides:
         lay_over(said, override)
     values = merged(placed(values, path.parent), placed(said, Path.cwd()))
     card = from_dict(Card, values, CardError)
     card = dataclasses.replace(card, name=card.name or path.stem)
-    card = dataclasses.replace(card, out=card.out or f"runs/{card.name}")
+    card = dataclasses.replace(card, out=str(expanded(card.out or f"runs/{card.name}")))
     check(card)
     return card
 
@@ -209,8 +222,8 @@ def source_of(value: Any, folder: Path) -> Source:
 def check(card: Card) -> None:
     """Raises CardError on values that cannot work."""
     for key, allowed in CHOICES.items():
-        if getattr(card, key) not in allowed:
-            raise CardError(f"{key} is {getattr(card, key)!r}; choose one of {', '.join(allowed)}")
+        if (value := attrgetter(key)(card)) not in allowed:
+            raise CardError(f"{key} is {value!r}; choose one of {', '.join(allowed)}")
     for key in AT_LEAST_ONE:
         if getattr(card, key) < 1:
             raise CardError(f"{key} is {getattr(card, key)}; give at least 1")
@@ -219,8 +232,8 @@ def check(card: Card) -> None:
             raise CardError(
                 f"{key} is {getattr(card, key)}; give {least:g}" + (f" to {most:g}" if most < math.inf else " or more")
             )
-    if not all(isinstance(rate, int | float) for rate in card.rates.values()):
-        raise CardError(f"rates is {card.rates}; give numbers, such as: rates = {{ image = 0.1 }}")
+    if not all(isinstance(rate, int | float) and rate >= 0 for rate in card.rates.values()):
+        raise CardError(f"rates is {card.rates}; give numbers from 0 on, such as: rates = {{ image = 0.1 }}")
     if not card.train:
         raise CardError('the card names no pairs to train on; write train = ["pairs.tsv"]')
     if card.shard and (card.average or card.lora):

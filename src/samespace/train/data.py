@@ -5,6 +5,7 @@ counts, and a resumed run sees the batches that the straight one would have seen
 """
 
 import hashlib
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from ..errors import CardError, UnreadableMedia, in_short
 from ..media import image as image_media
 from ..prep.pixels import square
 from ..prep.tokens import Words
+from ..space import usable_cpus
 from .augment import AUGMENTS
 from .card import Source
 from .sources import Item, Listed, Sharded, open_source
@@ -30,7 +32,7 @@ from .sources import Item, Listed, Sharded, open_source
 MAX_BAD = 0.01
 """Share of samples that may be unreadable before a run stops."""
 ENOUGH = 1000
-"""Samples to have looked at before that share is judged."""
+"""Of fewer samples as many may be unreadable as of so many."""
 AHEAD = 128
 """Samples being read or waiting, for each thread."""
 
@@ -84,7 +86,7 @@ class Bad:
         """Name a sample and count it; raises CardError when more than one in a hundred is bad."""
         self.names[name] = reason
         self.count += 1
-        if self.looked >= ENOUGH and self.count > MAX_BAD * self.looked:
+        if self.count > MAX_BAD * max(self.looked, ENOUGH):
             some = "; ".join(f"{n}: {r}" for n, r in list(self.names.items())[-3:])
             raise CardError(f"{self.count} of {self.looked} samples cannot be used, more than 1%; mend the data ({some})")
 
@@ -100,8 +102,16 @@ class Mixture:
         self.chances = np.array([s.weight for s in sources]) / sum(s.weight for s in sources)
         self.sources, self.seed, self.rank, self.world = sources, seed, rank, world
 
-    def start(self, drawn: int, places: list[list[int]]) -> None:
-        """Go to where `drawn` items have been drawn, and each source is at (epoch, items of it)."""
+    @property
+    def names(self) -> list[str]:
+        """Of the sources, without their folders, which may have moved."""
+        return [source.path.rstrip("/").rsplit("/", 1)[-1] for source in self.sources]
+
+    def start(self, drawn: int, places: list[list[int]], names: list[str] | None = None) -> None:
+        """Go to where `drawn` items have been drawn, and each source is at (epoch, items of it). Raises CardError where these
+        were other sources."""
+        if names not in (None, self.names):
+            raise CardError(f"the run began with {', '.join(names)}; give it the same sources, or name another folder: out=…")
         self.drawn, self.places = drawn, [list(place) for place in places] or [[0, 0] for _ in self.sources]
         self.streams = [self.stream(i) for i in range(len(self.sources))]
 
@@ -155,7 +165,8 @@ class Loader:
             while True:
                 while len(ahead) < most:
                     drawn, source, item = next(stream)
-                    place = {"drawn": drawn, "places": [list(p) for p in self.mixture.places]}
+                    places = [list(p) for p in self.mixture.places]
+                    place = {"drawn": drawn, "places": places, "names": self.mixture.names}
                     ahead.append((item.name, place, pool.submit(self.load, drawn, source, item)))
                 name, place, future = ahead.popleft()
                 loaded = future.result()
@@ -197,19 +208,34 @@ def groups_of(captions: tuple[str, ...] | list[str]) -> Tensor:
     return torch.tensor([int.from_bytes(d, "big", signed=True) for d in digests])
 
 
-def read_pairs(sources: tuple[Source, ...], prep: Prep, bad: Bad) -> tuple[np.ndarray, list[tuple[str, ...]]]:
-    """All pairs of small sources, as they are searched: uint8 (B, S, S, 3), and each picture's captions."""
-    squares, captions = [], []
-    for source in sources:
-        for item in open_source(source).plain():
-            bad.looked += 1
-            try:
-                picture, said = read_item(item, prep.size)
-            except UnreadableMedia as error:
-                bad.note(item.name, error.reason)
-                continue
-            squares.append(square(picture, prep))
-            captions.append(tuple(source.templates[0].replace("{}", c) for c in said))
-    if not squares:
-        raise CardError("the pairs to evaluate on cannot be read; check the paths of val")
-    return np.stack(squares), captions
+def read_pairs(
+    sources: tuple[Source, ...], prep: Prep, bad: Bad, threads: int = 0
+) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """All pairs of sources, as they are searched: uint8 (B, S, S, 3), and each picture's captions.
+
+    The pictures lie in a file without a name, of which the system keeps in memory what fits.
+    """
+    captions, threads = [], threads or usable_cpus()
+
+    def load(job: tuple[Source, Item]) -> tuple[str, np.ndarray | None, tuple[str, ...]]:
+        source, item = job
+        try:
+            picture, said = read_item(item, prep.size)
+        except UnreadableMedia as error:
+            return item.name, None, (error.reason,)
+        return item.name, square(picture, prep), tuple(source.templates[0].replace("{}", c) for c in said)
+
+    jobs = ((source, item) for source in sources for item in open_source(source).plain())
+    with tempfile.TemporaryFile() as file, ThreadPoolExecutor(threads) as pool:
+        while some := list(islice(jobs, AHEAD * threads)):
+            for name, pixels, said in pool.map(load, some):
+                bad.looked += 1
+                if pixels is None:
+                    bad.note(name, said[0])
+                    continue
+                file.write(pixels.tobytes())
+                captions.append(said)
+        if not captions:
+            raise CardError("the pairs to evaluate on cannot be read; check the paths of val")
+        file.flush()
+        return np.memmap(file, np.uint8, "r", shape=(len(captions), prep.size, prep.size, 3)), captions

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from einops import EinopsError
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import fully_shard
@@ -20,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .. import checkpoint, export, hub
 from ..checkpoint import Checkpoint
 from ..config import SpaceConfig
-from ..errors import CardError, TrainingStopped
+from ..errors import CardError, TrainingStopped, as_utf8, in_short
 from ..eval.retrieval import retrieval
 from ..eval.zeroshot import accuracy
 from ..model.dual import DualEncoder
@@ -77,12 +78,13 @@ class Run:
         start = begin(card)
         self.config, self.tokenizer, model = start.config, start.tokenizer, start.model.train()
         self.words = Words(self.tokenizer, self.config.prep)
-        self.val = read_pairs(card.val, self.config.prep, Bad()) if card.val else None
+        self.bad = Bad()
+        self.val = read_pairs(card.val, self.config.prep, self.bad, card.threads) if card.val and self.rank == 0 else None
         self.guard = read_pairs(GUARD, self.config.prep, Bad()) if card.start and self.rank == 0 else None
         self.before = self.forgetting(model)
         self.adapters = Adapters(model, card) if card.lora else None
         choose_parts(model, card)
-        self.device = torch.device(card.device or best_device())
+        self.device = device_of(card)
         self.model = model.to(self.device)
         self.trainee = self.wrapped(Trainee(self.model, self.config.prep, card).to(self.device))
         self.objective = Objective(card, hub.load(card.teacher) if card.teacher else None)
@@ -156,25 +158,38 @@ def begin(card: Card) -> Checkpoint:
         config = replace(start.config, name=card.name, weights="", files={}, card={})
         if card.loss == "siglip" and start.model.logit_bias is None:
             raise CardError(f'{card.start} was trained with softmax and has no bias; write loss = "clip"')
+        if card.loss == "clip":
+            start.model.logit_bias = None  # it would stay as it was, and mean nothing any more
+            config = replace(config, logit_bias=None)
     else:
-        tokenizer = checkpoint.read_tokenizer(hub.folder_of(card.tokenizer))
-        text, prep = fitted(card, tokenizer)
-        try:
-            model = DualEncoder(card.image, text, bias=card.loss == "siglip")
-            initialise(model)
-        except (KeyError, ValueError, RuntimeError, ZeroDivisionError) as error:
-            raise CardError(
-                f"no towers can be built of [image] and [text] ({error}); check widths, heads, patch and act"
-            ) from None
-        if (card.image.dim or card.image.width) != text.dim:
-            raise CardError(f"the towers end in {card.image.dim} and {text.dim} numbers; give both the same dim")
-        config = SpaceConfig(name=card.name, image=card.image, text=text, prep=prep)
-        start = Checkpoint(model, config, tokenizer)
+        start = built(card)
+        config = start.config
     if card.connector and not config.text.connector:
         image, text, model = with_connector(start.model, config.image, config.text, card.connector)
         start, config = Checkpoint(model, config, start.tokenizer), replace(config, image=image, text=text)
     start.config = config
     return start
+
+
+def built(card: Card) -> Checkpoint:
+    """New towers of the card's architecture. Raises CardError where none can be built of it."""
+    tokenizer = checkpoint.read_tokenizer(hub.folder_of(card.tokenizer))
+    text, prep = fitted(card, tokenizer)
+    if card.image.patch > card.image.image_size:
+        raise CardError(f"a patch of {card.image.patch} does not fit into {card.image.image_size} pixels; change patch or image_size")
+    try:
+        model = DualEncoder(card.image, text, bias=card.loss == "siglip")
+        initialise(model)
+        with torch.no_grad():  # one picture and one text: what does not fit is said now, not hours later
+            pixels, ids = torch.zeros(1, 3, prep.size, prep.size), Words(tokenizer, prep).ids(["a"])
+            model(pixels, torch.from_numpy(ids))
+    except (KeyError, IndexError, ValueError, RuntimeError, ZeroDivisionError, EinopsError) as error:
+        raise CardError(
+            f"no towers can be built of [image], [text] and [prep] ({in_short(error)}); check sizes, widths, heads, patch, vocab"
+        ) from None
+    if (card.image.dim or card.image.width) != text.dim:
+        raise CardError(f"the towers end in {card.image.dim} and {text.dim} numbers; give both the same dim")
+    return Checkpoint(model, SpaceConfig(name=card.name, image=card.image, text=text, prep=prep), tokenizer)
 
 
 ENDS = ("<|endoftext|>", "[SEP]", "</s>")
@@ -200,6 +215,16 @@ def filled(config: Any, **values: Any) -> Any:
     """A dataclass with values for those fields that are still at their default."""
     at_default = {f.name for f in dataclasses.fields(config) if getattr(config, f.name) == f.default}
     return replace(config, **{name: value for name, value in values.items() if name in at_default})
+
+
+def device_of(card: Card) -> torch.device:
+    """Where a run computes. Raises CardError where that is not there."""
+    try:
+        device = torch.device(card.device or best_device())
+        torch.zeros(1).to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise CardError(f"{card.device} cannot be used here ({in_short(error)}); write device=cpu, or leave it out") from None
+    return device
 
 
 def best_device() -> str:
@@ -269,14 +294,18 @@ def run(card: Card, resume: bool, show: Show, command: str = "") -> SpaceConfig 
         if watch is None:
             return None
         pairs = trainer.step * card.batch * card.accumulate
-        facts = {"command": command, "steps": trainer.step, "pairs_seen": pairs, "curves": curves_of(watch.file)}
+        facts = {"command": as_utf8(command), "steps": trainer.step, "pairs_seen": pairs, "curves": curves_of(watch.file)}
         return finish(a_run, model, folder, facts)
 
 
 def finish(a_run: Run, model: DualEncoder, folder: Path, facts: dict[str, Any]) -> SpaceConfig:
     """Measure the model and write the space; its card says how it came about: these facts, and what was measured."""
     facts |= {"validation": a_run.measure(model), "before": a_run.before, "after": a_run.forgetting(model)}
-    left_out = [f"{Path(name).name}: {reason}" for name, reason in a_run.loader.bad.names.items()]
+    left_out = [
+        as_utf8(f"{'/'.join(Path(name).parts[-2:])}: {reason}")
+        for bad in (a_run.bad, a_run.loader.bad)
+        for name, reason in bad.names.items()
+    ]
     facts |= {"left_out": left_out[:100], "settings": settings_of(a_run.card)}
     bias = None if model.logit_bias is None else model.logit_bias.item()
     config = replace(a_run.config, logit_scale=model.logit_scale.exp().item(), logit_bias=bias, card=facts)

@@ -17,6 +17,7 @@ from typing import Any
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import CardError, MissingExtra, SamespaceError, UnreadableMedia
@@ -100,6 +101,9 @@ def open_source(source: Source) -> Listed | Sharded:
         if ending not in READERS and fs.isdir(root):
             if fs.exists(f"{root}/dataset_info.json"):
                 return huggingface(source)
+            if fs.exists(f"{root}/dataset_dict.json"):
+                splits = json.loads(fs.cat_file(f"{root}/dataset_dict.json"))["splits"]
+                raise CardError(f"{path} holds {', '.join(splits)}; name one of them: {path}/{splits[0]}")
             return folder(source, fs, root)
         if ending not in READERS:
             raise CardError(f"{path} is not a folder, nor a .{', .'.join(READERS)} file; check the path")
@@ -117,26 +121,29 @@ def broken(reason: str) -> tuple[bytes, tuple[str, ...]]:
 
 
 def folder(source: Source, fs: Any, root: str) -> Listed:
-    """Pictures with a caption file beside each (`a.jpg`, `a.txt`: one caption a line); without one, the name of the
+    """Pictures with a caption file beside each (`a.jpg`, `a.txt`: one caption a line); where most have none, the name of the
     picture's folder is its caption (a folder for each class)."""
     files = sorted(fs.find(root))
     beside = set(files)
     pictures = [f for f in files if kind_of(PurePath(f)) == "image"]
-    sidecars = [f for f in pictures if text_beside(f) in beside]
-    rows = [(f, text_beside(f)) for f in sidecars] if sidecars else [(f, "") for f in pictures if below(f, root)]
-    if not rows:
+    written = sum(text_beside(f) in beside for f in pictures)
+    if not written and not any(below(f, root) for f in pictures):
         raise CardError(f"{source.path} holds no pictures with a .txt beside them, nor folders of pictures; name a table")
+    captioned = 2 * written > len(pictures)  # a stray .txt makes no folder of captions
 
-    def make(row: tuple[str, str]) -> Item:
-        picture, sidecar = row
+    def make(picture: str) -> Item:
+        sidecar, label = text_beside(picture), below(picture, root).replace("_", " ")
+        if captioned and sidecar not in beside:
+            return Item(picture, partial(broken, "it has no .txt beside it, as most others have"))
+        if not captioned and not label:
+            return Item(picture, partial(broken, "it lies in no folder whose name could be its caption"))
 
         def load() -> tuple[bytes, tuple[str, ...]]:
-            captions = lines_of(fs.cat_file(sidecar)) if sidecar else (below(picture, root).replace("_", " "),)
-            return fs.cat_file(picture), captions
+            return fs.cat_file(picture), lines_of(fs.cat_file(sidecar)) if captioned else (label,)
 
         return Item(picture, load)
 
-    return Listed(rows, make)
+    return Listed(pictures, make)
 
 
 def text_beside(picture: str) -> str:
@@ -156,35 +163,75 @@ def lines_of(data: bytes) -> tuple[str, ...]:
 def table(source: Source, fs: Any, path: str) -> Listed:
     """open_clip's tab-separated `filepath`, `title`; CSV; or one JSON object a line."""
     text = fs.cat_file(path).decode("utf-8-sig")
-    csv.field_size_limit(1 << 24)
     if path.lower().endswith(".jsonl"):
-        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+        rows = [json_of(line) for line in text.split("\n") if line.strip()]
     else:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.lower().endswith(".tsv") else ","))
-    if not rows:
+        csv.field_size_limit(1 << 24)
+        between = "\t" if path.lower().endswith(".tsv") else ","
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=between, strict=True))
+    first = next((row for row in rows if row), None)
+    if first is None and rows:
+        raise CardError(f"{source.path} cannot be read as pairs (no line is a JSON object); write one pair a line")
+    if first is None:
         raise CardError(f"{source.path} holds no pairs; write a header and one pair a line")
-    image, captions = columns(source, list(rows[0]))
+    image, captions = columns(source, [name for name in first if name])
     here = path.rsplit("/", 1)[0]
 
     def make(row: dict[str, Any]) -> Item:
+        if not row or None in row:  # csv keeps under None what stands beyond the last column
+            return Item(f"{source.path}, {row}", partial(broken, "it is not a pair of the columns in the first line"))
         return stored(row, image, captions, f"{source.path}, {row}", fs, here)
 
     return Listed(rows, make)
 
 
-def parquet(source: Source, fs: Any, path: str) -> Sharded:
-    """Parquet files, a row group at a time; pictures as bytes, as {bytes, path}, or as paths."""
-    files = [pq.ParquetFile(fs.open(p), pre_buffer=False) for p in expand(fs, path)]
-    image, captions = columns(source, files[0].schema_arrow.names)
-    here = path.rsplit("/", 1)[0]
-    shards = [(file, group) for file in files for group in range(file.num_row_groups)]
+def json_of(line: str) -> dict[str, Any]:
+    """A line's object; an empty one where it holds none."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) else {}
 
-    def read(shard: tuple[pq.ParquetFile, int]) -> Iterator[Item]:
+
+def parquet(source: Source, fs: Any, path: str) -> Sharded:
+    """Parquet files, a row group at a time; pictures as bytes, as {bytes, path}, or as paths. Rows that img2dataset says it
+    could not fetch are no pairs."""
+    here, shards = path.rsplit("/", 1)[0], []
+    for file in expand(fs, path):  # opened one by one: a thousand at once are more than a process may hold
+        with fs.open(file) as opened:
+            facts = pq.ParquetFile(opened, pre_buffer=False)
+            shards += [(file, group) for group in range(facts.num_row_groups)]
+            schema = facts.schema_arrow
+    image, captions = columns(source, schema.names)
+    said = labels_of(source, schema, captions)
+    wanted = [image, *captions, *({"status"} & {*schema.names} - {image, *captions})]
+
+    def read(shard: tuple[str, int]) -> Iterator[Item]:
         file, group = shard
-        for i, row in enumerate(file.read_row_group(group, columns=[image, *captions]).to_pylist()):
-            yield stored(row, image, captions, f"{path}, group {group}, row {i}", fs, here)
+        with fs.open(file) as opened:
+            rows = pq.ParquetFile(opened, pre_buffer=False).read_row_group(group, columns=wanted).to_pylist()
+        for i, row in enumerate(rows):
+            if row[image] is not None or row.get("status", "success") == "success":
+                yield stored(worded(row, said), image, captions, f"{file}, group {group}, row {i}", fs, here)
 
     return Sharded(shards, read)
+
+
+def labels_of(source: Source, schema: pa.Schema, captions: list[str]) -> dict[str, list[str]]:
+    """The names of classes that a caption column holds the numbers of, as Hugging Face's `datasets` notes them. Raises CardError
+    where numbers have no names."""
+    noted = json.loads((schema.metadata or {}).get(b"huggingface", "{}")).get("info", {}).get("features", {})
+    found = {c: noted[c]["names"] for c in captions if isinstance(noted.get(c), dict) and "names" in noted[c]}
+    for column in captions:
+        if pa.types.is_integer(schema.field(column).type) and column not in found:
+            raise CardError(f"{source.path} has numbers in {column}, which say nothing; name a column of words: caption = …")
+    return found
+
+
+def worded(row: dict[str, Any], said: dict[str, list[str]]) -> dict[str, Any]:
+    """A row with the names of its classes in place of their numbers; −1, none, stays no caption."""
+    return row | {c: names[row[c]] if row[c] is not None and row[c] >= 0 else None for c, names in said.items()}
 
 
 def stored(row: dict[str, Any], image: str, names: list[str], name: str, fs: Any, here: str) -> Item:
@@ -243,12 +290,13 @@ def huggingface(source: Source) -> Listed:
     else:
         data = datasets.load_from_disk(source.path)
     image, captions = columns(source, data.column_names)
+    said = labels_of(source, data.features.arrow_schema, captions)
     if isinstance(data.features[image], datasets.Image):
         data = data.cast_column(image, datasets.Image(decode=False))
     fs = fsspec.filesystem("file")
 
     def make(i: int) -> Item:
-        return stored(data[i], image, captions, f"{source.path}, row {i}", fs, ".")
+        return stored(worded(data[i], said), image, captions, f"{source.path}, row {i}", fs, ".")
 
     return Listed(range(len(data)), make)
 
@@ -282,6 +330,8 @@ def expand(fs: Any, path: str) -> list[str]:
     from braceexpand import braceexpand
 
     found = [p for pattern in braceexpand(path) for p in (sorted(fs.glob(pattern)) if "*" in pattern else [pattern])]
+    if not found:
+        raise CardError(f"nothing matches {path}; check the path")
     if missing := [p for p in found if not fs.exists(p)]:
         raise CardError(f"{missing[0]} is not there; check the range in {path}")
     return found

@@ -22,7 +22,7 @@ class Watch:
         self.folder, self.file = folder, folder / "metrics.jsonl"
         kept = [row for row in read_rows(self.file) if row["step"] <= first] if first else []
         self.file.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
-        self.events = SummaryWriter(folder / "events", purge_step=first or None)
+        self.events = SummaryWriter(folder / "events", purge_step=first + 1 if first else None)
 
     def note(self, step: int, **values: Any) -> None:
         """One row of metrics, its numbers as events too."""
