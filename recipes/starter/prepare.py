@@ -3,7 +3,8 @@
     python recipes/starter/prepare.py WORK
 
 Writes to WORK: `pictures/*.webp` (RGBA, at most 256 px), `pairs.jsonl` (one picture a line: file, captions,
-concept, source, split) and `classes.json` (texts for each of the trunk's 1000 classes). Splits: `train`, `val` (cut
+concept, source, split), `classes.json` (texts for each of the trunk's 1000 classes) and `things.json` (names of things that can be
+seen, and what they are). Splits: `train`, `val` (cut
 from the training sources by a hash of the file's name), `stamps` and `google` (held out: only evaluate.py reads them).
 """
 
@@ -16,10 +17,12 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
+from common import WORDNET
 from PIL import Image
 
 DESIGNS = ("apple", "facebook", "twitter", "google")
@@ -27,6 +30,8 @@ HELD_OUT_DESIGN = "google"
 STAMPS_LEFT_OUT = ("symbols/alphabets", "symbols/money", "symbols/math")
 SERIES_LIMIT = 6  # of one numbered series of drawings: 500 polygons teach no more than six
 SIDE = 256
+VISIBLE = {"05", "06", "08", "13", "17", "18", "20"}
+"""WordNet's files of animals, artifacts, bodies, food, objects, people and plants (lexnames(5WN))."""
 STALE_WORDS = {"clip art", "open clip art library", "hash", "unsorted", "clipart", "svg", "png", ""}
 
 
@@ -163,25 +168,61 @@ def shrink(pair: dict, pictures: Path) -> str | None:
     return name
 
 
-def class_texts(sources: Path) -> list[dict]:
+@dataclass(frozen=True)
+class Noun:
+    """One meaning in WordNet."""
+
+    file: str
+    """The lexicographers' file that it is in."""
+    words: list[str]
+    gloss: str
+    above: list[str]
+    """Offsets of its hypernyms."""
+
+
+def read_nouns(wordnet: Path) -> dict[str, Noun]:
+    """WordNet's meanings of nouns by their offsets (wndb(5WN))."""
+    nouns = {}
+    for line in (wordnet / "data.noun").read_text("utf-8").splitlines():
+        if not line.startswith("  "):
+            facts, _, gloss = line.partition(" | ")
+            fields = facts.split()
+            words = [word.replace("_", " ") for word in fields[4 : 4 + 2 * int(fields[3], 16) : 2]]
+            nouns[fields[0]] = Noun(fields[1], words, gloss.split('; "')[0].strip(), re.findall(r" @i? (\d{8}) n", facts))
+    return nouns
+
+
+def hypernyms(nouns: dict[str, Noun], offset: str) -> list[str]:
+    """The offsets above a meaning, up to "entity"."""
+    above = []
+    while nouns[offset].above:
+        offset = nouns[offset].above[0]
+        above.append(offset)
+    return above
+
+
+def things(wordnet: Path, nouns: dict[str, Noun]) -> list[tuple[str, str]]:
+    """Names of what can be seen, by their most usual meaning, and its gloss."""
+    found = []
+    for line in (wordnet / "index.noun").read_text("utf-8").splitlines():
+        if not line.startswith("  "):
+            fields = line.split()
+            lemma, noun = fields[0].replace("_", " "), nouns[fields[-int(fields[2])]]
+            if noun.file in VISIBLE and lemma in noun.words and lemma.count(" ") < 2:  # names of people and places are capitals
+                found.append((lemma, noun.gloss))
+    return found
+
+
+def class_texts(nouns: dict[str, Noun]) -> list[dict]:
     """For each ImageNet class: its names, its definition, and its hypernyms up to "entity" from WordNet."""
     info = Path(find_spec("timm").origin).parent / "data/_info"  # only the text files it ships: its code stays unimported
     tables = {
         k: dict(line.split("\t", 1) for line in (info / f"imagenet_synset_to_{k}.txt").read_text().splitlines())
         for k in ("lemma", "definition")
     }
-    nouns = {}
-    for line in (sources / "wordnet-base/usr/share/wordnet/data.noun").read_text().splitlines():
-        if not line.startswith(" "):
-            fields = line.split(" | ")[0].split()
-            words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
-            nouns[fields[0]] = ([w.replace("_", " ") for w in words], re.findall(r" @i? (\d{8}) n", line))
     classes = []
     for synset in (info / "imagenet_synsets.txt").read_text().split():
-        above, offset = [], synset[1:]
-        while nouns[offset][1]:
-            offset = nouns[offset][1][0]
-            above.append(nouns[offset][0][0])
+        above = [nouns[offset].words[0] for offset in hypernyms(nouns, synset[1:])]
         classes.append(
             {"names": tables["lemma"][synset].split(", "), "definition": tables["definition"][synset], "hypernyms": above}
         )
@@ -201,7 +242,10 @@ def main(work: Path) -> None:
                 split = split_of(pair)
                 counts[split, pair["source"]] += 1
                 out.write(json.dumps({**pair, "file": f"pictures/{name}", "split": split}, ensure_ascii=False) + "\n")
-    (work / "classes.json").write_text(json.dumps(class_texts(sources), indent=1))
+    wordnet = work / WORDNET
+    nouns = read_nouns(wordnet)
+    (work / "classes.json").write_text(json.dumps(class_texts(nouns), indent=1))
+    (work / "things.json").write_text(json.dumps(things(wordnet, nouns), indent=1))
     for (split, source), n in sorted(counts.items()):
         print(f"{split:8} {source:12} {n:6}")
 

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from common import WORDNET
+from prepare import read_nouns
 
 import samespace
 from samespace.config import to_json
@@ -24,11 +26,8 @@ PAIRS, TESTED = 800, 400
 def glosses(wordnet: Path) -> list[tuple[str, str]]:
     """Nouns of more than one kind of meaning left out, and what they mean."""
     found = {}
-    for line in (wordnet / "data.noun").read_text("utf-8").splitlines():
-        if not line.startswith("  "):
-            facts, _, gloss = line.partition(" | ")
-            lemma = facts.split(" ")[4].replace("_", " ")
-            found.setdefault(lemma, []).append(gloss.split('; "')[0].strip())
+    for noun in read_nouns(wordnet).values():
+        found.setdefault(noun.words[0], []).append(noun.gloss)
     once = [(lemma, said[0]) for lemma, said in found.items() if len(said) == 1 and lemma.islower() and len(said[0]) > 30]
     return [once[i] for i in np.random.default_rng(5).choice(len(once), PAIRS + TESTED, replace=False)]
 
@@ -59,7 +58,7 @@ def heard(space: samespace.Space, work: Path) -> Calibration:
 
 def main(work: Path, sound: Path | None) -> None:
     space = samespace.load("starter")
-    found = {"text": read(space, work / "sources/wordnet-base/usr/share/wordnet").weights}
+    found = {"text": read(space, work / WORDNET).weights}
     if sound:
         found["sound"] = heard(space, sound).weights
     config = replace(space.config, calibrations=space.config.calibrations | found)
