@@ -208,9 +208,7 @@ def groups_of(captions: tuple[str, ...] | list[str]) -> Tensor:
     return torch.tensor([int.from_bytes(d, "big", signed=True) for d in digests])
 
 
-def read_pairs(
-    sources: tuple[Source, ...], prep: Prep, bad: Bad, threads: int = 0
-) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+def read_pairs(sources: tuple[Source, ...], prep: Prep, bad: Bad, threads: int = 0) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """All pairs of sources, as they are searched: uint8 (B, S, S, 3), and each picture's captions.
 
     The pictures lie in a file without a name, of which the system keeps in memory what fits.

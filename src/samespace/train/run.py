@@ -176,7 +176,9 @@ def built(card: Card) -> Checkpoint:
     tokenizer = checkpoint.read_tokenizer(hub.folder_of(card.tokenizer))
     text, prep = fitted(card, tokenizer)
     if card.image.patch > card.image.image_size:
-        raise CardError(f"a patch of {card.image.patch} does not fit into {card.image.image_size} pixels; change patch or image_size")
+        raise CardError(
+            f"a patch of {card.image.patch} does not fit into {card.image.image_size} pixels; change patch or image_size"
+        )
     try:
         model = DualEncoder(card.image, text, bias=card.loss == "siglip")
         initialise(model)
