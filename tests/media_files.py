@@ -48,13 +48,15 @@ def recording(path: Path, samples: np.ndarray, codec: str = "pcm_s16le", rate: i
     return path
 
 
-def write_samples(out, stream, samples: np.ndarray, rate: int = 16_000) -> None:
+def write_samples(out, stream, samples: np.ndarray, rate: int = 16_000, begin: int = 0, last: bool = True) -> None:
+    """Samples from number `begin` on; the `last` end the stream."""
     for start in range(0, len(samples), 960):
         block = np.ascontiguousarray(samples[None, start : start + 960], np.float32)
         frame = av.AudioFrame.from_ndarray(block, format="flt", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+        frame.sample_rate, frame.pts, frame.time_base = rate, begin + start, Fraction(1, rate)
         out.mux(stream.encode(frame))
-    out.mux(stream.encode(None))
+    if last:
+        out.mux(stream.encode(None))
 
 
 def tone(seconds: float, hertz: float = 440.0, rate: int = 16_000) -> np.ndarray:

@@ -44,10 +44,10 @@ class Segment:
 
 def sound(path: Path, space: Space) -> list[Segment]:
     """A sound file's windows, and what is said in it. Raises UnreadableMedia."""
-    words = said(path, space)
-    if not (space.hears or words):
+    if not (space.hears or speech.whisper()):
         raise UnreadableMedia(f"the space {space.name} has no audio tower and no transcript can be made; see: samespace doctor")
-    found = [*(heard(path, space) if space.hears else []), *words]
+    windows = heard(path, space) if space.hears else []
+    found = [*windows, *said(path, space, needed=not windows)]
     if not found:
         raise UnreadableMedia("it is silent; nothing to find in it")
     return found
@@ -56,13 +56,12 @@ def sound(path: Path, space: Space) -> list[Segment]:
 def film(path: Path, space: Space) -> list[Segment]:
     """A film's shots, each with the mean vector of its frames, and the windows of its sound. Raises UnreadableMedia."""
     seen = list(watched(path, space)) if video.has_film(path) else []
-    try:
-        listened = heard(path, space, [shot.start for shot in seen]) if space.hears else []
-    except UnreadableMedia:
-        listened = []  # it has no sound
-    if not (seen or listened):
+    sounds = audio.has_sound(path)
+    windows = heard(path, space, [shot.start for shot in seen]) if sounds and space.hears else []
+    words = said(path, space, needed=not (seen or windows)) if sounds else []
+    if not (seen or windows or words):
         raise UnreadableMedia("there is nothing to see or to hear in it; play it to check")
-    return [*seen, *listened, *said(path, space)]
+    return [*seen, *windows, *words]
 
 
 def paper(path: Path, space: Space) -> list[Segment]:
@@ -91,9 +90,17 @@ def heard(path: Path, space: Space, cuts: Iterable[float] = ()) -> list[Segment]
     return found
 
 
-def said(path: Path, space: Space) -> list[Segment]:
-    """What is spoken in a file, stretch by stretch, where there is a model that writes it down. Raises UnreadableMedia."""
-    stretches = list(speech.transcript(path))
+def said(path: Path, space: Space, needed: bool) -> list[Segment]:
+    """What is spoken in a file, stretch by stretch, where there is a model that writes it down.
+
+    Raises UnreadableMedia where the model fails and what it would have found is needed.
+    """
+    try:
+        stretches = list(speech.transcript(path))
+    except UnreadableMedia:
+        if needed:
+            raise
+        return []
     z = space.text([stretch.text for stretch in stretches])
     return [
         Segment(None, vector, round(s.start, 2), round(s.end, 2), part=f"{TEXT} {n}", text=s.text)

@@ -1,8 +1,9 @@
 """Sound in windows, whatever it is stored as."""
 
+import av
 import numpy as np
 import pytest
-from media_files import film, recording, scene, tone
+from media_files import film, recording, scene, tone, write_samples
 
 from samespace.errors import UnreadableMedia
 from samespace.media import audio
@@ -64,3 +65,37 @@ def test_no_window_reaches_across_a_cut(tmp_path):
     clips = list(audio.windows(file, cuts=[0.0, 1.5, 5.5, 10.0]))
     assert [(c.start, c.end) for c in clips] == [(0, 1.5), (1.5, 5.5), (5.5, 9.5), (7.5, 10), (10, 11)]
     assert all(len(c.samples) == round((c.end - c.start) * audio.RATE) for c in clips)
+
+
+def test_sound_that_begins_late_and_pauses_is_told_where_it_is_played(tmp_path):
+    """Times are those of a player: not the number of samples that came before."""
+    file = tmp_path / "late.mkv"
+    with av.open(str(file), "w") as out:
+        picture, sound = out.add_stream("libx264", rate=10), out.add_stream("pcm_s16le", rate=audio.RATE, layout="mono")
+        picture.width, picture.height, picture.pix_fmt = 320, 180, "yuv420p"
+        out.mux([p for _ in range(120) for p in picture.encode(av.VideoFrame.from_image(scene((200, 0, 0))))])
+        out.mux(picture.encode(None))
+        for start in (3.0, 8.0):
+            write_samples(out, sound, tone(1.0), begin=int(start * audio.RATE), last=start == 8.0)
+    samples = np.concatenate(list(audio.blocks(file)))
+    loud = np.flatnonzero(np.abs(samples) > 0.2) / audio.RATE
+    assert loud.min() == pytest.approx(3.0, abs=0.05) and loud.max() == pytest.approx(9.0, abs=0.05)
+    assert not ((loud > 4.1) & (loud < 7.9)).any()
+    after = np.concatenate(list(audio.blocks(file, start=7.0)))
+    assert np.flatnonzero(np.abs(after) > 0.2)[0] / audio.RATE == pytest.approx(1.0, abs=0.1)
+
+
+def test_joined_files_are_heard_to_the_end(tmp_path):
+    """The second has another rate and another number of channels."""
+    first = recording(tmp_path / "one.mp3", tone(2.0), "libmp3lame")
+    second = recording(tmp_path / "two.mp3", tone(3.0, rate=44_100), "libmp3lame", 44_100)
+    (tmp_path / "joined.mp3").write_bytes(first.read_bytes() + second.read_bytes())
+    assert sum(len(block) for block in audio.blocks(tmp_path / "joined.mp3")) / audio.RATE == pytest.approx(5.0, abs=0.3)
+
+
+def test_a_spoilt_stretch_in_the_middle_loses_itself_only(tmp_path):
+    file = recording(tmp_path / "spoilt.flac", tone(12.0), "flac")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
+    file.write_bytes(data)
+    assert list(audio.windows(file))[-1].end == pytest.approx(12.0, abs=0.2)

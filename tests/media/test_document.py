@@ -1,8 +1,10 @@
 """Documents as pages."""
 
+import re
 import stat
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +75,41 @@ def test_office_files_go_through_libreoffice(tmp_path, monkeypatch):
     office.chmod(office.stat().st_mode | stat.S_IEXEC)
     (page,) = document.pages(tmp_path / "letter.odt", 64)
     assert page.text == "Dear reader, this was a letter."
+
+
+def test_an_office_that_hangs_is_ended_with_what_it_started(tmp_path, monkeypatch):
+    """LibreOffice is a script that starts the program."""
+    (tmp_path / "letter.odt").write_bytes(b"PK")
+    office = tmp_path / "soffice"
+    office.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/worker\nwait\n")
+    office.chmod(office.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setattr(document.shutil, "which", lambda name: str(office))
+    monkeypatch.setattr(document, "PATIENCE", 1)
+    with pytest.raises(UnreadableMedia, match="LibreOffice cannot read it"):
+        list(document.pages(tmp_path / "letter.odt", 64))
+    worker = Path(f"/proc/{(tmp_path / 'worker').read_text().strip()}/stat")
+    assert not worker.exists() or worker.read_text().split()[2] == "Z"
+
+
+def test_a_broken_page_is_told(tmp_path, monkeypatch):
+    """One that PDFium opens the document of, but cannot draw."""
+    file = make(tmp_path / "a.pdf", ["one", "two"])
+    data = file.read_bytes()
+    (second,) = re.findall(rb"/Kids \[ \d+ 0 R (\d+) 0 R \]", data)
+    file.write_bytes(data.replace(b"\n%s 0 obj" % second, b"\n%s 0 oops" % second))
+    first, blank = document.pages(file, 64)
+    assert first.text == "one" and not blank.text and blank.picture.size == (64, 64)
+    with pytest.raises(UnreadableMedia, match="page 2 is broken"):
+        document.page_at(file, 2, 64)
+    with pytest.raises(UnreadableMedia, match="page 2 is broken"):
+        document.marks(file, 2, ["two"])
+
+
+def test_a_scan_with_a_stamped_number_is_read_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(document.ocr, "reader", lambda: object())
+    monkeypatch.setattr(document.ocr, "words", lambda picture: "what the scan says")
+    (page,) = document.pages(make(tmp_path / "scan.pdf", ["Page 7"]), 64)
+    assert page.text == "what the scan says"
 
 
 def test_a_scan_is_read_where_a_reader_is_installed(tmp_path):

@@ -253,11 +253,16 @@ class Store(Note):
 
     @clear_errors
     def search_texts(self, words: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
-        """The k segments whose texts fit the words best (BM25), in the shape of `search`, with the `text`."""
+        """The k segments whose texts fit the words best (BM25), in the shape of `search`, with the `text`.
+
+        Words are words, quotation marks or not: for phrases the index would have to keep every word's place.
+        """
+        from lancedb.query import MatchQuery
+
         vectors = column(fingerprint)
         has = f"{vectors} IS NOT NULL"
         names = self.showable
-        query = self.table.search(words, query_type="fts", fts_columns="text").select([*names, "text", vectors, "_score"])
+        query = self.table.search(MatchQuery(words, "text"), query_type="fts").select([*names, "text", vectors, "_score"])
         found = query.where(f"{has} AND ({filter.sql})" if filter.sql else has, prefilter=True).limit(k).to_arrow()
         stored = [np.float32(v) for chunk in matrices(found[vectors]) for v in chunk]
         shown = (row | {"path": to_path(row["path"])} for row in found.select([*names, "text"]).to_pylist())

@@ -6,8 +6,9 @@ comes before the break.
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain, groupby, repeat
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ WINDOW = 4.0
 """Seconds of a window, where nobody says otherwise; the next begins half as much later."""
 SILENCE = 1e-4
 """Root mean square, of samples between −1 and 1, below which a window holds nothing."""
+GAP, HOLE = 0.1, 3600.0
+"""Seconds without sound that are kept as silence: shorter ones are rounding, longer ones a clock that jumped."""
 BAR, BARS = 3, 160
 """Pixels of a waveform's bars, and how many there are."""
 
@@ -54,25 +57,73 @@ def open_media(path: str | Path) -> Any:
         raise UnreadableMedia(f"it is broken or of no kind that FFmpeg knows ({reason}); play it to check") from None
 
 
+def beginning(container: Any) -> float:
+    """What the clock of a file shows where it begins, in seconds; its streams may begin later."""
+    return (container.start_time or 0) / 1_000_000
+
+
+def has_sound(path: str | Path) -> bool:
+    """Whether a file has a sound track. Raises UnreadableMedia where it cannot be opened."""
+    with open_media(path) as container:
+        return bool(container.streams.audio)
+
+
 def blocks(path: str | Path, start: float = 0.0, rate: int = RATE) -> Iterator[np.ndarray]:
-    """Samples as they are decoded: float32 (N,), mono, from about `start` seconds on. Raises UnreadableMedia."""
+    """Samples from `start` seconds on: float32 (N,), mono. Where nothing is played for a while they are zeros.
+
+    Raises UnreadableMedia.
+    """
     import av
 
     with open_media(path) as container:
         if not container.streams.audio:
             raise UnreadableMedia("it has no sound; nothing to do")
-        stream = container.streams.audio[0]
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
         if start:
-            container.seek(int(start * av.time_base))
+            container.seek(int((start + beginning(container)) * av.time_base))
+        given = first = int(start * rate)  # samples, from the beginning of the file
+        for time, block in resampled(container, rate):
+            hole = int(time * rate) - given
+            if given == first:
+                block = block[max(0, -hole) :]  # a seek lands somewhere before
+            if GAP * rate < hole < HOLE * rate:
+                given += hole
+                yield from (np.zeros(min(rate, hole - i), np.float32) for i in range(0, hole, rate))
+            given += len(block)
+            yield block
+
+
+def resampled(container: Any, rate: int) -> Iterator[tuple[float, np.ndarray]]:
+    """Samples as they are decoded, float32 (N,), mono, and when they are played: seconds from the beginning of the file.
+
+    A packet that cannot be decoded is left out; joined files may go on with another rate or number of channels.
+    """
+    import av
+
+    time = 0.0
+    sound = frames(container, container.streams.audio[0])
+    for _, alike in groupby(sound, key=lambda frame: (frame.format.name, frame.layout.name, frame.sample_rate)):
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        for frame in chain(alike, [None]):  # None gives what the resampler still holds
+            if frame is not None and frame.time is not None:
+                time = frame.time - beginning(container)
+            for block in resampler.resample(frame):
+                yield time, block.to_ndarray()[0]
+
+
+def frames(container: Any, stream: Any) -> Iterator[Any]:
+    """A stream's frames, up to where the file breaks off."""
+    import av
+
+    packets = container.demux(stream)
+    while True:
         try:
-            for frame in container.decode(stream):
-                for block in resampler.resample(frame):
-                    yield block.to_ndarray()[0]
+            packet = next(packets, None)
         except (av.FFmpegError, ValueError):
-            return  # it breaks off here; what came before is good
-        for block in resampler.resample(None):
-            yield block.to_ndarray()[0]
+            return  # what came before is good
+        if packet is None:
+            return
+        with suppress(av.FFmpegError, ValueError):
+            yield from packet.decode()
 
 
 def windows(path: str | Path, seconds: float = WINDOW, rate: int = RATE, cuts: Iterable[float] = ()) -> Iterator[Clip]:

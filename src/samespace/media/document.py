@@ -5,7 +5,9 @@ for, whatever size it claims to have.
 """
 
 import ctypes
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -34,7 +36,7 @@ FINE = 100_000
 """Steps along a page's sides, in which places on it are told."""
 PATIENCE = 120
 """Seconds that LibreOffice may take for a file."""
-ONE_AT_A_TIME = threading.RLock()
+ONE_AT_A_TIME, ONE_OFFICE = threading.Lock(), threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,7 @@ def pages(path: str | Path, side: int) -> Iterator[Page]:
     """A document's pages in order, the shorter side of each `side` pixels. Raises UnreadableMedia."""
     with opened(Path(path)) as document:
         for number in range(1, len(document) + 1):
-            with ONE_AT_A_TIME:
-                page = page_of(document, number, side)
-            yield page
+            yield page_of(document, number, side)
 
 
 def page_at(path: str | Path, number: int, side: int) -> Image.Image:
@@ -68,7 +68,7 @@ def page_at(path: str | Path, number: int, side: int) -> Image.Image:
     with opened(Path(path)) as document:
         if not 1 <= number <= len(document):
             raise UnreadableMedia(f"it has no page {number}; index it again")
-        with ONE_AT_A_TIME:
+        with at_work_on(number):
             return drawn(document[number - 1], side)
 
 
@@ -77,7 +77,7 @@ def marks(path: str | Path, number: int, words: Iterable[str]) -> list[tuple[flo
 
     What is only drawn there, as in a scan, is not found. Raises UnreadableMedia.
     """
-    with opened(Path(path)) as document, ONE_AT_A_TIME:
+    with opened(Path(path)) as document, at_work_on(number):
         if not 1 <= number <= len(document):
             return []
         page = document[number - 1]
@@ -110,14 +110,27 @@ def on_page(page: Any, boxes: list[tuple[float, float, float, float]]) -> tuple[
 
 
 @contextmanager
+def at_work_on(number: int) -> Iterator[None]:
+    """While PDFium does something with a page. Raises UnreadableMedia where it cannot."""
+    import pypdfium2
+
+    try:
+        with ONE_AT_A_TIME:
+            yield
+    except (pypdfium2.PdfiumError, MemoryError) as error:
+        raise UnreadableMedia(f"its page {number} is broken ({in_short(error)}); open it to check") from None
+
+
+@contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """A PDFium document. Raises UnreadableMedia."""
     import pypdfium2
 
-    with tempfile.TemporaryDirectory() as scratch, ONE_AT_A_TIME:
+    with tempfile.TemporaryDirectory() as scratch:
         file = as_pdf(path, Path(scratch)) if path.suffix.lower() in OFFICE else path
         try:
-            document = pypdfium2.PdfDocument(file)
+            with ONE_AT_A_TIME:
+                document = pypdfium2.PdfDocument(file)
         except (pypdfium2.PdfiumError, OSError) as error:
             if "password" in str(error).lower():
                 raise UnreadableMedia("it is locked with a password; save a copy without one") from None
@@ -125,25 +138,21 @@ def opened(path: Path) -> Iterator[Any]:
         try:
             if not len(document):
                 raise UnreadableMedia("it has no pages; open it to check")
-            ONE_AT_A_TIME.release()  # between pages others may work
-            try:
-                yield document
-            finally:
-                ONE_AT_A_TIME.acquire()
+            yield document
         finally:
-            document.close()
+            with ONE_AT_A_TIME:
+                document.close()
 
 
 def page_of(document: Any, number: int, side: int) -> Page:
     """A page, empty and without text where PDFium cannot make anything of it."""
-    import pypdfium2
-
     try:
-        page = document[number - 1]
-        picture, text = drawn(page, side), page.get_textpage().get_text_range()[:MAX_TEXT]
-        text = " ".join(text.replace("\x02", "").split())
-        return Page(number, picture, text if len(text) >= LITTLE_TEXT else text or scanned(page))
-    except (pypdfium2.PdfiumError, UnreadableMedia, MemoryError):
+        with at_work_on(number):
+            page = document[number - 1]
+            picture, text = drawn(page, side), page.get_textpage().get_text_range()[:MAX_TEXT]
+            text = " ".join(text.replace("\x02", "").split())
+            return Page(number, picture, text if len(text) >= LITTLE_TEXT else scanned(page) or text)
+    except UnreadableMedia:
         return Page(number, Image.new("RGB", (side, side), "white"), "")
 
 
@@ -157,7 +166,7 @@ def drawn(page: Any, side: int) -> Image.Image:
 
 
 def scanned(page: Any) -> str:
-    """What a page without text says, read from its picture; empty where no reader is installed."""
+    """What a page with little text says, read from its picture; empty where no reader is installed."""
     return ocr.words(drawn(page, 1200)) if ocr.reader() else ""
 
 
@@ -180,7 +189,18 @@ def as_pdf(path: Path, scratch: Path) -> Path:
     profile = f"-env:UserInstallation={(scratch / 'profile').as_uri()}"
     command = [office, profile, "--headless", "--convert-to", "pdf", "--outdir", str(scratch), str(path.absolute())]
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+        with ONE_OFFICE:
+            run(command, PATIENCE)
         return next(scratch.glob("*.pdf"))
     except (subprocess.SubprocessError, OSError, StopIteration):
         raise UnreadableMedia("LibreOffice cannot read it; open it there, or save it as PDF") from None
+
+
+def run(command: list[str], seconds: float) -> None:
+    """Run a program, and end it with all that it started when its time is over, or ours. Raises SubprocessError."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            process.wait(seconds)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise

@@ -9,13 +9,15 @@ from PIL import Image
 
 SURE = 0.6
 """How sure of a line the reader is at least."""
+STRIP = 100
+"""How many times as long as wide a picture may be: the reader makes nothing of a hair."""
 ONE_AT_A_TIME = threading.Lock()
 
 
 def words(picture: Image.Image) -> str:
-    """What is written in a picture (RGB), line after line; empty where no reader is installed."""
+    """What is written in a picture (RGB), line after line; empty where no reader is installed, and of a mere strip."""
     found = reader()
-    if found is None:
+    if found is None or max(picture.size) > STRIP * min(picture.size):
         return ""
     with ONE_AT_A_TIME:
         read = found(picture)

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UnreadableMedia, in_short
-from .audio import open_media
+from .audio import beginning, open_media
 
 STEP = 2.0
 """Seconds between looked-at frames, at least, where nothing changes."""
@@ -190,11 +190,11 @@ def has_film(path: str | Path) -> bool:
 def seconds(timed: Any, stream: Any) -> float | None:
     """When a packet or frame is shown, from the beginning of the film."""
     stamp = timed.pts if timed.pts is not None else timed.dts
-    return None if stamp is None else float((stamp - (stream.start_time or 0)) * stream.time_base)
+    return None if stamp is None else float(stamp * stream.time_base) - beginning(stream.container)
 
 
 def offset(time: float, stream: Any) -> int:
-    return int(time / stream.time_base) + (stream.start_time or 0)
+    return int((time + beginning(stream.container)) / stream.time_base)
 
 
 def small(frame: Any, side: int) -> Image.Image:
