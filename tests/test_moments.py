@@ -4,6 +4,7 @@ import contextlib
 import json
 import shutil
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from media_files import PLAIN, document, film, recording, scene, tone
 import samespace
 from samespace import checkpoint, export, hub
 from samespace.config import AudioTower
+from samespace.embed import read_ahead
 from samespace.errors import LibraryError, UnreadableMedia
 from samespace.index.filter import Filter
 from samespace.library import Library
@@ -166,6 +168,20 @@ def test_other_ears_take_the_place_of_the_first(tmp_path, mixed, hearing, hearin
     assert Library(place, other).add([mixed]).same == 4
 
 
+def test_other_ears_hear_the_copies_and_other_folders_too(tmp_path, mixed, hearing, hearing_folder):
+    """What was not heard again is as before, until its folder is indexed."""
+    place, elsewhere = tmp_path / "library", tmp_path / "elsewhere"
+    shutil.copytree(mixed, elsewhere)
+    recording(elsewhere / "another.wav", tone(9.0, 300))
+    Library(place, hearing).add([mixed, elsewhere])
+    other = with_other_ears(hearing_folder, tmp_path / "other ears", 6.0)
+    Library(place, other).add([mixed])
+    assert Library(place, other).add([elsewhere]).same == 2  # the picture and the letter
+    Library(tmp_path / "fresh", other).add([mixed, elsewhere])
+    for kind in ("audio", "video"):
+        assert parts(Library(place, other), kind) == parts(Library(tmp_path / "fresh", other), kind)
+
+
 def test_a_space_without_ears_stands_beside_one_that_hears(tmp_path, mixed, hearing, tiny_space_folder):
     folder = tmp_path / "deaf"
     shutil.copytree(tiny_space_folder, folder)
@@ -276,3 +292,20 @@ def test_no_kind_crowds_out_the_others(tmp_path, drawings):
                 found[hit.kind] += Path(hit.path).stem == title
     assert sum(found.values()) >= 0.7 * 3 * len(PLAIN), found
     assert all(abs(count / sum(found.values()) - 1 / 3) <= 0.2 / 3 + 0.01 for count in found.values()), found
+
+
+def test_a_long_film_is_left_when_nobody_waits_for_it():
+    """As after Ctrl-C: the thread that reads it ends at its next piece."""
+    at_work, ended = Event(), Event()
+
+    def load(name: str, left: Event) -> str:
+        if name == "film":
+            at_work.set()
+            if left.wait(60):
+                ended.set()
+        return name
+
+    loads = read_ahead(["picture", "film"], load)
+    assert next(loads) == "picture" and at_work.wait(60)
+    loads.close()
+    assert ended.is_set()

@@ -2,11 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 
@@ -52,6 +53,10 @@ class Skipped:
     """blake2b of the content, where that much could be read."""
 
 
+Loaded = tuple[Embedded | Skipped, np.ndarray | None]
+"""A file, and its square where it is a picture that is yet to be encoded."""
+
+
 @dataclass(frozen=True)
 class Term:
     """One part of a query: weight × (words or a file)."""
@@ -81,7 +86,7 @@ class Embedder:
 
         `seen` holds the content hashes that have vectors already; new ones are added. Equal bytes are decoded once.
         """
-        loads = read_ahead(files, lambda file: self.load(file, seen))
+        loads = read_ahead(files, lambda file, left: self.load(file, seen, left))
         while batch := list(islice(loads, BATCH)):
             fresh = [i for i, (outcome, pixels) in enumerate(batch) if pixels is not None]
             vectors = self.space.pixels(np.stack([batch[i][1] for i in fresh])) if fresh else []
@@ -91,10 +96,10 @@ class Embedder:
                 outcomes[i] = replace(done, segments=(replace(done.segments[0], z=z),))
             yield outcomes
 
-    def load(self, file: File, seen: set[str]) -> tuple[Embedded | Skipped, np.ndarray | None]:
+    def load(self, file: File, seen: set[str], left: Event) -> Loaded:
         """One file read and, if a picture, made into the tower's square, unless its bytes are known. Runs in a thread.
 
-        Other kinds are encoded here, piece by piece.
+        Other kinds are encoded here, piece by piece, unless everybody has `left`.
         """
         prep, path, limit = self.space.config.prep, Path(file.path), LARGEST.get(file.kind)
         if limit and file.size > limit:
@@ -107,7 +112,8 @@ class Embedder:
                 return Embedded(file, digest), None
             seen.add(digest)
             if file.kind != "image":
-                return Embedded(file, digest, tuple(LONG[file.kind](path, self.space))), None
+                pieces = takewhile(lambda piece: not left.is_set(), LONG[file.kind](path, self.space))
+                return Embedded(file, digest, tuple(pieces)), None
             picture, facts = image_media.read(path, data, prep.size)
             return Embedded(file, digest, (Segment(facts, None),)), square(picture, prep)
         except UnreadableMedia as error:
@@ -181,16 +187,18 @@ def names_file(text: str) -> bool:
         return False
 
 
-def read_ahead(files: Iterable[File], load) -> Iterator:
-    """load(file) for each file, in order, on threads, at most AHEAD at a time."""
+def read_ahead(files: Iterable[File], load: Callable[[File, Event], Loaded]) -> Iterator[Loaded]:
+    """load(file, left) for each file, in order, on threads, at most AHEAD at a time; `left` is set when nobody waits any more."""
+    left = Event()
     with ThreadPoolExecutor(usable_cpus()) as pool:
         waiting: list[Future] = []
         files = iter(files)
         try:
-            waiting = [pool.submit(load, f) for f in islice(files, AHEAD)]
+            waiting = [pool.submit(load, f, left) for f in islice(files, AHEAD)]
             while waiting:
                 yield waiting.pop(0).result()
-                waiting += [pool.submit(load, f) for f in islice(files, 1)]
+                waiting += [pool.submit(load, f, left) for f in islice(files, 1)]
         finally:
+            left.set()
             for future in waiting:
                 future.cancel()

@@ -22,6 +22,7 @@ from .index.note import Held
 from .index.scan import Changes, File, Known, compare, walk
 from .index.segments import column
 from .index.store import Store
+from .media.kinds import kind_of
 from .paths import absolute, expanded
 from .ranking import by_relevance, by_score, credit, fused
 from .results import Hit, Report
@@ -29,6 +30,8 @@ from .space import Space
 
 THUMBNAILS = ".thumbnails"
 """Where pages keep small pictures; its name begins with a dot, so that indexing never enters it."""
+SOUNDING = ("audio", "video")
+"""Kinds of files that may have sound."""
 FLUSH_ROWS, FLUSH_SECONDS = 1024, 10
 """Vectors are written this often; a killed run loses no more than this and does it again."""
 
@@ -76,14 +79,17 @@ class Library:
             audio = self.space.config.audio_weights
             self.store.add_space(fingerprint, Held(self.space.handle, self.space.dim, audio=audio))
             held = self.store.spaces[fingerprint]
-            known = self.store.known(fingerprint, unheard=held.audio != audio)
+            other_ears = held.audio != audio
+            known = self.store.known(fingerprint, unheard=other_ears)
             changes = compare(walk(roots, exclude, report.skipped), known, roots)
             report.same = changes.same
+            if other_ears:  # the windows of these may begin elsewhere
+                self.store.forget_sound([file.path for file in changes.look if file.kind in SOUNDING], fingerprint)
             try:
                 self.embed(changes, known, report, progress)
                 self.store.remove(changes.gone)
                 report.removed = len(changes.gone) - report.moved
-                if held.audio != audio:  # from now on these are its ears
+                if other_ears and not self.unheard(changes, known):  # from now on these are its ears
                     self.store.note_space(fingerprint, replace(held, name=self.space.handle, audio=audio))
             finally:
                 self.store.finish(fingerprint)
@@ -91,6 +97,11 @@ class Library:
                     shutil.rmtree(self.home.folder / THUMBNAILS, ignore_errors=True)
         report.seconds = time.monotonic() - started
         return report
+
+    def unheard(self, changes: Changes, known: dict[str, Known]) -> set[str]:
+        """Sound and films of other folders, which are as other ears heard them."""
+        looked = {file.path for file in changes.look} | set(changes.gone)
+        return {path for path, held in known.items() if not held.has_vector and kind_of(Path(path)) in SOUNDING} - looked
 
     def check_space(self, beside: bool) -> None:
         """Raises WrongSpace where this space's vectors would come beside another's unasked."""
@@ -291,12 +302,10 @@ class Library:
         return self.store.exists and self.store.holds(absolute(path))
 
     def write(self, made: list[Embedded], known: dict[str, Known]) -> None:
-        """Write the segments of files; those of an older content go, and what other ears heard."""
+        """Write the segments of files; those of an older content go."""
         again = [d for d in made if d.file.path in known]
         changed = {d.file.path for d in again if known[d.file.path].hash != d.hash}
         self.store.remove([d.file.path for d in again if d.file.path in changed and d.file.kind != "image"])
-        unheard = [d.file.path for d in again if d.file.path not in changed and d.file.kind in ("audio", "video")]
-        self.store.forget_sound(unheard, self.space.fingerprint)
         self.store.upsert([row for d in made for row in self.rows_of(d, d.file.path in changed)])
 
     def rows_of(self, done: Embedded, changed: bool) -> list[dict[str, Any]]:

@@ -42,76 +42,80 @@ class Segment:
     """What is written there."""
 
 
-def sound(path: Path, space: Space) -> list[Segment]:
+def sound(path: Path, space: Space) -> Iterator[Segment]:
     """A sound file's windows, and what is said in it. Raises UnreadableMedia."""
     if not (space.hears or speech.whisper()):
         raise UnreadableMedia(f"the space {space.name} has no audio tower and no transcript can be made; see: samespace doctor")
-    windows = heard(path, space) if space.hears else []
-    found = [*windows, *said(path, space, needed=not windows)]
+    yield from found_by(heard(path, space), said(path, space), nothing="it is silent; nothing to find in it")
+
+
+def film(path: Path, space: Space) -> Iterator[Segment]:
+    """A film's shots, each with the mean vector of its frames, the windows of its sound, and what is said in it.
+
+    Raises UnreadableMedia.
+    """
+    cuts: list[float] = []
+    senses = watched(path, space, cuts), heard(path, space, cuts), said(path, space)
+    yield from found_by(*senses, nothing="there is nothing to see or to hear in it; play it to check")
+
+
+def found_by(*senses: Iterator[Segment], nothing: str) -> Iterator[Segment]:
+    """What senses find, one after the other; one that fails is passed over where another finds something.
+
+    Raises UnreadableMedia where nothing is found.
+    """
+    failure, found = None, False
+    for sense in senses:
+        try:
+            for segment in sense:
+                found = True
+                yield segment
+        except UnreadableMedia as error:
+            failure = failure or error
     if not found:
-        raise UnreadableMedia("it is silent; nothing to find in it")
-    return found
+        raise failure or UnreadableMedia(nothing)
 
 
-def film(path: Path, space: Space) -> list[Segment]:
-    """A film's shots, each with the mean vector of its frames, and the windows of its sound. Raises UnreadableMedia."""
-    seen = list(watched(path, space)) if video.has_film(path) else []
-    sounds = audio.has_sound(path)
-    windows = heard(path, space, [shot.start for shot in seen]) if sounds and space.hears else []
-    words = said(path, space, needed=not (seen or windows)) if sounds else []
-    if not (seen or windows or words):
-        raise UnreadableMedia("there is nothing to see or to hear in it; play it to check")
-    return [*seen, *windows, *words]
-
-
-def paper(path: Path, space: Space) -> list[Segment]:
+def paper(path: Path, space: Space) -> Iterator[Segment]:
     """A document's pages as pictures, whole and by halves, and its passages. Raises UnreadableMedia."""
-    found = []
     for pages in batches(document.pages(path, 2 * space.config.prep.size), BATCH // 3):
         views = [view for page in pages for view in halves(page.picture)]
         z = space.pixels(np.stack([square(view, space.config.prep) for view in views]))
         for i, page in enumerate(pages):
             facts = Facts(*page.picture.size)
             for part, vector in zip((None, "top", "bottom"), z[3 * i : 3 * i + 3]):
-                found.append(Segment(facts, vector, page=page.number, part=part))
+                yield Segment(facts, vector, page=page.number, part=part)
         passages = [(page.number, n, text) for page in pages for n, text in enumerate(page.passages, 1)]
         for (number, n, text), vector in zip(passages, space.text([text for *_, text in passages])):
-            found.append(Segment(None, vector, page=number, part=f"{TEXT} {n}", text=text))
-    return found
+            yield Segment(None, vector, page=number, part=f"{TEXT} {n}", text=text)
 
 
-def heard(path: Path, space: Space, cuts: Iterable[float] = ()) -> list[Segment]:
-    """Windows of a file's sound that are not silent, none across a cut. Raises UnreadableMedia."""
-    c, found = space.config.audio, []
+def heard(path: Path, space: Space, cuts: Iterable[float] = ()) -> Iterator[Segment]:
+    """Windows of a file's sound that are not silent, none across a cut; nothing in a space without ears.
+
+    Raises UnreadableMedia.
+    """
+    if not space.hears:
+        return
+    c = space.config.audio
     loud = (window for window in audio.windows(path, c.seconds, c.rate, cuts) if not window.silent)
     for some in batches(loud, BATCH):
         for window, z in zip(some, space.sound([window.samples for window in some])):
-            found.append(Segment(None, z, round(window.start, 2), round(window.end, 2), part=SOUND))
-    return found
+            yield Segment(None, z, round(window.start, 2), round(window.end, 2), part=SOUND)
 
 
-def said(path: Path, space: Space, needed: bool) -> list[Segment]:
-    """What is spoken in a file, stretch by stretch, where there is a model that writes it down.
-
-    Raises UnreadableMedia where the model fails and what it would have found is needed.
-    """
-    try:
-        stretches = list(speech.transcript(path))
-    except UnreadableMedia:
-        if needed:
-            raise
-        return []
-    z = space.text([stretch.text for stretch in stretches])
-    return [
-        Segment(None, vector, round(s.start, 2), round(s.end, 2), part=f"{TEXT} {n}", text=s.text)
-        for n, (s, vector) in enumerate(zip(stretches, z), 1)
-    ]
+def said(path: Path, space: Space) -> Iterator[Segment]:
+    """What is spoken in a file, stretch by stretch, where there is a model that writes it down. Raises UnreadableMedia."""
+    for n, stretch in enumerate(speech.transcript(path), 1):
+        (z,) = space.text([stretch.text])
+        yield Segment(None, z, round(stretch.start, 2), round(stretch.end, 2), part=f"{TEXT} {n}", text=stretch.text)
 
 
-def watched(path: Path, space: Space) -> Iterator[Segment]:
-    """A film's shots."""
+def watched(path: Path, space: Space, cuts: list[float]) -> Iterator[Segment]:
+    """A film's shots, none where it has no moving pictures; where each begins is added to `cuts`. Raises UnreadableMedia."""
     prep = space.config.prep
-    for shot in video.shots(path, prep.size):
+    for shot in video.shots(path, prep.size) if video.has_film(path) else ():
+        cuts.append(shot.start)
         z = space.pixels(np.stack([square(frame.picture, prep) for frame in shot.frames])).mean(axis=0)
         facts = Facts(*shot.frames[0].picture.size)
         yield Segment(facts, z / np.linalg.norm(z), round(shot.start, 2), round(shot.end, 2))
@@ -129,14 +133,14 @@ def batches(items: Iterable, size: int) -> Iterator[list]:
         yield some
 
 
-LONG: dict[str, Callable[[Path, Space], list[Segment]]] = {"audio": sound, "video": film, "document": paper}
+LONG: dict[str, Callable[[Path, Space], Iterator[Segment]]] = {"audio": sound, "video": film, "document": paper}
 """What makes segments of a file, by its kind; pictures are made many at a time, in embed.py."""
 
 
 def segments_of(path: Path, kind: str, space: Space) -> list[Segment]:
     """A file's segments, for somebody who asks about it. Raises UnreadableMedia naming the file."""
     try:
-        return LONG[kind](path, space)
+        return list(LONG[kind](path, space))
     except UnreadableMedia as error:
         raise UnreadableMedia(f"{path}: {error.reason}") from None
 

@@ -51,4 +51,4 @@ def test_a_model_that_fails_takes_no_shot_or_sound_with_it(tmp_path, monkeypatch
     assert [s.part for s in moments.film(mute, space)] == [None]
     assert {s.part for s in moments.sound(recording(tmp_path / "talk.wav", tone(6.0)), space)} == {"sound"}
     with pytest.raises(UnreadableMedia, match="bad packet"):
-        moments.sound(recording(tmp_path / "silence.wav", 0 * tone(6.0)), space)
+        list(moments.sound(recording(tmp_path / "silence.wav", 0 * tone(6.0)), space))

@@ -90,11 +90,10 @@ class Store(Note):
         """One file's segments, with all their vectors, for each content hash that has one of this space."""
         found = self.table.search().where(f"hash IN ({literals(hashes)}) AND {column(fingerprint)} IS NOT NULL")
         rows = found.to_arrow().to_pylist() if hashes else []
-        twins: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        files: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in rows:
-            if not twins[row["hash"]] or twins[row["hash"]][0]["path"] == to_path(row["path"]):
-                twins[row["hash"]].append(placed(row))
-        return twins
+            files[row["path"]].append(placed(row))
+        return {held[0]["hash"]: held for held in sorted(files.values(), key=len)}  # of twins, the one that has most: sound too
 
     @uninterrupted
     @clear_errors

@@ -62,12 +62,6 @@ def beginning(container: Any) -> float:
     return (container.start_time or 0) / 1_000_000
 
 
-def has_sound(path: str | Path) -> bool:
-    """Whether a file has a sound track. Raises UnreadableMedia where it cannot be opened."""
-    with open_media(path) as container:
-        return bool(container.streams.audio)
-
-
 def blocks(path: str | Path, start: float = 0.0, rate: int = RATE) -> Iterator[np.ndarray]:
     """Samples from `start` seconds on: float32 (N,), mono. Where nothing is played for a while they are zeros.
 

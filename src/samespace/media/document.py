@@ -57,10 +57,18 @@ class Page:
 
 
 def pages(path: str | Path, side: int) -> Iterator[Page]:
-    """A document's pages in order, the shorter side of each `side` pixels. Raises UnreadableMedia."""
+    """A document's pages in order, the shorter side of each `side` pixels; a page that PDFium can make nothing of is empty.
+
+    Raises UnreadableMedia.
+    """
     with opened(Path(path)) as document:
         for number in range(1, len(document) + 1):
-            yield page_of(document, number, side)
+            try:
+                with at_work_on(number):
+                    page = page_of(document, number, side)
+            except UnreadableMedia:
+                page = Page(number, Image.new("RGB", (side, side), "white"), "")
+            yield page
 
 
 def page_at(path: str | Path, number: int, side: int) -> Image.Image:
@@ -145,15 +153,11 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def page_of(document: Any, number: int, side: int) -> Page:
-    """A page, empty and without text where PDFium cannot make anything of it."""
-    try:
-        with at_work_on(number):
-            page = document[number - 1]
-            picture, text = drawn(page, side), page.get_textpage().get_text_range()[:MAX_TEXT]
-            text = " ".join(text.replace("\x02", "").split())
-            return Page(number, picture, text if len(text) >= LITTLE_TEXT else scanned(page) or text)
-    except UnreadableMedia:
-        return Page(number, Image.new("RGB", (side, side), "white"), "")
+    """A page. PDFium's objects are let go of here, while it is held."""
+    page = document[number - 1]
+    picture, text = drawn(page, side), page.get_textpage().get_text_range()[:MAX_TEXT]
+    text = " ".join(text.replace("\x02", "").split())
+    return Page(number, picture, text if len(text) >= LITTLE_TEXT else scanned(page) or text)
 
 
 def drawn(page: Any, side: int) -> Image.Image:

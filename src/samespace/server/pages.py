@@ -87,7 +87,7 @@ class Pages:
             with tempfile.NamedTemporaryFile() as file:
                 file.write(given.data)
                 file.flush()
-                return whole(LONG[kind](Path(file.name), self.library.space))
+                return whole(list(LONG[kind](Path(file.name), self.library.space)))
 
     def why(self, id: str, words: str) -> dict[str, Any]:
         """Maps of a picture's relevance to a phrase and to each of its words, row by row."""
