@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samespace.embed import Embedder, parse
+from samespace.embed import Embedder, parse, unsigned
 from samespace.errors import QueryError, UnreadableMedia
 
 
@@ -68,3 +68,8 @@ def test_an_unreadable_picture_names_itself(tiny_space, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no")
     with pytest.raises(UnreadableMedia, match=r"broken\.jpg"):
         Embedder(tiny_space).query(str(tmp_path / "broken.jpg"))
+
+
+def test_a_question_is_no_algebra():
+    words = unsigned("who stands on the well-lit pier - the man or + the girl?")
+    assert words == "who stands on the well-lit pier the man or the girl?" and len(parse(words, files=False)) == 1

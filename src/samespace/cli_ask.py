@@ -66,7 +66,8 @@ def ask(
         for path, file in zip([] if json_ else paths, files):
             if file.places:
                 out(f"from {one_line(path)}: {', '.join(file.places)} ({len(file.places)} of {file.of} shown)")
-        say(f"{reply.outcome.prompt} tokens read, {reply.outcome.pictures} of them pictures")
+        limit = f" of {reply.outcome.context}" if reply.outcome.context else ""
+        say(f"{reply.outcome.prompt}{limit} tokens read, {reply.outcome.pictures} of them pictures")
     elif paths:
         raise QueryError("with --library, give a question only; or leave --library out and ask about the pictures named")
     else:

@@ -163,6 +163,11 @@ def parse(text: str, files: bool = True) -> list[Term]:
     return [term_of(body.strip(), sign, files=files) for sign, body in signed]
 
 
+def unsigned(question: str) -> str:
+    """Words without the signs that algebra reads: "2 - 1" in a question takes nothing away."""
+    return " ".join(SIGN.sub(" ", question).split())
+
+
 def term_of(body: str, sign: str = "+", weighted: bool = True, files: bool = True) -> Term:
     """One term: `2:./pool.jpg`, `a cat`; where not `weighted`, a number and a colon are words."""
     weight = 1.0

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from media_files import recording, tone
+from media_files import film, recording, scene, tone
 
 import samespace
 from samespace.assistant.hear import LIKE, NAMES, named, sounds_like
-from samespace.assistant.show import shown
+from samespace.assistant.show import WORDS, shown, written
 from samespace.errors import UnreadableMedia
+from samespace.moments import Segment
 
 
 def test_a_sound_is_told_by_what_it_is_like(tmp_path):
@@ -29,3 +30,24 @@ def test_a_name_sounds_like_itself():
 def test_a_space_without_ears_says_so(tmp_path, tiny_space_folder):
     with pytest.raises(UnreadableMedia, match="no audio tower"):
         shown(recording(tmp_path / "note.wav", tone(2.0)), "What is it?", samespace.load(str(tiny_space_folder)))
+
+
+def test_every_place_of_a_film_is_shown(tmp_path):
+    """Windows of sound that begin within a shot have no picture, and are told in words."""
+    file = film(tmp_path / "a.mp4", [(scene((200, 0, 0)), 11.0)], sound=tone(11.0))
+    excerpt = shown(file, "What is heard - and seen?", samespace.load("starter"), most=9)
+    told = [part for part in excerpt.parts if isinstance(part, str)]
+    assert len(excerpt.places) == excerpt.of == len(told) > 1
+    assert all(part.startswith(where) for part, where in zip(told, excerpt.places))
+    assert sum("a sound like" in part for part in told) == excerpt.of - 1
+
+
+def test_the_passage_that_answers_is_read_wherever_it_stands():
+    space = samespace.load("starter")
+    texts = [f"Chapter {i} tells of the weather, the fields and the long road. " * 9 for i in range(4)]
+    texts[3] = "The plumber was paid 450 euros for the new boiler. " * 9
+    segments = [
+        Segment(None, z, page=1, part=f"text {i}", text=text) for i, (z, text) in enumerate(zip(space.text(texts), texts))
+    ]
+    words = written(segments, space.text(["How much was the plumber paid?"])[0])
+    assert len(words) <= WORDS and "450 euros" in words

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from ..embed import unsigned
 from ..errors import SamespaceError, UnreadableMedia
 from ..library import Library
 from ..media.image import jpeg
@@ -34,7 +35,7 @@ class Cited:
 def ask_library(library: Library, assistant: Answers, question: str, shown: int = SHOWN, **settings) -> Cited:
     """Answer from the pictures that fit the question best. Raises SamespaceError where there are none."""
     hits, parts = [], []
-    for hit in library.search(question, shown, files=False):
+    for hit in library.search(unsigned(question), shown, files=False):
         try:
             picture = Picture.read(hit.path) if hit.kind == "image" else Picture(jpeg(still(hit, SIDE), 4 * SIDE), hit.path)
         except UnreadableMedia:

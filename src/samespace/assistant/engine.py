@@ -42,12 +42,11 @@ class Assistant:
     def answer(self, request: Request) -> Reply:
         """Begin to answer. Raises RequestError (too long, not understood), UnreadableMedia."""
         prompt, seen = self.prompt(request.messages)
-        room = self.model.c.lm.context - len(prompt.ids)
+        context = self.model.c.lm.context
+        room = context - len(prompt.ids)
         if room < 1:
-            raise RequestError(
-                f"the conversation takes {len(prompt.ids)} tokens and the model reads {self.model.c.lm.context}; shorten it"
-            )
-        outcome = Outcome(prompt=len(prompt.ids), pictures=prompt.ids.count(PICTURE))
+            raise RequestError(f"the conversation takes {len(prompt.ids)} tokens and the model reads {context}; shorten it")
+        outcome = Outcome(prompt=len(prompt.ids), pictures=prompt.ids.count(PICTURE), context=context)
         tokens = self.tokens(prompt, seen, request, min(request.max_tokens, room), outcome)
         return Reply(self.chat.text(tokens, request.stop), outcome)
 

@@ -117,6 +117,8 @@ class Outcome:
     """Of the prompt, those that an earlier request had left read."""
     answer: int = 0
     """Tokens written."""
+    context: int = 0
+    """How many the model takes, prompt and answer; 0 where nobody tells."""
 
 
 @dataclass

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from ..embed import Embedder
 from ..media import image as image_media
 from ..media.kinds import kind_of
 from ..moments import LONG, Segment, place, segments_of, still
@@ -38,15 +37,15 @@ def shown(path: Path, question: str, space: Space, most: int = SHOWN) -> Excerpt
     kind = kind_of(path) or "image"
     if kind not in LONG:
         return Excerpt((Picture.read(path),), (), 1)
-    places = fitting(segments_of(path, kind, space), question, space)
+    (z,) = space.text([question])
+    places = fitting(segments_of(path, kind, space), z)
     chosen = sorted(places[:most], key=lambda some: (some[0].page or 0, some[0].start or 0.0))
-    parts = tuple(part for some in chosen for part in parts_of(path, kind, some, space))
+    parts = tuple(part for some in chosen for part in parts_of(path, kind, some, z, space))
     return Excerpt(parts, tuple(place_of(path, kind, some) for some in chosen), len(places))
 
 
-def fitting(segments: list[Segment], question: str, space: Space) -> list[list[Segment]]:
+def fitting(segments: list[Segment], z: np.ndarray) -> list[list[Segment]]:
     """A file's places, each with its segments, best first: by the best rank that any of its senses gives it."""
-    z = Embedder(space).query(question, files=False).z
     rank: dict[tuple, int] = {}
     for sense in ("", "sound", "text"):
         ranked = sorted((s for s in segments if sense_of(s) == sense), key=lambda s: -float(s.z @ z))
@@ -61,20 +60,27 @@ def sense_of(segment: Segment) -> str:
     return name if name in ("sound", "text") else ""
 
 
-def parts_of(path: Path, kind: str, some: list[Segment], space: Space) -> list[str | Picture]:
+def parts_of(path: Path, kind: str, some: list[Segment], z: np.ndarray, space: Space) -> list[str | Picture]:
     """A place as an assistant is shown it: where it is, what is written or said there or what it sounds like, how it looks."""
-    words = " ".join(segment.text for segment in some if segment.text)[:WORDS]
-    if kind == "audio" and some and not words:
-        words = f"a sound like {', '.join(sounds_like(space, np.stack([segment.z for segment in some])))}"
-    looks = kind == "document" or any(sense_of(segment) == "" for segment in some)
+    words, looks = written(some, z), kind == "document" or any(sense_of(segment) == "" for segment in some)
     if not (words or looks):
-        return []
+        words = f"a sound like {', '.join(sounds_like(space, np.stack([segment.z for segment in some])))}"
     title = place_of(path, kind, some)
     parts: list[str | Picture] = [f"{title}: {words}" if words else f"{title}:"]
     if looks:
         picture = still(placed(path, kind, some[0]), SIDE)
         parts.append(Picture(image_media.jpeg(picture, 4 * SIDE), f"{path.name}, {title}.jpg", told=kind == "document"))
     return parts
+
+
+def written(some: list[Segment], z: np.ndarray) -> str:
+    """What is written or said at a place: in its order, of a long text the passages that fit a question best."""
+    passages, room, kept = [segment for segment in some if segment.text], WORDS, set()
+    for i in sorted(range(len(passages)), key=lambda i: -float(passages[i].z @ z)):
+        if room > 0:
+            kept.add(i)
+            room -= len(passages[i].text)
+    return " ".join(passages[i].text for i in sorted(kept))[:WORDS]
 
 
 def place_of(path: Path, kind: str, some: list[Segment]) -> str:
