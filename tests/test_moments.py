@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 from pathlib import Path
 from threading import Event
@@ -21,6 +22,7 @@ from samespace.index.filter import Filter
 from samespace.library import Library
 from samespace.media.video import frame_at
 from samespace.moments import place, still
+from samespace.sheet import link
 from samespace.space import Space
 
 RED, BLUE = (200, 20, 20), (20, 40, 220)
@@ -309,3 +311,11 @@ def test_a_long_film_is_left_when_nobody_waits_for_it():
     assert next(loads) == "picture" and at_work.wait(60)
     loads.close()
     assert ended.is_set()
+
+
+def test_a_sheet_leads_to_the_moment_and_the_page(tmp_path, mixed, hearing):
+    library = Library(tmp_path / "library", hearing)
+    library.add([mixed])
+    for kind, ends in (("video", r"\.mp4#t=\d+\.\d\d"), ("document", r"\.pdf#page=\d"), ("image", r"\.png")):
+        (hit,) = library.search("a thing", 1, Filter(kinds=(kind,)))
+        assert re.search(ends + "$", link(hit))

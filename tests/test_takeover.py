@@ -22,10 +22,12 @@ def vectors(album, tiny_space) -> dict[str, np.ndarray]:
 
 def as_rclip(path, vectors):
     with sqlite3.connect(path) as out:
-        out.execute("CREATE TABLE images (id INTEGER PRIMARY KEY, deleted BOOLEAN, filepath TEXT, vector BLOB)")
-        rows = [(p, v.astype(np.float32).tobytes()) for p, v in vectors.items()]
-        out.executemany("INSERT INTO images (filepath, vector) VALUES (?, ?)", rows)
-        out.execute("INSERT INTO images (deleted, filepath, vector) VALUES (1, '/gone.png', ?)", (rows[0][1],))
+        out.execute(
+            "CREATE TABLE images (id INTEGER PRIMARY KEY, deleted BOOLEAN, filepath TEXT, modified_at DATETIME, size INTEGER, vector BLOB)"
+        )
+        rows = [(p, os.path.getmtime(p), os.path.getsize(p), v.astype(np.float32).tobytes()) for p, v in vectors.items()]
+        out.executemany("INSERT INTO images (filepath, modified_at, size, vector) VALUES (?, ?, ?, ?)", rows)
+        out.execute("INSERT INTO images (deleted, filepath, vector) VALUES (1, '/gone.png', ?)", (rows[0][-1],))
     out.close()
     return path
 
@@ -47,6 +49,19 @@ def test_vectors_are_taken_over(tmp_path, tiny_space, album, vectors, program, m
     for a, b in zip(library.search("a cat", 9), plain.search("a cat", 9), strict=True):
         assert (a.path, a.width, a.taken_at) == (b.path, b.width, b.taken_at) and a.score == pytest.approx(b.score, abs=2e-3)
     assert Library(tmp_path / "library", tiny_space).add([album]).same == 4
+
+
+def test_a_picture_changed_since_is_not_taken_over(tmp_path, tiny_space, album, vectors):
+    made, changed = as_rclip(tmp_path / "db.sqlite3", vectors), next(iter(vectors))
+    Image.new("RGB", (40, 30), "red").save(changed)
+    assert {path for path, _ in READERS["rclip"](made)} == set(vectors) - {changed}
+
+
+def test_paths_and_vectors_are_as_many(tmp_path, vectors):
+    folder = as_clip_retrieval(tmp_path / "out", vectors)
+    pq.write_table(pa.table({"image_path": list(vectors)[1:]}), folder / "metadata" / "metadata_0.parquet")
+    with pytest.raises(LibraryError, match="4 vectors and 3 paths"):
+        list(READERS["clip-retrieval"](folder))
 
 
 def test_paths_may_be_relative(tmp_path, tiny_space, album, vectors, monkeypatch):

@@ -185,13 +185,14 @@ def embed(
     """Print vectors."""
     from . import hub
     from .embed import Embedder, term_of
+    from .media.kinds import kind_of
 
     embedder = Embedder(hub.load(space or "starter"))
     for item in items:
         term = term_of(item, weighted=False)
         z = embedder.encode(term)
         if json_:
-            kind = "image" if term.path else "text"
+            kind = kind_of(term.path) or "image" if term.path else "text"
             out(
                 json.dumps(
                     {"input": item, "kind": kind, "space": embedder.space.fingerprint, "z": [round(float(v), 6) for v in z]}

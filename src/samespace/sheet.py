@@ -44,7 +44,7 @@ def write_sheet(path: Path, query: str, hits: list[Hit]) -> None:
     top = max((hit.score for hit in hits), default=1.0)
     figures = [
         FIGURE.format(
-            href=html.escape(as_utf8(Path(hit.path).absolute().as_uri())),
+            href=html.escape(link(hit)),
             name=html.escape(as_utf8(Path(hit.path).name)),
             folder=html.escape(" · ".join(filter(None, [place(hit), as_utf8(str(Path(hit.path).parent))]))),
             source=thumbnail(hit),
@@ -56,6 +56,12 @@ def write_sheet(path: Path, query: str, hits: list[Hit]) -> None:
     ]
     page = PAGE.format(query=html.escape(as_utf8(query)), count=len(hits), figures="\n".join(figures))
     path.write_text(page, "utf-8")
+
+
+def link(hit: Hit) -> str:
+    """Where a browser opens the file: at the moment or page (W3C Media Fragments 4.2.1, RFC 8118 3)."""
+    begin = "" if hit.start is None else f"#t={hit.start:.2f}"
+    return as_utf8(Path(hit.path).absolute().as_uri()) + (begin if hit.page is None else f"#page={hit.page}")
 
 
 def thumbnail(hit: Hit) -> str:

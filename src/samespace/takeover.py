@@ -27,13 +27,17 @@ COMPARED, ALIKE = 8, 0.98
 
 
 def rclip(database: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """(path, vector) of every picture that rclip holds. Raises LibraryError."""
+    """(path, vector) of every picture that rclip holds and that has not changed since. Raises LibraryError."""
     if not database.is_file():
         raise LibraryError(f"{database} is no file; rclip keeps its database at ~/.local/share/rclip/db.sqlite3")
     try:
         with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as opened:
-            for path, vector in opened.execute("SELECT filepath, vector FROM images WHERE deleted IS NULL"):
-                yield path, np.frombuffer(vector, np.float32)
+            rows = opened.execute("SELECT filepath, vector, size, modified_at FROM images WHERE deleted IS NULL")
+            for path, vector, *seen in rows:
+                with contextlib.suppress(OSError):  # what is gone has no size
+                    now = os.stat(path)
+                    if [now.st_size, now.st_mtime] == seen:
+                        yield path, np.frombuffer(vector, np.float32)
     except sqlite3.Error as error:
         raise LibraryError(f"{database} cannot be read as rclip's database ({error}); give its db.sqlite3") from None
 
@@ -48,6 +52,8 @@ def clip_retrieval(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         try:
             vectors = np.load(part, mmap_mode="r", allow_pickle=False)
             paths = column_of(table, "image_path")
+            if len(paths) != len(vectors):
+                raise ValueError(f"{len(vectors)} vectors and {len(paths)} paths")
         except (OSError, ValueError, KeyError) as error:
             raise LibraryError(f"{part} and {table} cannot be read ({error}); write them again with clip-retrieval") from None
         yield from zip(paths, (np.asarray(vector, np.float32) for vector in vectors))

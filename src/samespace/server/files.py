@@ -26,7 +26,7 @@ class Pictures:
 
     def jpeg(self, segment: dict[str, Any], size: str) -> bytes:
         """What a segment looks like. Raises UnreadableMedia where it cannot be read, or has left the folder indexed."""
-        where = "".join(f"-{segment[n]:.2f}" for n in ("start", "page") if segment.get(n) is not None)
+        where = "".join(f"-{segment[n]:.2f}" for n in ("start", "end", "page") if segment.get(n) is not None)
         kept = self.kept / segment["hash"][:2] / f"{segment['hash']}{where}.jpg"
         unchanged = self.unchanged(segment)
         if size == "small" and unchanged:
