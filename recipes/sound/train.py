@@ -6,10 +6,10 @@ With `start=shipped` it begins from the tower that the starter has. WORK/best.pt
 weights, measured every 250 steps, the one that validation's people are understood best by.
 
 Three losses, added. *Named*: the clip's vector is told apart from the vectors of all other captions (CLIP's loss with every
-caption of the data as a negative, their mean taken off; the text tower rests). *Shown*: the same against the pictures, but
-those of captions that are held out. *Spelled*: each chunk tells which sound of speech is heard (CTC, Graves et al. 2006, in the
-phonetic alphabet, one for all languages); it is what carries a word from a synthetic voice over to people. Validation: people
-and a voice not heard in training, captions not heard from people.
+caption of the data as a negative, their mean taken off; the text tower rests). *Shown*: the same against the pictures of the
+stamps. *Spelled*: each chunk tells which sound of speech is heard (CTC, Graves et al. 2006, in the phonetic alphabet, one for
+all languages); it is what carries a word from a synthetic voice over to people. Validation: people and a voice not heard in
+training, captions not heard from people.
 """
 
 import json
@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from prepare import TOWER, split_of
 from safetensors.torch import load_file
-from scipy.signal import lfilter
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss, normalize
 
@@ -49,8 +48,6 @@ NOTED = 50
 """Steps between two rows of losses."""
 POOLED = 0.7
 """Of a batch's chunks, as many make up the clips' vectors: who hears a part only learns no caption by its tune."""
-ROOMS = 0.4
-"""Share of takes that are heard in a room."""
 ROUND = 16
 """Batches that are drawn at once and sorted by length, so that little of a batch is padding."""
 FRAMES = 12_800
@@ -149,8 +146,6 @@ def varied(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     pace, throat = rng.uniform(0.75, 1.2), rng.uniform(0.9, 1.12)
     x = blended(mel, np.arange(0, len(mel) - 1, pace))
     x = blended(x.T, np.clip(np.arange(TOWER.mels) * throat, 0, TOWER.mels - 1.001))  # (M, F′)
-    if rng.random() < ROOMS:
-        x = in_a_room(x, rng.uniform(0.1, 0.7), rng.uniform(-15, 0))
     x = np.pad(x, ((0, 0), (int(rng.integers(0, 12)), int(rng.integers(0, 12)))), constant_values=SILENCE)
     x = x + np.interp(np.arange(TOWER.mels), np.linspace(0, TOWER.mels, 6), rng.normal(0, 3, 6))[:, None]  # the microphone
     hiss = x.max() - rng.uniform(30, 80) + np.linspace(*rng.normal(0, 6, 2), TOWER.mels)[:, None] + rng.normal(0, 3, x.shape)
@@ -159,13 +154,6 @@ def varied(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         start, wide = int(rng.integers(0, x.shape[axis])), int(rng.integers(0, widest + 1))
         x[(slice(None),) * axis + (slice(start, start + wide),)] = hiss.mean()
     return x.astype(np.float32)
-
-
-def in_a_room(x: np.ndarray, decay: float, level: float) -> np.ndarray:
-    """With the echo of walls: it falls by 60 dB in `decay` seconds, and begins `level` dB below what is said. (M, F)"""
-    kept, power = 10 ** (-6 * TOWER.hop / TOWER.rate / decay), 10 ** (x / 10)
-    echo = lfilter([0, 1 - kept], [1, -kept], power, axis=1)
-    return 10 * np.log10(power + 10 ** (level / 10) * echo)
 
 
 def blended(rows: np.ndarray, places: np.ndarray) -> np.ndarray:

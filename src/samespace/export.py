@@ -300,11 +300,8 @@ def run(model: onnx.ModelProto, x: np.ndarray, scratch: Path) -> np.ndarray:
 
 def share_weights(graphs: dict[str, onnx.ModelProto], state: dict[str, Tensor], file: Path) -> None:
     """Write a safetensors file with every parameter once, then the graphs beside it, their large weights pointing into it."""
-    stored: dict[str, np.ndarray] = {}
-    for graph in graphs.values():
-        for initializer in graph.graph.initializer:
-            if parameter_of(initializer.name) in state:
-                stored[initializer.name] = np.ascontiguousarray(numpy_helper.to_array(initializer))
+    tensors = [tensor for graph in graphs.values() for tensor in graph.graph.initializer if parameter_of(tensor.name) in state]
+    stored = {tensor.name: np.ascontiguousarray(numpy_helper.to_array(tensor)) for tensor in tensors}
     have = {parameter_of(name) for name in stored}
     stored |= {name: tensor.numpy() for name, tensor in state.items() if name not in have}
     stored = {name: array for name, array in stored.items() if not name.endswith("_zero_point")}

@@ -252,15 +252,11 @@ class Store(Note):
 
     @clear_errors
     def search_texts(self, words: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[dict[str, Any]]:
-        """The k segments whose texts fit the words best (BM25), in the shape of `search`, with the `text`.
-
-        Words are words, quotation marks or not: for phrases the index would have to keep every word's place.
-        """
+        """The k segments whose texts fit the words best (BM25; no phrases), in the shape of `search`, with the `text`."""
         from lancedb.query import MatchQuery
 
-        vectors = column(fingerprint)
+        vectors, names = column(fingerprint), self.showable
         has = f"{vectors} IS NOT NULL"
-        names = self.showable
         query = self.table.search(MatchQuery(words, "text"), query_type="fts").select([*names, "text", vectors, "_score"])
         found = query.where(f"{has} AND ({filter.sql})" if filter.sql else has, prefilter=True).limit(k).to_arrow()
         stored = [np.float32(v) for chunk in matrices(found[vectors]) for v in chunk]
