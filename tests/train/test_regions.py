@@ -77,7 +77,8 @@ def run(tmp_path):
         path.write_text(
             'task = "regions"\nlock = ["image", "lm"]\nstart = "start"\ntrain = ["talks.json"]\nval = ["talks.json"]\n'
         )
-        return read_card(path, [f"start={tmp_path}/start", f"out={tmp_path}/run", "batch=4", "steps=60", "warmup=5", *more])
+        steps = () if any(setting.startswith("steps=") for setting in more) else ("steps=60",)
+        return read_card(path, [f"start={tmp_path}/start", f"out={tmp_path}/run", "batch=4", "warmup=5", *steps, *more])
 
     return card
 

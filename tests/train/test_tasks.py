@@ -99,5 +99,6 @@ def test_two_processes_give_the_single_ones_loss_and_gradients(card, table, tmp_
     one, two = found
     assert two["loss"].item() == pytest.approx(one["loss"].item(), abs=1e-6)
     assert two["grads"].keys() == one["grads"].keys()
-    for name in one["grads"]:
-        assert torch.allclose(two["grads"][name], one["grads"][name], atol=1e-6), name
+    for name, grad in one["grads"].items():
+        near = 1e-6 * max(1.0, grad.abs().max().item())  # gradients of 60, as SigLIP's bias gives, round by more than 1e-6
+        assert torch.allclose(two["grads"][name], grad, atol=near), name

@@ -32,7 +32,7 @@ from .sources import Item, Listed, Sharded, open_source
 MAX_BAD = 0.01
 """Share of samples that may be unreadable before a run stops."""
 ENOUGH = 1000
-"""Of fewer samples as many may be unreadable as of so many."""
+"""Samples to have looked at before that share is judged, unless as many different ones are bad as may be of these."""
 AHEAD = 128
 """Samples being read or waiting, for each thread."""
 
@@ -83,10 +83,12 @@ class Bad:
     """With repetition: a bad sample comes again in every epoch."""
 
     def note(self, name: str, reason: str) -> None:
-        """Name a sample and count it; raises CardError when more than one in a hundred is bad."""
+        """Name a sample and count it; raises CardError when more than one in a hundred is bad: of many that were looked at, or
+        with as many different ones already."""
         self.names[name] = reason
         self.count += 1
-        if self.count > MAX_BAD * max(self.looked, ENOUGH):
+        judged = self.looked >= ENOUGH or len(self.names) > MAX_BAD * ENOUGH
+        if judged and self.count > MAX_BAD * self.looked:
             some = "; ".join(f"{n}: {r}" for n, r in list(self.names.items())[-3:])
             raise CardError(f"{self.count} of {self.looked} samples cannot be used, more than 1%; mend the data ({some})")
 
