@@ -13,11 +13,11 @@ serve: .venv/serve.done  ## the page: search in a browser what `make demo` index
 	@$(BIN)/samespace serve --library .venv/demo-library
 
 test: .venv/test.done  ## run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: .venv/test.done  ## style, then tests
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: .venv/test.done  ## measure against the peers, in one run, as ratios
 	@$(BIN)/python -m benchmarks
