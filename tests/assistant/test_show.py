@@ -45,7 +45,7 @@ def test_every_place_of_a_film_is_shown(tmp_path):
 def test_the_passage_that_answers_is_read_wherever_it_stands():
     space = samespace.load("starter")
     texts = [f"Chapter {i} tells of the weather, the fields and the long road. " * 9 for i in range(4)]
-    texts[3] = "The plumber was paid 450 euros for the new boiler. " * 9
+    texts[3] = "The plumber came for the new boiler, and stayed the day. " * 9 + "For that he was paid 450 euros."
     segments = [
         Segment(None, z, page=1, part=f"text {i}", text=text) for i, (z, text) in enumerate(zip(space.text(texts), texts))
     ]

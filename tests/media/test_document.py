@@ -77,6 +77,16 @@ def test_office_files_go_through_libreoffice(tmp_path, monkeypatch):
     assert page.text == "Dear reader, this was a letter."
 
 
+def test_what_an_office_wrote_before_it_failed_is_not_taken(tmp_path, monkeypatch):
+    (tmp_path / "letter.odt").write_bytes(b"PK")
+    made, office = make(tmp_path / "made.pdf", ["half a letter"]), tmp_path / "soffice"
+    office.write_text(f"#!{sys.executable}\nimport shutil, sys\nshutil.copy({str(made)!r}, sys.argv[-2])\nsys.exit(1)\n")
+    office.chmod(office.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setattr(document.shutil, "which", lambda name: str(office))
+    with pytest.raises(UnreadableMedia, match="LibreOffice cannot read it"):
+        list(document.pages(tmp_path / "letter.odt", 64))
+
+
 def test_an_office_that_hangs_is_ended_with_what_it_started(tmp_path, monkeypatch):
     """LibreOffice is a script that starts the program."""
     (tmp_path / "letter.odt").write_bytes(b"PK")

@@ -75,11 +75,11 @@ def parts_of(path: Path, kind: str, some: list[Segment], z: np.ndarray, space: S
 
 def written(some: list[Segment], z: np.ndarray) -> str:
     """What is written or said at a place: in its order, of a long text the passages that fit a question best."""
-    passages, room, kept = [segment for segment in some if segment.text], WORDS, set()
+    passages, kept, room = [segment for segment in some if segment.text], set(), WORDS
     for i in sorted(range(len(passages)), key=lambda i: -float(passages[i].z @ z)):
-        if room > 0:
+        if not kept or len(passages[i].text) < room:  # the best is never cut by what stands before it
             kept.add(i)
-            room -= len(passages[i].text)
+            room -= len(passages[i].text) + 1
     return " ".join(passages[i].text for i in sorted(kept))[:WORDS]
 
 

@@ -44,16 +44,18 @@ def retrieval(encoder: Encoder, squares: np.ndarray, captions: Sequence[Sequence
     return found | {f"text_retrieval_recall@{k}": recall_at_k(scores.T, right.T, k) for k in AT}
 
 
-def answers(captions: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
-    """Each picture's captions → the captions that differ, and which pictures are right for each: bool (Q, B).
+def folded(caption: str) -> str:
+    """What captions have in common that count as equal, in training and when it is measured."""
+    return caption.strip().lower()
 
-    As in training, captions that differ in capitals only are equal.
-    """
+
+def answers(captions: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
+    """Each picture's captions → the captions that differ, and which pictures are right for each: bool (Q, B)."""
     queries: dict[str, str] = {}
     for caption in (c for some in captions for c in some):
-        queries.setdefault(caption.strip().lower(), caption)
+        queries.setdefault(folded(caption), caption)
     place = {key: i for i, key in enumerate(queries)}
     right = np.zeros((len(queries), len(captions)), dtype=bool)
     for column, some in enumerate(captions):
-        right[[place[c.strip().lower()] for c in some], column] = True
+        right[[place[folded(c)] for c in some], column] = True
     return list(queries.values()), right

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -36,7 +36,8 @@ FINE = 100_000
 """Steps along a page's sides, in which places on it are told."""
 PATIENCE = 120
 """Seconds that LibreOffice may take for a file."""
-ONE_AT_A_TIME, ONE_OFFICE = threading.Lock(), threading.Lock()
+ONE_AT_A_TIME, ONE_OFFICE = threading.RLock(), threading.Lock()
+"""The first again and again by one thread: a document that nobody reads any more is closed wherever Python finds it."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,10 @@ def run(command: list[str], seconds: float) -> None:
     """Run a program, and end it with all that it started when its time is over, or ours. Raises SubprocessError."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
-            process.wait(seconds)
+            status = process.wait(seconds)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             raise
+    if status:
+        raise subprocess.CalledProcessError(status, command)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..config import Prep
 from ..errors import CardError, UnreadableMedia, in_short
+from ..eval.retrieval import folded
 from ..media import image as image_media
 from ..prep.pixels import square
 from ..prep.tokens import Words
@@ -206,7 +207,7 @@ def batch_of(samples: list[Sample], words: Words) -> Batch:
 
 def groups_of(captions: tuple[str, ...] | list[str]) -> Tensor:
     """A number for each caption, equal where captions are: int64 (B,), the same on every machine."""
-    digests = [hashlib.blake2b(c.strip().lower().encode("utf-8", "replace"), digest_size=8).digest() for c in captions]
+    digests = [hashlib.blake2b(folded(c).encode("utf-8", "replace"), digest_size=8).digest() for c in captions]
     return torch.tensor([int.from_bytes(d, "big", signed=True) for d in digests])
 
 
