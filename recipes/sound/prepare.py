@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -32,13 +33,22 @@ TOWER = AudioTower(frames=400, strides=(2, 2), width=256, layers=6)
 LANGUAGES = {
     "en": "en-us", "fr": "fr", "ro": "ro", "ru": "ru", "ca": "ca", "bg": "bg", "es": "es", "be": "be", "el": "el", "da": "da",
 }  # fmt: skip
-VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+f1", "+f2", "+f3", "+f5", "+croak", "+klatt2", "+Andy", "+Annie")
+VARIANTS = (
+    "", *(f"+{name}" for name in (
+        "m1 m2 m3 m4 m5 m6 m8 f1 f2 f3 f5 croak klatt klatt2 klatt3 adam Alex Alicia Andrea Andy Annie antonio aunty belinda "
+        "benjamin boris caleb david Denis Diogo ed edward edward2 Gene Gene2 grandma grandpa Henrique Hugo iven iven2 iven3 Jacky "
+        "john kaukovalta Lee linda Marco Mario max Michael michel miguel Mike norbert pablo paul pedro quincy rob robert sandro "
+        "shelby steph steph2 steph3 travis victor zac"
+    ).split()),
+)  # fmt: skip
 STRANGER, VAL_VOICE = "+f4", "+m7"
 """Voices of the test and of validation, never heard in training."""
-TAKES = 5
+TAKES = 6
 """Voices that speak each stamp's caption in each language."""
-NAMES = 3000
+NAMES = 4000
 """Names of other things that are spoken too."""
+USED = 3
+"""Times that a noun is used in WordNet's texts to be spoken too."""
 LONGEST = 5.0
 """Seconds of a clip that are kept."""
 
@@ -54,7 +64,7 @@ class Clip:
     source: str
     """A file, or a voice of espeak-ng."""
     kind: str
-    """person, espeak or effect"""
+    """person, espeak (a stamp's caption), word (anything else that espeak-ng says) or effect"""
     language: str
     split: str
     picture: str = ""
@@ -113,19 +123,54 @@ def spoken(caption: str, captions: dict[str, str], picture: str) -> Iterator[Cli
 
 
 def names(starter: Path) -> Iterator[Clip]:
-    """More words: the names of emoji and drawings, in English, each by one voice."""
+    """More words: the names of emoji and drawings, each by one voice; those of emoji in every language that has them."""
     rng = np.random.default_rng(3)
+    known = {c: row["concept"] for row in told(starter) for c in row["captions"][:1] if len(c) < 40}
+    abroad = {language: labels(starter, language) for language in LANGUAGES if language != "en"}
+    for caption in sorted(known, key=share)[:NAMES]:
+        names = {"en": caption} | {language: found.get(known[caption], "") for language, found in abroad.items()}
+        for language, said in names.items():
+            if said:
+                yield Clip(caption, said, LANGUAGES[language] + str(rng.choice(VARIANTS)), "word", language, "train")
+
+
+def words(starter: Path) -> Iterator[Clip]:
+    """Single English words, each by one voice: those of the starter's captions, and the nouns that people use."""
+    rng = np.random.default_rng(4)
+    captions = " ".join(" ".join(row["captions"] + row["keywords"]) for row in told(starter)).lower()
+    for word in sorted(set(re.findall("[a-z]{3,}", captions)) | nouns(starter)):
+        yield Clip(word, word, LANGUAGES["en"] + str(rng.choice(VARIANTS)), "word", "en", "train")
+
+
+def nouns(starter: Path) -> set[str]:
+    """Nouns that WordNet's readers met at least `USED` times (its cntlist: sense, number, times)."""
+    times: Counter[str] = Counter()
+    for line in (starter / "sources/wordnet-base/usr/share/wordnet/cntlist.rev").read_text("ascii").splitlines():
+        sense, _, count = line.split()
+        lemma, _, kind = sense.partition("%")
+        if kind.startswith("1:") and re.fullmatch("[a-z]{3,}", lemma):
+            times[lemma] += int(count)
+    return {lemma for lemma, count in times.items() if count >= USED}
+
+
+def told(starter: Path) -> list[dict]:
+    """What the starter was trained to tell."""
     rows = (json.loads(line) for line in (starter / "pairs.jsonl").read_text("utf-8").splitlines())
-    known = sorted({c for row in rows if row["split"] == "train" for c in row["captions"][:1] if len(c) < 40}, key=share)
-    for caption in known[:NAMES]:
-        yield Clip(caption, caption, LANGUAGES["en"] + str(rng.choice(VARIANTS)), "espeak", "en", "train")
+    return [row for row in rows if row["split"] == "train"]
+
+
+def labels(starter: Path, language: str) -> dict[str, str]:
+    """What emoji are called in a language, by their concept; nothing where emojibase does not speak it."""
+    file = starter / f"sources/emojibase-data/package/{language}/data.json"
+    found = json.loads(file.read_text("utf-8")) if file.exists() else []
+    return {f"emoji {e['hexcode']}": e["label"] for e in found}
 
 
 def heard(clip: Clip) -> tuple[np.ndarray | None, str]:
     """Its log-mel frames, float16 (F, mels), None where it cannot be heard; the sounds of its words."""
     try:
         phones = sounds(clip.said, LANGUAGES[clip.language]) if clip.said else ""
-        if clip.kind != "espeak":
+        if clip.kind in ("person", "effect"):
             return frames(Path(clip.source)), phones
         rng = np.random.default_rng(int(share(clip.caption + clip.source) * 2**32))
         with tempfile.TemporaryDirectory() as scratch:
@@ -156,7 +201,7 @@ def frames(file: Path) -> np.ndarray | None:
 
 def main(starter: Path, work: Path) -> None:
     root = starter / "sources/tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
-    clips = [*stamps(root), *names(starter)]
+    clips = [*stamps(root), *names(starter), *words(starter)]
     work.mkdir(parents=True, exist_ok=True)
     kept, place = [], 0
     with open(work / "mels.part", "wb") as out, ProcessPoolExecutor() as pool:

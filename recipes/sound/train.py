@@ -7,9 +7,9 @@ weights, measured every 250 steps, the one that validation's people are understo
 
 Three losses, added. *Named*: the clip's vector is told apart from the vectors of all other captions (CLIP's loss with every
 caption of the data as a negative, their mean taken off; the text tower rests). *Shown*: the same against the pictures of the
-stamps. *Spelled*: each chunk tells which sound of speech is heard (CTC, Graves et al. 2006, in the phonetic alphabet, one for
-all languages); it is what carries a word from a synthetic voice over to people. Validation: people and a voice not heard in
-training, captions not heard from people.
+stamps, but those of captions that are held out. *Spelled*: each chunk tells which sound of speech is heard (CTC, Graves et al. 2006, in the
+phonetic alphabet, one for all languages); it is what carries a word from a synthetic voice over to people. Validation: people
+and a voice not heard in training, captions not heard from people.
 """
 
 import json
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from prepare import TOWER, split_of
 from safetensors.torch import load_file
+from scipy.signal import lfilter
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss, normalize
 
@@ -39,7 +40,7 @@ from samespace.train.data import Bad
 from samespace.train.loop import Progress, Trainer
 from samespace.train.watch import Watch
 
-SHARES = {"person": 0.38, "espeak": 0.59, "effect": 0.03}
+SHARES = {"person": 0.4, "espeak": 0.25, "word": 0.28, "effect": 0.07}
 """Of a batch."""
 DEFAULTS = dict(
     steps=12_000, batch=128, lr=5e-4, warmup=300, weight_decay=0.05, average=0.998, save_every=250, evaluate_every=250
@@ -48,6 +49,12 @@ NOTED = 50
 """Steps between two rows of losses."""
 POOLED = 0.7
 """Of a batch's chunks, as many make up the clips' vectors: who hears a part only learns no caption by its tune."""
+STYLES, ROOMS = 0.6, 0.6
+"""Share of espeak-ng's takes that sound as if taken where a person's was; and of these, that are heard in a room."""
+PACES = 0.12
+"""How much the pace changes within a take."""
+SPELLED = 2.0
+"""Weight of the sounds of speech: of people's recordings they are learnt slowest."""
 ROUND = 16
 """Batches that are drawn at once and sorted by length, so that little of a batch is padding."""
 FRAMES = 12_800
@@ -117,7 +124,8 @@ class Batches:
     def at(self, step: int) -> Batch:
         chosen, rng = self.drawn(step // ROUND)[step % ROUND], np.random.default_rng((1, step))
         chosen = chosen[: max(8, FRAMES // self.clips.rows[chosen[-1]]["frames"])]
-        rows, takes = [self.clips.rows[i] for i in chosen], [varied(self.clips.mel(i), rng) for i in chosen]
+        rows = [self.clips.rows[i] for i in chosen]
+        takes = [varied(self.clips.mel(i), self.partner(i, rng), rng) for i in chosen]
         longest = min(max(take.shape[1] for take in takes) + int(rng.integers(0, 40)), TOWER.frames)
         phones = [[self.phone[c] for c in row["phones"]] for row in rows]
         return Batch(
@@ -127,6 +135,11 @@ class Batches:
             torch.tensor([phone for word in phones for phone in word]),
             torch.tensor([len(word) for word in phones]),
         )
+
+    def partner(self, i: int, rng: np.random.Generator) -> np.ndarray | None:
+        """What espeak-ng says is now and then given the sound of a recording by people: that one's spectrogram."""
+        synthetic = self.clips.rows[i]["kind"] in ("espeak", "word") and rng.random() < STYLES
+        return self.clips.mel(int(rng.choice(self.pools["person"]))) if synthetic else None
 
     def drawn(self, number: int) -> np.ndarray:
         """The clips of a round, in batches of like length, these in no order: int (ROUND, size)."""
@@ -138,14 +151,19 @@ class Batches:
         return rng.permutation(by_length.reshape(ROUND, self.size))  # whole batches change places, not the clips in them
 
 
-def varied(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another take of the same: faster or slower, a larger or smaller throat, another microphone, noise, gaps.
+def varied(mel: np.ndarray, other: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+    """Another take of the same: now faster now slower, a larger or smaller throat, another microphone, noise, gaps; where there is
+    another clip, as if taken where that was, and perhaps in a room.
 
-    (F, M) → (M, F′)
+    (F, M), (F″, M) → (M, F′)
     """
-    pace, throat = rng.uniform(0.75, 1.2), rng.uniform(0.9, 1.12)
-    x = blended(mel, np.arange(0, len(mel) - 1, pace))
+    throat = rng.uniform(0.9, 1.12)
+    x = blended(mel, paced(len(mel), rng))
+    if other is not None:
+        x = in_style(x, other, rng.uniform(0.3, 1))
     x = blended(x.T, np.clip(np.arange(TOWER.mels) * throat, 0, TOWER.mels - 1.001))  # (M, F′)
+    if other is not None and rng.random() < ROOMS:
+        x = in_a_room(x, rng.uniform(0.1, 0.7), rng.uniform(-15, 0))
     x = np.pad(x, ((0, 0), (int(rng.integers(0, 12)), int(rng.integers(0, 12)))), constant_values=SILENCE)
     x = x + np.interp(np.arange(TOWER.mels), np.linspace(0, TOWER.mels, 6), rng.normal(0, 3, 6))[:, None]  # the microphone
     hiss = x.max() - rng.uniform(30, 80) + np.linspace(*rng.normal(0, 6, 2), TOWER.mels)[:, None] + rng.normal(0, 3, x.shape)
@@ -154,6 +172,29 @@ def varied(mel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         start, wide = int(rng.integers(0, x.shape[axis])), int(rng.integers(0, widest + 1))
         x[(slice(None),) * axis + (slice(start, start + wide),)] = hiss.mean()
     return x.astype(np.float32)
+
+
+def in_a_room(x: np.ndarray, decay: float, level: float) -> np.ndarray:
+    """With the echo of walls: it falls by 60 dB in `decay` seconds, and begins `level` dB below what is said. (M, F)"""
+    kept, power = 10 ** (-6 * TOWER.hop / TOWER.rate / decay), 10 ** (x / 10)
+    echo = lfilter([0, 1 - kept], [1, -kept], power, axis=1)
+    return 10 * np.log10(power + 10 ** (level / 10) * echo)
+
+
+def paced(length: int, rng: np.random.Generator) -> np.ndarray:
+    """Where to read that many frames, so that they are heard faster or slower as a whole, and from one quarter of a second to the
+    next: float (F′,)"""
+    paces = rng.uniform(0.75, 1.2) * np.exp(rng.normal(0, PACES, 2 + length // 25))
+    places = np.cumsum(np.interp(np.arange(2 * length), 25 * np.arange(len(paces)), paces))
+    return places[places < length - 1]
+
+
+def in_style(x: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
+    """With each band as loud and as lively as in another clip, by a share: Freq-MixStyle (Kim et al. 2022, "Domain Generalization
+    with Relaxed Instance Frequency-wise Normalization", §4; Schmid et al. 2022). (F, M), (F″, M) → (F, M)"""
+    (mean, spread), (their_mean, their_spread) = ((rows.mean(axis=0), rows.std(axis=0) + 1) for rows in (x, other))
+    styled = (x - mean) / spread * (spread + share * (their_spread - spread)) + mean + share * (their_mean - mean)
+    return styled
 
 
 def blended(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -183,7 +224,7 @@ class Pupil(nn.Module):
         return {
             "named": cross_entropy(scale * z @ self.captions.T, batch.caption),
             "shown": 0.3 * cross_entropy(scale * z @ self.pictures.T, batch.picture),
-            "spelled": spelled(sounds.float(), batch),
+            "spelled": SPELLED * spelled(sounds.float(), batch),
         }
 
 
@@ -201,8 +242,9 @@ def embed(tower: AudioTransformer, clips: Clips, chosen: list[int]) -> np.ndarra
         return np.concatenate([tower(torch.from_numpy(some)).numpy() for some in mels])
 
 
-def recalls(tower: AudioTransformer, clips: Clips) -> dict[str, float]:
-    """Recall@5 of validation's captions among themselves and enough of training's."""
+def recalls(tower: AudioTransformer, clips: Clips, centred: bool = False) -> dict[str, float]:
+    """Recall@5 of validation's captions among themselves and enough of training's; of a tower that is not centred, as if it were
+    (export.py)."""
     training = tower.training
     tower.eval()
     wanted = sorted({clips.rows[i]["caption"] for i in clips.of("val")})
@@ -213,7 +255,9 @@ def recalls(tower: AudioTransformer, clips: Clips) -> dict[str, float]:
     for kind in ("person", "espeak"):
         chosen = clips.of("val", kind)
         right = np.array([clips.rows[i]["caption"] == captions for i in chosen])
-        found[kind] = round(float(recall_at_k(embed(tower, clips, chosen) @ z_text.T, right, 5)), 3)
+        z = embed(tower, clips, chosen)
+        z = z if centred else z - z.mean(axis=0)
+        found[kind] = round(float(recall_at_k(z @ z_text.T, right, 5)), 3)
     tower.train(training)
     return found
 
@@ -239,6 +283,9 @@ def main(work: Path, overrides: list[str]) -> None:
     pupil, batches = Pupil(clips), Batches(clips, card.batch)
     if card.start == "shipped":
         read_shipped(pupil.tower, batches.at(0).mels)
+    elif card.start:
+        kept = state.load(Path(card.start))["average"]
+        pupil.load_state_dict({k.removeprefix("module."): v for k, v in kept.items() if k.startswith("module.")}, strict=False)
     trainer, best = Trainer(card, pupil, batches, work), 0.0
     if trainer.checkpoint.exists():
         trainer.resume()

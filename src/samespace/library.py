@@ -24,7 +24,7 @@ from .index.segments import column
 from .index.store import Store
 from .media.kinds import kind_of
 from .paths import absolute, expanded
-from .ranking import by_relevance, by_score, credit, fused
+from .ranking import agreed, by_relevance, by_score, credit, fused
 from .results import Hit, Report
 from .space import Space
 
@@ -253,7 +253,7 @@ class Library:
         if not judged:
             return by_score(rankings, each)[:top]
         comparable = all("relevance" in row for rows in rankings for row in rows)
-        return (by_relevance(rankings, each) if comparable else fused(*rankings, each=each))[:top]
+        return (by_relevance([*rankings, agreed(rankings)], each) if comparable else fused(*rankings, each=each))[:top]
 
     def check_searchable(self) -> None:
         """Raises LibraryError where there is no library yet, WrongSpace where it has no vectors of this space."""

@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from math import prod
 from typing import Any
 
 from .index.segments import place_of
@@ -36,6 +37,35 @@ def by_relevance(rankings: list[list[dict[str, Any]]], each: bool) -> list[dict[
         rows.setdefault(key_of(row, each), row)
         left = [ranking for ranking in left if ranking]
     return list(rows.values())
+
+
+def agreed(rankings: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Places that several rankings find, the likeliest first: what is both seen and heard is likelier than either says alone.
+
+    As if each were independent of the others: 1 − Π(1 − p). Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", §4.3
+    ("noisy or").
+    """
+    files: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+    for n, ranking in enumerate(rankings):
+        for row in ranking:
+            files[row["path"]].append((n, row))
+    found = []
+    for rows in files.values():
+        for n, row in rows:
+            doubts = defaultdict(lambda: 1.0, {n: 1 - row["relevance"]})
+            for m, other in rows:
+                if m != n and overlap(row, other):
+                    doubts[m] = min(doubts[m], 1 - other["relevance"])
+            if len(doubts) > 1:
+                found.append(row | {"relevance": round(1 - prod(doubts.values()), 4)})
+    return sorted(found, key=lambda row: -row["relevance"])
+
+
+def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows of a file are of the same page, or share a moment."""
+    if one["start"] is None or other["start"] is None:
+        return one["page"] == other["page"]
+    return one["start"] < other["end"] and other["start"] < one["end"]
 
 
 def by_score(rankings: list[list[dict[str, Any]]], each: bool) -> list[dict[str, Any]]:

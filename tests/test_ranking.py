@@ -1,0 +1,35 @@
+"""Rankings of several senses as one list."""
+
+import pytest
+
+from samespace.ranking import agreed, by_relevance
+
+
+def row(path: str, relevance: float, start: float | None = None, end: float | None = None, page: int | None = None) -> dict:
+    return {"path": path, "relevance": relevance, "start": start, "end": end, "page": page}
+
+
+def test_what_is_seen_and_heard_is_likelier_than_what_is_only_seen():
+    seen = [row("a.mp4", 0.5, 0, 10), row("a.mp4", 0.4, 10, 20), row("b.png", 0.3)]
+    heard = [row("a.mp4", 0.4, 14, 18), row("c.wav", 0.35, 0, 4), row("a.mp4", 0.1, 4, 8)]
+    places = [(hit["path"], hit["start"], hit["relevance"]) for hit in by_relevance([seen, heard, agreed([seen, heard])], True)]
+    assert places == [
+        ("a.mp4", 10, 0.64),  # the shot, and the sound within it
+        ("a.mp4", 14, 0.64),
+        ("a.mp4", 0, 0.55),
+        ("a.mp4", 4, 0.55),
+        ("c.wav", 0, 0.35),
+        ("b.png", None, 0.3),
+    ]
+
+
+def test_of_a_sense_the_likeliest_counts_and_once():
+    heard = [row("a.mp4", 0.4, 0, 4), row("a.mp4", 0.2, 4, 8)]
+    (shot,) = [hit for hit in agreed([[row("a.mp4", 0.5, 0, 10)], heard]) if hit["end"] == 10]
+    assert shot["relevance"] == pytest.approx(0.7)
+
+
+def test_other_pages_and_touching_moments_do_not_agree():
+    assert agreed([[row("a.pdf", 0.5, page=1)], [row("a.pdf", 0.5, page=2)]]) == []
+    assert agreed([[row("a.mp4", 0.5, 0, 4)], [row("a.mp4", 0.5, 4, 8)]]) == []
+    assert len(agreed([[row("a.pdf", 0.5, page=1)], [row("a.pdf", 0.5, page=1)]])) == 2
