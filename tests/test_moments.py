@@ -253,6 +253,15 @@ def test_words_of_a_page_are_found(tmp_path, mixed):
     assert best.relevance > 0.5
 
 
+def test_what_comes_first_does_not_depend_on_how_many_are_asked_for(tmp_path, mixed):
+    library = Library(tmp_path / "library", samespace.load("starter"))
+    library.add([mixed])
+    for each in (False, True):
+        many = [(h.path, h.start, h.page, h.relevance) for h in library.search("a red thing", 20, each=each)]
+        for count in (1, 2, 4):
+            assert [(h.path, h.start, h.page, h.relevance) for h in library.search("a red thing", count, each=each)] == many[:count]
+
+
 def test_a_shot_is_found_as_its_picture_would_be(tmp_path, drawings):
     """Films of eight drawings each: words find the shot of the very drawing that they would find among the eight, as a film shows
     them: encoding moves a cosine by a hundredth, and two drawings may be nearer."""

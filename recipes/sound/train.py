@@ -2,14 +2,15 @@
 
     python recipes/sound/train.py WORK [steps=12000] [batch=128] [start=shipped]     # checkpointed; the same command goes on
 
-With `start=shipped` it begins from the tower that the starter has. WORK/best.pt is what is kept: of the running average of the
-weights, measured every 250 steps, the one that validation's people are understood best by.
+With `start=shipped` it begins from the tower that the starter has, with `start=FILE` from the running average in another run's
+checkpoint.pt. WORK/best.pt is what is kept: of the running average of the weights, measured every 250 steps, the one that
+validation's people are understood best by.
 
 Three losses, added. *Named*: the clip's vector is told apart from the vectors of all other captions (CLIP's loss with every
 caption of the data as a negative, their mean taken off; the text tower rests). *Shown*: the same against the pictures of the
-stamps, but those of captions that are held out. *Spelled*: each chunk tells which sound of speech is heard (CTC, Graves et al. 2006, in the
-phonetic alphabet, one for all languages); it is what carries a word from a synthetic voice over to people. Validation: people
-and a voice not heard in training, captions not heard from people.
+stamps, but those of captions that are held out. *Spelled*: each chunk tells which sound of speech is heard (CTC, Graves et al.
+2006, in the phonetic alphabet, one for all languages); it is what carries a word from a synthetic voice over to people.
+Validation: people and a voice not heard in training, captions not heard from people.
 """
 
 import json
@@ -40,7 +41,7 @@ from samespace.train.data import Bad
 from samespace.train.loop import Progress, Trainer
 from samespace.train.watch import Watch
 
-SHARES = {"person": 0.4, "espeak": 0.25, "word": 0.28, "effect": 0.07}
+SHARES = {"person": 0.5, "espeak": 0.36, "word": 0.11, "effect": 0.03}
 """Of a batch."""
 DEFAULTS = dict(
     steps=12_000, batch=128, lr=5e-4, warmup=300, weight_decay=0.05, average=0.998, save_every=250, evaluate_every=250

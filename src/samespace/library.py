@@ -30,6 +30,8 @@ from .space import Space
 
 THUMBNAILS = ".thumbnails"
 """Where pages keep small pictures; its name begins with a dot, so that indexing never enters it."""
+DEPTH = 50
+"""Of each sense at least so many are looked at: which is first depends on what else several senses find, not on how many are asked for."""
 SOUNDING = ("audio", "video")
 """Kinds of files that may have sound."""
 FLUSH_ROWS, FLUSH_SECONDS = 1024, 10
@@ -239,11 +241,11 @@ class Library:
         like a file is near to it in whatever sense.
         """
         rankings, senses = [], self.store.senses
-        by_words = bool(words) and self.store.captioned
+        by_words, depth = bool(words) and self.store.captioned, max(top, DEPTH) if len(senses) > 1 else top
         for sense in senses:
             sensed = replace(filter, sense=sense) if len(senses) > 1 else filter
-            rows = self.store.search(z, top, self.space.fingerprint, sensed, each)
-            found = self.store.search_texts(words, z, top, self.space.fingerprint, sensed) if by_words else []
+            rows = self.store.search(z, depth, self.space.fingerprint, sensed, each)
+            found = self.store.search_texts(words, z, depth, self.space.fingerprint, sensed) if by_words else []
             if judged:
                 self.judge([*rows, *found], z, sense)
                 credit(found, words)
