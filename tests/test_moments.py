@@ -259,7 +259,9 @@ def test_what_comes_first_does_not_depend_on_how_many_are_asked_for(tmp_path, mi
     for each in (False, True):
         many = [(h.path, h.start, h.page, h.relevance) for h in library.search("a red thing", 20, each=each)]
         for count in (1, 2, 4):
-            assert [(h.path, h.start, h.page, h.relevance) for h in library.search("a red thing", count, each=each)] == many[:count]
+            assert [(h.path, h.start, h.page, h.relevance) for h in library.search("a red thing", count, each=each)] == many[
+                :count
+            ]
 
 
 def test_a_shot_is_found_as_its_picture_would_be(tmp_path, drawings):
