@@ -176,7 +176,7 @@ def varied(mel: np.ndarray, other: np.ndarray | None, rng: np.random.Generator) 
 
 
 def in_a_room(x: np.ndarray, decay: float, level: float) -> np.ndarray:
-    """With the echo of walls: it falls by 60 dB in `decay` seconds, and begins `level` dB below what is said. (M, F)"""
+    """With the echo of walls: it falls by 60 dB in `decay` seconds, and begins at `level` dB (0 or less) of what is said. (M, F)"""
     kept, power = 10 ** (-6 * TOWER.hop / TOWER.rate / decay), 10 ** (x / 10)
     echo = lfilter([0, 1 - kept], [1, -kept], power, axis=1)
     return 10 * np.log10(power + 10 ** (level / 10) * echo)
@@ -194,8 +194,7 @@ def in_style(x: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
     """With each band as loud and as lively as in another clip, by a share: Freq-MixStyle (Kim et al. 2022, "Domain Generalization
     with Relaxed Instance Frequency-wise Normalization", §4; Schmid et al. 2022). (F, M), (F″, M) → (F, M)"""
     (mean, spread), (their_mean, their_spread) = ((rows.mean(axis=0), rows.std(axis=0) + 1) for rows in (x, other))
-    styled = (x - mean) / spread * (spread + share * (their_spread - spread)) + mean + share * (their_mean - mean)
-    return styled
+    return (x - mean) / spread * (spread + share * (their_spread - spread)) + mean + share * (their_mean - mean)
 
 
 def blended(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
