@@ -29,6 +29,12 @@ def test_of_a_sense_the_likeliest_counts_and_once():
     assert shot["relevance"] == pytest.approx(0.7)
 
 
+def test_the_likeliest_sense_shows_a_place():
+    pictured, written = row("a.pdf", 0.1, page=2), row("a.pdf", 0.9, page=2) | {"part": "text 1"}
+    first = by_relevance([[pictured], [written], agreed([[pictured], [written]])], True)[0]
+    assert first["part"] == "text 1" and first["relevance"] == pytest.approx(0.91)
+
+
 def test_other_pages_and_touching_moments_do_not_agree():
     assert agreed([[row("a.pdf", 0.5, page=1)], [row("a.pdf", 0.5, page=2)]]) == []
     assert agreed([[row("a.mp4", 0.5, 0, 4)], [row("a.mp4", 0.5, 4, 8)]]) == []

@@ -57,8 +57,9 @@ def agreed(rankings: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
                 if m != n and overlap(row, other):
                     doubts[m] = min(doubts[m], 1 - other["relevance"])
             if len(doubts) > 1:
-                found.append(row | {"relevance": round(1 - prod(doubts.values()), 4)})
-    return sorted(found, key=lambda row: -row["relevance"])
+                found.append((round(1 - prod(doubts.values()), 4), row))
+    found.sort(key=lambda pair: (-pair[0], -pair[1]["relevance"]))  # of a place's rows the likeliest shows it
+    return [row | {"relevance": together} for together, row in found]
 
 
 def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
