@@ -52,10 +52,10 @@ def agreed(rankings: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     found = []
     for rows in files.values():
         for n, row in rows:
-            doubts = defaultdict(lambda: 1.0, {n: 1 - row["relevance"]})
+            doubts = {n: 1 - row["relevance"]}  # of each ranking the least
             for m, other in rows:
                 if m != n and overlap(row, other):
-                    doubts[m] = min(doubts[m], 1 - other["relevance"])
+                    doubts[m] = min(doubts.get(m, 1.0), 1 - other["relevance"])
             if len(doubts) > 1:
                 found.append((round(1 - prod(doubts.values()), 4), row))
     found.sort(key=lambda pair: (-pair[0], -pair[1]["relevance"]))  # of a place's rows the likeliest shows it
