@@ -35,9 +35,10 @@ def test_it_learns(card):
     assert losses[0] > 1.5 and sum(losses[-10:]) / 10 < 0.6 * losses[0]
 
 
-def test_ten_steps_and_ten_are_twenty(card, tmp_path):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_ten_steps_and_ten_are_twenty(card, tmp_path, optimizer):
     """With a running average and several captions' order in play; equal to the last bit."""
-    card = replace(card, average=0.9, augment="strong")
+    card = replace(card, average=0.9, augment="strong", optimizer=optimizer)
     straight, trainer, losses = trained(replace(card, out=str(tmp_path / "a")))
     part = replace(card, out=str(tmp_path / "b"))
     first = Run(part)

@@ -42,6 +42,27 @@ def test_parts_have_their_own_rates_and_names_are_not_cut(card):
     assert within("image.blocks.1.attn", "image.blocks.1") and not within("image.blocks.10.attn", "image.blocks.1")
 
 
+def test_muon_turns_the_matrices_of_blocks_only(card):
+    """Its step is nearly orthogonal (all singular values alike), as long as AdamW's; what is no such matrix moves as AdamW has it."""
+    moved = {}
+    for name in ("adamw", "muon"):
+        torch.manual_seed(0)
+        run = Run(replace(card, optimizer=name, weight_decay=0.0))
+        before = {n: p.detach().clone() for n, p in run.model.named_parameters()}
+        optimizer = optimizer_of(run.trainee, run.card)
+        for p in run.model.parameters():
+            p.grad = torch.randn_like(p)
+        optimizer.step()
+        moved[name] = {n: (p - before[n]).detach() for n, p in run.model.named_parameters()}
+    for name, step in moved["muon"].items():
+        if ".blocks." in name and step.ndim == 2:
+            values = torch.linalg.svdvals(step)
+            assert values.min() > 0.4 * values.max(), name
+            assert step.square().mean().sqrt() == pytest.approx(0.2 * run.card.lr, rel=0.4), name
+        else:
+            assert torch.equal(step, moved["adamw"][name]), name
+
+
 def test_a_connector_at_first_changes_nothing_and_only_it_learns(card):
     torch.manual_seed(0)
     model = DualEncoder(IMAGE, TEXT)

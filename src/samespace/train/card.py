@@ -94,12 +94,14 @@ class Card:
     """Gradient checkpointing: activations of blocks are computed again when they are needed."""
     precision: str = "fp32"
     """fp32 or bf16 (autocast; weights stay fp32)."""
+    optimizer: str = "adamw"
+    """adamw, or muon for the matrices of blocks and adamw for the rest."""
     lr: float = 5e-4
     """Peak learning rate."""
     warmup: int = 100
     """Steps of linear warm-up; then half a cosine to zero."""
     weight_decay: float = 0.1
-    """AdamW's, for matrices only."""
+    """For matrices only."""
     beta2: float = 0.98
     """AdamW's second beta."""
     clip: float = 1.0
@@ -125,6 +127,7 @@ CHOICES = {
     "augment": ("none", "crop", "strong"),
     "loss": ("clip", "siglip"),
     "precision": ("fp32", "bf16"),
+    "optimizer": ("adamw", "muon"),
     "image.pool": ("class", "attention"),
     "image.act": ("gelu", "quick_gelu", "gelu_tanh"),
     "text.act": ("gelu", "quick_gelu", "gelu_tanh"),
@@ -236,8 +239,8 @@ def check(card: Card) -> None:
         raise CardError(f"rates is {card.rates}; give numbers from 0 on, such as: rates = {{ image = 0.1 }}")
     if not card.train:
         raise CardError('the card names no pairs to train on; write train = ["pairs.tsv"]')
-    if card.shard and (card.average or card.lora):
-        raise CardError("shard goes with neither average nor lora; leave them out, or train with DDP")
+    if card.shard and (card.average or card.lora or card.optimizer != "adamw"):
+        raise CardError("shard goes with neither average, lora nor muon; leave them out, or train with DDP")
     if (card.lora or card.connector) and not card.start:
         raise CardError('lora and connector train beside weights that are there; name them: start = "starter"')
     if card.task != "space" and (card.shard or card.connector or not card.start):

@@ -21,7 +21,7 @@ from ..errors import TrainingStopped
 from . import state
 from .card import Card
 from .data import Batch, Loader
-from .optim import average_of, lr_at, optimizer_of, set_rate
+from .optim import Optimizer, average_of, lr_at, optimizer_of, set_rate
 from .tasks import gathered_objects, rank, world_size
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -52,7 +52,7 @@ class Trainer:
     def __init__(self, card: Card, model: nn.Module, loader: Loader, folder: Path, main: bool = True):
         self.card, self.model, self.loader, self.main = card, model, loader, main
         self.plain: nn.Module = getattr(model, "module", model)  # without DDP
-        self.optimizer: torch.optim.Optimizer = optimizer_of(model, card)
+        self.optimizer: Optimizer = optimizer_of(model, card)
         self.average: AveragedModel | None = average_of(self.plain, card)
         self.checkpoint, self.step, self.sharded = folder / "checkpoint.pt", 0, isinstance(model, FSDPModule)
 
@@ -79,7 +79,9 @@ class Trainer:
             )
         self.step, self.loader.place = kept["step"], kept["places"][rank()]
         for group, said in zip(self.optimizer.param_groups, optimizer_of(self.model, self.card).param_groups):
-            group |= {name: said[name] for name in ("rate", "weight_decay", "betas")}  # the card may say otherwise by now
+            group |= {
+                name: said[name] for name in ("rate", "weight_decay", "betas") if name in said
+            }  # the card may say otherwise by now
 
     def save(self) -> None:
         """Write where the run stands. Every process calls it; one writes."""

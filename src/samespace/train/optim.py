@@ -1,6 +1,7 @@
 """How weights move: groups of parameters with their own rates, warm-up and cosine, a running average."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,19 +17,59 @@ def lr_at(step: int, card: Card) -> float:
     return card.lr * 0.5 * (1 + math.cos(math.pi * (step - card.warmup) / max(1, card.steps - card.warmup)))
 
 
-def optimizer_of(model: nn.Module, card: Card) -> torch.optim.AdamW:
+class Together:
+    """Several optimizers, each with weights of its own, that step as one."""
+
+    def __init__(self, *parts: torch.optim.Optimizer):
+        self.parts = parts
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for part in self.parts for group in part.param_groups]
+
+    def step(self) -> None:
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, kept: dict[str, Any]) -> None:
+        for part, its in zip(self.parts, kept["parts"], strict=True):
+            part.load_state_dict(its)
+
+
+Optimizer = torch.optim.Optimizer | Together
+
+
+def optimizer_of(model: nn.Module, card: Card) -> Optimizer:
     """AdamW over what is trainable; vectors and scalars (biases, norms, temperature) are not decayed.
 
-    Each group carries `rate`, the multiple of the learning rate that the card gives its part.
+    Or Muon (Jordan et al. 2024) over the matrices of blocks, scaled to move as far as AdamW's (Liu et al. 2025, "Muon is Scalable
+    for LLM Training", §2.2), and AdamW over the rest. Each group carries `rate`, the multiple of the learning rate that the card
+    gives its part.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
     for name, p in model.named_parameters():
         if p.requires_grad:
             fitting = [part for part in card.rates if within(plain_name(name), part)]
             rate = card.rates[max(fitting, key=len)] if fitting else 1.0
-            groups.setdefault((rate, card.weight_decay if p.ndim >= 2 else 0.0), []).append(p)
-    made = [{"params": ps, "rate": rate, "weight_decay": decay} for (rate, decay), ps in groups.items()]
-    return torch.optim.AdamW(made, lr=card.lr, betas=(0.9, card.beta2), eps=1e-6)
+            by_muon = card.optimizer == "muon" and p.ndim == 2 and ".blocks." in name
+            groups.setdefault((by_muon, rate, card.weight_decay if p.ndim >= 2 else 0.0), []).append(p)
+    muon, adamw = (
+        [{"params": ps, "rate": rate, "weight_decay": decay} for (by_muon, rate, decay), ps in groups.items() if by_muon == asked]
+        for asked in (True, False)
+    )
+    parts: list[torch.optim.Optimizer] = []
+    if muon:
+        parts.append(torch.optim.Muon(muon, lr=card.lr, adjust_lr_fn="match_rms_adamw"))
+    if adamw:
+        parts.append(torch.optim.AdamW(adamw, lr=card.lr, betas=(0.9, card.beta2), eps=1e-6))
+    return parts[0] if len(parts) == 1 else Together(*parts)
 
 
 def plain_name(name: str) -> str:
@@ -41,7 +82,7 @@ def within(name: str, part: str) -> bool:
     return name == part or name.startswith(f"{part}.")
 
 
-def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+def set_rate(optimizer: Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr * group["rate"]
 
