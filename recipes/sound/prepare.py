@@ -45,6 +45,10 @@ STRANGER, VAL_VOICE = "+f4", "+m7"
 """Voices of the test and of validation, never heard in training."""
 TAKES = 6
 """Voices that speak each stamp's caption in each language."""
+WORD_TAKES = 3
+"""Voices that speak each English word."""
+VAL_WORDS = 0.0125
+"""Share of the English words that validation's voice says too."""
 NAMES = 4000
 """Names of other things that are spoken too."""
 USED = 3
@@ -135,11 +139,14 @@ def names(starter: Path) -> Iterator[Clip]:
 
 
 def words(starter: Path) -> Iterator[Clip]:
-    """Single English words, each by one voice: those of the starter's captions, and the nouns that people use."""
+    """Single English words, each by several voices: those of the starter's captions, and the nouns that people use."""
     rng = np.random.default_rng(4)
     captions = " ".join(" ".join(row["captions"] + row["keywords"]) for row in told(starter)).lower()
     for word in sorted(set(re.findall("[a-z]{3,}", captions)) | nouns(starter)):
-        yield Clip(word, word, LANGUAGES["en"] + str(rng.choice(VARIANTS)), "word", "en", "train")
+        for variant in rng.choice(VARIANTS, WORD_TAKES, replace=False):
+            yield Clip(word, word, LANGUAGES["en"] + str(variant), "word", "en", "train")
+        if share(word) < VAL_WORDS:
+            yield Clip(word, word, LANGUAGES["en"] + VAL_VOICE, "word", "en", "val")
 
 
 def nouns(starter: Path) -> set[str]:
@@ -153,6 +160,7 @@ def nouns(starter: Path) -> set[str]:
     return {lemma for lemma, count in times.items() if count >= USED}
 
 
+@cache
 def told(starter: Path) -> list[dict]:
     """What the starter was trained to tell."""
     rows = (json.loads(line) for line in (starter / "pairs.jsonl").read_text("utf-8").splitlines())
