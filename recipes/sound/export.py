@@ -30,6 +30,32 @@ BANK = 1500
 captions' mean validation is understood less well.)"""
 
 
+def soup(clips: Clips, folder: Path) -> tuple[AudioTransformer, list[int]]:
+    """The mean of the towers of several steps, and these steps: from the best on, each is added that helps validation.
+
+    Wortsman et al. 2022, "Model soups", recipe 1. Validation: people and English words.
+    """
+    kept = {int(file.stem): state.load(file) for file in folder.glob("*.pt")}
+
+    def mixed(steps: list[int]) -> AudioTransformer:
+        tower = AudioTransformer(TOWER).eval()
+        means = {name: sum(kept[step][name] for step in steps) / len(steps) for name in kept[steps[0]]}
+        tower.load_state_dict({name: mean.to(kept[steps[0]][name].dtype) for name, mean in means.items()})
+        return tower
+
+    def good(steps: list[int]) -> float:
+        found = recalls(mixed(steps), clips)
+        print(*steps, found, flush=True)
+        return found["person"] + found["word"]
+
+    alone = {step: good([step]) for step in sorted(kept)}
+    chosen, best = [], 0.0
+    for step in sorted(alone, key=lambda step: -alone[step]):
+        if (together := good([*chosen, step]) if chosen else alone[step]) > best:
+            chosen, best = [*chosen, step], together
+    return mixed(chosen), sorted(chosen)
+
+
 @torch.no_grad()
 def centre(tower: AudioTransformer, clips: Clips) -> None:
     """Take off what all clips have in common: a caption that is like it would be near to everything that is heard.
@@ -50,15 +76,13 @@ def curves(work: Path) -> dict[str, list[list[float]]]:
 
 
 def main(work: Path) -> None:
-    clips, kept, tower = Clips(work), state.load(work / "best.pt"), AudioTransformer(TOWER).eval()
-    tower.load_state_dict(kept["tower"])
-    print("validation recall@5", recalls(tower, clips))
+    clips = Clips(work)
+    tower, steps = soup(clips, work / "towers")
+    print("the mean of", steps)
     centre(tower, clips)
     print("and centred", recalls(tower, clips, centred=True))
     mels = np.stack([fitted(clips.mel(i).T, TOWER.frames) for i in clips.of("val", "person")[:64]])
-    card = {
-        "sound": {"data": "Tux Paint's recordings and espeak-ng, ten languages", "clips": len(clips.rows), "steps": kept["step"]}
-    }
+    card = {"sound": {"data": "Tux Paint's recordings and espeak-ng, ten languages", "clips": len(clips.rows), "steps": steps}}
     config = add_audio(STARTER, tower, TOWER, mels, card=card | {"curves": curves(work)})
     heard = sorted({row["caption"] for row in clips.rows if row["kind"] in ("person", "effect")})
     short = [name for name in heard if len(name) <= LONGEST and re.fullmatch("[a-z][a-z -]*", name)]

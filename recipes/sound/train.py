@@ -3,8 +3,7 @@
     python recipes/sound/train.py WORK [steps=5500] [batch=128] [start=shipped]     # checkpointed; the same command goes on
 
 With `start=shipped` it begins from the tower that the starter has, with `start=FILE` from the running average in another run's
-checkpoint.pt. WORK/best.pt is what is kept: of the running average of the weights, measured every 250 steps, the one that
-validation's people are understood best by.
+checkpoint.pt. WORK/towers keeps what the running average of the weights was at each evaluation, for export.py.
 
 Three losses, added. *Named*: the clip's vector is told apart from the vectors of all other captions (CLIP's loss with every
 caption of the data as a negative, their mean taken off; the text tower rests). *Shown*: the same against the pictures of the
@@ -298,10 +297,9 @@ def main(work: Path, overrides: list[str]) -> None:
     elif card.start:
         kept = state.load(Path(card.start))["average"]
         pupil.load_state_dict({k.removeprefix("module."): v for k, v in kept.items() if k.startswith("module.")}, strict=False)
-    trainer, best = Trainer(card, pupil, batches, work), 0.0
+    trainer = Trainer(card, pupil, batches, work)
     if trainer.checkpoint.exists():
         trainer.resume()
-        best = state.load(work / "best.pt")["recall"] if (work / "best.pt").exists() else 0.0
     watch, shown = Watch(work, trainer.step), []
 
     def backward(batch: Batch, share: float) -> Tensor:
@@ -311,7 +309,6 @@ def main(work: Path, overrides: list[str]) -> None:
         return sum(losses.values()).detach()
 
     def on_step(progress: Progress) -> None:
-        nonlocal best
         if progress.step % NOTED == 0:
             means = {name: round(sum(losses[name] for losses in shown) / len(shown), 3) for name in shown[0]}
             shown.clear()
@@ -320,11 +317,10 @@ def main(work: Path, overrides: list[str]) -> None:
         if progress.step % card.evaluate_every == 0 or progress.step == card.steps:
             tower = trainer.average.module.tower
             found = recalls(tower, clips)
-            print(progress.step, "validation recall@5", found, flush=True)
-            watch.note(progress.step, **{f"val/{kind}_recall@5": recall for kind, recall in found.items()})
-            if (good := found["person"] + found["word"]) > best:
-                best = good
-                state.save(work / "best.pt", {"tower": tower.state_dict(), "step": progress.step, "recall": best})
+            print(progress.step, "validation", found, flush=True)
+            watch.note(progress.step, **{f"val/{kind}_recall@{LOOKED[kind][2]}": recall for kind, recall in found.items()})
+            (work / "towers").mkdir(exist_ok=True)
+            state.save(work / "towers" / f"{progress.step}.pt", tower.state_dict())
 
     trainer.train(backward, on_step)
 
