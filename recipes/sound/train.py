@@ -9,7 +9,7 @@ Three losses, added. *Named*: the clip's vector is told apart from the vectors o
 caption of the data as a negative, their mean taken off; the text tower rests). *Shown*: the same against the pictures of the
 stamps, but those of captions that are held out. *Spelled*: each chunk tells which sound of speech is heard (CTC, Graves et al.
 2006, in the phonetic alphabet, one for all languages); it is what carries a word from a synthetic voice over to people.
-Validation: people and a voice not heard in training, captions not heard from people.
+Validation: people and a voice not heard in training, captions not heard from people; English words from that voice; effects.
 """
 
 import json
@@ -43,7 +43,8 @@ from samespace.train.watch import Watch
 SHARES = {"person": 0.38, "espeak": 0.22, "word": 0.34, "effect": 0.06}
 """Of a batch."""
 DEFAULTS = dict(
-    steps=5_500, batch=128, optimizer="muon", lr=1.2e-3, warmup=300, weight_decay=0.05, average=0.998, save_every=250, evaluate_every=500
+    steps=5_500, batch=128, optimizer="muon", lr=1.2e-3, warmup=300, weight_decay=0.05, average=0.998,
+    save_every=250, evaluate_every=500,
 )  # fmt: skip
 NOTED = 50
 """Steps between two rows of losses."""

@@ -79,9 +79,7 @@ class Trainer:
             )
         self.step, self.loader.place = kept["step"], kept["places"][rank()]
         for group, said in zip(self.optimizer.param_groups, optimizer_of(self.model, self.card).param_groups):
-            group |= {
-                name: said[name] for name in ("rate", "weight_decay", "betas") if name in said
-            }  # the card may say otherwise by now
+            group |= {k: said[k] for k in ("rate", "weight_decay", "betas") if k in said}  # the card may say otherwise by now
 
     def save(self) -> None:
         """Write where the run stands. Every process calls it; one writes."""

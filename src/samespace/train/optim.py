@@ -53,23 +53,25 @@ def optimizer_of(model: nn.Module, card: Card) -> Optimizer:
     for LLM Training", §2.2), and AdamW over the rest. Each group carries `rate`, the multiple of the learning rate that the card
     gives its part.
     """
-    groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
-    for name, p in model.named_parameters():
-        if p.requires_grad:
-            fitting = [part for part in card.rates if within(plain_name(name), part)]
-            rate = card.rates[max(fitting, key=len)] if fitting else 1.0
-            by_muon = card.optimizer == "muon" and p.ndim == 2 and ".blocks." in name
-            groups.setdefault((by_muon, rate, card.weight_decay if p.ndim >= 2 else 0.0), []).append(p)
-    muon, adamw = (
-        [{"params": ps, "rate": rate, "weight_decay": decay} for (by_muon, rate, decay), ps in groups.items() if by_muon == asked]
-        for asked in (True, False)
-    )
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    turned = {n: p for n, p in trainable.items() if card.optimizer == "muon" and p.ndim == 2 and ".blocks." in n}
+    rest = {n: p for n, p in trainable.items() if n not in turned}
     parts: list[torch.optim.Optimizer] = []
-    if muon:
-        parts.append(torch.optim.Muon(muon, lr=card.lr, adjust_lr_fn="match_rms_adamw"))
-    if adamw:
-        parts.append(torch.optim.AdamW(adamw, lr=card.lr, betas=(0.9, card.beta2), eps=1e-6))
+    if turned:
+        parts.append(torch.optim.Muon(groups_of(turned, card), lr=card.lr, adjust_lr_fn="match_rms_adamw"))
+    if rest:
+        parts.append(torch.optim.AdamW(groups_of(rest, card), lr=card.lr, betas=(0.9, card.beta2), eps=1e-6))
     return parts[0] if len(parts) == 1 else Together(*parts)
+
+
+def groups_of(parameters: dict[str, nn.Parameter], card: Card) -> list[dict[str, Any]]:
+    """Parameters by name → groups with one rate and one decay."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, p in parameters.items():
+        fitting = [part for part in card.rates if within(plain_name(name), part)]
+        rate = card.rates[max(fitting, key=len)] if fitting else 1.0
+        groups.setdefault((rate, card.weight_decay if p.ndim >= 2 else 0.0), []).append(p)
+    return [{"params": ps, "rate": rate, "weight_decay": decay} for (rate, decay), ps in groups.items()]
 
 
 def plain_name(name: str) -> str:
