@@ -94,10 +94,11 @@ def test_torch_reads_the_weights_that_onnx_runs(loaded, pairs, tmp_path, monkeyp
     assert graphs < 0.1 * (tmp_path / "space" / "model.safetensors").stat().st_size
 
 
-def test_torch_reads_the_audio_weights_that_onnx_runs(tiny_space_folder, tmp_path):
+@pytest.mark.parametrize("associations", [0, 10])
+def test_torch_reads_the_audio_weights_that_onnx_runs(tiny_space_folder, tmp_path, associations):
     """Batch norms that are not at their beginning: the exporter folds them into the convolutions."""
     folder = shutil.copytree(tiny_space_folder, tmp_path / "hearing")
-    c = AudioTower(frames=80, strides=(2, 2), width=32, layers=1, heads=2, mlp=64, dim=24)
+    c = AudioTower(frames=80, strides=(2, 2), width=32, layers=1, heads=2, mlp=64, dim=24, associations=associations)
     mels = torch.randn(4, c.mels, c.frames, generator=torch.Generator().manual_seed(0)) * 20 - 40
     torch.manual_seed(0)
     tower = AudioTransformer(c)

@@ -1,4 +1,4 @@
-"""Step 4: the shipped starter on what its audio tower never heard.
+"""Step 5: the shipped starter on what its audio tower never heard.
 
     python recipes/sound/evaluate.py WORK
 

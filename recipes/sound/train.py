@@ -274,11 +274,17 @@ def recall(z: np.ndarray, clips: Clips, kind: str) -> float:
     return round(float(recall_at_k(z @ z_text.T, right, k)), 3)
 
 
+def shipped() -> dict[str, Tensor]:
+    """The weights of the starter's tower, without its associations (associate.py)."""
+    state = checkpoint.dequantised(load_file(STARTER / "audio.safetensors"))
+    return {name: tensor for name, tensor in state.items() if not name.startswith("associate.")}
+
+
 @torch.no_grad()
 def read_shipped(tower: AudioTransformer, mels: Tensor) -> None:
     """The starter's tower, whose batch norms rest, folded; what they rest at is set to what they see in these clips (B, M, F),
     so that they go on from there."""
-    tower.load_state_dict(checkpoint.dequantised(load_file(STARTER / "audio.safetensors")))
+    tower.load_state_dict(shipped())
     x = tower.scaled(mels)
     for conv, norm, act in tower.chunk:
         seen = conv(x)

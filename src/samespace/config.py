@@ -139,6 +139,8 @@ class AudioTower:
     inner: int = 0
     bridge: int = 0
     """Length of its own z, and hidden width of the bridge that leads from there into the space; 0 for none."""
+    associations: int = 0
+    """Pairs of a key and a value that the plain one knows by heart, R; 0 for none."""
     dim: int = 512
     """Length of z, E."""
 

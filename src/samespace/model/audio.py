@@ -16,6 +16,22 @@ QUIET = 80.0
 """Decibels below the loudest frame that still count."""
 
 
+class AssociativeMemory(nn.Module):
+    """z (B, E) → z (B, E), unit length, nearer to what is known by heart of things like it. R pairs of a key and a value.
+
+    Attention with one head and without a scale: the keys' length is the scale. A layer of a modern Hopfield network (Ramsauer
+    et al. 2020, "Hopfield Networks is All You Need", §3).
+    """
+
+    def __init__(self, pairs: int, dim: int):
+        super().__init__()
+        self.keys = nn.Linear(dim, pairs, bias=False)
+        self.values = nn.Linear(pairs, dim, bias=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return normalize(z + self.values(self.keys(z).softmax(dim=-1)), dim=-1)
+
+
 class AudioTransformer(nn.Module):
     """Decibels (B, M, frames) → z (B, E), unit length. M mel bands, F frames."""
 
@@ -34,6 +50,7 @@ class AudioTransformer(nn.Module):
         self.norm = nn.LayerNorm(c.width, eps=c.eps)
         self.pool = nn.Linear(c.width, 1, bias=False)
         self.proj = nn.Linear(c.width, c.dim, bias=False)
+        self.associate = AssociativeMemory(c.associations, c.dim) if c.associations else nn.Identity()
 
     @torch.no_grad()
     def fold_norms(self) -> None:
@@ -60,7 +77,7 @@ class AudioTransformer(nn.Module):
         return rearrange(x, "b d n -> b n d")
 
     def forward(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
-        return normalize(self.proj(self.pooled(self.tokens(mels, tap))), dim=-1)
+        return self.associate(normalize(self.proj(self.pooled(self.tokens(mels, tap))), dim=-1))
 
     def tokens(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
         """Decibels (B, M, F), F at most `frames` → what the transformer makes of each chunk: (B, N, D)."""
