@@ -38,6 +38,7 @@ def test_settings_are_laid_over_it(tmp_path):
         ("train = {weight = 2.0}", [], "has no path"),
         ('train = "a.tsv"\nstart = "starter"\nlora = 4\nconnector = 8', [], "choose one"),
         ('train = "a.tsv"\nlora = 4', [], "name them"),
+        ('train = "a.tsv"\nshard = true', ["optimizer=muon"], "neither average, lora nor muon"),
         ('train = "a.tsv"', ["average=1.0"], "average is 1.0"),
         ('train = "a.tsv"', ["chunk=-1"], "0 or more"),
         ('train = {path = "a.tsv", weight = 0}', [], "the weight of"),
