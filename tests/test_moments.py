@@ -14,7 +14,7 @@ from lancedb.merge import LanceMergeInsertBuilder
 from media_files import PLAIN, document, film, recording, scene, tone
 
 import samespace
-from samespace import checkpoint, export, hub
+from samespace import checkpoint, embed, export, hub
 from samespace.config import AudioTower
 from samespace.embed import read_ahead
 from samespace.errors import LibraryError, UnreadableMedia
@@ -132,6 +132,27 @@ def test_what_changed_is_replaced_and_what_is_copied_reused(tmp_path, mixed, hea
     assert [p[1] for p in parts(library, "document")] == [1]
 
 
+def test_a_file_that_becomes_a_copy_of_another_leaves_nothing_behind(tmp_path, tiny_space):
+    long, short = (
+        document(tmp_path / "long.pdf", [f"secret page {i}" for i in range(5)]),
+        document(tmp_path / "short.pdf", ["One"]),
+    )
+    library = Library(tmp_path / "library", tiny_space)
+    library.add([long, short])
+    shutil.copy(short, long)
+    assert library.add([long, short]).reused == 1
+    assert [p[1] for p in parts(library, "document")] == [1, 1]
+    assert not library.store.search_texts("secret", tiny_space.text(["secret"])[0], 9, tiny_space.fingerprint, Filter())
+    assert library.add([long, short]).same == 2
+    other = document(tmp_path / "other.pdf", ["First", "Second"])
+    library.add([other])
+    swapped = other.read_bytes()
+    shutil.copy(short, other)
+    short.write_bytes(swapped)
+    assert library.add([long, short, other]).reused == 2
+    assert [p[1] for p in parts(library, "document")] == [1, 1, 1, 2]
+
+
 def test_an_old_library_gains_sound_and_keeps_its_pictures(tmp_path, mixed, tiny_space, hearing):
     library = Library(tmp_path / "library", tiny_space)
     report = library.add([mixed])
@@ -168,6 +189,21 @@ def test_other_ears_take_the_place_of_the_first(tmp_path, mixed, hearing, hearin
         assert parts(Library(place, other), kind) == parts(Library(tmp_path / "fresh", other), kind)
     assert Library(place, other).store.usual_space() == other.handle
     assert Library(place, other).add([mixed]).same == 4
+
+
+def test_a_film_that_other_ears_cannot_read_is_new_once_it_can_be(tmp_path, mixed, hearing, hearing_folder, monkeypatch):
+    def failing(path: Path) -> str:
+        raise OSError("Input/output error")
+
+    place = tmp_path / "library"
+    Library(place, hearing).add([mixed])
+    other = with_other_ears(hearing_folder, tmp_path / "other ears", 6.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(embed, "file_hash", failing)
+        assert Library(place, other).add([mixed]).added == 0
+    assert Library(place, other).add([mixed]).added == 2
+    Library(tmp_path / "fresh", other).add([mixed])
+    assert parts(Library(place, other), "video") == parts(Library(tmp_path / "fresh", other), "video")
 
 
 def test_other_ears_hear_the_copies_and_other_folders_too(tmp_path, mixed, hearing, hearing_folder):

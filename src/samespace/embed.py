@@ -124,7 +124,7 @@ class Embedder:
             return Skipped(file, "permission denied; allow reading it, then index again"), None
         except (OSError, MemoryError) as error:
             return Skipped(file, f"it cannot be read ({in_short(error)}); check the disk"), None
-        except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:  # what decoders of films and PDFs raise
+        except Exception as error:  # decoders fail in every way there is, and one bad file must not stop a run
             return Skipped(file, f"it is broken ({in_short(error)}); open it to check", digest), None
 
     def query(self, text: str, files: bool = True, also: Sequence[tuple[float, np.ndarray]] = ()) -> Query:

@@ -90,6 +90,9 @@ class Library:
             try:
                 self.embed(changes, known, report, progress)
                 self.store.remove(changes.gone)
+                if other_ears:  # what could not be read has lost its sound, and is to be new when it can
+                    unread = {path for path, _ in report.skipped}
+                    self.store.remove([file.path for file in changes.look if file.kind in SOUNDING and file.path in unread])
                 report.removed = len(changes.gone) - report.moved
                 if other_ears and not self.unheard(changes, known):  # from now on these are its ears
                     self.store.note_space(fingerprint, replace(held, name=self.space.handle, audio=audio))
@@ -181,7 +184,7 @@ class Library:
     def take_over(self, copies: list[Embedded], gone: set[str], known: dict[str, Known], report: Report) -> None:
         """Give files whose bytes are known the vector of those bytes; encode the rest after all, one of each content first."""
         while copies:
-            rows, first, later = [], {}, []
+            rows, replaced, first, later = [], [], {}, []
             twins = self.store.by_hash([c.hash for c in copies], self.space.fingerprint)
             for copy in copies:
                 if not (twin := twins.get(copy.hash)):  # it could not be read, or has changed since
@@ -189,11 +192,14 @@ class Library:
                         later.append(copy)
                     continue
                 rows += [row | on_disk(copy.file, row["taken_at"]) | {"hash": copy.hash} for row in twin]
+                if copy.file.path in known and copy.file.path != twin[0]["path"] and copy.file.kind != "image":
+                    replaced.append(copy.file.path)  # it may have had more pages, or shots, than it has now
                 if twin[0]["path"] in gone:
                     gone.discard(twin[0]["path"])
                     report.moved += 1
                 else:
                     report.reused += 1
+            self.store.remove(replaced)
             self.store.upsert(rows)
             self.embed_now(list(first.values()), known, report)
             copies = later

@@ -1,5 +1,7 @@
 """Sound in windows, whatever it is stored as."""
 
+import wave
+
 import av
 import numpy as np
 import pytest
@@ -44,6 +46,18 @@ def test_bad_files_are_told_in_one_sentence(tmp_path):
             list(audio.windows(tmp_path / name))
     with pytest.raises(UnreadableMedia, match="no sound"):
         list(audio.windows(film(tmp_path / "mute.mp4", [(scene((200, 0, 0)), 1.0)])))
+
+
+def test_many_channels_are_mixed_or_told(tmp_path):
+    for channels in (3, 6, 9, 20):
+        with wave.open(str(tmp_path / "many.wav"), "wb") as out:
+            out.setnchannels(channels), out.setsampwidth(2), out.setframerate(16_000)
+            out.writeframes((np.repeat(tone(2.0)[:, None], channels, axis=1) * 30_000).astype("<i2").tobytes())
+        if channels < 9:
+            assert not next(audio.windows(tmp_path / "many.wav")).silent
+        else:  # FFmpeg knows no such arrangement of speakers
+            with pytest.raises(UnreadableMedia, match="save it in stereo"):
+                next(audio.windows(tmp_path / "many.wav"))
 
 
 def test_a_broken_tail_keeps_what_came_before(tmp_path):

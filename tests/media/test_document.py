@@ -23,6 +23,11 @@ def test_pages_have_pictures_and_text(tmp_path):
     assert np.asarray(first.picture).min() < 128 and document.page_at(tmp_path / "a b.pdf", 2, 64).mode == "RGB"
 
 
+def test_a_word_parted_at_a_lines_end_is_one(tmp_path):
+    (page,) = document.pages(make(tmp_path / "parted.pdf", ["It is an inter-\nnational agreement"]), 64)
+    assert page.text == "It is an international agreement"
+
+
 def test_passages_are_cut_between_words():
     text = " ".join(f"Sentence number {i} is here." for i in range(100))
     cut = document.passages(text)

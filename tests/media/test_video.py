@@ -7,7 +7,7 @@ import pytest
 from media_files import FPS, film, scene, tone
 
 from samespace.errors import UnreadableMedia
-from samespace.media import video
+from samespace.media import audio, video
 
 COLOURS = [(200, 20, 20), (20, 160, 40), (30, 60, 200), (210, 200, 30)]
 SECONDS = (7.3, 5.1, 9.4, 6.2)
@@ -57,6 +57,14 @@ def test_what_is_no_film_is_told_in_one_sentence(tmp_path):
     for make, says in ((tmp_path / "empty.mp4", "play it to check"), (tmp_path / "absent.mkv", "check the path")):
         with pytest.raises(UnreadableMedia, match=says):
             list(video.shots(make, 64))
+
+
+def test_pictures_of_an_unknown_codec_are_told_and_leave_the_sound(tmp_path):
+    file = film(tmp_path / "odd.mp4", [(scene(COLOURS[0]), 2.0)], sound=tone(2.0))
+    file.write_bytes(file.read_bytes().replace(b"avc1", b"zzq1"))
+    with pytest.raises(UnreadableMedia, match="cannot decode"):
+        next(video.shots(file, 64))
+    assert len(list(audio.windows(file))) == 1
 
 
 def test_sound_in_a_film_does_not_disturb(tmp_path):

@@ -100,7 +100,13 @@ def resampled(container: Any, rate: int) -> Iterator[tuple[float, np.ndarray]]:
         for frame in chain(alike, [None]):  # None gives what the resampler still holds
             if frame is not None and frame.time is not None:
                 time = frame.time - beginning(container)
-            for block in resampler.resample(frame):
+            try:
+                given = resampler.resample(frame)
+            except (av.FFmpegError, ValueError) as error:
+                raise UnreadableMedia(
+                    f"its sound cannot be mixed to one channel ({in_short(error)}); save it in stereo"
+                ) from None
+            for block in given:
                 yield time, block.to_ndarray()[0]
 
 

@@ -6,6 +6,7 @@ for, whatever size it claims to have.
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,8 @@ FINE = 100_000
 """Steps along a page's sides, in which places on it are told."""
 PATIENCE = 120
 """Seconds that LibreOffice may take for a file."""
+HYPHEN = re.compile("[\x02\ufffe]")
+"""Where a word is parted at a line's end, as PDFium tells it."""
 ONE_AT_A_TIME, ONE_OFFICE = threading.RLock(), threading.Lock()
 """The first again and again by one thread: a document that nobody reads any more is closed wherever Python finds it."""
 
@@ -157,7 +160,7 @@ def page_of(document: Any, number: int, side: int) -> Page:
     """A page. PDFium's objects are let go of here, while it is held."""
     page = document[number - 1]
     picture, text = drawn(page, side), page.get_textpage().get_text_range()[:MAX_TEXT]
-    text = " ".join(text.replace("\x02", "").split())
+    text = " ".join(HYPHEN.sub("", text).split())
     return Page(number, picture, text if len(text) >= LITTLE_TEXT else scanned(page) or text)
 
 

@@ -176,6 +176,8 @@ def film_of(container: Any) -> Any:
     """The moving pictures of a file, not a cover. Raises UnreadableMedia."""
     for stream in container.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:
+            if stream.codec_context is None:
+                raise UnreadableMedia("its pictures are in a format that FFmpeg cannot decode; save it as H.264")
             stream.thread_type = "AUTO"
             return stream
     raise UnreadableMedia("it has no moving pictures; nothing to do")
