@@ -14,12 +14,13 @@ from lancedb.merge import LanceMergeInsertBuilder
 from media_files import PLAIN, document, film, recording, scene, tone
 
 import samespace
-from samespace import checkpoint, embed, export, hub
+from samespace import checkpoint, embed, export, hub, moments
 from samespace.config import AudioTower
 from samespace.embed import read_ahead
 from samespace.errors import LibraryError, UnreadableMedia
 from samespace.index.filter import Filter
 from samespace.library import Library
+from samespace.media import video
 from samespace.media.video import frame_at
 from samespace.moments import place, still
 from samespace.sheet import link
@@ -366,3 +367,22 @@ def test_a_sheet_leads_to_the_moment_and_the_page(tmp_path, mixed, hearing):
     for kind, ends in (("video", r"\.mp4#t=\d+\.\d\d"), ("document", r"\.pdf#page=\d"), ("image", r"\.png")):
         (hit,) = library.search("a thing", 1, Filter(kinds=(kind,)))
         assert re.search(ends + "$", link(hit))
+
+
+def test_shots_and_their_sound_begin_at_the_same_moment(tmp_path, hearing, monkeypatch):
+    """A cut between two hundredths of a second: what is heard after it does not reach into the shot before."""
+    file = film(tmp_path / "cut.mp4", [(scene(RED), 2.0), (scene(BLUE), 2.0)], sound=tone(4.0))
+    shots = list(video.shots(file, 64))
+    shots[0].end = shots[1].start = 2.0457
+    monkeypatch.setattr(video, "shots", lambda *_: iter(shots))
+    found = list(moments.film(file, hearing))
+    seen, heard = ([s for s in found if s.part == part] for part in (None, "sound"))
+    assert seen[0].end == seen[1].start == 2.05 and {2.05} < {s.start for s in heard}
+    assert not [s for s in heard if s.start < 2.05 < s.end]
+    assert (seen[0].facts.width, seen[0].facts.height) == (320, 180)  # however small its frames are looked at
+
+
+@pytest.mark.parametrize("seconds, batches", [(-1.0, [1, 1, 1, 1]), (1e9, [4])])
+def test_what_is_done_is_handed_on_while_films_are_read(monkeypatch, seconds, batches):
+    monkeypatch.setattr(embed, "WHILE", seconds)
+    assert [len(batch) for batch in embed.gathered([(n, None) for n in range(4)])] == batches

@@ -1,8 +1,11 @@
 """Rankings of several senses as one list."""
 
+from itertools import combinations
+
+import numpy as np
 import pytest
 
-from samespace.ranking import agreed, by_relevance
+from samespace.ranking import agreed, by_relevance, credit, meeting
 
 
 def row(path: str, relevance: float, start: float | None = None, end: float | None = None, page: int | None = None) -> dict:
@@ -39,3 +42,19 @@ def test_other_pages_and_touching_moments_do_not_agree():
     assert agreed([[row("a.pdf", 0.5, page=1)], [row("a.pdf", 0.5, page=2)]]) == []
     assert agreed([[row("a.mp4", 0.5, 0, 4)], [row("a.mp4", 0.5, 4, 8)]]) == []
     assert len(agreed([[row("a.pdf", 0.5, page=1)], [row("a.pdf", 0.5, page=1)]])) == 2
+
+
+def test_all_that_share_a_moment_meet_and_nothing_else():
+    rng = np.random.default_rng(0)
+    rows = [row("a.mp4", 0.5, start, start + length) for start, length in zip(rng.integers(0, 60, 50), rng.integers(0, 9, 50))]
+    shared = {
+        (i, j) for i, j in combinations(range(50), 2) if rows[i]["start"] < rows[j]["end"] and rows[j]["start"] < rows[i]["end"]
+    }
+    met = [tuple(sorted(pair)) for pair in meeting(rows)]
+    assert set(met) == shared and len(met) == len(shared)
+
+
+def test_numbers_count_among_the_very_words():
+    pages = [row("a.pdf", 0.1, page=n) | {"text": f"Record {n} of the archive"} for n in (47, 48)]
+    credit(pages, "record 47")
+    assert pages[0]["relevance"] == 0.9 and pages[1]["relevance"] < 0.2

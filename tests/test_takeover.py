@@ -73,6 +73,13 @@ def test_paths_may_be_relative(tmp_path, tiny_space, album, vectors, monkeypatch
     assert library.add([album]).added == 1  # which is embedded as ever
 
 
+def test_a_vector_that_says_nothing_costs_one_picture(tmp_path, tiny_space, vectors):
+    empty, broken, *_ = vectors
+    spoilt = vectors | {empty: 0 * vectors[empty], broken: np.nan * vectors[broken]}
+    report = take_over(Library(tmp_path / "library", tiny_space), spoilt.items())
+    assert report.added == 2 and {path for path, _ in report.skipped} == {empty, broken}
+
+
 def test_vectors_of_another_checkpoint_are_refused(tmp_path, tiny_space, vectors):
     library = Library(tmp_path / "library", tiny_space)
     with pytest.raises(WrongSpace, match="name their checkpoint"):

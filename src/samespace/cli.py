@@ -22,6 +22,7 @@ from .console import (
     progress_bar,
     say,
     show_hits,
+    show_paths,
     show_report,
 )  # fmt: skip
 from .errors import QueryError, SamespaceError
@@ -54,7 +55,7 @@ def about(
 
 @app.command()
 def index(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders or files to index.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", readable=False, help="Folders or files to index.")],
     library: LibraryPath = None,
     space: SpaceName = None,
     exclude_dir: Annotated[list[str] | None, typer.Option(help="Name of folders to leave out; may be repeated.")] = None,
@@ -90,7 +91,8 @@ def search(
     library: LibraryPath = None,
     space: SpaceName = None,
     top: Annotated[int, typer.Option("--top", "-t", min=1, help="How many.")] = 10,
-    filepath_only: Annotated[bool, typer.Option("--filepath-only", "-f", help="Print paths only.")] = False,
+    filepath_only: Annotated[bool, typer.Option("--filepath-only", "-f", help="Print paths only, each once.")] = False,
+    null: Annotated[bool, typer.Option("--null", "-0", help="The same, each ended by NUL, for: xargs -0")] = False,
     kind: Annotated[list[str] | None, typer.Option(help="Only image, audio, video or document; may be repeated.")] = None,
     under: Annotated[Path | None, typer.Option(help="Only files below this folder.")] = None,
     since: Annotated[str | None, typer.Option(help="Taken on this day or later: 2024, 2024-06 or 2024-06-30.")] = None,
@@ -121,7 +123,10 @@ def search(
         say(f"contact sheet: {grid}")
     if min_relevance and any(hit.relevance is None for hit in hits):
         say("--min-relevance has no effect here: the query has a picture in it, or the space has no calibration")
-    show_hits(hits, "json" if json_ else "path" if filepath_only else "preview" if preview else "plain")
+    if (filepath_only or null) and not json_:
+        show_paths(hits, "\0" if null else "\n")
+    else:
+        show_hits(hits, "json" if json_ else "preview" if preview else "plain")
 
 
 @app.command("import")

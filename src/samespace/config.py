@@ -118,18 +118,15 @@ class AudioTower:
     """What is short is repeated as often as it fits (CLAP); else it is trimmed, and silence follows."""
     strides: tuple[int, ...] = (2, 2, 2)
     """Of the convolutions that make chunks of frames; none where the tower is a Swin transformer."""
-    width: int = 256
-    """Length of a token, D; in a Swin transformer of the first stage."""
     layers: int = 0
     """Number of transformer blocks; 0 for no tower."""
+    width: int = 256
     heads: int = 4
-    """Attention heads, H; in a Swin transformer of the first stage."""
     mlp: int = 1024
-    """Hidden width of each block's MLP; in a Swin transformer of the first stage."""
+    """Length of a token, D, attention heads, H, and hidden width of each block's MLP; in a Swin transformer of the first stage."""
     act: str = "gelu"
-    """gelu, quick_gelu or gelu_tanh."""
     eps: float = 1e-5
-    """Epsilon of the layer norms."""
+    """gelu, quick_gelu or gelu_tanh; epsilon of the layer norms."""
     stages: tuple[int, ...] = ()
     """Blocks of each stage of a Swin transformer (CLAP's HTSAT); empty for the plain one."""
     side: int = 256
@@ -138,9 +135,9 @@ class AudioTower:
     """Of a Swin transformer: pixels along the square of a spectrogram, and along a patch; patches along a window."""
     inner: int = 0
     bridge: int = 0
-    """Length of its own z, and hidden width of the bridge that leads from there into the space; 0 for none."""
     associations: int = 0
-    """Pairs of a key and a value that the plain one knows by heart, R; 0 for none."""
+    """Length of its own z, and hidden width of the bridge that leads from there into the space; 0 for none. Pairs of a key and a
+    value that the plain one knows by heart, R."""
     dim: int = 512
     """Length of z, E."""
 

@@ -37,6 +37,7 @@ Revision = Annotated[str | None, typer.Option(help="Commit, branch or tag of the
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")]
 
 
+NOTHING = "nothing found; index more, or loosen the filters and --min-relevance"
 MANY = 20
 """Files skipped for one reason, above which they are not named one by one."""
 
@@ -64,9 +65,9 @@ def stop(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def out(text: str) -> None:
+def out(text: str, end: str = "\n") -> None:
     """A result, on stdout."""
-    print(text, flush=True)
+    print(text, end=end, flush=True)
 
 
 def say(text: str) -> None:
@@ -99,7 +100,11 @@ def show_report(report: "Report", home: "Home", as_json: bool) -> None:
         out(json.dumps(counts | {"skipped": skipped, "seconds": round(report.seconds, 2), "library": str(home)}))
         return
     text = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to index"
-    rate = f" ({report.looked / report.seconds:.0f} files/s)" if report.looked and report.seconds else ""
+    rate = (
+        f" ({report.looked / report.seconds:.{1 if report.looked < 10 * report.seconds else 0}f} files/s)"
+        if report.looked and report.seconds
+        else ""
+    )
     out(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{rate}")
     out(f"library: {home}")
 
@@ -116,16 +121,22 @@ def skipped_lines(skipped: list[tuple[str, str]]) -> Iterator[str]:
             yield from (f"skipped {name}: {reason}" for name in names)
 
 
+def show_paths(hits: "list[Hit]", end: str) -> None:
+    """The files of hits, each once, and what ends them."""
+    if not hits:
+        say(NOTHING)
+    for path in dict.fromkeys(hit.path for hit in hits):
+        out(path, end)
+
+
 def show_hits(hits: "list[Hit]", style: str) -> None:
     from .moments import place
 
     if not hits:
-        say("nothing found; index more, or loosen the filters and --min-relevance")
+        say(NOTHING)
     for hit in hits:
         if style == "json":
             out(json.dumps({k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(hit).items()}))
-        elif style == "path":
-            out(hit.path)
         else:
             relevance = "" if hit.relevance is None else f"  {hit.relevance:4.0%}"
             where = place(hit)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -27,6 +28,9 @@ MOST_TERMS = 32
 """Of a query; each is encoded for itself."""
 AHEAD = 3 * BATCH
 """Files being read or waiting for the tower; bounds memory whatever the folder's size."""
+
+WHILE = 2.0
+"""Seconds after which files go on, however few they are."""
 
 LARGEST = {"image": image_media.MAX_BYTES, "document": 2_000_000_000}
 """Bytes of a file; films and sound may have any length."""
@@ -86,8 +90,7 @@ class Embedder:
 
         `seen` holds the content hashes that have vectors already; new ones are added. Equal bytes are decoded once.
         """
-        loads = read_ahead(files, lambda file, left: self.load(file, seen, left))
-        while batch := list(islice(loads, BATCH)):
+        for batch in gathered(read_ahead(files, lambda file, left: self.load(file, seen, left))):
             fresh = [i for i, (outcome, pixels) in enumerate(batch) if pixels is not None]
             vectors = self.space.pixels(np.stack([batch[i][1] for i in fresh])) if fresh else []
             outcomes = [outcome for outcome, pixels in batch]
@@ -102,6 +105,8 @@ class Embedder:
         Other kinds are encoded here, piece by piece, unless everybody has `left`.
         """
         prep, path, limit = self.space.config.prep, Path(file.path), LARGEST.get(file.kind)
+        if not file.size:
+            return Skipped(file, "the file is empty"), None
         if limit and file.size > limit:
             return Skipped(file, f"{file.size / 1e9:.1f} GB is too large for {NOUNS[file.kind]}; move it elsewhere"), None
         digest = ""
@@ -190,6 +195,18 @@ def names_file(text: str) -> bool:
         return len(text) < 4096 and os.path.isfile(expanded(text))
     except ValueError:  # a NUL character
         return False
+
+
+def gathered(loads: Iterable[Loaded]) -> Iterator[list[Loaded]]:
+    """As many as the tower takes at once, or what has come in a while: films take long, and what is done is to be kept."""
+    batch, due = [], time.monotonic() + WHILE
+    for load in loads:
+        batch.append(load)
+        if len(batch) == BATCH or time.monotonic() > due:
+            yield batch
+            batch, due = [], time.monotonic() + WHILE
+    if batch:
+        yield batch
 
 
 def read_ahead(files: Iterable[File], load: Callable[[File, Event], Loaded]) -> Iterator[Loaded]:

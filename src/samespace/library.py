@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from .index.store import Store
 from .media.kinds import kind_of
 from .paths import absolute, expanded
 from .ranking import agreed, by_relevance, by_score, credit, fused
-from .results import Hit, Report
+from .results import Hit, Progress, Report
 from .space import Space
 
 THUMBNAILS = ".thumbnails"
@@ -36,10 +36,6 @@ SOUNDING = ("audio", "video")
 """Kinds of files that may have sound."""
 FLUSH_ROWS, FLUSH_SECONDS = 1024, 10
 """Vectors are written this often; a killed run loses no more than this and does it again."""
-
-
-Progress = Callable[[Report, int, int], None]
-"""Called with the report so far, the number of files done, and the number to do."""
 
 
 class Library:
@@ -93,7 +89,7 @@ class Library:
                 if other_ears:  # what could not be read has lost its sound, and is to be new when it can
                     unread = {path for path, _ in report.skipped}
                     self.store.remove([file.path for file in changes.look if file.kind in SOUNDING and file.path in unread])
-                report.removed = len(changes.gone) - report.moved
+                report.removed += len(changes.gone) - report.moved
                 if other_ears and not self.unheard(changes, known):  # from now on these are its ears
                     self.store.note_space(fingerprint, replace(held, name=self.space.handle, audio=audio))
             finally:
@@ -148,7 +144,12 @@ class Library:
         """Embed the changed files and write their segments, every few seconds."""
         seen = {k.hash for k in known.values() if k.has_vector}
         gone, made, copies = set(changes.gone), [], []
+        before = report.looked  # what the walk could not look into
         due = time.monotonic() + FLUSH_SECONDS
+
+        def tell() -> None:
+            if progress:
+                progress(report, report.looked - before + len(made) + len(copies), len(changes.look))
 
         def flush() -> None:
             self.write(made, known)
@@ -157,6 +158,7 @@ class Library:
             self.take_over(copies, gone, known, report)
             copies.clear()
 
+        tell()
         try:
             for outcomes in self.reader.files(changes.look, seen):
                 for outcome in outcomes:
@@ -169,8 +171,7 @@ class Library:
                 if sum(len(done.segments) for done in made) + len(copies) >= FLUSH_ROWS or time.monotonic() > due:
                     flush()
                     due = time.monotonic() + FLUSH_SECONDS
-                if progress:
-                    progress(report, report.looked + len(made) + len(copies), len(changes.look))
+                tell()
         finally:
             flush()
 
@@ -180,6 +181,7 @@ class Library:
         old = known.get(skipped.file.path)
         if old and skipped.hash and old.hash != skipped.hash:
             self.store.remove([skipped.file.path])
+            report.removed += 1
 
     def take_over(self, copies: list[Embedded], gone: set[str], known: dict[str, Known], report: Report) -> None:
         """Give files whose bytes are known the vector of those bytes; encode the rest after all, one of each content first."""

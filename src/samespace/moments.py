@@ -46,7 +46,7 @@ def sound(path: Path, space: Space) -> Iterator[Segment]:
     """A sound file's windows, and what is said in it. Raises UnreadableMedia."""
     if not (space.hears or speech.whisper()):
         raise UnreadableMedia(f"the space {space.name} has no audio tower and no transcript can be made; see: samespace doctor")
-    yield from found_by(heard(path, space), said(path, space), nothing="it is silent; nothing to find in it")
+    yield from found_by(heard(path, space), said(path, space), nothing="it is silent or cut short; play it to check")
 
 
 def film(path: Path, space: Space) -> Iterator[Segment]:
@@ -115,10 +115,11 @@ def watched(path: Path, space: Space, cuts: list[float]) -> Iterator[Segment]:
     """A film's shots, none where it has no moving pictures; where each begins is added to `cuts`. Raises UnreadableMedia."""
     prep = space.config.prep
     for shot in video.shots(path, prep.size) if video.has_film(path) else ():
-        cuts.append(shot.start)
+        start, end = round(shot.start, 2), round(shot.end, 2)
+        cuts.append(start)  # sound is cut at the very moment that is told
         z = space.pixels(np.stack([square(frame.picture, prep) for frame in shot.frames])).mean(axis=0)
-        facts = Facts(*shot.frames[0].picture.size)
-        yield Segment(facts, z / np.linalg.norm(z), round(shot.start, 2), round(shot.end, 2))
+        facts = Facts(*shot.frames[0].size)
+        yield Segment(facts, z / np.linalg.norm(z), start, end)
 
 
 def halves(picture: Image.Image) -> list[Image.Image]:
@@ -181,10 +182,13 @@ def still(of: Placed, side: int) -> Image.Image:
 
 
 def place(of: Placed) -> str:
-    """Where in its file: "page 2", "1:05–1:12", or nothing."""
+    """Where in its file: "page 2", "1:05–1:12", "1:05" where it lasts less than a second, or nothing."""
     if of.page is not None:
         return f"page {of.page}"
-    return "" if of.start is None else f"{clock(of.start)}–{clock(of.end or of.start)}"
+    if of.start is None:
+        return ""
+    start, end = clock(of.start), clock(of.end or of.start)
+    return start if start == end else f"{start}–{end}"
 
 
 def clock(seconds: float) -> str:

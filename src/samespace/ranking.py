@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -51,22 +52,30 @@ def agreed(rankings: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
             files[row["path"]].append((n, row))
     found = []
     for rows in files.values():
-        for n, row in rows:
-            doubts = {n: 1 - row["relevance"]}  # of each ranking the least
-            for m, other in rows:
-                if m != n and overlap(row, other):
-                    doubts[m] = min(doubts.get(m, 1.0), 1 - other["relevance"])
-            if len(doubts) > 1:
-                found.append((round(1 - prod(doubts.values()), 4), row))
+        doubts = [{n: 1 - row["relevance"]} for n, row in rows]  # of each row's place, and of each ranking the least
+        for i, j in meeting([row for _, row in rows]):
+            (n, one), (m, other) = rows[i], rows[j]
+            if m != n:
+                doubts[i][m] = min(doubts[i].get(m, 1.0), 1 - other["relevance"])
+                doubts[j][n] = min(doubts[j].get(n, 1.0), 1 - one["relevance"])
+        found += [(round(1 - prod(some.values()), 4), row) for some, (_, row) in zip(doubts, rows) if len(some) > 1]
     found.sort(key=lambda pair: (-pair[0], -pair[1]["relevance"]))  # of a place's rows the likeliest shows it
     return [row | {"relevance": together} for together, row in found]
 
 
-def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two rows of a file are of the same page, or share a moment."""
-    if one["start"] is None or other["start"] is None:
-        return one["page"] == other["page"]
-    return one["start"] < other["end"] and other["start"] < one["end"]
+def meeting(rows: list[dict[str, Any]]) -> Iterator[tuple[int, int]]:
+    """Which two of a file's rows are of the same page, or share a moment."""
+    spans, near = [span(row) for row in rows], []
+    for i in sorted(range(len(rows)), key=spans.__getitem__):
+        near = [j for j in near if spans[j][1] > spans[i][0]]
+        yield from ((j, i) for j in near if spans[j][0] < spans[i][1])
+        near.append(i)
+
+
+def span(row: dict[str, Any]) -> tuple[float, float]:
+    """Where in its file a row begins and ends, in seconds or pages."""
+    page = row["page"] or 0
+    return (page, page + 1) if row["start"] is None else (row["start"], row["end"])
 
 
 def by_score(rankings: list[list[dict[str, Any]]], each: bool) -> list[dict[str, Any]]:
@@ -79,7 +88,7 @@ def by_score(rankings: list[list[dict[str, Any]]], each: bool) -> list[dict[str,
 
 def credit(rows: list[dict[str, Any]], words: str) -> None:
     """A text that has most of a query's words is likely meant, whatever its vector says."""
-    wanted = {w for w in re.findall(r"\w+", words.lower()) if len(w) > 2}
+    wanted = {w for w in re.findall(r"\w+", words.lower()) if len(w) > 2 or w.isdigit()}
     for row in rows:
         if wanted and row.get("text") and "relevance" in row:
             share = len(wanted & set(re.findall(r"\w+", row["text"].lower()))) / len(wanted)

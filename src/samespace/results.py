@@ -1,5 +1,6 @@
 """What indexing and searching give back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +18,7 @@ class Report:
     moved: int = 0
     """Known bytes at a new path, the old path gone."""
     removed: int = 0
-    """No longer on disk."""
+    """No longer on disk, or no longer what was indexed and not readable."""
     same: int = 0
     """Unchanged since the last time."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -28,6 +29,10 @@ class Report:
     def looked(self) -> int:
         """Files read so far."""
         return self.added + self.reused + self.moved + len(self.skipped)
+
+
+Progress = Callable[[Report, int, int], None]
+"""Called with the report so far, the number of files done, and the number to do."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,7 +23,17 @@ BATCH = 16
 THREADS = "SAMESPACE_THREADS"
 """Environment variable: processors to use, where a person or a scheduler knows better."""
 
+OPENING = RLock()
+
 Picture = str | Path | Image.Image | np.ndarray
+
+
+class once(cached_property):
+    """A property that one thread makes for all; from Python 3.12 on cached_property has no lock."""
+
+    def __get__(self, space: "Space", kind: type | None = None) -> Any:
+        with OPENING:
+            return super().__get__(space, kind)
 
 
 class Space:
@@ -99,15 +111,15 @@ class Space:
         """A picture file's bytes as a Pillow image, upright. Raises UnreadableMedia naming it."""
         return image_media.read_named(name, data, self.config.prep.size)
 
-    @cached_property
+    @once
     def text_tower(self):
         return self.session("text")
 
-    @cached_property
+    @once
     def image_tower(self):
         return self.session("image")
 
-    @cached_property
+    @once
     def audio_tower(self):
         return self.session("audio")
 
@@ -116,7 +128,7 @@ class Space:
         weights = self.config.calibration if sense == "sight" else tuple(self.config.calibrations.get(sense, ()))
         return Calibration(weights, self.background) if weights and self.background is not None else None
 
-    @cached_property
+    @once
     def background(self) -> np.ndarray | None:
         """Vectors of captions about anything: float32 (C, dim)."""
         try:
@@ -124,7 +136,7 @@ class Space:
         except (OSError, ValueError):
             return None
 
-    @cached_property
+    @once
     def words(self):
         from .prep.tokens import Words, read_tokenizer
 

@@ -16,10 +16,10 @@ from .errors import LibraryError, UnreadableMedia, WrongSpace
 from .index.flat import column_of
 from .index.scan import File
 from .index.segments import content_hash
-from .library import Library, Progress
+from .library import Library
 from .media import image as image_media
 from .moments import Segment
-from .results import Report
+from .results import Progress, Report
 from .space import BATCH
 
 COMPARED, ALIKE = 8, 0.98
@@ -86,14 +86,17 @@ def take_over(library: Library, vectors: Iterable[tuple[str, np.ndarray]], progr
     Raises WrongSpace where they are not of the library's space, LibraryError, LibraryBusy.
     """
     there = {os.path.abspath(path): vector for path, vector in vectors if Path(path).is_file()}
-    if not there:
-        raise LibraryError("none of its pictures is where it was; index their folder instead: samespace index DIR")
-    check(library, there)
-    usual, library.reader = library.reader, Taken(library.embedder, there)
+    good = {path: vector for path, vector in there.items() if 0 < np.linalg.norm(vector) < np.inf}  # what is NaN is not
+    if not good:
+        raise LibraryError("none of its pictures is where it was, with a vector; index their folder instead: samespace index DIR")
+    check(library, good)
+    usual, library.reader = library.reader, Taken(library.embedder, good)
     try:
-        return library.add(there, progress=progress)
+        report = library.add(good, progress=progress)
     finally:
         library.reader = usual
+    report.skipped += [(path, "its vector says nothing; index its folder") for path in sorted(there.keys() - good.keys())]
+    return report
 
 
 def check(library: Library, vectors: dict[str, np.ndarray]) -> None:

@@ -1,6 +1,7 @@
 """The server, through the official `openai` client, and what it does with requests that are none."""
 
 import base64
+import contextlib
 import http.client
 import http.server
 import json
@@ -192,6 +193,23 @@ def test_no_json_and_no_route_and_too_much(place):
         assert got == status
         assert json.loads(text)["error"]["message"]
     assert raw(base, "POST", "/v1/embeddings", headers=headers | {"Content-Length": "999999999"})[0] == 413
+
+
+def test_a_head_that_drips_is_not_waited_for(monkeypatch):
+    def drip(listening: socket.socket) -> None:
+        peer, _ = listening.accept()
+        with contextlib.suppress(OSError), peer:
+            peer.sendall(b"HTTP/1.1 200 OK\r\n")
+            while True:
+                peer.sendall(b"X-Again: yes\r\n")
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=drip, args=[listening], daemon=True).start()
+        monkeypatch.setattr(pictures, "SECONDS", 1)
+        monkeypatch.setattr(pictures, "is_public", lambda address: True)
+        with pytest.raises(RequestError, match="does not give the picture"):
+            pictures.fetch(f"http://127.0.0.1:{listening.getsockname()[1]}/cat.png")
 
 
 def test_a_redirect_inwards_is_refused(monkeypatch):

@@ -71,7 +71,7 @@ def blocks(path: str | Path, start: float = 0.0, rate: int = RATE) -> Iterator[n
 
     with open_media(path) as container:
         if not container.streams.audio:
-            raise UnreadableMedia("it has no sound; nothing to do")
+            raise UnreadableMedia("there is no sound in it; play it to check")
         if start:
             container.seek(int((start + beginning(container)) * av.time_base))
         given = first = int(start * rate)  # samples, from the beginning of the file
@@ -132,7 +132,7 @@ def windows(path: str | Path, seconds: float = WINDOW, rate: int = RATE, cuts: I
     cuts: seconds, ascending. A window before a cut, and the last, may be shorter. Raises UnreadableMedia.
     """
     size = int(seconds * rate)
-    edges = chain((int(cut * rate) for cut in cuts), repeat(math.inf))
+    edges = chain((round(cut * rate) for cut in cuts), repeat(math.inf))
     held, place, told, edge = np.empty(0, np.float32), 0, 0, next(edges)  # `told`: up to where windows have held all
     for block in blocks(path, rate=rate):
         held = np.concatenate([held, block])

@@ -118,15 +118,14 @@ def shrink(image: Image.Image, target: int) -> Image.Image:
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and float pictures are stretched from their own range to 0…255; the others are left alone."""
+    """16-bit pictures keep their upper 8 bits, 32-bit and float ones are stretched from their own range; the others are left alone."""
     if image.mode not in ("I", "F", "I;16", "I;16L", "I;16B", "I;16N"):
         return image
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     pixels = np.asarray(image, dtype=np.float32)
     finite = pixels[np.isfinite(pixels)]
-    if image.mode.startswith("I;16"):
-        low, high = 0.0, 65535.0
-    else:
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     scaled = (np.nan_to_num(pixels, nan=low, posinf=high, neginf=low) - low) * (255 / max(high - low, 1e-9))
     return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))
 

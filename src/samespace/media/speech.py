@@ -5,15 +5,21 @@ folder; base by default.
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import UnreadableMedia, in_short
+from . import audio
 
 MODEL = "SAMESPACE_WHISPER"
+OPENING = threading.Lock()
+"""Files are read in several threads, and one model serves them all."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ def transcript(path: Path) -> Iterator[Stretch]:
     if model is None:
         return
     try:
-        segments, _ = model.transcribe(str(path), vad_filter=True)
+        samples = np.concatenate([np.empty(0, np.float32), *audio.blocks(path)])  # placed where a player has them
+        segments, _ = model.transcribe(samples, vad_filter=True)
         for segment in segments:
             if segment.text.strip():
                 yield Stretch(float(segment.start), float(segment.end), segment.text.strip())
@@ -40,9 +47,14 @@ def transcript(path: Path) -> Iterator[Stretch]:
         raise UnreadableMedia(f"its speech cannot be written down ({in_short(error)}); play it to check") from None
 
 
-@cache
 def whisper() -> Any:
     """The model, opened once; None where the package or its weights are not here."""
+    with OPENING:
+        return opened()
+
+
+@cache
+def opened() -> Any:
     try:
         from faster_whisper import WhisperModel
     except ImportError:

@@ -39,6 +39,8 @@ class Frame:
     """Seconds from the beginning."""
     picture: Image.Image
     """RGB, upright, small."""
+    size: tuple[int, int]
+    """Pixels along and down the film as it is shown."""
 
     @property
     def gist(self) -> np.ndarray:
@@ -112,23 +114,23 @@ def key_frames(path: str | Path, side: int) -> Iterator[tuple[Frame | None, floa
                 if packet.is_keyframe:
                     since, before = time - before, time
                     wanted = time - last >= STEP or since < EXACT * EARLY < time - last
-                    if wanted and (picture := only(stream, packet, side)):
+                    if wanted and (frame := only(stream, packet, time, side)):
                         last = time
-                        yield Frame(time, picture), since, time
+                        yield frame, since, time
         except (av.FFmpegError, ValueError, MemoryError):
             pass  # it breaks off here; what came before is good
         yield None, 0.0, end
 
 
-def only(stream: Any, packet: Any, side: int) -> Image.Image | None:
-    """The picture of one packet, whatever came before it; None where it cannot be decoded."""
+def only(stream: Any, packet: Any, time: float, side: int) -> Frame | None:
+    """The frame of one packet, whatever came before it; None where it cannot be decoded."""
     import av
 
     try:
         decoder = stream.codec_context
         frames = [*decoder.decode(packet), *decoder.decode(None)]
         decoder.flush_buffers()
-        return small(frames[0], side) if frames else None
+        return framed(time, frames[0], side) if frames else None
     except (av.FFmpegError, ValueError):
         return None
 
@@ -147,7 +149,7 @@ def decoded(path: str | Path, start: float, end: float, side: int) -> Iterator[F
                     return
                 if time is not None and time - last >= EXACT / 2:
                     last = time
-                    yield Frame(time, small(frame, side))
+                    yield framed(time, frame, side)
         except (av.FFmpegError, ValueError):
             return
 
@@ -197,6 +199,12 @@ def seconds(timed: Any, stream: Any) -> float | None:
 
 def offset(time: float, stream: Any) -> int:
     return int((time + beginning(stream.container)) / stream.time_base)
+
+
+def framed(time: float, frame: Any, side: int) -> Frame:
+    """A decoded frame, its picture made small."""
+    size = frame.width, frame.height
+    return Frame(time, small(frame, side), size[::-1] if frame.rotation % 180 else size)
 
 
 def small(frame: Any, side: int) -> Image.Image:

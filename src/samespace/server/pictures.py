@@ -8,7 +8,9 @@ import ipaddress
 import re
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from ..assistant.request import Picture
@@ -55,7 +57,7 @@ def fetch(url: str) -> bytes:
         try:
             parts = urlsplit(url)
             host = parts.hostname or ""
-            with contextlib.closing(connect(parts.scheme, host, parts.port)) as connection:
+            with contextlib.closing(connect(parts.scheme, host, parts.port)) as connection, ended(connection.sock, deadline):
                 path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
                 connection.request("GET", path, headers={"Accept": "image/*"})
                 response = connection.getresponse()
@@ -72,14 +74,31 @@ def fetch(url: str) -> bytes:
 
 def received(response: http.client.HTTPResponse, deadline: float) -> bytes:
     """The whole body, of bearable size, in bearable time."""
-    data = b""
-    while part := response.read1(1 << 16):
+    data, part = b"", b" "
+    while part:
+        part = response.read1(1 << 16)
         data += part
         if len(data) > MAX_BYTES:
             raise RequestError(f"the picture is over {MAX_BYTES // 10**6} MB; send a smaller one")
         if time.monotonic() > deadline:
             raise TimeoutError(f"it took more than {SECONDS} seconds")
     return data
+
+
+@contextlib.contextmanager
+def ended(sock: socket.socket, deadline: float) -> Iterator[None]:
+    """A connection that is shut at the deadline, whatever is still coming: a head that drips, a handshake."""
+    timer = threading.Timer(deadline - time.monotonic(), shut, [sock])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def shut(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def connect(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:

@@ -111,6 +111,7 @@ async function open(index, hits = state.hits) {
   at("viewer-facts").replaceChildren(...facts(hit).flatMap(([name, value]) => [entry("dt", name), entry("dd", value)]));
   at("viewer-map").classList.remove("on");
   at("question").href = `/ask?id=${hit.id}`;
+  at("question").hidden = hit.kind === "audio"; // the page shows an assistant pictures
   at("previous").disabled = index === 0;
   at("next").disabled = index === hits.length - 1;
   if (!at("viewer").open) at("viewer").showModal();
