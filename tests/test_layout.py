@@ -16,6 +16,7 @@ ORDER = [  # a module imports only from above
         "media/speech.py",
         "media/video.py",
         "media/ocr.py",
+        "media/pdfium.py",
         "media/document.py",
     ),
     (
@@ -138,7 +139,7 @@ HOMES = {
     ),
     "tokenizers": ("prep/tokens.py", "checkpoint.py", "assistant/"),
     "av": ("media/audio.py", "media/video.py"),
-    "pypdfium2": ("media/document.py",),
+    "pypdfium2": ("media/pdfium.py",),
     "rapidocr": ("media/ocr.py",),
     "faster_whisper": ("media/speech.py",),
     "huggingface_hub": ("hub.py",),

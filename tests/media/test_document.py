@@ -59,14 +59,47 @@ def test_a_page_that_unpacks_to_very_much_is_survived(tmp_path):
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /Contents 4 0 R >>",
         b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(body), body),
     ]  # fmt: skip
-    file = tmp_path / "bomb.pdf"
-    file.write_bytes(
-        b"%PDF-1.4\n"
-        + b"".join(b"%d 0 obj\n%s\nendobj\n" % (i, o) for i, o in enumerate(objects, 1))
-        + b"trailer\n<< /Root 1 0 R /Size 5 >>\n"
-    )
-    (page,) = document.pages(file, 64)
+    (page,) = document.pages(by_hand(tmp_path / "bomb.pdf", objects), 64)
     assert page.picture.size == (64, 64)
+
+
+def by_hand(file: Path, objects: list[bytes]) -> Path:
+    numbered = b"".join(b"%d 0 obj\n%s\nendobj\n" % (i, o) for i, o in enumerate(objects, 1))
+    file.write_bytes(b"%PDF-1.4\n" + numbered + b"trailer\n<< /Root 1 0 R /Size %d >>\n" % (len(objects) + 1))
+    return file
+
+
+def endless(file: Path) -> Path:
+    """Three pages, of which the second draws ten forms, each of which draws ten, ten levels deep: 2 kB, and days of work."""
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] %s >>"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R 4 0 R 5 0 R] /Count 3 >>",
+        page % b"", page % b"/Contents 6 0 R /Resources << /XObject << /F 7 0 R >> >>", page % b"",
+        b"<< /Length 5 >>\nstream\n/F Do\nendstream",
+    ]  # fmt: skip
+    for level in range(10):
+        inner = b"/Resources << /XObject << /F %d 0 R >> >>" % (8 + level) if level < 9 else b""
+        body = b"/F Do " * 10 if level < 9 else b"0 0 m 1 1 l S"
+        form = b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] %s /Length %d >>\nstream\n%s\nendstream"
+        objects.append(form % (inner, len(body), body))
+    return by_hand(file, objects)
+
+
+def test_a_page_without_an_end_costs_itself_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(document, "HEAVY", 2)
+    file = endless(tmp_path / "endless.pdf")
+    assert [page.number for page in document.pages(file, 64)] == [1, 2, 3]
+    with pytest.raises(UnreadableMedia, match="page 2 is too much"):
+        document.page_at(file, 2, 64)
+    assert document.page_at(file, 3, 64).size == (64, 64)
+
+
+def test_pages_that_are_only_claimed_are_not_waited_for(tmp_path):
+    catalogue, page = b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] >>"
+    claimed = b"<< /Type /Pages /Kids [3 0 R] /Count 1000000 >>"
+    assert len(list(document.pages(by_hand(tmp_path / "a.pdf", [catalogue, claimed, page]), 64))) == 1 + document.BROKEN
+    with pytest.raises(UnreadableMedia, match="page 20 is broken"):
+        list(document.pages(by_hand(tmp_path / "b.pdf", [catalogue, claimed, b"oops"]), 64))
 
 
 def test_office_files_go_through_libreoffice(tmp_path, monkeypatch):

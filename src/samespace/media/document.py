@@ -1,21 +1,23 @@
 """Documents → pages, each as a picture and as its text. PDFs through PDFium; office files through LibreOffice, if it is here.
 
-PDFium is not made for threads, so one page is worked on at a time in a process. A page is drawn at the size that is asked
-for, whatever size it claims to have.
+PDFium runs in processes of its own (pdfium.py), one for each document that is being read: a page that keeps it busy, or crashes it, costs
+itself and no other. A page is drawn at the size that is asked for, whatever size it claims to have.
 """
 
-import ctypes
+import atexit
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +29,19 @@ from .kinds import OFFICE
 
 PASSAGE = 600
 """Characters of a passage, about: what a text tower reads at once."""
-MAX_TEXT = 100_000
-"""Characters of a page that are read; a page with more is no page for people."""
 LITTLE_TEXT = 20
 """Characters below which a page counts as scanned, and is read from its picture."""
-MARKS = 200
-"""Words that are marked on a page at most."""
-FINE = 100_000
-"""Steps along a page's sides, in which places on it are told."""
-PATIENCE = 120
-"""Seconds that LibreOffice may take for a file."""
+SCAN = 1200
+"""Pixels along the shorter side of a page that is read from its picture."""
 HYPHEN = re.compile("[\x02\ufffe]")
 """Where a word is parted at a line's end, as PDFium tells it."""
-ONE_AT_A_TIME, ONE_OFFICE = threading.RLock(), threading.Lock()
-"""The first again and again by one thread: a document that nobody reads any more is closed wherever Python finds it."""
+HEAVY = 30
+"""Seconds that PDFium may take for a page."""
+BROKEN = 20
+"""Pages one after the other that nothing can be made of, after which there is nothing more to come."""
+PATIENCE = 120
+"""Seconds that LibreOffice may take for a file."""
+ONE_OFFICE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -63,25 +64,28 @@ class Page:
 def pages(path: str | Path, side: int) -> Iterator[Page]:
     """A document's pages in order, the shorter side of each `side` pixels; a page that PDFium can make nothing of is empty.
 
-    Raises UnreadableMedia.
+    Raises UnreadableMedia, at the end where that is so of every page.
     """
     with opened(Path(path)) as document:
-        for number in range(1, len(document) + 1):
+        failed, failure = 0, None
+        for number in range(1, document.count + 1):
             try:
-                with at_work_on(number):
-                    page = page_of(document, number, side)
-            except UnreadableMedia:
-                page = Page(number, Image.new("RGB", (side, side), "white"), "")
+                page, failed = document.page(number, side), 0
+            except UnreadableMedia as error:
+                page, failed, failure = Page(number, Image.new("RGB", (side, side), "white"), ""), failed + 1, error
             yield page
+            if failed == BROKEN:
+                break
+        if failure and failed == number:
+            raise failure
 
 
 def page_at(path: str | Path, number: int, side: int) -> Image.Image:
     """One page as a picture, its shorter side `side` pixels. Raises UnreadableMedia."""
     with opened(Path(path)) as document:
-        if not 1 <= number <= len(document):
+        if not 1 <= number <= document.count:
             raise UnreadableMedia(f"it has no page {number}; index it again")
-        with at_work_on(number):
-            return drawn(document[number - 1], side)
+        return document.drawn(number, side)
 
 
 def marks(path: str | Path, number: int, words: Iterable[str]) -> list[tuple[float, float, float, float]]:
@@ -89,93 +93,137 @@ def marks(path: str | Path, number: int, words: Iterable[str]) -> list[tuple[flo
 
     What is only drawn there, as in a scan, is not found. Raises UnreadableMedia.
     """
-    with opened(Path(path)) as document, at_work_on(number):
-        if not 1 <= number <= len(document):
-            return []
-        page = document[number - 1]
-        text = page.get_textpage()
-        found = (place for word in words for place in found_in(text, word))
-        return [
-            on_page(page, [text.get_charbox(i) for i in range(start, start + count)]) for start, count in islice(found, MARKS)
-        ]
-
-
-def found_in(text: Any, word: str) -> Iterator[tuple[int, int]]:
-    """First character and number of characters of a word, each time it is there."""
-    search = text.search(word, match_whole_word=True)
-    while place := search.get_next():
-        yield place
-
-
-def on_page(page: Any, boxes: list[tuple[float, float, float, float]]) -> tuple[float, float, float, float]:
-    """What spans boxes in the page's own coordinates (left, bottom, right, top) → shares of the page as it is drawn."""
-    import pypdfium2.raw as pdfium
-
-    lefts, bottoms, rights, tops = zip(*boxes)
-    corners = []
-    for x, y in ((min(lefts), min(bottoms)), (max(rights), max(tops))):
-        column, row = ctypes.c_int(), ctypes.c_int()
-        pdfium.FPDF_PageToDevice(page, 0, 0, FINE, FINE, 0, x, y, column, row)  # heeds the page's rotation and crop
-        corners.append((column.value / FINE, row.value / FINE))
-    (x, y), (u, v) = corners
-    return min(x, u), min(y, v), max(x, u), max(y, v)
+    with opened(Path(path)) as document:
+        return document.marks(number, list(words)) if 1 <= number <= document.count else []
 
 
 @contextmanager
-def at_work_on(number: int) -> Iterator[None]:
-    """While PDFium does something with a page. Raises UnreadableMedia where it cannot."""
-    import pypdfium2
-
-    try:
-        with ONE_AT_A_TIME:
-            yield
-    except (pypdfium2.PdfiumError, MemoryError) as error:
-        raise UnreadableMedia(f"its page {number} is broken ({in_short(error)}); open it to check") from None
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """A PDFium document. Raises UnreadableMedia."""
-    import pypdfium2
-
+def opened(path: Path) -> Iterator["Pdf"]:
+    """A document. Raises UnreadableMedia."""
     with tempfile.TemporaryDirectory() as scratch:
-        file = as_pdf(path, Path(scratch)) if path.suffix.lower() in OFFICE else path
+        document = Pdf(as_pdf(path, Path(scratch)) if path.suffix.lower() in OFFICE else path)
         try:
-            with ONE_AT_A_TIME:
-                document = pypdfium2.PdfDocument(file)
-        except (pypdfium2.PdfiumError, OSError) as error:
-            if "password" in str(error).lower():
-                raise UnreadableMedia("it is locked with a password; save a copy without one") from None
-            raise UnreadableMedia(f"it is broken or no PDF ({in_short(error)}); open it to check") from None
-        try:
-            if not len(document):
-                raise UnreadableMedia("it has no pages; open it to check")
+            document.open()
             yield document
         finally:
-            with ONE_AT_A_TIME:
-                document.close()
+            document.pdfium.rest()
 
 
-def page_of(document: Any, number: int, side: int) -> Page:
-    """A page. PDFium's objects are let go of here, while it is held."""
-    page = document[number - 1]
-    picture, text = drawn(page, side), page.get_textpage().get_text_range()[:MAX_TEXT]
-    text = " ".join(HYPHEN.sub("", text).split())
-    return Page(number, picture, text if len(text) >= LITTLE_TEXT else scanned(page) or text)
+class Pdf:
+    """A PDF that a process of its own has open."""
+
+    def __init__(self, file: Path):
+        self.file, self.count, self.pdfium = file, 0, rested()
+
+    def open(self) -> None:
+        """Raises UnreadableMedia."""
+        try:
+            answer, _ = self.pdfium.ask(open=str(self.file.absolute()))
+        except ProcessEnded:
+            raise UnreadableMedia("PDFium cannot open it in bearable time; print it to a new PDF") from None
+        if "password" in (error := answer.get("error", "")).lower():
+            raise UnreadableMedia("it is locked with a password; save a copy without one")
+        if "error" in answer:
+            raise UnreadableMedia(f"it is broken or no PDF ({in_short(error)}); open it to check")
+        if not answer["pages"]:
+            raise UnreadableMedia("it has no pages; open it to check")
+        self.count = answer["pages"]
+
+    def page(self, number: int, side: int) -> Page:
+        """Raises UnreadableMedia."""
+        answer, picture = self.ask(number, side=side, text=True)
+        text = " ".join(HYPHEN.sub("", answer["text"]).split())
+        return Page(number, picture, text if len(text) >= LITTLE_TEXT else self.scanned(number) or text)
+
+    def scanned(self, number: int) -> str:
+        """What a page with little text says, read from its picture; empty where no reader is installed. Raises UnreadableMedia."""
+        return ocr.words(self.drawn(number, SCAN)) if ocr.reader() else ""
+
+    def drawn(self, number: int, side: int) -> Image.Image:
+        """Raises UnreadableMedia."""
+        return self.ask(number, side=side)[1]
+
+    def marks(self, number: int, words: list[str]) -> list[tuple[float, float, float, float]]:
+        """Raises UnreadableMedia."""
+        return [tuple(box) for box in self.ask(number, words=words)[0].get("marks", ())]
+
+    def ask(self, number: int, **request: Any) -> tuple[dict[str, Any], Image.Image | None]:
+        """What PDFium says of a page, and its picture. Raises UnreadableMedia."""
+        try:
+            answer, pixels = self.pdfium.ask(page=number, **request)
+        except ProcessEnded:
+            self.pdfium = rested()
+            self.open()
+            raise UnreadableMedia(f"its page {number} is too much for PDFium; print it to a new PDF") from None
+        if "error" in answer:
+            raise UnreadableMedia(f"its page {number} is broken ({in_short(answer['error'])}); open it to check")
+        return answer, Image.frombytes("RGB", answer["size"], pixels) if answer["size"] else None
 
 
-def drawn(page: Any, side: int) -> Image.Image:
-    """A page as RGB on white, its shorter side `side` pixels, the longer four times that at most."""
-    width, height = page.get_size()
-    if not (width > 0 and height > 0):
-        raise UnreadableMedia("a page has no size; open it to check")
-    scale = min(side / min(width, height), 4 * side / max(width, height))
-    return page.render(scale=scale, fill_color=(255, 255, 255, 255), may_draw_forms=False).to_pil().convert("RGB")
+class ProcessEnded(Exception):
+    """The process ended before it answered: it crashed, or its time was over."""
 
 
-def scanned(page: Any) -> str:
-    """What a page with little text says, read from its picture; empty where no reader is installed."""
-    return ocr.words(drawn(page, 1200)) if ocr.reader() else ""
+class Pdfium:
+    """A process that runs PDFium, for one document at a time."""
+
+    def __init__(self):
+        command = [sys.executable, "-P", str(Path(__file__).with_name("pdfium.py")), str(2 * HEAVY)]
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, start_new_session=True)
+
+    def ask(self, **request: Any) -> tuple[dict[str, Any], bytes]:
+        """An answer and its pixels (see pdfium.py). Raises ProcessEnded."""
+        timer = threading.Timer(HEAVY, self.process.kill)
+        timer.start()
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+            answer = json.loads(self.process.stdout.readline())
+            pixels = self.process.stdout.read(answer["bytes"])
+            if len(pixels) == answer["bytes"]:
+                return answer, pixels
+        except (OSError, ValueError):
+            pass  # it has ended
+        except BaseException:
+            self.end()  # an answer that nobody waits for would be taken for the next one
+            raise
+        finally:
+            timer.cancel()
+        self.end()
+        raise ProcessEnded
+
+    def rest(self) -> None:
+        """Let go of the document, and wait for another."""
+        with suppress(ProcessEnded):
+            self.ask(close=True)
+            RESTING.append(self)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+RESTING: deque[Pdfium] = deque()
+"""Those without a document: starting one takes a quarter of a second."""
+
+
+def rested() -> Pdfium:
+    """One that rests, or a new one."""
+    try:
+        return RESTING.pop()
+    except IndexError:
+        return Pdfium()
+
+
+@atexit.register
+def end_resting() -> None:
+    while RESTING:
+        RESTING.pop().end()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=RESTING.clear)  # they answer the parent
 
 
 def passages(text: str) -> list[str]:
