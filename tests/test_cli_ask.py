@@ -63,6 +63,7 @@ def test_mistakes_are_one_sentence(run, tiny_folder, photographs):
     picture = str(photographs / "coffee.png")
     for words, says in (
         (("ask", picture, "-a", str(tiny_folder)), "end with a question"),
+        (("ask", "What is this?", "-a", str(tiny_folder)), "name files before the question"),
         (("ask", "absent.png", "What?", "-a", str(tiny_folder)), "check the path"),
         (("ask", picture, "What?", "-a", "nobody"), "samespace assistants pull nobody"),
         (("ask", picture, "What?", "-a", "http://127.0.0.1:9/v1#x"), "check address, model and key"),

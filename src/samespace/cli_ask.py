@@ -56,6 +56,8 @@ def ask(
     settings = dict(max_tokens=max_tokens, temperature=temperature, seed=seed)
     if names_file(text):
         raise QueryError(f'{text} is a file; end with a question: samespace ask {text} "What is in this image?"')
+    if library is None and not paths:
+        raise QueryError('there is nothing to ask about; name files before the question, or a library: samespace ask -l DIR "…"')
     if library is None:
         space = hub.load("starter")
         files = [shown(expanded(path), text, space) for path in paths]
