@@ -58,6 +58,9 @@ def test_min_relevance_says_where_it_cannot_cut(indexed, album):
 def test_search_paths_only(indexed, album):
     out = run("search", "a cat", "-f", "-t", "1", **indexed).stdout
     assert Path(out.rstrip("\n")).parent in (album, album / "more")
+    assert run("search", "a cat", "-0", "-t", "1", **indexed).stdout == out.replace("\n", "\0")
+    moments = run("search", "a cat", "-f", "--moments", **indexed).stdout.splitlines()
+    assert len(moments) == len(set(moments)) == 4
 
 
 def test_search_with_algebra_under_and_dates(indexed, album):
