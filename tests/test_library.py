@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samespace.errors import LibraryBusy, LibraryError, QueryError, WrongSpace
+from samespace import embed
+from samespace.errors import LibraryBusy, LibraryError, QueryError, UnknownSpace, WrongSpace
 from samespace.index.filter import Filter
 from samespace.library import Library
 from samespace.space import Space
@@ -160,6 +161,24 @@ def test_bad_files_are_skipped_and_named(library, album):
     assert report.added == 4
     assert sorted(Path(p).name for p, _ in report.skipped) == ["cut.png", "drawing.svg", "empty.jpg", "text.png"]
     assert library.add([album]).added == 0
+
+
+def test_files_that_became_empty_or_broken_leave(library, album):
+    library.add([album])
+    (album / "coffee.png").write_bytes(b"")
+    (album / "chelsea.png").write_bytes(b"no picture any more")
+    report = library.add([album])
+    assert (report.removed, len(report.skipped), names(library)) == (2, 2, ["astronaut.png", "rocket.jpg"])
+
+
+def test_what_is_wrong_with_the_space_is_no_fault_of_the_files(library, album, monkeypatch):
+    def fail(path: Path, space: Space):
+        raise UnknownSpace("audio.onnx cannot be opened; pull the space again")
+
+    (album / "note.wav").write_bytes(b"RIFF")
+    monkeypatch.setitem(embed.LONG, "audio", fail)
+    with pytest.raises(UnknownSpace, match="pull the space again"):
+        library.add([album])
 
 
 def test_odd_names_are_found(library, album):

@@ -12,7 +12,7 @@ from threading import Event
 
 import numpy as np
 
-from .errors import QueryError, UnreadableMedia, as_utf8, in_short
+from .errors import QueryError, SamespaceError, UnreadableMedia, as_utf8, in_short
 from .index.scan import File
 from .index.segments import content_hash, file_hash
 from .media import image as image_media
@@ -106,7 +106,7 @@ class Embedder:
         """
         prep, path, limit = self.space.config.prep, Path(file.path), LARGEST.get(file.kind)
         if not file.size:
-            return Skipped(file, "the file is empty"), None
+            return Skipped(file, "the file is empty", content_hash(b"")), None
         if limit and file.size > limit:
             return Skipped(file, f"{file.size / 1e9:.1f} GB is too large for {NOUNS[file.kind]}; move it elsewhere"), None
         digest = ""
@@ -129,6 +129,8 @@ class Embedder:
             return Skipped(file, "permission denied; allow reading it, then index again"), None
         except (OSError, MemoryError) as error:
             return Skipped(file, f"it cannot be read ({in_short(error)}); check the disk"), None
+        except SamespaceError:  # of the space, and so of every file
+            raise
         except Exception as error:  # decoders fail in every way there is, and one bad file must not stop a run
             return Skipped(file, f"it is broken ({in_short(error)}); open it to check", digest), None
 
