@@ -100,11 +100,8 @@ def show_report(report: "Report", home: "Home", as_json: bool) -> None:
         out(json.dumps(counts | {"skipped": skipped, "seconds": round(report.seconds, 2), "library": str(home)}))
         return
     text = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to index"
-    rate = (
-        f" ({report.looked / report.seconds:.{1 if report.looked < 10 * report.seconds else 0}f} files/s)"
-        if report.looked and report.seconds
-        else ""
-    )
+    pace = report.looked / report.seconds if report.seconds else 0
+    rate = f" ({pace:.{0 if pace >= 10 else 1}f} files/s)" if pace else ""
     out(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{rate}")
     out(f"library: {home}")
 

@@ -24,6 +24,7 @@ THREADS = "SAMESPACE_THREADS"
 """Environment variable: processors to use, where a person or a scheduler knows better."""
 
 OPENING = RLock()
+"""Held while a part of a space is opened."""
 
 Picture = str | Path | Image.Image | np.ndarray
 

@@ -87,7 +87,7 @@ def received(response: http.client.HTTPResponse, deadline: float) -> bytes:
 
 @contextlib.contextmanager
 def ended(sock: socket.socket, deadline: float) -> Iterator[None]:
-    """A connection that is shut at the deadline, whatever is still coming: a head that drips, a handshake."""
+    """A connection that is shut at the deadline, whatever is still coming: a head may drip for hours."""
     timer = threading.Timer(deadline - time.monotonic(), shut, [sock])
     timer.start()
     try:
