@@ -1,6 +1,7 @@
 """Documents as pages."""
 
 import re
+import shutil
 import stat
 import sys
 import zlib
@@ -113,6 +114,18 @@ def test_office_files_go_through_libreoffice(tmp_path, monkeypatch):
     office.chmod(office.stat().st_mode | stat.S_IEXEC)
     (page,) = document.pages(tmp_path / "letter.odt", 64)
     assert page.text == "Dear reader, this was a letter."
+
+
+@pytest.mark.skipif(not shutil.which("soffice"), reason="needs LibreOffice")
+def test_libreoffice_itself_reads_a_letter(tmp_path):
+    (tmp_path / "a letter ✉.rtf").write_text(r"{\rtf1 Dear plumber, the invoice is 4711 euro.\page And thank you very much.}")
+    assert [page.text for page in document.pages(tmp_path / "a letter ✉.rtf", 64)] == [
+        "Dear plumber, the invoice is 4711 euro.",
+        "And thank you very much.",
+    ]
+    (tmp_path / "broken.docx").write_bytes(b"PK\3\4 no office file")
+    with pytest.raises(UnreadableMedia, match="LibreOffice cannot read it"):
+        list(document.pages(tmp_path / "broken.docx", 64))
 
 
 def test_what_an_office_wrote_before_it_failed_is_not_taken(tmp_path, monkeypatch):
