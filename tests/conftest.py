@@ -18,6 +18,10 @@ from tiny_assistant import smollm2, tiny, tiny_folder, tiny_with_names  # noqa: 
 import benchmarks.torchvision_on_cpu  # noqa: F401  before anything imports torchvision
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the client
+SHARE = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+"""Threads of each process that runs tests: more of them than there are processors wait for each other, ten times as long."""
+torch.set_num_threads(SHARE)
+os.environ.setdefault("OMP_NUM_THREADS", str(SHARE))  # of what tests start
 PHOTOGRAPHS = Path(skimage.data.__file__).parent
 
 
