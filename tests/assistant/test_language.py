@@ -1,5 +1,6 @@
 """Language models from files: SmolLM2 itself against transformers, folders, and what is refused."""
 
+import copy
 import json
 
 import pytest
@@ -34,10 +35,9 @@ def test_smollm2_logits_are_transformers(both):
     """In double precision: in single, how many threads share the sums makes more of a difference than who adds them up."""
     ours, theirs, tokenizer = both
     ids = tokenizer("\n".join(PROMPTS), return_tensors="pt")["input_ids"]
-    ours.model.double(), theirs.double()
+    model, reference = (copy.deepcopy(some).double() for some in (ours.model, theirs))
     with torch.inference_mode():
-        difference = ours.model.logits(ours.model(ours.model.embed(ids))) - theirs(ids).logits
-    ours.model.float(), theirs.float()
+        difference = model.logits(model(model.embed(ids))) - reference(ids).logits
     assert difference.abs().max() < 1e-4
 
 
