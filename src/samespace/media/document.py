@@ -205,7 +205,7 @@ class Pdfium:
 
 
 RESTING: deque[Pdfium] = deque()
-"""Those without a document: starting one takes a quarter of a second."""
+"""Those without a document: starting one takes longer than drawing many pages."""
 
 
 def rested() -> Pdfium:

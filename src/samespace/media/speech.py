@@ -55,6 +55,7 @@ def whisper() -> Any:
 
 @cache
 def opened() -> Any:
+    """The same, by the first who comes (`cache` alone lets others come before it is done)."""
     try:
         from faster_whisper import WhisperModel
     except ImportError:
