@@ -6,11 +6,12 @@ import time
 import torch
 
 import benchmarks.torchvision_on_cpu  # noqa: F401  before transformers
-from samespace import hub
-from samespace.assistant import folder, shelf
+from samespace.assistant import checkpoint as folder
+from samespace.assistant import registry as shelf
 from samespace.assistant.request import question
-from samespace.config import AssistantConfig
-from samespace.space import usable_cpus
+from samespace.core.config import AssistantConfig
+from samespace.spaces import hub
+from samespace.spaces.space import usable_cpus
 
 from . import WORK
 

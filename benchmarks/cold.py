@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from samespace import hub
-from samespace.index.note import Held
-from samespace.index.store import Store
+from samespace.library.store.lance import Store
+from samespace.library.store.metadata import Held
+from samespace.spaces import hub
 
 from . import material
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from samespace import hub
-from samespace.prep.pixels import normalise
-from samespace.space import Space, usable_cpus
+from samespace.preprocess.pixels import normalise
+from samespace.spaces import hub
+from samespace.spaces.space import Space, usable_cpus
 
 from . import material
 from .indexing import chosen

@@ -7,8 +7,8 @@ import shutil
 import sys
 import time
 
-from samespace.config import ImageTower, Prep, TextTower
-from samespace.train.card import Card, Source
+from samespace.core.config import ImageTower, Prep, TextTower
+from samespace.train.config import Card, Source
 from samespace.train.loop import Trainer, memory
 from samespace.train.run import Run
 

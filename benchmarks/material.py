@@ -17,8 +17,8 @@ import torch
 from PIL import Image, ImageDraw
 from tokenizers.pre_tokenizers import ByteLevel
 
-from samespace import hub
-from samespace.checkpoint import clip_tokenizer
+from samespace.spaces import hub
+from samespace.spaces.checkpoint import clip_tokenizer
 
 from . import (
     WORK,
@@ -91,7 +91,7 @@ def clip_words() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 def vit_b_32_space(precision: str) -> Path:
     """The same weights as a space: `fp32`, or `int8`, whose gate asks for the cosine only: random weights recall nothing."""
-    from samespace import export
+    from samespace.spaces import export
 
     folder = WORK / f"ViT-B-32-256-{precision}"
     if not (folder / "space.json").exists():

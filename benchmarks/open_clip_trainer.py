@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from samespace.checkpoint import fill
-from samespace.config import ImageTower, Prep, SpaceConfig, TextTower
-from samespace.eval.retrieval import retrieval
-from samespace.model.dual import DualEncoder
-from samespace.names import OPEN_CLIP, renamed
-from samespace.train.card import Source
+from samespace.core.config import ImageTower, Prep, SpaceConfig, TextTower
+from samespace.evaluate.retrieval import retrieval
+from samespace.models.clip import DualEncoder
+from samespace.spaces.checkpoint import fill
+from samespace.spaces.weight_maps import OPEN_CLIP, renamed
+from samespace.train.config import Source
 from samespace.train.data import Bad, read_pairs
 from samespace.train.loop import memory
 from samespace.train.run import Towers

@@ -10,7 +10,7 @@ def index(space: str, photographs: str, library: str) -> dict:
     """Index a folder into a new library, model loaded beforehand as in the other half."""
     import lancedb  # noqa: F401  imports are not indexing
 
-    from samespace.library import Library
+    from samespace.library.library import Library
 
     lib = Library(library, space)
     _ = lib.space.image_tower

@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from samespace.config import ImageTower, Prep, TextTower
-from samespace.train.card import Card, Source
+from samespace.core.config import ImageTower, Prep, TextTower
+from samespace.train.config import Card, Source
 from samespace.train.loop import Progress, Trainer, memory
 from samespace.train.run import Run
 

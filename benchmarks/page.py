@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from samespace import hub
-from samespace.demo import photographs
-from samespace.index.note import Held
-from samespace.index.store import Store
+from samespace.library.demo import photographs
+from samespace.library.store.lance import Store
+from samespace.library.store.metadata import Held
+from samespace.spaces import hub
 
 from . import WORK
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from samespace.index.filter import Filter
-from samespace.index.note import Held
-from samespace.index.store import Store
+from samespace.library.store.filter import Filter
+from samespace.library.store.lance import Store
+from samespace.library.store.metadata import Held
 
 from . import WORK, material
 

@@ -21,9 +21,9 @@ from serving import serving  # noqa: E402
 import benchmarks.torchvision_on_cpu  # noqa: E402, F401
 import samespace  # noqa: E402
 from samespace import hub  # noqa: E402
-from samespace.demo import photographs  # noqa: E402
+from samespace.library.contact_sheet import write_sheet  # noqa: E402
+from samespace.library.demo import photographs  # noqa: E402
 from samespace.server.app import create_app  # noqa: E402
-from samespace.sheet import write_sheet  # noqa: E402
 
 DRAWINGS = 60
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--force-color-profile=srgb"]

@@ -90,7 +90,7 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
 @pytest.fixture(scope="session")
 def tiny_space_folder(tmp_path_factory, tiny_clip_folder) -> Path:
     """The tiny CLIP converted into a space folder."""
-    from samespace import hub
+    from samespace.spaces import hub
 
     folder = tmp_path_factory.mktemp("spaces") / "tiny"
     hub.convert(tiny_clip_folder, folder, name="tiny", precision="fp32")
@@ -99,7 +99,7 @@ def tiny_space_folder(tmp_path_factory, tiny_clip_folder) -> Path:
 
 @pytest.fixture
 def tiny_space(tiny_space_folder):
-    from samespace.space import Space
+    from samespace.spaces.space import Space
 
     return Space(tiny_space_folder)
 
@@ -128,7 +128,7 @@ def own_home(tmp_path_factory, monkeypatch):
 @pytest.fixture(scope="session")
 def drawings() -> dict[str, Image.Image]:
     """PLAIN by name, on white."""
-    folder = Path(__file__).parents[1] / "src" / "samespace" / "held_out"
+    folder = Path(__file__).parents[1] / "src" / "samespace" / "spaces" / "held_out"
     rows = [line.split("\t") for line in (folder / "pairs.tsv").read_text("utf-8").splitlines()]
     files = {title: folder / name for name, title in rows}
     return {title: on_white(files[title]) for title in PLAIN}

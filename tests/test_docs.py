@@ -26,7 +26,7 @@ def test_commands_and_options_exist():
             command = words[:2] if words[0] in ("spaces", "eval", "assistants") else words[:1]
             key = " ".join(command)
             if key not in help_of:
-                run = [sys.executable, "-c", "from samespace.cli import main; main()", *command, "--help"]
+                run = [sys.executable, "-c", "from samespace.cli.main import main; main()", *command, "--help"]
                 done = subprocess.run(run, capture_output=True, text=True, env={"COLUMNS": "300", "PATH": "", "HOME": "/"})
                 assert done.returncode == 0, line
                 help_of[key] = done.stdout

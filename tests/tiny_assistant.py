@@ -6,12 +6,13 @@ import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from samespace.assistant import folder, shelf
+from samespace.assistant import checkpoint as folder
+from samespace.assistant import registry as shelf
 from samespace.assistant.chat import Chat
 from samespace.assistant.engine import Assistant
 from samespace.assistant.language import Language
-from samespace.config import AssistantConfig, ImageTower, LanguageModel, Prep
-from samespace.model.llava import Llava
+from samespace.core.config import AssistantConfig, ImageTower, LanguageModel, Prep
+from samespace.models.llava import Llava
 
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}"

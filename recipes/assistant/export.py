@@ -1,6 +1,6 @@
 """The last step: what was learned beside the language model, as the package ships it: projectors, LoRA matrices, settings.
 
-python recipes/assistant/export.py ASSISTANT [rank=64]    # -> src/samespace/starter_assistant
+python recipes/assistant/export.py ASSISTANT [rank=64]    # -> src/samespace/assistant/starter
 
 However many runs came before, all they changed of a matrix of the language model is told by one pair of smaller ones, the best
 of that rank (Eckart and Young 1936).
@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from samespace import hub
-from samespace.assistant import folder, shelf
-from samespace.config import to_json
+from samespace.assistant import checkpoint as folder
+from samespace.assistant import registry as shelf
+from samespace.core.config import to_json
+from samespace.spaces import hub
 
 WHOLE = ("projector.", "memory.", "place")
 """Weights that ship as they are; of the language model's blocks, the changes ship."""

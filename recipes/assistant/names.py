@@ -22,10 +22,11 @@ from prepare import props_of
 from scenes import COLOURS, GROUNDS, SHAPES, SIDE, Thing, draw_shape, ground, standing
 
 from samespace import Space, load
-from samespace.assistant import folder, shelf
+from samespace.assistant import checkpoint as folder
+from samespace.assistant import registry as shelf
 from samespace.assistant.language import Language
-from samespace.errors import UnknownAssistant
-from samespace.model.llava import Llava
+from samespace.core.errors import UnknownAssistant
+from samespace.models.llava import Llava
 from samespace.train.regions import BLANK
 
 TOKENS, GLANCES = 8, 3

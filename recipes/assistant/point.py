@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from samespace import Space, load
-from samespace.assistant import folder
+from samespace.assistant import checkpoint as folder
 from samespace.assistant.chat import MARK
-from samespace.assistant.pointing import Pointer
-from samespace.model.llava import Llava, Sight
-from samespace.prep.pixels import normalise, square
+from samespace.assistant.grounding import Pointer
+from samespace.models.llava import Llava, Sight
+from samespace.preprocess.pixels import normalise, square
 
 BATCH = 8
 

@@ -18,10 +18,10 @@ from prepare import TOWER
 from train import Clips, embed, recalls, shipped
 
 import samespace
-from samespace.eval.retrieval import recall_at_k
-from samespace.export import add_audio
-from samespace.hub import STARTER
-from samespace.model.audio import AudioTransformer
+from samespace.evaluate.retrieval import recall_at_k
+from samespace.models.starter.audio import AudioTransformer
+from samespace.spaces.export import add_audio
+from samespace.spaces.hub import STARTER
 
 SCALE = 40.0
 """Of a clip's cosines with the captions, before the softmax: a clip's with its own is hardly above 0.2."""

@@ -15,8 +15,8 @@ import numpy as np
 from prepare import LANGUAGES
 
 import samespace
-from samespace.eval.retrieval import recall_at_k
-from samespace.prep.mel import fitted
+from samespace.evaluate.retrieval import recall_at_k
+from samespace.preprocess.mel import fitted
 
 
 def read(work: Path, space: samespace.Space) -> list[dict]:

@@ -13,14 +13,14 @@ import torch
 from prepare import TOWER
 from train import Clips, embed, recalls
 
-from samespace.assistant.hear import NAMES
-from samespace.config import read_space_config
-from samespace.export import add_audio
-from samespace.hub import STARTER
-from samespace.model.audio import AudioTransformer
-from samespace.prep.mel import fitted
-from samespace.train import state
-from samespace.train.watch import curves_of
+from samespace.assistant.audio_labels import NAMES
+from samespace.core.config import read_space_config
+from samespace.models.starter.audio import AudioTransformer
+from samespace.preprocess.mel import fitted
+from samespace.spaces.export import add_audio
+from samespace.spaces.hub import STARTER
+from samespace.train import checkpoint as state
+from samespace.train.metrics import curves_of
 
 LONGEST = 24
 """Letters of a name that a sound may be called by."""

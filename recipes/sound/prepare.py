@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from samespace.config import AudioTower
-from samespace.errors import UnreadableMedia
+from samespace.core.config import AudioTower
+from samespace.core.errors import UnreadableMedia
 from samespace.media.audio import blocks
-from samespace.prep.mel import log_mel, trimmed
+from samespace.preprocess.mel import log_mel, trimmed
 
 TOWER = AudioTower(frames=400, strides=(2, 2), width=256, layers=6)
 """What is made here reads the spectrograms that are made here."""

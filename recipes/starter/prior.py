@@ -13,9 +13,9 @@ from common import read_lines
 from export import write_gate
 from train import class_names, set_prior
 
-from samespace import checkpoint, export, hub
-from samespace.checkpoint import Checkpoint
-from samespace.prep.tokens import Words
+from samespace.preprocess.tokens import Words
+from samespace.spaces import checkpoint, export, hub
+from samespace.spaces.checkpoint import Checkpoint
 
 
 @torch.no_grad()

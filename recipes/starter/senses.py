@@ -15,10 +15,10 @@ from common import WORDNET
 from prepare import read_nouns
 
 import samespace
-from samespace.config import to_json
-from samespace.eval.calibration import Calibration, fit, measure
-from samespace.hub import STARTER
-from samespace.prep.mel import fitted
+from samespace.core.config import to_json
+from samespace.preprocess.mel import fitted
+from samespace.spaces.calibration import Calibration, fit, measure
+from samespace.spaces.hub import STARTER
 
 PAIRS, TESTED = 800, 400
 

@@ -34,17 +34,17 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, kl_div, normalize
 from torch.nn.utils.rnn import pad_sequence
 
-from samespace import checkpoint
-from samespace.checkpoint import fill, read_bert, read_efficientnet
-from samespace.eval.retrieval import recall_at_k
-from samespace.hub import STARTER
-from samespace.model.dual import DualEncoder
-from samespace.model.losses import clip_loss
-from samespace.model.vit import FINE
-from samespace.prep.pixels import normalise, square
-from samespace.prep.tokens import Words, read_tokenizer
-from samespace.train import state
-from samespace.train.card import card_of
+from samespace.evaluate.retrieval import recall_at_k
+from samespace.models.clip import DualEncoder
+from samespace.models.losses import clip_loss
+from samespace.models.vit import FINE
+from samespace.preprocess.pixels import normalise, square
+from samespace.preprocess.tokens import Words, read_tokenizer
+from samespace.spaces import checkpoint
+from samespace.spaces.checkpoint import fill, read_bert, read_efficientnet
+from samespace.spaces.hub import STARTER
+from samespace.train import checkpoint as state
+from samespace.train.config import card_of
 from samespace.train.data import Bad
 from samespace.train.loop import Progress, Trainer
 

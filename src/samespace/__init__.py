@@ -16,13 +16,13 @@ for switch in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRAC
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 _HOMES = {
-    "Filter": ".index.filter",
-    "Hit": ".results",
-    "Library": ".library",
-    "Report": ".results",
-    "SamespaceError": ".errors",
-    "Space": ".space",
-    "load": ".hub",
+    "Filter": ".library.store.filter",
+    "Hit": ".library.results",
+    "Library": ".library.library",
+    "Report": ".library.results",
+    "SamespaceError": ".core.errors",
+    "Space": ".spaces.space",
+    "load": ".spaces.hub",
 }
 __all__ = ["Filter", "Hit", "Library", "Report", "SamespaceError", "Space", "load"]
 __version__ = "0.1.0"

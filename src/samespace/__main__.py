@@ -1,5 +1,5 @@
 """`python -m samespace` is the command too."""
 
-from .cli import main
+from .cli.main import main
 
 main()

@@ -3,9 +3,9 @@
 import pytest
 
 from samespace.assistant.caption import caption_folder, read_captions
-from samespace.errors import QueryError
-from samespace.index.filter import Filter
-from samespace.library import Library
+from samespace.core.errors import QueryError
+from samespace.library.library import Library
+from samespace.library.store.filter import Filter
 
 
 def caption(album, table, assistant, said):

@@ -6,15 +6,15 @@ import threading
 import pytest
 import torch
 
-from samespace.assistant import folder
+from samespace.assistant import checkpoint as folder
 from samespace.assistant.chat import Chat
 from samespace.assistant.engine import CHUNK
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture, Request, question
 from samespace.assistant.sampling import Sampler
-from samespace.errors import RequestError, UnreadableMedia
-from samespace.model.llava import PICTURE
-from samespace.model.lm import Cache
+from samespace.core.errors import RequestError, UnreadableMedia
+from samespace.models.llava import PICTURE
+from samespace.models.lm import Cache
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import torch
 from tiny_assistant import byte_tokenizer
 
 from samespace.assistant.language import read_language
-from samespace.errors import UnknownAssistant, WeightsMismatch
-from samespace.model.lm import Cache
+from samespace.core.errors import UnknownAssistant, WeightsMismatch
+from samespace.models.lm import Cache
 
 PROMPTS = [
     "The capital of France is", "Once upon a time", "Water boils at", "def add(a, b):", "1, 2, 3, 4,", "The opposite of hot is",

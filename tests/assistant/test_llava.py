@@ -8,14 +8,14 @@ from conftest import randomised
 from tiny_assistant import TEMPLATE, byte_tokenizer, remember, spelled, tiny_llava
 from torch.nn.functional import interpolate, normalize
 
-from samespace.assistant import folder
+from samespace.assistant import checkpoint as folder
 from samespace.assistant.chat import Chat
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture
-from samespace.errors import UnknownAssistant
-from samespace.model.llava import PICTURE
-from samespace.model.lm import Cache
-from samespace.model.memory import Memory
+from samespace.core.errors import UnknownAssistant
+from samespace.models.llava import PICTURE
+from samespace.models.lm import Cache
+from samespace.models.starter.label_bank import Memory
 
 
 @pytest.fixture(scope="module")

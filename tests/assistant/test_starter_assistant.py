@@ -5,7 +5,8 @@ import io
 import pytest
 from PIL import Image, ImageDraw
 
-from samespace.assistant import folder, shelf
+from samespace.assistant import checkpoint as folder
+from samespace.assistant import registry as shelf
 from samespace.assistant.request import Picture, question
 
 PAINTS = {"red": (215, 35, 35), "green": (40, 150, 60), "blue": (40, 90, 215), "yellow": (245, 220, 40), "black": (25, 25, 25)}

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 
 import samespace
-from samespace import checkpoint
-from samespace.errors import RequestError
+from samespace.core.errors import RequestError
 from samespace.explain.patch import look_inside, rollout
-from samespace.prep.pixels import normalise, square
+from samespace.preprocess.pixels import normalise, square
+from samespace.spaces import checkpoint
 
 
 def seen(space, file):

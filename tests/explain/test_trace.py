@@ -9,7 +9,7 @@ import torch
 from samespace.assistant.request import Picture, question
 from samespace.explain.report import warm, write_report
 from samespace.explain.trace import lines, nearest, trace
-from samespace.model.llava import PICTURE
+from samespace.models.llava import PICTURE
 
 
 @pytest.fixture

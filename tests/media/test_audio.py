@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from media_files import film, recording, scene, tone, write_samples
 
-from samespace.errors import UnreadableMedia
+from samespace.core.errors import UnreadableMedia
 from samespace.media import audio
 
 ENDINGS = {"wav": "pcm_s16le", "flac": "flac", "mp3": "libmp3lame", "m4a": "aac"}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from media_files import document as make
 
-from samespace.errors import UnreadableMedia
+from samespace.core.errors import UnreadableMedia
 from samespace.media import document
 
 

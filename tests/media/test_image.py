@@ -9,7 +9,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from samespace.errors import UnreadableMedia
+from samespace.core.errors import UnreadableMedia
 from samespace.media import image as media
 
 TARGET = 64

@@ -11,9 +11,9 @@ import pytest
 from media_files import film, recording, scene, tone, write_samples
 
 import samespace
-from samespace import moments
-from samespace.errors import UnreadableMedia
-from samespace.library import Library
+from samespace.core.errors import UnreadableMedia
+from samespace.library.indexing import segments as moments
+from samespace.library.library import Library
 from samespace.media import speech
 
 

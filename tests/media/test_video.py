@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from media_files import FPS, film, scene, tone
 
-from samespace.errors import UnreadableMedia
+from samespace.core.errors import UnreadableMedia
 from samespace.media import audio, video
 
 COLOURS = [(200, 20, 20), (20, 160, 40), (30, 60, 200), (210, 200, 30)]

@@ -8,7 +8,7 @@ from media_files import film, scene
 from serving import serving
 
 import samespace
-from samespace.library import Library
+from samespace.library.library import Library
 from samespace.server.app import create_app
 
 sync_api = pytest.importorskip("playwright.sync_api")

@@ -14,16 +14,16 @@ from fastapi.testclient import TestClient
 from media_files import document, film, scene
 from PIL import Image
 
-from samespace import hub
-from samespace.assistant import shelf
-from samespace.errors import LibraryBusy
+from samespace.assistant import registry as shelf
+from samespace.core.errors import LibraryBusy
 from samespace.explain.heatmap import GRID
-from samespace.library import THUMBNAILS, Hit, Library
+from samespace.library.library import THUMBNAILS, Hit, Library
 from samespace.server import app
 from samespace.server.app import create_app, create_server
 from samespace.server.indexing import Indexing
 from samespace.server.pages import Pages
-from samespace.server.shapes import PageSearch
+from samespace.server.schemas import PageSearch
+from samespace.spaces import hub
 
 HERE = "http://127.0.0.1"
 STATIC = Path(app.__file__).parent / "static"

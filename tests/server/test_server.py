@@ -15,11 +15,11 @@ import openai
 import pytest
 import uvicorn
 
-from samespace.assistant.cite import ask_library
 from samespace.assistant.endpoint import Endpoint
 from samespace.assistant.request import Picture, question
-from samespace.errors import RequestError, UnknownAssistant
-from samespace.library import Library
+from samespace.assistant.retrieval_answers import ask_library
+from samespace.core.errors import RequestError, UnknownAssistant
+from samespace.library.library import Library
 from samespace.server import pictures
 from samespace.server.app import create_app
 from samespace.server.embeddings import MOST

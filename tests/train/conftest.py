@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from samespace.config import ImageTower, Prep, TextTower
-from samespace.train.card import Card, Source
+from samespace.core.config import ImageTower, Prep, TextTower
+from samespace.train.config import Card, Source
 
 COLOURS = {
     "red": (220, 30, 30), "green": (20, 160, 40), "blue": (30, 60, 220), "yellow": (240, 220, 40),

@@ -7,14 +7,15 @@ import pytest
 import torch
 from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 
-from samespace.assistant import folder
+from samespace.assistant import checkpoint as folder
 from samespace.assistant.chat import Chat
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture, question
-from samespace.errors import CardError, TrainingStopped, UnreadableMedia
-from samespace.model.llava import PICTURE
-from samespace.train import assist
-from samespace.train.card import read_card
+from samespace.core.errors import CardError, TrainingStopped, UnreadableMedia
+from samespace.models.llava import PICTURE
+from samespace.train import assistant_run as assist
+from samespace.train.config import read_card
+from samespace.train.conversation_loss import AnswerLoss, talk_backward
 from samespace.train.conversations import (
     IGNORE,
     Talk,
@@ -25,7 +26,6 @@ from samespace.train.conversations import (
     spelled,
 )  # fmt: skip
 from samespace.train.data import Mixture
-from samespace.train.lessons import AnswerLoss, talk_backward
 from samespace.train.run import Source
 
 

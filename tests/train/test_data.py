@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from samespace import hub
-from samespace.checkpoint import read_tokenizer
-from samespace.config import Prep
-from samespace.errors import CardError
-from samespace.prep.tokens import Words
-from samespace.train.card import Source
+from samespace.core.config import Prep
+from samespace.core.errors import CardError
+from samespace.preprocess.tokens import Words
+from samespace.spaces import hub
+from samespace.spaces.checkpoint import read_tokenizer
+from samespace.train.config import Source
 from samespace.train.data import Bad, Loader, Mixture, groups_of, read_pairs
 
 PREP = Prep(size=16, context=8, clean="none")

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samespace.errors import TrainingStopped
-from samespace.train import state
-from samespace.train.card import Card
+from samespace.core.errors import TrainingStopped
+from samespace.train import checkpoint as state
+from samespace.train.config import Card
 from samespace.train.loop import Trainer
 from samespace.train.optim import lr_at
 from samespace.train.run import Run
@@ -64,7 +64,7 @@ def test_ten_steps_and_ten_are_twenty(card, tmp_path, optimizer):
 
 RUN = """
 import sys, os, signal
-from samespace.train.card import read_card
+from samespace.train.config import read_card
 from samespace.train.run import run
 card = read_card(__import__("pathlib").Path(sys.argv[1]))
 def show(progress, card):

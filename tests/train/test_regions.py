@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 
-from samespace.assistant import folder
+from samespace.assistant import checkpoint as folder
 from samespace.assistant.language import Language
-from samespace.errors import CardError
-from samespace.model.llava import says
-from samespace.train import assist
-from samespace.train.card import read_card
+from samespace.core.errors import CardError
+from samespace.models.llava import says
+from samespace.train import assistant_run as assist
+from samespace.train.config import read_card
 from samespace.train.regions import Region, cells_of, places, region_loss
 
 WORDS = torch.eye(6, 8) * 4

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 import samespace
-from samespace.cli import app
-from samespace.errors import CardError, TrainingStopped
-from samespace.train.card import Source
+from samespace.cli.main import app
+from samespace.core.errors import CardError, TrainingStopped
+from samespace.train.config import Source
 from samespace.train.run import run
 
 CARD = """

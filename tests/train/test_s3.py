@@ -8,7 +8,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def test_pairs_are_read_from_a_bucket(bucket, table, tmp_path):
     import tarfile
 
-    from samespace.train.card import Source
+    from samespace.train.config import Source
     from samespace.train.sources import open_source
 
     for file in tmp_path.iterdir():

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from samespace.errors import CardError, UnreadableMedia
-from samespace.train.card import Source
+from samespace.core.errors import CardError, UnreadableMedia
+from samespace.train.config import Source
 from samespace.train.sources import Sharded, open_source
 
 WORDS = ["a red square", "ein grünes Feld", "蓝色 🟦", "yellow", "black", "white"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samespace.train.card import Card
+from samespace.train.config import Card
 from samespace.train.data import Batch
 from samespace.train.run import Run
 from samespace.train.tasks import backward
@@ -57,7 +57,7 @@ PROCESS = """
 import sys, torch
 from dataclasses import replace
 from pathlib import Path
-from samespace.train.card import read_card
+from samespace.train.config import read_card
 from samespace.train.data import Batch, groups_of
 from samespace.train.run import Run, processes
 from samespace.train.tasks import backward

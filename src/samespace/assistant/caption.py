@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import QueryError, RequestError, UnreadableMedia
-from ..index.scan import walk
-from ..paths import to_path, to_text
+from ..core.errors import QueryError, RequestError, UnreadableMedia
+from ..core.paths import to_path, to_text
+from ..library.indexing.scan import walk
 from .request import Answers, Picture, question
 
 COLUMNS = ["filepath", "title"]

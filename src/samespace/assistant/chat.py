@@ -8,8 +8,8 @@ import jinja2.sandbox
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from ..errors import RequestError, as_utf8
-from ..model.llava import PICTURE
+from ..core.errors import RequestError, as_utf8
+from ..models.llava import PICTURE
 from .language import Language
 from .request import Message, Picture
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import MissingExtra, RequestError, UnknownAssistant, in_short
+from ..core.errors import MissingExtra, RequestError, UnknownAssistant, in_short
 from ..media.image import jpeg
 from .request import Message, Outcome, Picture, Reply, Request
 

@@ -11,13 +11,13 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor
 
-from ..errors import RequestError
-from ..model.llava import PICTURE, Llava, Sight
-from ..model.lm import Cache
-from ..prep.pixels import normalise
+from ..core.errors import RequestError
+from ..models.llava import PICTURE, Llava, Sight
+from ..models.lm import Cache
+from ..preprocess.pixels import normalise
 from .chat import Chat, Prompt
-from .pointing import Pointer
-from .reading import Reading
+from .grounding import Pointer
+from .ocr import Reading
 from .request import Message, Outcome, Picture, Reply, Request
 from .sampling import Sampler
 

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from ..checkpoint import fill, read_json, read_tensors
-from ..config import LanguageModel
-from ..errors import MissingExtra, UnknownAssistant
-from ..model.lm import Llama
-from ..names import GGUF, LLAMA, Weights, renamed
-from ..prep.tokens import read_tokenizer
+from ..core.config import LanguageModel
+from ..core.errors import MissingExtra, UnknownAssistant
+from ..models.lm import Llama
+from ..preprocess.tokens import read_tokenizer
+from ..spaces.checkpoint import fill, read_json, read_tensors
+from ..spaces.weight_maps import GGUF, LLAMA, Weights, renamed
 
 SIZES = {
     "vocab_size": "vocab", "max_position_embeddings": "context", "hidden_size": "width", "num_hidden_layers": "layers",

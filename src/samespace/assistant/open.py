@@ -1,6 +1,6 @@
 """Names -> assistants: an endpoint's address, an installed assistant, a folder."""
 
-from ..errors import MissingExtra
+from ..core.errors import MissingExtra
 from .request import Answers
 
 
@@ -11,7 +11,8 @@ def open_assistant(name: str) -> Answers:
 
         return Endpoint(name)
     try:
-        from . import folder, shelf
+        from . import checkpoint as folder
+        from . import registry as shelf
     except ImportError as error:
         raise MissingExtra(f"asking ({error.name})", "ask") from None
     return folder.load(shelf.find(name))

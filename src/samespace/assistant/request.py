@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from ..config import AssistantConfig
-from ..errors import RequestError, UnreadableMedia
-from ..index.segments import content_hash
+from ..core.config import AssistantConfig
+from ..core.errors import RequestError, UnreadableMedia
+from ..core.paths import expanded
+from ..library.store.records import content_hash
 from ..media import image as image_media
-from ..paths import expanded
-from ..prep import tiles
+from ..preprocess import tiles
 
 ROLES = ("system", "user", "assistant")
 

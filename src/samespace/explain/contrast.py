@@ -2,7 +2,7 @@
 
 import torch
 
-from ..model.losses import clip_loss
+from ..models.losses import clip_loss
 
 STEPS, RATE = 10, 0.01
 """Steps of training at a time, and their learning rate."""

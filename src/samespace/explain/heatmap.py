@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from ..space import Space
+from ..spaces.space import Space
 
 GRID = 14
 """Cells of a map along each side."""

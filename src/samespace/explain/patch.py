@@ -7,9 +7,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..errors import RequestError
-from ..model.layers import Tap
-from ..model.vit import ViT
+from ..core.errors import RequestError
+from ..models.layers import Tap
+from ..models.vit import ViT
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..assistant.engine import Assistant
 from ..assistant.request import Answers, Outcome, Picture, question
-from ..errors import UnknownAssistant
-from ..model.layers import Tap
-from ..model.llava import PICTURE
-from ..prep.pixels import normalise
+from ..core.errors import UnknownAssistant
+from ..models.layers import Tap
+from ..models.llava import PICTURE
+from ..preprocess.pixels import normalise
 
 NEAREST = 3
 """Words that are shown for a picture token, and for each place of the answer."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..errors import UnreadableMedia, in_short
+from ..core.errors import UnreadableMedia, in_short
 
 RATE = 16_000
 """Samples a second, where nobody says otherwise."""

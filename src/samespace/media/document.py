@@ -23,7 +23,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import UnreadableMedia, in_short
+from ..core.errors import UnreadableMedia, in_short
 from . import ocr
 from .kinds import OFFICE
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ..errors import MissingExtra, UnreadableMedia, in_short
+from ..core.errors import MissingExtra, UnreadableMedia, in_short
 from .kinds import RAW
 
 MAX_PIXELS = 300_000_000

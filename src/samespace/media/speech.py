@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnreadableMedia, in_short
+from ..core.errors import UnreadableMedia, in_short
 from . import audio
 
 MODEL = "SAMESPACE_WHISPER"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import UnreadableMedia, in_short
+from ..core.errors import UnreadableMedia, in_short
 from .audio import beginning, open_media
 
 STEP = 2.0

@@ -17,17 +17,17 @@ from starlette.exceptions import HTTPException
 from .. import __version__
 from ..assistant.open import open_assistant
 from ..assistant.request import Answers, Outcome
-from ..errors import RequestError, SamespaceError, UnknownAssistant
-from ..library import Library
-from ..paths import to_text
+from ..core.errors import RequestError, SamespaceError, UnknownAssistant
+from ..core.paths import to_text
+from ..library.library import Library
 from .chat import complete
 from .compare import add_comparison
+from .course import add_lesson
 from .embeddings import embeddings
 from .errors import refusal, refusal_of
-from .lesson import add_lesson
+from .library_router import Switch
 from .pages import COOKIE, add_pages, add_questions
-from .shapes import ChatRequest, EmbeddingRequest, SearchRequest
-from .switch import Switch
+from .schemas import ChatRequest, EmbeddingRequest, SearchRequest
 
 ROUTES = "the routes are /v1/models, embeddings, chat/completions and search, and the pages"
 MAX_BODY = 64_000_000

@@ -12,9 +12,9 @@ from starlette.requests import Request as Http
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ..assistant.request import Answers, Outcome, Reply
-from ..errors import SamespaceError
+from ..core.errors import SamespaceError
 from .errors import error_body
-from .shapes import ChatRequest
+from .schemas import ChatRequest
 
 
 async def complete(said: ChatRequest, assistant: Answers, http: Http, urls_allowed: bool, count: Any) -> Response:

@@ -11,14 +11,14 @@ import numpy as np
 from fastapi import FastAPI
 from PIL import Image
 
-from .. import hub
-from ..demo import photographs
-from ..errors import UnknownSpace, UnreadableMedia
-from ..library import Library
-from ..paths import to_text
-from ..space import Space
+from ..core.errors import UnknownSpace, UnreadableMedia
+from ..core.paths import to_text
+from ..library.demo import photographs
+from ..library.library import Library
+from ..spaces import hub
+from ..spaces.space import Space
 from .files import Pictures
-from .shapes import CompareRequest
+from .schemas import CompareRequest
 
 SOME = 48
 """Pictures of the library that are compared."""

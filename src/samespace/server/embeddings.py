@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..assistant.request import Picture
-from ..errors import RequestError
-from ..space import Space
-from .shapes import EmbeddingRequest
+from ..core.errors import RequestError
+from ..spaces.space import Space
+from .schemas import EmbeddingRequest
 
 MOST = 512
 """Inputs in one request."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from ..errors import (
+from ..core.errors import (
     LibraryBusy,
     MissingExtra,
     MissingLibrary,
@@ -15,7 +15,7 @@ from ..errors import (
     UnknownSpace,
     UnreadableMedia,
     as_utf8,
-)  # fmt: skip
+)
 
 STATUS: list[tuple[tuple[type[SamespaceError], ...], int, str]] = [
     ((RequestError, QueryError, UnreadableMedia), 400, "invalid_request_error"),

@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from ..errors import UnreadableMedia
-from ..library import THUMBNAILS, Library
+from ..core.errors import UnreadableMedia
+from ..library.indexing.segments import still
+from ..library.library import THUMBNAILS, Library
 from ..media import image as image_media
-from ..moments import still
 
 SIDES = {"small": 480, "large": 2048}
 """Longest sides of what is served, in pixels."""

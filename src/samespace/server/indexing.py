@@ -7,10 +7,10 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from ..errors import LibraryBusy, SamespaceError
-from ..library import Library
-from ..paths import absolute, to_path, to_text
-from ..results import Report
+from ..core.errors import LibraryBusy, SamespaceError
+from ..core.paths import absolute, to_path, to_text
+from ..library.library import Library
+from ..library.results import Report
 
 PACE = 0.3
 """Seconds between two reports."""

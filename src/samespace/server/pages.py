@@ -17,20 +17,20 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader
 from starlette.exceptions import HTTPException
 
-from .. import hub
-from ..demo import PHOTOGRAPHS
+from ..core.paths import absolute, to_path, to_text
 from ..explain.heatmap import Looked, look, phrase
-from ..index.filter import Filter
-from ..library import Library
+from ..library.demo import PHOTOGRAPHS
+from ..library.indexing.segments import LONG, place, whole
+from ..library.library import Library
+from ..library.results import Hit
+from ..library.store.filter import Filter
 from ..media.document import marks
-from ..moments import LONG, place, whole
-from ..paths import absolute, to_path, to_text
-from ..results import Hit
+from ..spaces import hub
 from .files import Pictures, inside
 from .indexing import Indexing
+from .installed import installed
 from .pictures import picture
-from .shapes import Folder, PageSearch, Weighted
-from .shelves import installed
+from .schemas import Folder, PageSearch, Weighted
 
 HERE = Path(__file__).parent
 POLICY = {

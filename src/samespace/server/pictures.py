@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from ..assistant.request import Picture
-from ..errors import RequestError
+from ..core.errors import RequestError
 
 MAX_BYTES = 32_000_000
 """Of one picture."""

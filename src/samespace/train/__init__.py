@@ -1,0 +1,1 @@
+"""A run config in, a trained space or assistant out."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
-from ..config import Prep
+from ..core.config import Prep
 from ..media.image import opaque
-from ..prep.pixels import RESAMPLE, square
+from ..preprocess.pixels import RESAMPLE, square
 
 WHITE = (255, 255, 255)
 BEND = 0.07

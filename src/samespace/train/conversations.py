@@ -20,9 +20,9 @@ from torch import Tensor
 
 from ..assistant.chat import MARK, Chat
 from ..assistant.request import Message, Picture
-from ..config import AssistantConfig, json_rows
-from ..errors import CardError, RequestError, UnreadableMedia, in_short
-from .card import Source
+from ..core.config import AssistantConfig, json_rows
+from ..core.errors import CardError, RequestError, UnreadableMedia, in_short
+from .config import Source
 from .data import Bad, Mixture
 from .regions import Region
 from .sources import Listed

@@ -19,15 +19,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..config import Prep
-from ..errors import CardError, UnreadableMedia, in_short
-from ..eval.retrieval import folded
+from ..core.config import Prep
+from ..core.errors import CardError, UnreadableMedia, in_short
+from ..evaluate.retrieval import folded
 from ..media import image as image_media
-from ..prep.pixels import square
-from ..prep.tokens import Words
-from ..space import usable_cpus
+from ..preprocess.pixels import square
+from ..preprocess.tokens import Words
+from ..spaces.space import usable_cpus
 from .augment import AUGMENTS
-from .card import Source
+from .config import Source
 from .sources import Item, Listed, Sharded, open_source
 
 MAX_BAD = 0.01

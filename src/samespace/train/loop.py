@@ -17,9 +17,9 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from torch.distributed.fsdp import FSDPModule
 from torch.optim.swa_utils import AveragedModel
 
-from ..errors import TrainingStopped
-from . import state
-from .card import Card
+from ..core.errors import TrainingStopped
+from . import checkpoint as state
+from .config import Card
 from .data import Batch, Loader
 from .optim import Optimizer, average_of, lr_at, optimizer_of, set_rate
 from .tasks import gathered_objects, rank, world_size

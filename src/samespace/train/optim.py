@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .card import Card
+from .config import Card
 
 
 def lr_at(step: int, card: Card) -> float:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..model.llava import says
+from ..models.llava import says
 
 BLANK = " empty"
 """What a cell says that lies in no region."""

@@ -17,23 +17,23 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from .. import checkpoint, export, hub
-from ..checkpoint import Checkpoint
-from ..config import SpaceConfig
-from ..errors import CardError, TrainingStopped, as_utf8, in_short
-from ..eval.retrieval import retrieval
-from ..eval.zeroshot import accuracy
-from ..model.dual import DualEncoder
-from ..model.layers import Block
-from ..prep.pixels import normalise
-from ..prep.tokens import Words
-from ..space import usable_cpus
-from .card import Card, Source
+from ..core.config import SpaceConfig
+from ..core.errors import CardError, TrainingStopped, as_utf8, in_short
+from ..evaluate.retrieval import retrieval
+from ..evaluate.zeroshot import accuracy
+from ..models.clip import DualEncoder
+from ..models.layers import Block
+from ..preprocess.pixels import normalise
+from ..preprocess.tokens import Words
+from ..spaces import checkpoint, export, hub
+from ..spaces.checkpoint import Checkpoint
+from ..spaces.space import usable_cpus
+from .adapters import Adapters, choose_parts, copied, initialise, with_connector
+from .config import Card, Source
 from .data import Bad, Batch, Loader, Mixture, read_pairs
 from .loop import Progress, Trainer
-from .parts import Adapters, choose_parts, copied, initialise, with_connector
+from .metrics import Watch, curves_of
 from .tasks import Objective, Trainee, backward, gathered_objects, rank, scalars_of, world_size
-from .watch import Watch, curves_of
 
 Show = Callable[[Progress, Card], None]
 GUARD = (Source(str(export.HELD_OUT)),)

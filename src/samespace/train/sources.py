@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import CardError, MissingExtra, SamespaceError, UnreadableMedia
+from ..core.errors import CardError, MissingExtra, SamespaceError, UnreadableMedia
 from ..media.kinds import kind_of
-from .card import Source
+from .config import Source
 
 WINDOW = 2000
 """Items of shards that are shuffled together."""

@@ -14,11 +14,11 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.nn.functional import all_gather
 from torch.nn.parallel import DistributedDataParallel
 
-from ..config import Prep
-from ..model.dual import DualEncoder
-from ..model.losses import clip_loss, distil_loss, siglip_loss
-from ..space import Space
-from .card import Card
+from ..core.config import Prep
+from ..models.clip import DualEncoder
+from ..models.losses import clip_loss, distil_loss, siglip_loss
+from ..spaces.space import Space
+from .config import Card
 from .data import Batch
 
 Outputs = tuple[Tensor, ...]

@@ -1,0 +1,154 @@
+"""An assistant's folder -> model and chat; ours, and those of llava-hf. Ours are written here too."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..core.config import AssistantConfig, ImageTower, TextTower, from_dict, sha256, to_json
+from ..core.errors import UnknownAssistant
+from ..models.int8 import narrow, quantised
+from ..models.llava import Llava
+from ..preprocess.tokens import read_tokenizer
+from ..spaces.checkpoint import (
+    ACTS,
+    VISION_KEYS,
+    dequantised,
+    fill,
+    read_json,
+    read_tensors,
+    transformer_sizes,
+    transformers_prep,
+)
+from ..spaces.weight_maps import HF, LLAMA, Weights, renamed
+from .chat import Chat
+from .engine import Assistant
+from .language import Language, llama_sizes, read_shards, read_template
+
+CONFIG, WEIGHTS = "assistant.json", "model.safetensors"
+
+
+def load(folder: Path) -> Assistant:
+    """An assistant's folder, ready to answer; int8 weights stay int8. Raises UnknownAssistant, WeightsMismatch."""
+    model, language = read(folder, keep_narrow=True)
+    return Assistant(model, Chat(language), model.c.name or folder.name)
+
+
+def read(folder: Path, keep_narrow: bool = False) -> tuple[Llava, Language]:
+    """Model and language of a folder; fp32 unless `keep_narrow`. Raises UnknownAssistant, WeightsMismatch."""
+    if (folder / CONFIG).exists():
+        model = read_ours(folder, keep_narrow)
+    elif (folder / "config.json").exists():
+        model = read_llava_hf(folder)
+    else:
+        raise UnknownAssistant(f"{folder} holds neither {CONFIG} nor config.json; give an assistant's folder, or a LLaVA's")
+    template, specials = read_template(folder)
+    return model.eval(), Language(model.lm, read_tokenizer(folder / "tokenizer.json"), template, specials)
+
+
+def read_ours(folder: Path, keep_narrow: bool) -> Llava:
+    stored = read_tensors(folder / WEIGHTS)
+    model = Llava(read_config(folder))
+    fill(model, tied(dequantised(stored), model.c))
+    if keep_narrow:
+        narrow(model, tied(stored, model.c))
+    return model
+
+
+def read_config(folder: Path) -> AssistantConfig:
+    """Read FOLDER/assistant.json. Raises UnknownAssistant."""
+    values = read_json(folder / CONFIG)
+    if values.get("format") != AssistantConfig.format:
+        raise UnknownAssistant(f"{folder} has format {values.get('format')}, not {AssistantConfig.format}; upgrade samespace")
+    return from_dict(AssistantConfig, values, UnknownAssistant)
+
+
+def tied(weights: Weights, c: AssistantConfig) -> Weights:
+    """With the head's weights where they are the embedding's and stored once."""
+    if not c.lm.tied:
+        return weights
+    heads = {name.replace("token_embed", "head"): t for name, t in weights.items() if name.startswith("lm.token_embed.")}
+    return weights | heads
+
+
+def read_llava_hf(folder: Path) -> Llava:
+    """A folder such as llava-hf/llava-1.5-7b-hf: CLIP's ViT, a two-layer projector, a Llama."""
+    values = read_json(folder / "config.json")
+    if values.get("model_type") != "llava":
+        raise UnknownAssistant(f"{folder} is a {values.get('model_type')!r} model; supported here: llava")
+    vision, act = values.get("vision_config", {}), values.get("projector_hidden_act", "gelu")
+    if vision.get("model_type") != "clip_vision_model" or act not in ACTS:
+        raise UnknownAssistant(f"{folder} has a {vision.get('model_type')!r} image tower; only CLIP's are supported here")
+    layer = values.get("vision_feature_layer", -2)
+    if not isinstance(layer, int) or layer >= 0 or values.get("vision_feature_select_strategy", "default") != "default":
+        raise UnknownAssistant(f"{folder} shows several layers or the class token; only one layer's patches are supported")
+    image = transformer_sizes(ImageTower(act="quick_gelu", dim=0), vision, VISION_KEYS)
+    prep = replace(transformers_prep(folder, image, TextTower(), siglip=False), context=77)
+    c = AssistantConfig(
+        name=folder.name, image=image, prep=prep, lm=llama_sizes({"model_type": "llama"} | values.get("text_config", {})),
+        layer=layer, projector_act=ACTS[act],
+    )  # fmt: skip
+    model = Llava(c)
+    fill(model, tied(llava_names(read_shards(folder)), c))
+    return model
+
+
+def llava_names(weights: Weights) -> Weights:
+    """LlavaForConditionalGeneration's names, of before and after transformers 5, → ours."""
+    parts: dict[str, Weights] = {"image": {}, "projector": {}, "lm": {}}
+    for name, tensor in weights.items():
+        name = name.removeprefix("model.")
+        if name.startswith("vision_tower."):
+            parts["image"][name.removeprefix("vision_tower.")] = tensor
+        elif name.startswith("multi_modal_projector."):
+            parts["projector"][name.removeprefix("multi_modal_projector.linear_")] = tensor
+        else:
+            name = name.removeprefix("language_model.").removeprefix("model.")
+            parts["lm"][name if name.startswith("lm_head.") else f"model.{name}"] = tensor
+    prefixed = {n if n.startswith("vision_model.") else f"vision_model.{n}": t for n, t in parts["image"].items()}
+    return (
+        renamed(prefixed, HF)
+        | {f"projector.fc{name}": tensor.float() for name, tensor in parts["projector"].items()}
+        | {f"lm.{name}": tensor for name, tensor in renamed(parts["lm"], LLAMA).items()}
+    )
+
+
+def write(folder: Path, model: Llava, language: Language, int8: bool = True, **changes: Any) -> AssistantConfig:
+    """Write an assistant's folder: fp16 weights, the language model's products and embedding as int8 where asked for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stored: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        if name == "lm.head.weight" and model.c.lm.tied:
+            continue
+        if int8 and name.startswith("lm.") and tensor.ndim == 2:
+            stored[f"{name}_quantized"], stored[f"{name}_scale"] = quantised(tensor)
+        else:
+            stored[name] = tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor
+    save_file({name: tensor.contiguous() for name, tensor in stored.items()}, folder / WEIGHTS)
+    language.tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text(language.template, "utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(language.specials, indent=2), "utf-8")
+    files = {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != CONFIG}
+    return write_config(folder, replace(model.c, files=files, **changes))
+
+
+def write_config(folder: Path, config: AssistantConfig) -> AssistantConfig:
+    """Write FOLDER/assistant.json."""
+    (folder / CONFIG).write_text(to_json(config), "utf-8")
+    return config
+
+
+def perplexity(model: Llava, language: Language, texts: list[str]) -> float:
+    """exp of the mean negative log likelihood of the texts' tokens, each text by itself."""
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for text in texts:
+            ids = torch.tensor([language.tokenizer.encode(text).ids])
+            logits = model.lm.logits(model.lm(model.lm.embed(ids)))[0, :-1]
+            total += torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
+            count += ids.shape[1] - 1
+    return float(torch.tensor(total / count).exp())

@@ -1,0 +1,1 @@
+"""What a space or an assistant is worth, in numbers."""

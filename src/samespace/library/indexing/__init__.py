@@ -1,0 +1,1 @@
+"""Files in, segments with vectors out."""

@@ -1,0 +1,170 @@
+"""A language model of Llama's architecture: RMS norms, rotary positions, grouped-query attention, SwiGLU.
+
+Touvron et al. 2023, "LLaMA"; rotary positions after Su et al. 2021, grouped queries after Ainslie et al. 2023.
+It reads embeddings rather than token ids, so that a picture's tokens can stand among the words'.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..core.config import LanguageModel
+from .layers import Tap, note
+
+GROWTH = 256
+"""Positions by which a cache grows."""
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) · weight, in fp32 whatever x is in. After Zhang & Sennrich 2019."""
+
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        return (wide * (wide.square().mean(dim=-1, keepdim=True) + self.eps).rsqrt() * self.weight).to(x.dtype)
+
+
+def rotary(positions: Tensor, dim: int, base: float) -> Tensor:
+    """Cosines and sines of each position's angles: int64 (N,) → float32 (2, N, d). Su et al. 2021, §3.4."""
+    frequencies = base ** -(torch.arange(0, dim, 2, device=positions.device) / dim)  # (d/2,)
+    angles = positions[:, None].float() * frequencies  # (N, d/2)
+    return torch.stack([angles.cos(), angles.sin()]).repeat(1, 1, 2)
+
+
+def rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Turn the pairs (x_i, x_{i + d/2}) of (B, H, N, d) by their position's angles."""
+    left, right = x.chunk(2, dim=-1)
+    return (x * angles[0] + torch.cat([-right, left], dim=-1) * angles[1]).to(x.dtype)
+
+
+class Cache:
+    """Keys and values of what has been read, so that a new token costs one token: per layer (B, H_kv, N, d)."""
+
+    def __init__(self, layers: int):
+        self.keys: list[Tensor | None] = [None] * layers
+        self.values: list[Tensor | None] = [None] * layers
+        self.length = 0
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Put the new tokens behind those of this layer; return all. `length` is moved on by the model, once for all."""
+        end, out = self.length + k.shape[2], []
+        for kept, new in ((self.keys, k), (self.values, v)):
+            if kept[layer] is None or kept[layer].shape[2] < end:
+                grown = new.new_empty(*new.shape[:2], -(-end // GROWTH) * GROWTH, new.shape[3])
+                if kept[layer] is not None:
+                    grown[:, :, : self.length] = kept[layer][:, :, : self.length]
+                kept[layer] = grown
+            kept[layer][:, :, self.length : end] = new
+            out.append(kept[layer][:, :, :end])
+        return out[0], out[1]
+
+    def first(self, length: int) -> "Cache":
+        """A cache of its own that holds the first tokens of this one."""
+        twin = Cache(len(self.keys))
+        twin.keys = [None if k is None else k[:, :, :length].clone() for k in self.keys]
+        twin.values = [None if v is None else v[:, :, :length].clone() for v in self.values]
+        twin.length = length
+        return twin
+
+
+class GroupedAttention(nn.Module):
+    """Causal self-attention in which several heads of queries share one of keys and values."""
+
+    def __init__(self, c: LanguageModel):
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = c.heads, c.kv_heads, c.head_dim
+        self.qkv = nn.Linear(c.width, (c.heads + 2 * c.kv_heads) * c.head_dim, bias=False)
+        self.out = nn.Linear(c.heads * c.head_dim, c.width, bias=False)
+
+    def forward(self, x: Tensor, angles: Tensor, cache: Cache | None, layer: int, tap: Tap | None = None) -> Tensor:
+        heads = rearrange(self.qkv(x), "b n (h d) -> b h n d", d=self.head_dim)  # (B, H + 2 H_kv, N, d)
+        q, k, v = heads.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
+        q, k = rotate(q, angles), rotate(k, angles)
+        if cache is not None:
+            k, v = cache.extend(layer, k, v)  # (B, H_kv, N_all, d)
+        mask = causal(x.shape[1], k.shape[2], x.device) if cache is not None and 1 < x.shape[1] < k.shape[2] else None
+        if tap is not None:
+            note(tap, f"blocks.{layer}.attn.weights", self.weights(q, k))
+        whole = x.shape[1] == k.shape[2] > 1
+        if self.training and whole and q.device.type == "cpu":  # half the time of the fused one's gradient there
+            groups = self.weights(q, k).unflatten(1, (self.kv_heads, -1))  # (B, H_kv, H / H_kv, N, N)
+            mixed = (groups @ v[:, :, None]).flatten(1, 2)
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=whole, enable_gqa=True)
+        return self.out(rearrange(mixed, "b h n d -> b n (h d)"))
+
+    def weights(self, q: Tensor, k: Tensor) -> Tensor:
+        """What attends to what: (B, H, N, N_all)."""
+        grouped = q.unflatten(1, (self.kv_heads, -1)) / self.head_dim**0.5
+        scores = (grouped @ k[:, :, None].transpose(-2, -1)).flatten(1, 2)
+        return scores.masked_fill(~causal(q.shape[2], k.shape[2], q.device), -torch.inf).softmax(dim=-1)
+
+
+def causal(new: int, all_: int, device: torch.device) -> Tensor:
+    """Which of all tokens each of the last `new` may look at: bool (N, N_all)."""
+    return torch.ones(new, all_, dtype=torch.bool, device=device).tril(all_ - new)
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate x) · up x), gate and up in one product. After Shazeer 2020."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate_up = nn.Linear(width, 2 * hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+class LlamaBlock(nn.Module):
+    """Attention, then SwiGLU, each behind an RMS norm and beside a shortcut."""
+
+    def __init__(self, c: LanguageModel):
+        super().__init__()
+        self.norm1, self.norm2 = RMSNorm(c.width, c.eps), RMSNorm(c.width, c.eps)
+        self.attn = GroupedAttention(c)
+        self.mlp = SwiGLU(c.width, c.mlp)
+
+    def forward(self, x: Tensor, angles: Tensor, cache: Cache | None, layer: int, tap: Tap | None = None) -> Tensor:
+        x = x + self.attn(self.norm1(x), angles, cache, layer, tap)
+        return note(tap, f"blocks.{layer}", x + self.mlp(self.norm2(x)))
+
+
+class Llama(nn.Module):
+    """Embeddings (B, N, D) → hidden states (B, N, D); `embed` and `logits` are its two ends."""
+
+    def __init__(self, c: LanguageModel):
+        super().__init__()
+        self.c = c
+        self.token_embed = nn.Embedding(c.vocab, c.width)
+        self.blocks = nn.ModuleList(LlamaBlock(c) for _ in range(c.layers))
+        self.norm = RMSNorm(c.width, c.eps)
+        self.head = nn.Linear(c.width, c.vocab, bias=False)
+        if c.tied:
+            self.head.weight = self.token_embed.weight
+
+    def forward(self, x: Tensor, cache: Cache | None = None, tap: Tap | None = None) -> Tensor:
+        """Read N more tokens after those in the cache, and keep theirs in it."""
+        start = cache.length if cache is not None else 0
+        positions = torch.arange(start, start + x.shape[1], device=x.device)
+        angles = rotary(positions, self.c.head_dim, self.c.rope_base)
+        for i, block in enumerate(self.blocks):
+            x = block(x, angles, cache, i, tap)
+        if cache is not None:
+            cache.length += x.shape[1]
+        return self.norm(x)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """int64 (B, N) → (B, N, D)."""
+        return self.token_embed(ids)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Hidden states (…, D) → logits of the next token (…, V)."""
+        return self.head(x)

@@ -1,0 +1,1 @@
+"""What only the starter's towers need."""

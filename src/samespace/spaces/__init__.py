@@ -1,0 +1,1 @@
+"""A space on disk and in memory: found, downloaded, converted, opened."""

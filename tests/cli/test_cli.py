@@ -1,0 +1,230 @@
+"""The command as people run it: a process, its output, its exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import samespace
+
+ERRORS = 1
+USAGE = 2
+
+
+def run(*arguments, cwd=None, **env) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", "from samespace.cli.main import main; main()", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"} | env
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, errors="surrogateescape")
+
+
+@pytest.fixture
+def indexed(album, tiny_space_folder, tmp_path) -> dict[str, str]:
+    """An environment whose library holds the album in the tiny space."""
+    env = {"SAMESPACE_LIBRARY": str(tmp_path / "library"), "SAMESPACE_SPACE": str(tiny_space_folder)}
+    done = run("index", album, **env)
+    assert done.returncode == 0, done.stderr
+    assert "4 added" in done.stdout
+    return env
+
+
+def test_version():
+    assert run("--version").stdout.strip() == f"samespace {samespace.__version__}"
+
+
+def test_search_prints_ranked_paths(indexed, album):
+    done = run("search", "a", "cat", **indexed)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "2", "3", "4"]
+    assert {line.split()[-1] for line in lines} == {str(p) for p in album.rglob("*.*")}
+
+
+def test_search_json(indexed):
+    rows = [json.loads(line) for line in run("search", "a cat", "--json", "-t", "2", **indexed).stdout.splitlines()]
+    assert [r["rank"] for r in rows] == [1, 2]
+    assert rows[0].keys() >= {"rank", "score", "path", "kind", "start", "end", "page"}
+
+
+def test_min_relevance_says_where_it_cannot_cut(indexed, album):
+    done = run("search", album / "coffee.png", "--min-relevance", "0.5", "-f", **indexed)
+    assert done.returncode == 0 and "no effect" in done.stderr and len(done.stdout.splitlines()) == 3
+    assert run("search", "a cat", "--min-relevance", "2", **indexed).returncode == USAGE
+
+
+def test_search_paths_only(indexed, album):
+    out = run("search", "a cat", "-f", "-t", "1", **indexed).stdout
+    assert Path(out.rstrip("\n")).parent in (album, album / "more")
+    assert run("search", "a cat", "-0", "-t", "1", **indexed).stdout == out.replace("\n", "\0")
+    moments = run("search", "a cat", "-f", "--moments", **indexed).stdout.splitlines()
+    assert len(moments) == len(set(moments)) == 4
+
+
+def test_search_with_algebra_under_and_dates(indexed, album):
+    done = run("search", f"2:dog + {album / 'coffee.png'} - cat", "--under", album / "more", "-f", **indexed)
+    assert done.stdout == f"{album / 'more' / 'astronaut.png'}\n"
+    assert run("search", "dog", "--since", "2999", **indexed).stdout == ""
+    assert len(run("search", "dog", "--until", "2999-12-31", "-f", **indexed).stdout.splitlines()) == 4
+
+
+def test_grid_is_a_page_with_the_pictures(indexed, tmp_path):
+    page = tmp_path / "hits page.html"
+    assert run("search", "<b>cat</b> & dog", "--grid", page, **indexed).returncode == 0
+    text = page.read_text("utf-8")
+    assert text.count("data:image/jpeg;base64,") == 4
+    assert "<b>cat</b>" not in text and "&lt;b&gt;cat&lt;/b&gt; &amp; dog" in text
+
+
+def test_preview_draws_blocks(indexed):
+    assert "▀" in run("search", "a cat", "-p", "-t", "1", **indexed).stdout
+
+
+def test_index_reports_what_it_did(indexed, album):
+    (album / "broken.jpg").write_bytes(b"nothing")
+    (album / "coffee.png").unlink()
+    done = run("index", album, "--json", **indexed)
+    report = json.loads(done.stdout)
+    assert (report["same"], report["removed"], report["added"]) == (3, 1, 0)
+    assert report["skipped"][0]["path"].endswith("broken.jpg")
+    assert "skipped" in done.stderr and "broken.jpg" in done.stderr
+
+
+def test_classify(photographs, tiny_space_folder, tmp_path):
+    (tmp_path / "templates.txt").write_text("a photo of {}\nthis is {}\n")
+    done = run("classify", photographs / "chelsea.png", tmp_path / "none.jpg", "--labels", "cat, dog", "--json",
+               "--templates", tmp_path / "templates.txt", "--space", tiny_space_folder)  # fmt: skip
+    assert done.returncode == 0 and "none.jpg" in done.stderr
+    labels = json.loads(done.stdout)["labels"]
+    assert {row["label"] for row in labels} == {"cat", "dog"}
+    assert sum(row["probability"] for row in labels) == pytest.approx(1)
+
+
+def test_embed(photographs, tiny_space_folder):
+    done = run("embed", photographs / "chelsea.png", "a cat", "--json", "--space", tiny_space_folder)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(r["kind"], len(r["z"])) for r in rows] == [("image", 24), ("text", 24)]
+    assert sum(v * v for v in rows[0]["z"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_doctor_lists_what_is_there(tiny_space_folder):
+    done = run("doctor")
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime" in done.stdout and "starter" in done.stdout and "samespace index DIR" in done.stdout
+
+
+def test_spaces_pull_from_a_folder_then_list_info_and_use(tiny_clip_folder, tmp_path, photographs):
+    assert run("spaces", "pull", tiny_clip_folder).returncode == 0
+    assert "tiny-clip" in run("spaces", "list").stdout
+    info = json.loads(run("spaces", "info", "tiny-clip").stdout)
+    assert (info["name"], info["text"]["dim"]) == ("tiny-clip", 24)
+    assert run("embed", "a cat", "--space", "tiny-clip").returncode == 0
+    assert run("spaces", "export", "tiny-clip", tmp_path / "out", "--precision", "fp32").returncode == 0
+    assert json.loads(run("spaces", "info", tmp_path / "out").stdout)["fingerprint"] == info["fingerprint"]
+
+
+BAD = {
+    "no library": (("search", "cat"), ERRORS, "samespace index DIR"),
+    "unknown folder": (("index", "/no/such/folder"), ERRORS, "does not exist"),
+    "not media": (("index", __file__), 0, "neither a picture"),
+    "unknown kind": (("search", "x", "--kind", "videos"), ERRORS, "image, audio, video, document"),
+    "dates the wrong way": (("search", "x", "--since", "2025", "--until", "2024"), ERRORS, "exchange them"),
+    "unknown space": (("index", ".", "--space", "nonsense"), ERRORS, "samespace spaces list"),
+    "space not pulled": (("index", ".", "--space", "openai/clip-vit-base-patch32"), ERRORS, "samespace spaces pull"),
+    "hub unreachable": (("spaces", "pull", "openai/clip-vit-base-patch32"), ERRORS, "HF_HUB_OFFLINE"),
+    "pull an odd folder": (("spaces", "pull", "."), ERRORS, "give the folder"),
+    "wrong option": (("search", "cat", "--colour"), USAGE, "--colour"),
+    "wrong number": (("search", "cat", "-t", "0"), USAGE, "equal to 1"),
+    "bad date": (("search", "cat", "--since", "yesterday"), ERRORS, "2024-06"),
+    "no labels": (("classify", __file__, "--labels", ","), ERRORS, "label"),
+    "labels file": (("classify", __file__, "--labels", "@/no/file"), ERRORS, "cannot be read"),
+    "neither a picture": (("classify", __file__, "--labels", "a,b"), ERRORS, "not a picture"),
+    "library is a file": (("index", ".", "--library", __file__), ERRORS, "--library"),
+    "library in /proc": (("index", ".", "--library", "/proc/nowhere"), ERRORS, "--library"),
+    "grid to nowhere": (("search", "cat", "--grid", "/no/such/dir/x.html"), ERRORS, ""),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_sentence(case, tmp_path):
+    arguments, code, says = BAD[case]
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_grid_into_a_missing_folder(indexed):
+    done = run("search", "cat", "--grid", "/no/such/dir/x.html", **indexed)
+    assert done.returncode == ERRORS and "/no/such/dir/x.html" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("query", [" ", "cat + "])
+def test_an_empty_query_is_one_sentence(indexed, query):
+    done = run("search", query, **indexed)
+    assert done.returncode == ERRORS and "empty term" in done.stderr and done.stdout == ""
+
+
+def test_control_characters_in_names_do_not_reach_the_terminal(indexed, album):
+    Image.new("RGB", (30, 30)).save(album / "x.png")
+    (album / "x.png").rename(album / "evil\x1b[2J\n.png")
+    assert "1 added" in run("index", album, **indexed).stdout
+    out = run("search", "black", **indexed).stdout
+    assert "\x1b" not in out and "evil\\x1b[2J\\n.png" in out
+
+
+def test_a_reader_that_leaves_early_is_no_error(indexed):
+    command = f"{sys.executable} -c 'from samespace.cli.main import main; main()' search cat --json | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=os.environ | indexed)
+    assert len(done.stdout.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+LIGHT = """
+import sys
+from samespace.cli import main as cli
+sys.argv = {argv}
+try:
+    cli.main()
+except SystemExit as stop:
+    code = stop.code
+heavy = sorted({{"torch", "transformers", "lancedb", "skimage", "onnx"}} & set(sys.modules))
+print("HEAVY", heavy, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("argv", [["samespace", "--help"], ["samespace", "search", "--help"], ["samespace", "search", "a cat"]])
+def test_help_and_search_import_nothing_heavy(indexed, argv):
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT.format(argv=argv)], capture_output=True, text=True, env=os.environ | indexed
+    )
+    assert "HEAVY []" in done.stderr, done.stderr
+
+
+def test_indexing_imports_no_torch(indexed, album):
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT.format(argv=["samespace", "index", str(album)])],
+        capture_output=True, text=True, env=os.environ | indexed,
+    )  # fmt: skip
+    assert "HEAVY ['lancedb']" in done.stderr, done.stderr
+
+
+def test_under_a_relative_folder(indexed, album):
+    assert len(run("search", "dog", "--under", "..", "-f", cwd=album / "more", **indexed).stdout.splitlines()) == 4
+    assert len(run("search", "dog", "--under", "../more", "-f", cwd=album, **indexed).stdout.splitlines()) == 0
+
+
+def test_embed_takes_words_as_they_are(tiny_space_folder):
+    done = run("embed", "16:9 wallpaper", "9 wallpaper", "--json", "--space", tiny_space_folder)
+    a, b = (json.loads(line)["z"] for line in done.stdout.splitlines())
+    assert a != b
+
+
+def test_the_demo_leaves_no_library_behind(own_home):
+    assert run("demo").returncode == 0
+    assert not (own_home / "library").exists()
+
+
+def test_no_end_of_hits(indexed):
+    assert len(run("search", "dog", "-f", "-t", "2000000000", **indexed).stdout.splitlines()) == 4

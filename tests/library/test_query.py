@@ -1,0 +1,75 @@
+"""The query algebra."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from samespace.core.errors import QueryError, UnreadableMedia
+from samespace.library.indexing.embed import Embedder, parse, unsigned
+
+
+def terms(text: str) -> list[tuple[float, str]]:
+    return [(t.weight, t.text) for t in parse(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a cat", [(1, "a cat")]),
+        ("2:golden retriever + swimming pool - cat", [(2, "golden retriever"), (1, "swimming pool"), (-1, "cat")]),
+        ("- cat", [(-1, "cat")]),
+        ("+ dog", [(1, "dog")]),
+        (".5:dog - 1.5:snow", [(0.5, "dog"), (-1.5, "snow")]),
+        ("black-and-white e-mail", [(1, "black-and-white e-mail")]),
+        ("c++ code", [(1, "c++ code")]),
+        ("2: ", [(1, "2:")]),
+        ("16:9", [(16, "9")]),
+        ("a:b", [(1, "a:b")]),
+        ("  a   cat ", [(1, "a   cat")]),
+        ("a\n- b", [(1, "a"), (-1, "b")]),
+        ("2:2:cat", [(2, "2:cat")]),
+    ],
+)
+def test_parse(text, expected):
+    assert terms(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "  ", "a + ", "a + - b", "+ ", "-"])
+def test_empty_terms_are_refused(text):
+    with pytest.raises(QueryError, match="empty term"):
+        parse(text)
+
+
+def test_files_are_pictures_whatever_they_are_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat.png", "2:cat.png", "a + b.png"):
+        Image.new("RGB", (9, 9)).save(name)
+    assert [t.path for t in parse("2:cat.png - 3:./cat.png")] == [Path("2:cat.png"), Path("cat.png")]
+    assert [t.weight for t in parse("2:cat.png - 3:./cat.png")] == [1, -3]
+    assert [t.path for t in parse("a + b.png")] == [Path("a + b.png")]
+
+
+def test_the_vector_is_the_weighted_sum(tiny_space, photographs):
+    embedder = Embedder(tiny_space)
+    cat = photographs / "chelsea.png"
+    z = embedder.query(f"2:dog + {cat} - .5:snow").z
+    expected = 2 * tiny_space.text(["dog"])[0] + tiny_space.image([cat])[0] - 0.5 * tiny_space.text(["snow"])[0]
+    assert np.allclose(z, expected / np.linalg.norm(expected), atol=1e-6)
+
+
+def test_terms_that_cancel_are_refused(tiny_space):
+    with pytest.raises(QueryError, match="cancel out"):
+        Embedder(tiny_space).query("dog - dog")
+
+
+def test_an_unreadable_picture_names_itself(tiny_space, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no")
+    with pytest.raises(UnreadableMedia, match=r"broken\.jpg"):
+        Embedder(tiny_space).query(str(tmp_path / "broken.jpg"))
+
+
+def test_a_question_is_no_algebra():
+    words = unsigned("who stands on the well-lit pier - the man or + the girl?")
+    assert words == "who stands on the well-lit pier the man or the girl?" and len(parse(words, files=False)) == 1

@@ -1,0 +1,47 @@
+"""The probability beside a hit: there for words, absent for pictures, and what --min-relevance cuts by."""
+
+import numpy as np
+import pytest
+
+import samespace
+from samespace.library.demo import photographs
+from samespace.library.store import lance as store_module
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory) -> samespace.Library:
+    made = samespace.Library(tmp_path_factory.mktemp("relevance") / "library", "starter")
+    made.add(photographs())
+    return made
+
+
+def test_words_get_a_probability_and_pictures_do_not(library):
+    """The first of two likely hits may be less so than the second (docs/media.md); a cat beside none is not."""
+    hits = library.search("a cat")
+    assert all(0 <= hit.relevance <= 1 for hit in hits)
+    assert hits[0].relevance > 0.5 > max(hit.relevance for hit in hits[1:])
+    assert all(hit.relevance is None for hit in library.search(str(photographs()[0])))
+
+
+def test_what_is_there_is_more_probable_than_what_is_not(library):
+    there = [library.search(q, top=1)[0].relevance for q in ("a cat", "a cup of coffee", "galaxies in space")]
+    absent = [library.search(q, top=1)[0].relevance for q in ("the flag of bolivia", "a church organ", "a bowl of rice")]
+    assert min(there) > max(absent)
+
+
+def test_min_relevance_cuts(library):
+    hits = library.search("a cat")
+    third = sorted((hit.relevance for hit in hits), reverse=True)[2]
+    kept = library.search("a cat", min_relevance=third)
+    assert [h.path for h in kept] == [h.path for h in hits if h.relevance >= third] and len(kept) == 3
+
+
+def test_the_crowd_of_a_large_library_is_a_sample_of_it(library, monkeypatch):
+    """Without a flat copy the database gives the sample; here it is small enough to be everything."""
+    z = library.space.text(["a cat"])[0]
+    flat, rows = library.store.crowd(z, library.space.fingerprint)
+    monkeypatch.setattr(store_module.Store, "flat", lambda self, fingerprint: None)
+    other = samespace.Library(library.home.folder, "starter")
+    sampled, count = other.store.crowd(z, library.space.fingerprint)
+    assert rows == count == len(photographs())
+    assert np.allclose(np.sort(flat), np.sort(sampled), atol=2e-3)  # stored as fp16

@@ -1,0 +1,85 @@
+"""Which files are found, and which have to be looked at again."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from samespace.library.indexing.scan import File, Known, compare, walk
+
+
+def found(root: Path, exclude=()) -> tuple[list[str], list[tuple[str, str]]]:
+    problems = []
+    return [os.path.relpath(f.path, root) for f in walk([root], exclude, problems)], problems
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    for name in ("b.jpg", "a.PNG", "notes.txt", "sub/c.webp", "sub/deep/d.tif", ".hidden/e.jpg", "@eaDir/f.jpg", "node_modules/g.jpg",
+                 ".thumb.jpg", "skip me/h.jpg"):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path
+
+
+def test_walk_finds_media_only_in_order(tree):
+    assert found(tree) == (["a.PNG", "b.jpg", "skip me/h.jpg", "sub/c.webp", "sub/deep/d.tif"], [])
+
+
+def test_excluded_folders_are_not_entered(tree):
+    assert found(tree, ["skip me", "deep"])[0] == ["a.PNG", "b.jpg", "sub/c.webp"]
+
+
+def test_overlapping_roots_give_each_file_once(tree):
+    files = list(walk([tree, tree / "sub", tree / "sub" / "c.webp"], (), []))
+    assert len({f.path for f in files}) == len(files) == 5
+
+
+def test_links_to_folders_are_not_followed_and_dead_links_are_named(tree):
+    (tree / "sub" / "loop").symlink_to(tree, target_is_directory=True)
+    (tree / "dead.jpg").symlink_to(tree / "nowhere.jpg")
+    (tree / "alive.jpg").symlink_to(tree / "b.jpg")
+    names, problems = found(tree)
+    assert "alive.jpg" in names and "dead.jpg" not in names and len(names) == 6
+    assert [Path(p).name for p, _ in problems] == ["dead.jpg"]
+
+
+def test_pipes_are_not_opened(tree):
+    os.mkfifo(tree / "pipe.jpg")
+    names, problems = found(tree)
+    assert "pipe.jpg" not in names and len(problems) == 1
+
+
+def test_odd_names(tmp_path):
+    names = ["with space.jpg", "émoji 🐈.jpg", "new\nline.jpg", "quote'\".jpg", "-dash.jpg"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    with open(os.fsencode(tmp_path) + b"/latin\xe9.jpg", "wb") as file:
+        file.write(b"x")
+    assert sorted(found(tmp_path)[0]) == sorted([*names, "latin\udce9.jpg"])
+
+
+def a_file(path: str, size: int = 1, mtime: int = 1) -> File:
+    return File(path, "/r", "image", size, mtime)
+
+
+def test_compare_looks_at_what_is_new_changed_or_bare(tmp_path):
+    known = {
+        "/r/same": Known(1, 1, "h", True),
+        "/r/grown": Known(1, 1, "h", True),
+        "/r/touched": Known(1, 1, "h", True),
+        "/r/bare": Known(1, 1, "h", False),
+        "/r/gone": Known(1, 1, "h", True),
+        "/elsewhere/gone": Known(1, 1, "h", True),
+        "/r2/gone": Known(1, 1, "h", True),
+    }
+    files = [a_file("/r/same"), a_file("/r/grown", size=2), a_file("/r/touched", mtime=2), a_file("/r/bare"), a_file("/r/new")]
+    changes = compare(files, known, [Path("/r")])
+    assert [f.path for f in changes.look] == ["/r/grown", "/r/touched", "/r/bare", "/r/new"]
+    assert (changes.same, changes.gone) == (1, ["/r/gone"])
+
+
+def test_a_file_that_is_only_excluded_is_not_gone(tree):
+    known = {str(tree / "skip me/h.jpg"): Known(1, 1, "h", True)}
+    assert compare(walk([tree], ["skip me"], []), known, [tree]).gone == []

@@ -1,0 +1,148 @@
+"""Names and where they lead; the hub itself is a small stand-in, since tests run without a network."""
+
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+
+from samespace.core.errors import MissingExtra, Offline, UnknownSpace
+from samespace.spaces import hub
+
+
+@pytest.mark.parametrize(
+    ("name", "repo"),
+    [
+        ("ViT-B-32/laion2b_s34b_b79k", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
+        ("hf-hub:laion/anything", "laion/anything"),
+        ("openai/clip-vit-base-patch32", "openai/clip-vit-base-patch32"),
+    ],
+)
+def test_names_lead_to_repositories(name, repo):
+    assert hub.repo_of(name) == repo
+
+
+def test_open_clips_own_table_agrees():
+    import open_clip
+
+    for name, repo in hub.OPEN_CLIP_REPOS.items():
+        config = open_clip.get_pretrained_cfg(*name.split("/"))
+        assert config["hf_hub"].rstrip("/") == repo, name
+
+
+class FakeApi:
+    """A hub with one model."""
+
+    files = {
+        "config.json": 10,
+        "model.safetensors": 1000,
+        "pytorch_model.bin": 1001,
+        "flax_model.msgpack": 999,
+        "tokenizer.json": 5,
+    }
+
+    def model_info(self, repo, revision=None, files_metadata=False):
+        if repo != "org/model":
+            raise huggingface_hub.errors.RepositoryNotFoundError("404", response=SimpleNamespace(headers={}, request=None))
+        siblings = [SimpleNamespace(rfilename=name, size=size) for name, size in self.files.items()]
+        return SimpleNamespace(siblings=siblings, sha="c0ffee")
+
+
+def test_only_what_is_needed_is_downloaded_at_a_pinned_commit(monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
+    source = hub.look_up("org/model")
+    assert source == hub.Remote("org/model", "c0ffee", {"config.json": 10, "tokenizer.json": 5, "model.safetensors": 1000})
+    assert source.size == 1015
+
+
+def test_unknown_repositories_and_repositories_without_weights(monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
+    with pytest.raises(UnknownSpace, match="check the name"):
+        hub.look_up("org/typo")
+    monkeypatch.setattr(FakeApi, "files", {"README.md": 3})
+    with pytest.raises(UnknownSpace, match="holds none of"):
+        hub.look_up("org/model")
+
+
+def test_offline_says_what_to_do(monkeypatch):
+    """No network, by whichever error the client reports it."""
+
+    def refuse(*arguments, **options):
+        raise ConnectionError("Name or service not known\nand more")
+
+    monkeypatch.setattr(FakeApi, "model_info", refuse)
+    monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    for act in (lambda: hub.look_up("org/model"), lambda: hub.download(hub.Remote("org/model", "c0ffee", {"config.json": 1}))):
+        with pytest.raises(Offline, match="Name or service not known.*folder that you have"):
+            act()
+
+
+def test_spaces_are_found_by_name_and_by_folder(tiny_space_folder, own_home):
+    assert hub.find(tiny_space_folder) == tiny_space_folder
+    target = hub.folder_for("org/na me:x")
+    assert target.parent == own_home / "spaces" and "/" not in target.name
+    target.parent.mkdir()
+    target.symlink_to(tiny_space_folder)
+    assert hub.load("tiny").handle == "tiny"
+    assert hub.load(str(tiny_space_folder)).handle == str(tiny_space_folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nonsense", "spaces list"),
+        ("openai/clip-vit-base-patch32", "spaces pull"),
+        ("/no/such/folder", "spaces list"),
+        (".", "spaces pull"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_the_remedy(name, says):
+    with pytest.raises(UnknownSpace, match=says):
+        hub.find(name)
+
+
+def test_converting_without_torch_says_what_to_install(tiny_clip_folder, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for module in ("checkpoint", "export"):
+        monkeypatch.delitem(sys.modules, f"samespace.spaces.{module}", raising=False)
+        monkeypatch.delattr(f"samespace.spaces.{module}", raising=False)
+    with pytest.raises(MissingExtra, match=r"samespace\[train\]"):
+        hub.convert(tiny_clip_folder, tmp_path / "out")
+
+
+def test_a_damaged_space_is_named(tiny_space_folder, tmp_path):
+    import shutil
+
+    from samespace.cli.doctor import broken
+
+    shutil.copytree(tiny_space_folder, tmp_path / "space")
+    assert broken(tmp_path / "space") == ""
+    with open(tmp_path / "space" / "model.safetensors", "r+b") as file:
+        file.seek(2000)
+        file.write(b"\xff\xff")
+    assert "model.safetensors" in broken(tmp_path / "space")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "starter"])
+def test_no_space_takes_a_name_that_means_something_else(tiny_clip_folder, name):
+    with pytest.raises(UnknownSpace, match="there already"):
+        hub.install(tiny_clip_folder, name, "here")
+
+
+def test_a_name_is_not_taken_over_by_another_origin(tiny_clip_folder):
+    hub.install(tiny_clip_folder, "mine", "here")
+    hub.install(tiny_clip_folder, "mine", "here")
+    with pytest.raises(UnknownSpace, match="there already"):
+        hub.install(tiny_clip_folder, "mine", "elsewhere")
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"format": 99}', '{"format": 1, "name": 5}', '{"format": 1, "colour": 5}'])
+def test_one_damaged_space_does_not_stop_the_others(own_home, text):
+    folder = own_home / "spaces" / "damaged"
+    folder.mkdir(parents=True)
+    (folder / "space.json").write_text(text)
+    assert "starter" in hub.installed()
+    with pytest.raises(UnknownSpace):
+        hub.load(str(folder))
