@@ -12,7 +12,7 @@ import platform
 import sys
 import time
 
-from samespace.spaces.space import usable_cpus
+from samespace.core.machine import usable_cpus
 
 from . import WORK, answering, cold, encoder, indexing, media, page, search, training
 

@@ -10,8 +10,8 @@ from samespace.assistant import checkpoint as folder
 from samespace.assistant import registry as shelf
 from samespace.assistant.request import question
 from samespace.core.config import AssistantConfig
+from samespace.core.machine import usable_cpus
 from samespace.spaces import hub
-from samespace.spaces.space import usable_cpus
 
 from . import WORK
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from samespace.preprocess.pixels import normalise
+from samespace.core.machine import usable_cpus
+from samespace.preprocess.pixels import normalize_pixels
 from samespace.spaces import hub
-from samespace.spaces.space import Space, usable_cpus
+from samespace.spaces.space import Space
 
 from . import material
 from .indexing import chosen
@@ -26,7 +27,7 @@ def against_transformers(precision: str) -> dict[str, str]:
     space, eager = Space(material.vit_b_32_space(precision)), transformers_eager()
     squares = np.random.default_rng(0).integers(0, 256, (BATCH, 256, 256, 3), np.uint8)
     ours, peer = alternating(
-        lambda: space.pixels(squares), lambda: eager(torch.from_numpy(normalise(squares, space.config.prep)))
+        lambda: space.pixels(squares), lambda: eager(torch.from_numpy(normalize_pixels(squares, space.config.prep)))
     )
     return {
         "what": f"ViT-B/32-256 {chosen(space.folder)}, batch {BATCH}", "ours": f"{ours:.1f} img/s",

@@ -10,8 +10,8 @@ import torch
 
 from samespace.core.config import ImageTower, Prep, SpaceConfig, TextTower
 from samespace.evaluate.retrieval import retrieval
-from samespace.models.clip import DualEncoder
 from samespace.spaces.checkpoint import fill
+from samespace.spaces.towers import dual_encoder
 from samespace.spaces.weight_maps import OPEN_CLIP, renamed
 from samespace.train.config import Source
 from samespace.train.data import Bad, read_pairs
@@ -74,7 +74,7 @@ def recall_of(state: dict[str, torch.Tensor], pairs: Path) -> float:
 
     image = ImageTower(image_size=64, patch=16, width=128, layers=4, heads=4, mlp=512, dim=128)
     text = TextTower(context=24, width=128, layers=2, heads=4, mlp=512, dim=128)
-    model = DualEncoder(image, text).eval()
+    model = dual_encoder(image, text).eval()
     fill(model, renamed({k.removeprefix("module."): v for k, v in state.items()}, OPEN_CLIP))
     prep = Prep(size=64, context=24)
     tokenizer = open_clip.get_tokenizer("tiny")

@@ -11,7 +11,7 @@ from samespace.assistant import registry as shelf
 from samespace.assistant.chat import Chat
 from samespace.assistant.engine import Assistant
 from samespace.assistant.language import Language
-from samespace.core.config import AssistantConfig, ImageTower, LanguageModel, Prep
+from samespace.core.config import AssistantConfig, ImageTower, LabelledAssistantConfig, LanguageModel, Prep
 from samespace.models.llava import Llava
 
 TEMPLATE = (
@@ -32,10 +32,12 @@ def byte_tokenizer() -> Tokenizer:
 
 def tiny_llava(**changes) -> Llava:
     torch.manual_seed(0)
-    image = ImageTower(image_size=32, patch=8, width=32, layers=2, heads=2, mlp=64, dim=16 if changes.get("names") else 0)
+    image = ImageTower(image_size=32, patch=8, width=32, layers=2, heads=2, mlp=64, dim=16 if changes.get("labels") else 0)
     lm = LanguageModel(vocab=258, context=512, width=48, layers=3, heads=6, kv_heads=2, head_dim=8, mlp=96, end=(257,))
-    config = AssistantConfig(name="tiny", image=image, prep=Prep(size=32), lm=lm, layer=-2, **changes)
-    model = Llava(config).eval()
+    config = (LabelledAssistantConfig if changes else AssistantConfig)(
+        name="tiny", image=image, prep=Prep(size=32), lm=lm, feature_layer=-2, **changes
+    )
+    model = folder.build(config).eval()
     for weight in model.lm.parameters():
         weight.data *= 3  # so that answers differ with what is asked
     return model
@@ -50,14 +52,14 @@ def remember(model: Llava, names: list[str]) -> Llava:
     """Give a model these names, for vectors that stand at right angles to each other."""
     for i, name in enumerate(names):
         model.memory.z[i, i], model.memory.lengths[i] = 1.0, len(name)
-        model.memory.ids[i] = spelled(name.ljust(model.c.name_tokens, "."))
+        model.memory.ids[i] = spelled(name.ljust(model.c.label_length, "."))
     return model
 
 
 @pytest.fixture
 def tiny_with_names() -> Assistant:
     """One that knows three things by name, and glances at the four quarters of a picture."""
-    model = remember(tiny_llava(names=3, name_tokens=4, glances=2, space="somewhere"), ["cat", "dog", "cow"])
+    model = remember(tiny_llava(labels=3, label_length=4, crop_grid=2, space="somewhere"), ["cat", "dog", "cow"])
     return Assistant(model, Chat(Language(model.lm, byte_tokenizer(), TEMPLATE, {})), "tiny")
 
 

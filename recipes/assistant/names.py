@@ -10,7 +10,6 @@ is the mean of its pictures', and of its name's.
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -85,7 +84,7 @@ def remembering(model: Llava, language: Language, names: list[str], z: torch.Ten
     """The same assistant with these things in its memory, and no others."""
     encode = partial(language.tokenizer.encode, add_special_tokens=False)
     ids = [encode(f" {name}").ids[:TOKENS] for name in names]
-    told = Llava(replace(model.c, names=len(names), name_tokens=TOKENS, glances=GLANCES, reads=True))
+    told = folder.build(folder.labelled(model.c, labels=len(names), label_length=TOKENS, crop_grid=GLANCES, ocr=True))
     memory = {
         "memory.z": z,
         "memory.common": common,

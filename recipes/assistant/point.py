@@ -19,26 +19,26 @@ from samespace import Space, load
 from samespace.assistant import checkpoint as folder
 from samespace.assistant.chat import MARK
 from samespace.assistant.grounding import Pointer
-from samespace.models.llava import Llava, Sight
-from samespace.preprocess.pixels import normalise, square
+from samespace.models.llava import ImageFeatures, Llava
+from samespace.preprocess.pixels import normalize_pixels, square
 
 BATCH = 8
 
 
-def seen(model: Llava, space: Space, files: list[Path]) -> list[Sight]:
+def seen(model: Llava, space: Space, files: list[Path]) -> list[ImageFeatures]:
     """What is seen in pictures but for their tokens; windows by the space's own graph, faster than by torch."""
     squares = []
     for file in files:
         with Image.open(file) as image:
             squares.append(square(image.convert("RGB"), model.c.prep))
-    pixels = torch.from_numpy(normalise(np.stack(squares), model.c.prep))
+    pixels = torch.from_numpy(normalize_pixels(np.stack(squares), model.c.prep))
     views = torch.cat([pixels[:, None], model.windows(pixels).unflatten(0, (len(files), -1))], dim=1)  # (B, 1 + G², 3, S, S)
     looked = [torch.from_numpy(space.image_tower.run(["z"], {"pixels": some.numpy()})[0]) for some in views]
     with torch.inference_mode():
-        return [Sight(patches[:0], z, patches) for z, patches in zip(looked, model.named(pixels))]
+        return [ImageFeatures(patches[:0], z, patches) for z, patches in zip(looked, model.projected(pixels))]
 
 
-def pointed(pointer: Pointer, row: dict[str, Any], sight: Sight) -> dict[str, Any]:
+def pointed(pointer: Pointer, row: dict[str, Any], sight: ImageFeatures) -> dict[str, Any]:
     turns = [
         turn | {"value": pointer.text(turn["value"], sight)} if turn["from"] == "human" and "(" not in turn["value"] else turn
         for turn in row["conversations"]

@@ -37,7 +37,7 @@ def unit(z: np.ndarray) -> np.ndarray:
     return z / np.linalg.norm(z, axis=-1, keepdims=True)
 
 
-def associations(clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+def hopfield_pairs(clips: Clips) -> tuple[np.ndarray, np.ndarray]:
     """Keys and values, float32 (R, E): the stamps' captions, and where their pictures are to be expected."""
     z_text = dict(zip(clips.captions, unit(clips.z_text - clips.z_text.mean(axis=0))))
     caption_of = {row["picture"]: row["caption"] for row in clips.rows}
@@ -51,7 +51,7 @@ def associations(clips: Clips) -> tuple[np.ndarray, np.ndarray]:
 @torch.no_grad()
 def associating(tower: AudioTransformer, keys: np.ndarray, values: np.ndarray) -> AudioTransformer:
     """The same tower, and after it what it knows by heart: keys, values (R, E)."""
-    other = AudioTransformer(replace(TOWER, associations=len(keys))).eval()
+    other = AudioTransformer(replace(TOWER, hopfield_pairs=len(keys))).eval()
     state = {"associate.keys.weight": torch.from_numpy(keys), "associate.values.weight": torch.from_numpy(values.T)}
     other.load_state_dict(tower.state_dict() | state)
     return other
@@ -77,10 +77,10 @@ def main(work: Path) -> None:
     plain = AudioTransformer(TOWER).eval()
     plain.load_state_dict(shipped())
     report("without", plain, clips)
-    keys, values = associations(clips)
+    keys, values = hopfield_pairs(clips)
     tower = associating(plain, keys, values)
     report(f"with {len(keys)} captions", tower, clips)
-    card = add_audio(STARTER, tower, replace(TOWER, associations=len(keys)), gate(clips)).card
+    card = add_audio(STARTER, tower, replace(TOWER, hopfield_pairs=len(keys)), gate(clips)).card
     print(card["precision"]["audio"], f"{(STARTER / 'audio.safetensors').stat().st_size / 1e6:.1f} MB")
 
 

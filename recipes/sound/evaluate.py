@@ -26,7 +26,7 @@ def read(work: Path, space: samespace.Space) -> list[dict]:
     rows = [json.loads(line) for line in (work / "clips.jsonl").read_text("utf-8").splitlines()]
     rows = [row for row in rows if row["split"] == "test"]
     heard = [fitted(mels[row["start"] : row["start"] + row["frames"]].T.astype(np.float32), c.frames) for row in rows]
-    return [row | {"z": z} for row, z in zip(rows, space.mels(heard))]
+    return [row | {"z": z} for row, z in zip(rows, space.spectrograms(heard))]
 
 
 def recall(rows: list[dict], field: str, named: Sequence[str], z_named: np.ndarray, k: int) -> dict[str, float]:

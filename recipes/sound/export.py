@@ -14,11 +14,11 @@ from prepare import TOWER
 from train import Clips, embed, recalls
 
 from samespace.assistant.audio_labels import NAMES
-from samespace.core.config import read_space_config
 from samespace.models.starter.audio import AudioTransformer
 from samespace.preprocess.mel import fitted
 from samespace.spaces.export import add_audio
 from samespace.spaces.hub import STARTER
+from samespace.spaces.space import read_space_config
 from samespace.train import checkpoint as state
 from samespace.train.metrics import curves_of
 

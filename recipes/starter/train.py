@@ -38,11 +38,12 @@ from samespace.evaluate.retrieval import recall_at_k
 from samespace.models.clip import DualEncoder
 from samespace.models.losses import clip_loss
 from samespace.models.vit import FINE
-from samespace.preprocess.pixels import normalise, square
+from samespace.preprocess.pixels import normalize_pixels, square
 from samespace.preprocess.tokens import Words, read_tokenizer
 from samespace.spaces import checkpoint
 from samespace.spaces.checkpoint import fill, read_bert, read_efficientnet
 from samespace.spaces.hub import STARTER
+from samespace.spaces.towers import dual_encoder
 from samespace.train import checkpoint as state
 from samespace.train.config import card_of
 from samespace.train.data import Bad
@@ -102,8 +103,10 @@ class Captions:
             for i in range(0, len(texts), 256):
                 some = order[i : i + 256]
                 ids = torch.from_numpy(words.ids([texts[j] for j in some]))
-                below = self.text.bottom(ids)
-                self.vectors[some] = self.text.top(self.text.blocks[self.text.c.fork :], below, ids).float()
+                below = self.text.shared(ids)
+                self.vectors[some] = self.text.pooled(
+                    self.text.run_blocks(self.text.blocks[self.text.second_branch_at :], below, ids), ids
+                ).float()
                 for j, row, x in zip(some, ids, below):
                     self.tokens[j] = row[row != self.text.c.pad]
                     self.below[j] = x[: len(self.tokens[j])].to(torch.bfloat16, copy=True)
@@ -113,21 +116,21 @@ class Captions:
         ids = pad_sequence([self.tokens[i] for i in which], batch_first=True, padding_value=self.text.c.pad)
         below = pad_sequence([self.below[i] for i in which], batch_first=True)
         with torch.autocast("cpu", torch.bfloat16):
-            own = self.text.top(self.text.branch, below, ids)
+            own = self.text.pooled(self.text.run_blocks(self.text.branch, below, ids), ids)
         return torch.cat([self.vectors[which], own.float()], dim=-1)
 
 
 def start(work: Path) -> DualEncoder:
     """The towers with their origins' weights; each branch starts as its trunk's own top."""
     torch.manual_seed(0)
-    model = DualEncoder(image_tower(), text_tower())
+    model = dual_encoder(image_tower(), text_tower())
     bert = read_bert(work / MINILM / "model.safetensors")
     bert["text.pos_embed"] = bert["text.pos_embed"][: model.text.c.context]
     fill(model, read_efficientnet(work / EFFICIENTNET) | bert, partial=True)
     trunk, branch = model.image.trunk, model.image.branch
-    for own, whole in zip([*branch.trunk.blocks, branch.trunk.head], [*trunk.blocks[model.image.fork :], trunk.head]):
+    for own, whole in zip([*branch.trunk.blocks, branch.trunk.head], [*trunk.blocks[model.image.second_branch_at :], trunk.head]):
         own.load_state_dict(whole.state_dict())
-    model.text.branch.load_state_dict(model.text.blocks[model.text.c.fork :].state_dict())
+    model.text.branch.load_state_dict(model.text.blocks[model.text.second_branch_at :].state_dict())
     torch.nn.init.orthogonal_(model.text.proj.weight)
     for part in (trunk, model.image.prior, model.text.token_embed, model.text.blocks, model.text.norm_pre):
         part.requires_grad_(False)
@@ -157,7 +160,7 @@ class Data:
     def seen(self, pick: np.ndarray, view: np.ndarray | int) -> tuple[Tensor, Tensor, Tensor]:
         """Of views of pictures: bfloat16 middle maps (B, 112, 14, 14), colours (B, 3, 14, 14), class logits (B, 1000)."""
         middle = torch.from_numpy(self.middle[pick, view]).contiguous(memory_format=torch.channels_last)
-        colours = torch.from_numpy(normalise(self.colours[pick, view], PREP))
+        colours = torch.from_numpy(normalize_pixels(self.colours[pick, view], PREP))
         logits = torch.from_numpy(self.classes[pick, view].astype(np.float32))
         return middle.to(torch.bfloat16), avg_pool2d(colours, FINE), logits
 
@@ -193,7 +196,7 @@ def told(model: DualEncoder, data: Data, scale: Tensor, generator: torch.Generat
     """How far names are from what is said of them, in each learned part of their vectors."""
     pick = torch.randint(len(data.things.ids), (THINGS,), generator=generator)
     name, gloss = (model.text.project(data.things.read(data.things.ids[pick, i])) for i in (0, 1))
-    parts = zip(*(z[:, model.text.c.kept :].chunk(2, dim=-1) for z in (name, gloss)))
+    parts = zip(*(z[:, model.text.prior_dim :].chunk(2, dim=-1) for z in (name, gloss)))
     return sum(clip_loss(a, b, scale) for a, b in parts)
 
 
@@ -205,12 +208,12 @@ def contrastive(model: DualEncoder, data: Data, generator: torch.Generator) -> T
     middle, colours, logits = data.seen(pick.numpy(), view.numpy())
     with torch.autocast("cpu", torch.bfloat16):  # half a step's time on a CPU that has it
         with torch.no_grad():
-            top = image.trunk.top(middle, image.fork)
+            top = image.trunk.top(middle, image.second_branch_at)
         maps = image.branch.trunk.top(middle, 0)
         classes, features = made_up(model, data, top[:MADE_UP].float(), generator)
         made = features.to(maps.dtype)
-        own = image.branch.see(torch.cat([maps, made]), torch.cat([colours, colours[:MADE_UP]]).to(maps.dtype))
-        learned = [image.read(torch.cat([top, made])).float(), own.float()]
+        own = image.branch.encode_with_colours(torch.cat([maps, made]), torch.cat([colours, colours[:MADE_UP]]).to(maps.dtype))
+        learned = [image.encode(torch.cat([top, made])).float(), own.float()]
     logits = torch.cat([logits, image.prior.classifier(features.mean(dim=(2, 3)))])
     z_image = image.join(image.prior.vectors(logits.softmax(dim=-1)), *learned)
     variant = torch.randint(VARIANTS, (BATCH + MADE_UP,), generator=generator)
@@ -222,7 +225,7 @@ def contrastive(model: DualEncoder, data: Data, generator: torch.Generator) -> T
     ids = torch.cat([text, len(data.captions.index) + name])
     drawn = torch.cat([data.drawn[pick], torch.zeros(MADE_UP, dtype=torch.bool)])
     same = torch.maximum(((concept[:, None] == concept) | (ids[:, None] == ids)).float(), alike(read, drawn))
-    kept, scale = model.text.c.kept, model.logit_scale.exp()
+    kept, scale = model.text.prior_dim, model.logit_scale.exp()
     loss = 0.5 * clip_loss(normalize(z_image, dim=-1), normalize(z_text, dim=-1), scale, same)
     for own_image, own_text in zip(learned, z_text[:, kept:].chunk(2, dim=-1)):
         loss = loss + clip_loss(normalize(own_image, dim=-1), own_text, scale, same)
@@ -239,8 +242,8 @@ def parts(model: DualEncoder, data: Data, rows: list[int]) -> tuple[Tensor, ...]
         some = rows[i : i + 128]
         middle, colours, logits = data.seen(np.array(some), 0)
         with torch.autocast("cpu", torch.bfloat16):
-            first = image.read(image.trunk.top(middle, image.fork))
-            second = image.branch.see(image.branch.trunk.top(middle, 0), colours.to(torch.bfloat16))
+            first = image.encode(image.trunk.top(middle, image.second_branch_at))
+            second = image.branch.encode_with_colours(image.branch.trunk.top(middle, 0), colours.to(torch.bfloat16))
         found.append((image.prior.vectors(logits.softmax(dim=-1)), first.float(), second.float()))
     return tuple(map(torch.cat, zip(*found)))
 
@@ -259,13 +262,13 @@ class Photographs:
         pictures = [square(Image.open(folder / name), PREP) for name in PHOTOGRAPHS]
         ids = words.ids([phrase for phrases in PHOTOGRAPHS.values() for phrase in phrases])
         right = np.array([i for i, phrases in enumerate(PHOTOGRAPHS.values()) for _ in phrases])
-        return Photographs(torch.from_numpy(normalise(np.stack(pictures), PREP)), torch.from_numpy(ids), right)
+        return Photographs(torch.from_numpy(normalize_pixels(np.stack(pictures), PREP)), torch.from_numpy(ids), right)
 
 
 @torch.inference_mode()
 def validate(model: DualEncoder, data: Data, pairs: list[dict], photos: Photographs) -> dict[str, list[float]]:
     """At each share: recall@1 of validation pictures among all of their source, and photographs' reciprocal rank."""
-    found, kept = {s: [] for s in sorted({p["source"] for p in pairs})}, model.image.share
+    found, kept = {s: [] for s in sorted({p["source"] for p in pairs})}, model.image.learned_norm
     for source, out in found.items():
         rows = [i for i, p in enumerate(pairs) if p["source"] == source]
         z = parts(model, data, rows)
@@ -273,15 +276,15 @@ def validate(model: DualEncoder, data: Data, pairs: list[dict], photos: Photogra
         val = torch.tensor([pairs[i]["split"] == "val" for i in rows])
         right = (first[val][:, None] == first) | (concept[val][:, None] == concept)
         z_text = normalize(model.text.project(data.captions.read(first[val])), dim=-1)
-        for model.image.share in SHARES:
+        for model.image.learned_norm in SHARES:
             scores = z_text @ normalize(model.image.join(*z), dim=-1).T
             out.append(recall_at_k(scores.numpy(), right.numpy(), 1))
     seen = []
-    for model.image.share in SHARES:
+    for model.image.learned_norm in SHARES:
         scores = (model.encode_text(photos.ids) @ model.encode_image(photos.pixels).T).numpy()
         better = (scores > scores[np.arange(len(photos.right)), photos.right][:, None]).sum(axis=1)
         seen.append(float((1 / (1 + better)).mean()))
-    model.image.share = kept
+    model.image.learned_norm = kept
     drawings = found.pop("openclipart")
     emoji = np.mean(list(found.values()), axis=0).tolist()
     return {k: [round(x, 3) for x in v] for k, v in (("drawings", drawings), ("emoji", emoji), ("photographs", seen))}
@@ -299,7 +302,7 @@ def load_data(work: Path, model: DualEncoder, words: Words, pairs: list[dict]) -
         topics[pairs[i]["topic"]].append(i)
     with torch.no_grad():
         some = torch.from_numpy(middle[train[::50], 0].astype(np.float32))
-        mean = model.image.trunk.top(some, model.image.fork).mean(dim=(0, 2, 3))
+        mean = model.image.trunk.top(some, model.image.second_branch_at).mean(dim=(0, 2, 3))
     return Data(
         middle,
         colours,
@@ -334,7 +337,7 @@ def set_prior(model: DualEncoder, names: Captions, keep: Tensor | None = None) -
     """
     vectors = normalize(normalize(names.vectors, dim=-1)[names.ids].mean(dim=1), dim=-1)  # (1000, 384)
     if keep is None:
-        keep = torch.linalg.svd(vectors, full_matrices=False)[2][: model.text.c.kept]
+        keep = torch.linalg.svd(vectors, full_matrices=False)[2][: model.text.prior_dim]
     model.text.keep.weight.data = keep.contiguous()
     model.image.prior.vectors.weight.data = (keep @ vectors.T).contiguous()
 
@@ -379,7 +382,7 @@ def main(work: Path, overrides: list[str]) -> None:
         if progress.step % card.evaluate_every == 0:
             row = {"step": progress.step, "loss": round(sum(losses) / len(losses), 3), "pairs/s": round(progress.rate)}
             found = validate(trainer.average.module, data, pairs, photos)
-            curves = {f"val/{name}": numbers[SHARES.index(model.image.share)] for name, numbers in found.items()}
+            curves = {f"val/{name}": numbers[SHARES.index(model.image.learned_norm)] for name, numbers in found.items()}
             row |= {"scale": round(model.logit_scale.exp().item(), 2)} | found | curves
             losses.clear()
             with open(work / "metrics.jsonl", "a") as out:

@@ -37,7 +37,7 @@ def test_smollm2_logits_are_transformers(both):
     ids = tokenizer("\n".join(PROMPTS), return_tensors="pt")["input_ids"]
     model, reference = (copy.deepcopy(some).double() for some in (ours.model, theirs))
     with torch.inference_mode():
-        difference = model.logits(model(model.embed(ids))) - reference(ids).logits
+        difference = model.logits(model(model.splice(ids))) - reference(ids).logits
     assert difference.abs().max() < 1e-4
 
 
@@ -54,7 +54,7 @@ def greedy(model, ids: torch.Tensor, count: int) -> list[int]:
     cache, out = Cache(model.c.layers), []
     with torch.inference_mode():
         while len(out) < count:
-            out.append(int(model.logits(model(model.embed(ids), cache)[0, -1]).argmax()))
+            out.append(int(model.logits(model(model.splice(ids), cache)[0, -1]).argmax()))
             ids = torch.tensor([[out[-1]]])
     return out
 
@@ -100,11 +100,11 @@ def test_a_folder_in_shards(llama_folder):
         ({"hidden_act": "gelu"}, "gelu"),
     ],
 )
-def test_what_is_not_supported_is_refused(llama_folder, change, says):
+def test_what_is_not_supported_is_refused(llama_folder, change, token_log_probs):
     folder, _ = llama_folder
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(UnknownAssistant, match=says):
+    with pytest.raises(UnknownAssistant, match=token_log_probs):
         read_language(folder)
 
 

@@ -13,9 +13,9 @@ from samespace.assistant.chat import Chat
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture
 from samespace.core.errors import UnknownAssistant
-from samespace.models.llava import PICTURE
+from samespace.models.llava import IMAGE_TOKEN
 from samespace.models.lm import Cache
-from samespace.models.starter.label_bank import Memory
+from samespace.models.starter.label_bank import LabelBank
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +55,10 @@ def test_logits_are_transformers(llava, pictures, photographs):
     with torch.inference_mode():
         seen = ours.see(pixels).flatten(0, 1) if pictures else torch.empty(0, 48)
         got = ours.lm.logits(ours(ids, seen))
-        their_ids = ids.masked_fill(ids == PICTURE, 259)
+        their_ids = ids.masked_fill(ids == IMAGE_TOKEN, 259)
         want = theirs(their_ids, pixel_values=pixels if pictures else None).logits
         last = ours.prefill(ids, seen, Cache(2))
-    assert (ids == PICTURE).sum() == 16 * pictures
+    assert (ids == IMAGE_TOKEN).sum() == 16 * pictures
     assert (got - want).abs().max() < 1e-4 * want.abs().max()
     torch.testing.assert_close(last, got[0, -1], atol=1e-4, rtol=1e-4)
 
@@ -82,10 +82,10 @@ def test_the_names_of_files_and_of_models_are_known(llava):
         ({"vision_config": {"model_type": "siglip_vision_model"}}, "siglip"),
     ],
 )
-def test_what_is_not_supported_is_refused(llava, tmp_path, change, says):
+def test_what_is_not_supported_is_refused(llava, tmp_path, change, token_log_probs):
     config = json.loads((llava[0] / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(UnknownAssistant, match=says):
+    with pytest.raises(UnknownAssistant, match=token_log_probs):
         folder.read(tmp_path)
 
 
@@ -94,7 +94,7 @@ def test_our_folder_comes_back(tiny_folder, photographs):
     narrow, _ = folder.read(tiny_folder, keep_narrow=True)
     pixels = torch.from_numpy(folder.load(tiny_folder).pixels(Picture.read(photographs / "coffee.png")))
     assert pixels.shape == (5, 3, 32, 32)
-    ids = torch.tensor([[65, *[PICTURE] * 80, 66, 67]])
+    ids = torch.tensor([[65, *[IMAGE_TOKEN] * 80, 66, 67]])
     with torch.inference_mode():
         a = wide.lm.logits(wide(ids, wide.see(pixels).flatten(0, 1)))
         b = narrow.lm.logits(narrow(ids, narrow.see(pixels).flatten(0, 1)))
@@ -102,17 +102,20 @@ def test_our_folder_comes_back(tiny_folder, photographs):
 
 
 def test_names_come_before_the_patches():
-    model, pixels = remember(tiny_llava(names=3, name_tokens=4, places=4), ["cat", "dog", "cow"]), torch.rand(2, 3, 32, 32)
+    model, pixels = (
+        remember(tiny_llava(labels=3, label_length=4, position_grid=4), ["cat", "dog", "cow"]),
+        torch.rand(2, 3, 32, 32),
+    )
     model.memory.z[1] = normalize(model.image(pixels[:1])[0].detach(), dim=0)  # the first picture is a dog
     with torch.inference_mode():
-        seen = model.see(pixels)
-        torch.testing.assert_close(seen[:, 4:], model.named(pixels) + model.place)
+        seen = model.encode_image(pixels).tokens
+        torch.testing.assert_close(seen[:, 4:], model.projected(pixels) + model.place)
         torch.testing.assert_close(seen[0, :4], model.lm.embed(spelled("dog.")))
     assert seen.shape == (2, 4 + 16, 48)
 
 
 def test_glances_say_what_is_where():
-    model = remember(tiny_llava(names=3, name_tokens=4, glances=2, places=4), ["cat", "dog", "cow"])
+    model = remember(tiny_llava(labels=3, label_length=4, crop_grid=2, position_grid=4), ["cat", "dog", "cow"])
     pixels = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
         model.place.normal_()
@@ -122,12 +125,12 @@ def test_glances_say_what_is_where():
         names = [model.lm.embed(spelled(name)).mean(dim=0) for name in ("cat", "dog", "cow")]
         said = sum(share * names[i] for i, share in zip(things[0].tolist(), shares[0]))
         where = model.place.view(4, 4, -1)[2:, :2].mean(dim=(0, 1))
-        torch.testing.assert_close(model.see(pixels)[0, 4 + 2], said + where)
-    assert model.see(pixels).shape == (1, 4 + 4 + 16, 48)
+        torch.testing.assert_close(model.encode_image(pixels).tokens[0, 4 + 2], said + where)
+    assert model.encode_image(pixels).tokens.shape == (1, 4 + 4 + 16, 48)
 
 
 def test_things_that_are_near_to_everything_are_marked_down():
-    memory = Memory(things=3, dim=2, tokens=1)
+    memory = LabelBank(things=3, dim=2, tokens=1)
     memory.z.copy_(normalize(torch.tensor([[1.0, 0.0], [0.9, 0.4], [0.0, 1.0]])))
     memory.common.copy_(torch.tensor([0.5, 0.9, 0.5]))  # the second is near to pictures of all kinds
     z = 3 * normalize(torch.tensor([[1.0, 0.3]]))  # 17° from the first, 7° from the second
@@ -137,7 +140,7 @@ def test_things_that_are_near_to_everything_are_marked_down():
 
 
 def test_a_memory_is_kept_whole(tmp_path):
-    model = remember(tiny_llava(names=2, name_tokens=4), ["cat", "dog"])
+    model = remember(tiny_llava(labels=2, label_length=4), ["cat", "dog"])
     folder.write(tmp_path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}))
     kept, _ = folder.read(tmp_path, keep_narrow=True)
     assert kept.memory.ids.tolist() == model.memory.ids.tolist() and kept.memory.ids.dtype == torch.int32

@@ -1,12 +1,11 @@
 """What is written in a picture stands beside it in the conversation."""
 
 import io
-from dataclasses import replace
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from samespace.assistant.ocr import KEPT, LONGEST, Reading
+from samespace.assistant.ocr_augmenter import CACHED_IMAGES, MAX_CHARACTERS, OcrAugmenter
 from samespace.assistant.request import Message, Picture, question
 from samespace.media import ocr
 
@@ -27,43 +26,42 @@ def read(monkeypatch):
 
 
 def test_words_follow_their_picture_and_each_is_read_once(read):
-    reading, one, two = Reading(), written("one"), written("two")
+    reading, one, two = OcrAugmenter(), written("one"), written("two")
     messages = (Message("user", (one, two, "What?")), Message("assistant", ("A word.",)), Message("user", (one, "And this?")))
-    first, answer, again = reading.told(messages)
+    first, answer, again = reading.augment(messages, {})
     assert first.parts == (one, 'The picture says "number 1".', two, 'The picture says "number 2".', "What?")
     assert answer.parts == ("A word.",) and again.parts == (one, 'The picture says "number 1".', "And this?")
     assert len(read) == 2
 
 
 def test_what_stands_beside_a_picture_already_is_not_read(read):
-    page = written("one", told=True)
-    assert Reading().told((Message("user", (page, "What?")),))[0].parts == (page, "What?") and not read
+    page = written("one", has_text_beside=True)
+    assert OcrAugmenter().augment((Message("user", (page, "What?")),), {})[0].parts == (page, "What?") and not read
 
 
 def test_nothing_is_told_of_a_picture_without_words_and_not_all_of_a_long_one(monkeypatch):
     picture = written("one")
-    for words, told in (("", 0), ("long " * LONGEST, LONGEST)):
+    for words, told in (("", 0), ("long " * MAX_CHARACTERS, MAX_CHARACTERS)):
         monkeypatch.setattr(ocr, "words", lambda _, words=words: words)
-        parts = Reading().told((Message("user", (picture, "What?")),))[0].parts
+        parts = OcrAugmenter().augment((Message("user", (picture, "What?")),), {})[0].parts
         assert sum(len(part) - len('The picture says "".') for part in parts[1:-1]) == told
 
 
 def test_only_so_many_are_remembered(read):
-    reading = Reading()
-    for i in range(KEPT + 3):
-        reading.words(Picture(written("one").data + bytes([i])))
-    assert len(reading.known) == KEPT
+    reading = OcrAugmenter()
+    for i in range(CACHED_IMAGES + 3):
+        reading.text_in(Picture(written("one").data + bytes([i])))
+    assert len(reading.cache) == CACHED_IMAGES
 
 
 def test_an_answer_depends_on_what_is_written(tiny, monkeypatch):
     picture, prompts = written("one"), []
-    tiny.model.c = replace(tiny.model.c, reads=True)
     for words in ("", "one", "two"):
         monkeypatch.setattr(ocr, "words", lambda _, words=words: words)
-        tiny.reading = Reading()
+        tiny.augmenters = [OcrAugmenter()]
         prompts.append(tiny.prompt(question("What?", [picture]).messages)[0].ids)
     assert len(prompts[0]) < len(prompts[1]) == len(prompts[2]) and prompts[1] != prompts[2]
-    tiny.model.c = replace(tiny.model.c, reads=False)
+    tiny.augmenters = []
     assert tiny.prompt(question("What?", [picture]).messages)[0].ids == prompts[0]  # as it was trained
 
 

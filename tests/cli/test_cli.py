@@ -149,10 +149,10 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_clear_sentence(case, tmp_path):
-    arguments, code, says = BAD[case]
+    arguments, code, token_log_probs = BAD[case]
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == code
-    assert says in done.stderr
+    assert token_log_probs in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -61,7 +61,7 @@ def test_ask_over_a_library(run, tiny_folder, tiny_space_folder, album, tmp_path
 
 def test_mistakes_are_one_sentence(run, tiny_folder, photographs):
     picture = str(photographs / "coffee.png")
-    for words, says in (
+    for words, token_log_probs in (
         (("ask", picture, "-a", str(tiny_folder)), "end with a question"),
         (("ask", "What is this?", "-a", str(tiny_folder)), "name files before the question"),
         (("ask", "absent.png", "What?", "-a", str(tiny_folder)), "check the path"),
@@ -70,7 +70,7 @@ def test_mistakes_are_one_sentence(run, tiny_folder, photographs):
         (("eval", "vqa", "absent.json", "-a", str(tiny_folder)), "JSON list"),
     ):
         done = run(*words, code=1)
-        assert says in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert token_log_probs in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_assistants_are_pulled_and_listed(run, tiny_folder):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from samespace.core.errors import QueryError
-from samespace.evaluate.vqa import answer_all, normalised, read_questions, right, said_yes, scores
+from samespace.evaluate.vqa import answer_all, normalized, read_questions, right, said_yes, scores
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from samespace.evaluate.vqa import answer_all, normalised, read_questions, right
     ],
 )
 def test_normalisation(answer, want):
-    assert normalised(answer) == want
+    assert normalized(answer) == want
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from PIL import Image
 import samespace
 from samespace.core.errors import RequestError
 from samespace.explain.patch import look_inside, rollout
-from samespace.preprocess.pixels import normalise, square
+from samespace.preprocess.pixels import normalize_pixels, square
 from samespace.spaces import checkpoint
 
 
 def seen(space, file):
     """A photograph as the tower takes it."""
-    return normalise(square(Image.open(file).convert("RGB"), space.config.prep)[None], space.config.prep)
+    return normalize_pixels(square(Image.open(file).convert("RGB"), space.config.prep)[None], space.config.prep)
 
 
 @pytest.mark.parametrize("which", ["tiny", "starter"])

@@ -9,7 +9,7 @@ import torch
 from samespace.assistant.request import Picture, question
 from samespace.explain.report import warm, write_report
 from samespace.explain.trace import lines, nearest, trace
-from samespace.models.llava import PICTURE
+from samespace.models.llava import IMAGE_TOKEN
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ def test_the_steps_are_those_of_the_answer(tiny, cat):
     assert steps.pixels.shape == (tiny.model.c.prep.size, tiny.model.c.prep.size, 3)
     assert steps.features.shape == (steps.grid**2, tiny.model.image.feature_width)
     with torch.inference_mode():
-        seen = tiny.model.see(torch.from_numpy(tiny.pixels(cat)[:1]))[0]
+        seen = tiny.model.encode_image(torch.from_numpy(tiny.pixels(cat)[:1])).tokens[0]
     np.testing.assert_allclose(steps.projected, seen, atol=1e-5)
     ids = tiny.prompt(question("What is it?", [cat]).messages)[0].ids
-    assert [token.cell >= 0 for token in steps.sequence] == [i == PICTURE for i in ids] == [t.seen for t in steps.sequence]
+    assert [token.cell >= 0 for token in steps.sequence] == [i == IMAGE_TOKEN for i in ids] == [t.seen for t in steps.sequence]
     assert "What is it?" in "".join(token.text for token in steps.sequence)
 
 

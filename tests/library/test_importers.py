@@ -90,8 +90,8 @@ def test_vectors_of_another_checkpoint_are_refused(tmp_path, tiny_space, vectors
 
 
 def test_what_is_not_there_is_told(tmp_path, tiny_space):
-    for program, says in (("rclip", "db.sqlite3"), ("clip-retrieval", "img_emb")):
-        with pytest.raises(LibraryError, match=says):
+    for program, token_log_probs in (("rclip", "db.sqlite3"), ("clip-retrieval", "img_emb")):
+        with pytest.raises(LibraryError, match=token_log_probs):
             list(READERS[program](tmp_path))
     (tmp_path / "other.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(LibraryError, match="cannot be read"):

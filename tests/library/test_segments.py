@@ -264,7 +264,7 @@ def test_an_exported_space_hears_as_before(tmp_path, hearing_folder):
     mels = [np.random.default_rng(0).normal(-40, 20, (made.audio.mels, made.audio.frames)).astype(np.float32)]
     assert np.array_equal(Space(tmp_path / "out").mels(mels), Space(hearing_folder).mels(mels))
     deaf = export.export(checkpoint.load(hearing_folder), tmp_path / "deaf")
-    assert not Space(tmp_path / "deaf").hears and deaf.fingerprint == made.fingerprint
+    assert not Space(tmp_path / "deaf").has_audio and deaf.fingerprint == made.fingerprint
 
 
 def test_what_was_heard_before_an_interruption_is_kept(tmp_path, hearing, monkeypatch):

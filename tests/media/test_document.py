@@ -40,8 +40,8 @@ def test_locked_broken_and_empty_files_are_told(tmp_path):
     make(tmp_path / "locked.pdf", ["secret"], encrypt="password")
     (tmp_path / "cut.pdf").write_bytes(make(tmp_path / "whole.pdf", ["text"] * 5).read_bytes()[:300])
     (tmp_path / "empty.pdf").touch()
-    for name, says in (("locked.pdf", "password"), ("cut.pdf", "open it to check"), ("empty.pdf", "open it to check")):
-        with pytest.raises(UnreadableMedia, match=says):
+    for name, token_log_probs in (("locked.pdf", "password"), ("cut.pdf", "open it to check"), ("empty.pdf", "open it to check")):
+        with pytest.raises(UnreadableMedia, match=token_log_probs):
             list(document.pages(tmp_path / name, 64))
     with pytest.raises(UnreadableMedia, match="no page 9"):
         document.page_at(tmp_path / "whole.pdf", 9, 64)

@@ -155,10 +155,10 @@ def broken() -> dict[str, tuple[str, bytes, str]]:
 
 @pytest.mark.parametrize("case", broken())
 def test_broken_files_have_a_reason(case):
-    name, data, says = broken()[case]
+    name, data, token_log_probs = broken()[case]
     with pytest.raises(UnreadableMedia) as caught:
         media.read(Path(name), data, TARGET)
-    assert says in caught.value.reason
+    assert token_log_probs in caught.value.reason
     assert "\n" not in caught.value.reason and len(caught.value.reason) < 250
 
 

@@ -54,8 +54,8 @@ def test_a_film_of_one_frame_and_a_broken_tail(tmp_path):
 
 def test_what_is_no_film_is_told_in_one_sentence(tmp_path):
     (tmp_path / "empty.mp4").touch()
-    for make, says in ((tmp_path / "empty.mp4", "play it to check"), (tmp_path / "absent.mkv", "check the path")):
-        with pytest.raises(UnreadableMedia, match=says):
+    for make, token_log_probs in ((tmp_path / "empty.mp4", "play it to check"), (tmp_path / "absent.mkv", "check the path")):
+        with pytest.raises(UnreadableMedia, match=token_log_probs):
             list(video.shots(make, 64))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from samespace.core.config import LanguageModel
-from samespace.models.int8 import Int8Linear, quantised
+from samespace.models.int8 import Int8Linear, quantize
 from samespace.models.lm import Cache, Llama
 from samespace.spaces.weight_maps import LLAMA, renamed
 
@@ -73,7 +73,7 @@ def test_attention_can_be_looked_at():
 def test_int8_products_are_those_of_the_rounded_weights():
     torch.manual_seed(0)
     weight, x = torch.randn(40, 64), torch.randn(2, 3, 64) * torch.logspace(-2, 2, 64)
-    values, scale = quantised(weight)
+    values, scale = quantize(weight)
     bias = torch.randn(40)
     got, want = Int8Linear(values, scale, bias)(x), x @ (values.float() * scale).T + bias
     assert (got - want).abs().max() < 1e-4 * want.abs().max()

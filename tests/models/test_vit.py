@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samespace.core.config import ImageTower, TextTower
-from samespace.models.clip import DualEncoder
+from samespace.core.config import ForkedTextTower, HybridImageTower, ImageTower, TextTower
 from samespace.models.layers import Attention, Block
+from samespace.models.starter.hybrid_vit import HybridViT
+from samespace.models.starter.text import ForkedTextTransformer
 from samespace.models.text import TextTransformer
-from samespace.models.vit import ViT, patchify, resize_positions
+from samespace.models.vit import ViT, patchify, resize_position_embedding
+from samespace.spaces.towers import dual_encoder
 
 SMALL = dict(width=32, layers=2, heads=4, mlp=64, dim=16)
 
@@ -49,17 +51,17 @@ def test_the_papers_sizes(name, patch, size, width, layers, heads, parameters):
 
 def test_positions_keep_their_class_token_and_their_corners():
     pos = torch.randn(1 + 49, 8)
-    larger = resize_positions(pos, 14, 1)
+    larger = resize_position_embedding(pos, 14, 1)
     assert larger.shape == (1 + 196, 8)
     assert torch.equal(larger[0], pos[0])
-    assert resize_positions(pos, 7, 1) is pos
+    assert resize_position_embedding(pos, 7, 1) is pos
     ramp = torch.linspace(0, 1, 7).repeat(7)[:, None]
-    wide = resize_positions(ramp, 14, 0).reshape(14, 14)
+    wide = resize_position_embedding(ramp, 14, 0).reshape(14, 14)
     assert torch.all(wide[:, 1:] >= wide[:, :-1] - 1e-6)
 
 
 def test_the_hybrid_reads_a_feature_map():
-    tower = ViT(ImageTower(image_size=64, patch=1, trunk="efficientnet_lite0", classes=10, kept=8, **SMALL)).eval()
+    tower = HybridViT(HybridImageTower(image_size=64, patch=1, classes=10, prior_dim=8, **SMALL)).eval()
     tap = {}
     with torch.no_grad():
         z = tower(torch.randn(2, 3, 64, 64), tap)
@@ -70,8 +72,8 @@ def test_the_hybrid_reads_a_feature_map():
 
 def test_the_fork_gives_a_second_reader_its_own_top():
     """With the trunk's own weights in the second top both readers see the same map; what is trained there stays there."""
-    c = ImageTower(image_size=64, patch=1, trunk="efficientnet_lite0", fork=11, classes=10, kept=8, **SMALL)
-    tower, pixels = ViT(c).eval(), torch.randn(2, 3, 64, 64)
+    c = HybridImageTower(image_size=64, patch=1, second_branch_at=11, classes=10, prior_dim=8, **SMALL)
+    tower, pixels = HybridViT(c).eval(), torch.randn(2, 3, 64, 64)
     for own, whole in zip([*tower.branch.trunk.blocks, tower.branch.trunk.head], [*tower.trunk.blocks[11:], tower.trunk.head]):
         own.load_state_dict(whole.state_dict())
     own = {k: v for k, v in tower.branch.state_dict().items() if not k.startswith("trunk.")}
@@ -86,17 +88,17 @@ def test_the_fork_gives_a_second_reader_its_own_top():
 
 def test_only_the_second_reader_sees_colours():
     """Of two pictures with one middle map, the vectors differ where colours are seen, and only there."""
-    c = ImageTower(image_size=64, patch=1, trunk="efficientnet_lite0", fork=11, colours=True, classes=10, kept=8, **SMALL)
-    tower = ViT(c).eval()
+    c = HybridImageTower(image_size=64, patch=1, second_branch_at=11, colours=True, classes=10, prior_dim=8, **SMALL)
+    tower = HybridViT(c).eval()
     with torch.no_grad():
         top, own, middle, colours = tower.maps(torch.randn(2, 3, 64, 64))
         assert tower.branch.patch_embed.in_features == 1280 + 4 * 3 and colours.shape == (2, 3, 4, 4)
-        z, other = (tower.vector([top, own, middle, seen]) for seen in (colours, -colours))
+        z, other = (tower.embedding([top, own, middle, seen]) for seen in (colours, -colours))
     assert torch.equal(z[:, :12], other[:, :12]) and not torch.allclose(z[:, 12:], other[:, 12:], atol=1e-3)
 
 
 def test_a_tap_sees_every_block_and_changes_nothing():
-    model = DualEncoder(ImageTower(image_size=32, patch=8, **SMALL), TextTower(vocab=50, context=9, end=49, **SMALL)).eval()
+    model = dual_encoder(ImageTower(image_size=32, patch=8, **SMALL), TextTower(vocab=50, context=9, end=49, **SMALL)).eval()
     pixels, ids = torch.randn(2, 3, 32, 32), torch.randint(0, 49, (2, 9))
     ids[:, -1] = 49
     image, text = {}, {}
@@ -139,8 +141,10 @@ def test_padding_does_not_change_a_bert_vector():
 
 def test_a_text_tower_that_forks_learns_without_moving_what_is_kept():
     """A branch that is a copy gives what the trunk gives; one that was trained moves the learned numbers only."""
-    c = TextTower(vocab=50, context=16, mask="padding", post_norm=True, pool="mean", kept=8, fork=1, **SMALL)
-    tower, whole = TextTransformer(c).eval(), TextTransformer(replace(c, fork=0)).eval()
+    c = ForkedTextTower(
+        vocab=50, context=16, mask="padding", post_norm=True, pool="mean", prior_dim=8, second_branch_at=1, **SMALL
+    )
+    tower, whole = ForkedTextTransformer(c).eval(), ForkedTextTransformer(replace(c, second_branch_at=0)).eval()
     whole.load_state_dict({k: v for k, v in tower.state_dict().items() if not k.startswith("branch.")})
     tower.branch.load_state_dict(tower.blocks[1:].state_dict())
     ids = torch.tensor([[4, 5, 6, 0], [7, 8, 9, 10]])

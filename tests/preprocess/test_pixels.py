@@ -8,14 +8,14 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from samespace.core.config import Prep
-from samespace.preprocess.pixels import normalise, square
+from samespace.preprocess.pixels import normalize_pixels, square
 
 CLOSE = 1e-4
 NAMES = ("chelsea.png", "coffee.png", "rocket.jpg", "hubble_deep_field.jpg", "motorcycle_left.png", "camera.png", "moon.png")
 
 
 def ours(image: Image.Image, prep: Prep) -> np.ndarray:
-    return normalise(square(image, prep)[None], prep)[0]
+    return normalize_pixels(square(image, prep)[None], prep)[0]
 
 
 @pytest.mark.parametrize("resize", ["shortest", "squash", "longest"])

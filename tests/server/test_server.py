@@ -158,18 +158,22 @@ def test_another_host_name_is_refused(place):
         ({"messages": "hello"}, 400, "messages"),
     ],
 )
-def test_bad_requests_are_refused_in_openais_shape(client, change, status, says):
+def test_bad_requests_are_refused_in_openais_shape(client, change, status, token_log_probs):
     said = {"model": client.models.list().data[1].id, "messages": conversation("x")} | change
     with pytest.raises(openai.APIStatusError) as error:
         client.chat.completions.create(**said)
     assert error.value.status_code == status
-    assert says in error.value.body["message"]
+    assert token_log_probs in error.value.body["message"]
     assert {"message", "type", "param", "code"} == error.value.body.keys()
 
 
 def test_bad_embedding_requests_are_refused(client):
-    for change, says in (({"input": []}, "0 inputs"), ({"dimensions": 999}, "ask for no more"), ({"input": [1, 2]}, "token ids")):
-        with pytest.raises(openai.BadRequestError, match=says):
+    for change, token_log_probs in (
+        ({"input": []}, "0 inputs"),
+        ({"dimensions": 999}, "ask for no more"),
+        ({"input": [1, 2]}, "token ids"),
+    ):
+        with pytest.raises(openai.BadRequestError, match=token_log_probs):
             client.embeddings.create(**{"model": "tiny", "input": "x"} | change)
 
 

@@ -13,11 +13,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 
-from samespace.core.config import ImageTower, TextTower
+from samespace.core.config import HybridImageTower, TextTower
 from samespace.core.errors import UnknownSpace, WeightsMismatch
 from samespace.models.clip import DualEncoder
+from samespace.models.starter.hybrid_vit import HybridViT
 from samespace.models.text import TextTransformer
-from samespace.models.vit import ViT
 from samespace.spaces import checkpoint
 
 EXACT = 1e-5
@@ -223,8 +223,8 @@ def test_efficientnet_lite_equals_timm(tmp_path, name):
             module.eps = 1e-3
     torch.save(release_names(theirs), tmp_path / "lite.pth")
     weights = checkpoint.read_efficientnet(tmp_path / "lite.pth")
-    tower = ImageTower(trunk=name, classes=10, kept=8, patch=1, width=32, layers=1, heads=2, mlp=64, image_size=96)
-    ours = ViT(tower).eval()
+    tower = HybridImageTower(backbone=name, classes=10, prior_dim=8, patch=1, width=32, layers=1, heads=2, mlp=64, image_size=96)
+    ours = HybridViT(tower).eval()
     checkpoint.fill(ours, {k.removeprefix("image."): v for k, v in weights.items()}, partial=True)
     pixels = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
@@ -328,7 +328,7 @@ def test_int8_weights_come_back_as_numbers():
         "fc.weight.T_scale": torch.tensor(scale),
         "fc.bias": torch.tensor([1.0, 2.0, 3.0], dtype=torch.float16),
     }
-    out = checkpoint.dequantised(stored)
+    out = checkpoint.dequantize(stored)
     assert set(out) == {"fc.weight", "fc.bias"}
     assert torch.allclose(out["fc.weight"], torch.tensor(exact), atol=float(scale.max()))
     assert out["fc.bias"].dtype == torch.float32

@@ -92,7 +92,7 @@ def test_a_space_hears_over_a_bridge(theirs, tiny_space, tmp_path):
     loaded = clap.load(folder)
     config = clap.hear(tiny_space, loaded, tmp_path / "hearing", "tiny+clap", WORDS, "theirs")
     made = Space(tmp_path / "hearing")
-    assert made.hears and made.fingerprint == tiny_space.fingerprint and config.name == "tiny+clap"
+    assert made.has_audio and made.fingerprint == tiny_space.fingerprint and config.name == "tiny+clap"
     assert config.card["sound"]["from"] == "theirs" and config.audio.dim == tiny_space.dim
     rng = np.random.default_rng(0)
     clips = [rng.normal(0, 0.1, n).astype(np.float32) for n in (20_000, 5000, 3)]
@@ -139,6 +139,6 @@ def test_the_command_installs_a_space_that_hears(theirs, tiny_space_folder, tmp_
     done = CliRunner().invoke(cli.app, ["spaces", "hear", str(tiny_space_folder), "--through", str(theirs[1]), *words])
     assert done.exit_code == 0, done.output
     name = f"tiny+{theirs[1].name}"
-    assert name in hub.installed() and hub.load(name).hears
+    assert name in hub.installed() and hub.load(name).has_audio
     again = CliRunner().invoke(cli.app, ["spaces", "hear", str(tiny_space_folder), "--through", str(theirs[1]), *words])
     assert again.exit_code != 0

@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from samespace.core.config import AudioTower, read_space_config, sha256
+from samespace.core.config import AudioTower
 from samespace.core.errors import QueryError, UnknownSpace
+from samespace.core.files import sha256
 from samespace.models.starter.audio import AudioTransformer
 from samespace.spaces import checkpoint, export
 from samespace.spaces import quantize as narrow
 from samespace.spaces.export import Pairs
-from samespace.spaces.space import Space
+from samespace.spaces.space import Space, read_space_config
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +96,11 @@ def test_torch_reads_the_weights_that_onnx_runs(loaded, pairs, tmp_path, monkeyp
     assert graphs < 0.1 * (tmp_path / "space" / "model.safetensors").stat().st_size
 
 
-@pytest.mark.parametrize("associations", [0, 10])
-def test_torch_reads_the_audio_weights_that_onnx_runs(tiny_space_folder, tmp_path, associations):
+@pytest.mark.parametrize("hopfield_pairs", [0, 10])
+def test_torch_reads_the_audio_weights_that_onnx_runs(tiny_space_folder, tmp_path, hopfield_pairs):
     """Batch norms that are not at their beginning: the exporter folds them into the convolutions."""
     folder = shutil.copytree(tiny_space_folder, tmp_path / "hearing")
-    c = AudioTower(frames=80, strides=(2, 2), width=32, layers=1, heads=2, mlp=64, dim=24, associations=associations)
+    c = AudioTower(frames=80, strides=(2, 2), width=32, layers=1, heads=2, mlp=64, dim=24, hopfield_pairs=hopfield_pairs)
     mels = torch.randn(4, c.mels, c.frames, generator=torch.Generator().manual_seed(0)) * 20 - 40
     torch.manual_seed(0)
     tower = AudioTransformer(c)
@@ -112,7 +113,7 @@ def test_torch_reads_the_audio_weights_that_onnx_runs(tiny_space_folder, tmp_pat
     ran = Space(folder).mels(list(mels.numpy()))
     assert (ran * expected).sum(axis=1).min() > 0.99
     read = AudioTransformer(c).eval()
-    read.load_state_dict(checkpoint.dequantised(load_file(folder / "audio.safetensors")))
+    read.load_state_dict(checkpoint.dequantize(load_file(folder / "audio.safetensors")))
     assert np.abs(read(mels).detach().numpy() - ran).max() < 1e-5
 
 
@@ -152,13 +153,13 @@ def test_the_same_weights_have_the_same_fingerprint(loaded, pairs, tmp_path):
 def test_pairs_that_cannot_be_read(loaded, tmp_path):
     with pytest.raises(QueryError, match="filepath and title"):
         export.held_out_pairs(loaded, tmp_path / "none.tsv")
-    for text, says in (
+    for text, token_log_probs in (
         ("a\tb\n1\t2\n", "filepath and title"),
         ("filepath\ttitle\n", "no pairs"),
         ("filepath\ttitle\nno.jpg\tx\n", "no.jpg"),
     ):
         (tmp_path / "odd.tsv").write_text(text)
-        with pytest.raises(QueryError, match=says):
+        with pytest.raises(QueryError, match=token_log_probs):
             export.held_out_pairs(loaded, tmp_path / "odd.tsv")
 
 

@@ -96,8 +96,8 @@ def test_spaces_are_found_by_name_and_by_folder(tiny_space_folder, own_home):
         (".", "spaces pull"),
     ],
 )
-def test_what_is_not_installed_is_named_with_the_remedy(name, says):
-    with pytest.raises(UnknownSpace, match=says):
+def test_what_is_not_installed_is_named_with_the_remedy(name, token_log_probs):
+    with pytest.raises(UnknownSpace, match=token_log_probs):
         hub.find(name)
 
 

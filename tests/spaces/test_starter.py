@@ -5,10 +5,10 @@ import pytest
 
 import samespace
 from samespace.cli.doctor import broken
-from samespace.core.config import read_space_config
 from samespace.library.demo import PHRASES, photographs
 from samespace.media.image import opaque
 from samespace.spaces import hub
+from samespace.spaces.space import read_space_config
 
 
 @pytest.fixture(scope="module")

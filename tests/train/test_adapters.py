@@ -8,6 +8,7 @@ import torch
 from samespace.core.config import ImageTower, TextTower
 from samespace.core.errors import CardError
 from samespace.models.clip import DualEncoder
+from samespace.spaces.towers import dual_encoder
 from samespace.train.adapters import Adapters, choose_parts, copied, with_connector
 from samespace.train.optim import optimizer_of, within
 from samespace.train.run import Run
@@ -65,18 +66,18 @@ def test_muon_turns_the_matrices_of_blocks_only(card):
 
 def test_a_connector_at_first_changes_nothing_and_only_it_learns(card):
     torch.manual_seed(0)
-    model = DualEncoder(IMAGE, TEXT)
+    model = dual_encoder(IMAGE, TEXT)
     image, text, connected = with_connector(model, IMAGE, TEXT, 12)
     for a, b in zip(outputs(model), outputs(connected)):
         assert torch.allclose(a, b, atol=1e-6)
     choose_parts(connected, replace(card, connector=12))
     assert {n.split(".")[1] for n, p in connected.named_parameters() if p.requires_grad and "." in n} == {"connector"}
-    assert (image.connector, text.connector) == (12, 12)
+    assert (image.adapter, text.adapter) == (12, 12)
 
 
 def test_lora_learns_in_attention_too_and_merges_into_plain_layers(card):
     torch.manual_seed(0)
-    model = DualEncoder(IMAGE, TEXT)
+    model = dual_encoder(IMAGE, TEXT)
     before = outputs(model)
     adapters = Adapters(model, replace(card, lora=2))
     learning = [n for n, p in model.named_parameters() if p.requires_grad]

@@ -12,7 +12,7 @@ from samespace.assistant.chat import Chat
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture, question
 from samespace.core.errors import CardError, TrainingStopped, UnreadableMedia
-from samespace.models.llava import PICTURE
+from samespace.models.llava import IMAGE_TOKEN
 from samespace.train import assistant_run as assist
 from samespace.train.config import read_card
 from samespace.train.conversation_loss import AnswerLoss, talk_backward
@@ -65,7 +65,7 @@ def test_only_answers_are_learned_and_prompts_are_as_they_are_asked(talks, photo
     learned = [i for i in targets if i != IGNORE]
     assert made.chat.tokenizer.decode(learned, skip_special_tokens=False) == "A cat.<|im_end|>Orange.<|im_end|>"
     assert all(t in (IGNORE, i) for i, t in zip(ids, targets, strict=True))
-    assert ids.count(PICTURE) == 16
+    assert ids.count(IMAGE_TOKEN) == 16
     asked = made.chat.prompt(messages[:3], {cat.digest: 16}).ids
     assert ids[: len(asked)] == asked
 

@@ -11,7 +11,7 @@ from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 from samespace.assistant import checkpoint as folder
 from samespace.assistant.language import Language
 from samespace.core.errors import CardError
-from samespace.models.llava import says
+from samespace.models.starter.labelled_llava import token_log_probs
 from samespace.train import assistant_run as assist
 from samespace.train.config import read_card
 from samespace.train.regions import Region, cells_of, places, region_loss
@@ -31,10 +31,10 @@ def test_a_box_has_the_cells_it_fills_and_always_one():
 
 
 def test_a_token_says_the_word_it_lands_at():
-    said = says(WORDS[None, [2, 5]], WORDS).exp()
+    said = token_log_probs(WORDS[None, [2, 5]], WORDS).exp()
     assert said.argmax(dim=-1).tolist() == [[2, 5]]
     torch.testing.assert_close(said.sum(dim=-1), torch.ones(1, 2))
-    between = says((WORDS[0] + WORDS[1])[None, None] / 2, WORDS).exp()[0, 0]
+    between = token_log_probs((WORDS[0] + WORDS[1])[None, None] / 2, WORDS).exp()[0, 0]
     torch.testing.assert_close(between[0], between[1])
     assert between[0] > between[2]
 
@@ -124,6 +124,6 @@ def test_places_blend_from_word_to_word():
 def test_tokens_learn_to_say_where_they_stand(run, tmp_path):
     config = assist.run(run('task="assistant"', "places=true", "lora=2", 'lock=["image"]', "steps=4"), False, lambda *_: None)
     model, _ = folder.read(tmp_path / "run" / "assistant")
-    assert config.places**2 == len(model.place) and model.place.abs().min() > 0
+    assert config.position_grid**2 == len(model.place) and model.place.abs().min() > 0
     pixels = torch.rand(1, 3, config.prep.size, config.prep.size)
-    torch.testing.assert_close(model.see(pixels) - model.named(pixels), model.place[None])
+    torch.testing.assert_close(model.encode_image(pixels).tokens - model.projected(pixels), model.place[None])

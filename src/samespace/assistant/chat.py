@@ -9,10 +9,12 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from ..core.errors import RequestError, as_utf8
-from ..models.llava import PICTURE
+from ..models.llava import IMAGE_TOKEN
 from .language import Language
 from .request import Message, Picture
 
+Key = int | tuple[str, int]
+"""What identifies a position of a prompt: a token id, or (an image's digest, number of its token)."""
 MARK = "<image>"
 """Where a picture stands in a rendered conversation."""
 
@@ -23,7 +25,7 @@ class Prompt:
 
     ids: list[int]
     """Word ids, and PICTURE in the place of each token of a picture."""
-    keys: list[int | tuple[str, int]]
+    keys: list[Key]
     """What tells equal beginnings of prompts: word ids, and (a picture's digest, number of its token)."""
 
 
@@ -51,10 +53,10 @@ class Chat:
             raise RequestError("the model's chat template leaves pictures out; ask with all pictures in the user's messages")
         begins = bool(self.specials.get("bos_token")) and rendered.startswith(self.specials["bos_token"])
         ids = self.tokenizer.encode(first, add_special_tokens=not begins).ids
-        keys: list[int | tuple[str, int]] = list(ids)
+        keys: list[Key] = list(ids)
         for digest, piece in zip(digests, rest):
             words = self.words(piece)
-            ids += [PICTURE] * sizes[digest] + words
+            ids += [IMAGE_TOKEN] * sizes[digest] + words
             keys += [*((digest, n) for n in range(sizes[digest])), *words]
         return Prompt(ids, keys)
 

@@ -1,35 +1,51 @@
 """An assistant's folder -> model and chat; ours, and those of llava-hf. Ours are written here too."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..core.config import AssistantConfig, ImageTower, TextTower, from_dict, sha256, to_json
+from ..core.config import AssistantConfig, ImageTower, LabelledAssistantConfig, TextTower, from_dict, to_json
 from ..core.errors import UnknownAssistant
-from ..models.int8 import narrow, quantised
+from ..core.files import sha256
+from ..models.int8 import quantize, use_int8_layers
 from ..models.llava import Llava
+from ..models.lm import Llama
+from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.tokens import read_tokenizer
 from ..spaces.checkpoint import (
     ACTS,
     VISION_KEYS,
-    dequantised,
+    dequantize,
     fill,
     read_json,
     read_tensors,
     transformer_sizes,
     transformers_prep,
 )
+from ..spaces.towers import image_tower
 from ..spaces.weight_maps import HF, LLAMA, Weights, renamed
 from .chat import Chat
 from .engine import Assistant
 from .language import Language, llama_sizes, read_shards, read_template
 
 CONFIG, WEIGHTS = "assistant.json", "model.safetensors"
+ARCHS: dict[str, type[Llava]] = {"llava": Llava, "labelled_llava": LabelledLlava}
+
+
+def build(c: AssistantConfig, image: nn.Module | None = None, lm: Llama | None = None) -> Llava:
+    """Build an assistant's model; an image tower or language model that is not given gets new weights."""
+    return ARCHS[c.arch](c, image or image_tower(c.image), lm or Llama(c.lm))
+
+
+def labelled(c: AssistantConfig, **changes: Any) -> LabelledAssistantConfig:
+    """Return the config of the same assistant with labels or positions."""
+    values = {f.name: getattr(c, f.name) for f in fields(c)} | {"arch": LabelledAssistantConfig.arch} | changes
+    return LabelledAssistantConfig(**values)
 
 
 def load(folder: Path) -> Assistant:
@@ -52,10 +68,10 @@ def read(folder: Path, keep_narrow: bool = False) -> tuple[Llava, Language]:
 
 def read_ours(folder: Path, keep_narrow: bool) -> Llava:
     stored = read_tensors(folder / WEIGHTS)
-    model = Llava(read_config(folder))
-    fill(model, tied(dequantised(stored), model.c))
+    model = build(read_config(folder))
+    fill(model, tied(dequantize(stored), model.c))
     if keep_narrow:
-        narrow(model, tied(stored, model.c))
+        use_int8_layers(model, tied(stored, model.c))
     return model
 
 
@@ -90,9 +106,9 @@ def read_llava_hf(folder: Path) -> Llava:
     prep = replace(transformers_prep(folder, image, TextTower(), siglip=False), context=77)
     c = AssistantConfig(
         name=folder.name, image=image, prep=prep, lm=llama_sizes({"model_type": "llama"} | values.get("text_config", {})),
-        layer=layer, projector_act=ACTS[act],
+        feature_layer=layer, projector_act=ACTS[act],
     )  # fmt: skip
-    model = Llava(c)
+    model = build(c)
     fill(model, tied(llava_names(read_shards(folder)), c))
     return model
 
@@ -125,7 +141,7 @@ def write(folder: Path, model: Llava, language: Language, int8: bool = True, **c
         if name == "lm.head.weight" and model.c.lm.tied:
             continue
         if int8 and name.startswith("lm.") and tensor.ndim == 2:
-            stored[f"{name}_quantized"], stored[f"{name}_scale"] = quantised(tensor)
+            stored[f"{name}_quantized"], stored[f"{name}_scale"] = quantize(tensor)
         else:
             stored[name] = tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor
     save_file({name: tensor.contiguous() for name, tensor in stored.items()}, folder / WEIGHTS)

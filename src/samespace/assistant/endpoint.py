@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ..core.errors import MissingExtra, RequestError, UnknownAssistant, in_short
+from ..core.errors import MissingExtra, RequestError, UnknownAssistant, error_summary
 from ..media.image import jpeg
 from .request import Message, Outcome, Picture, Reply, Request
 
@@ -64,7 +64,7 @@ class Endpoint:
             raise self.refused(error) from None
 
     def refused(self, error: Exception) -> RequestError:
-        return RequestError(f"{self.base} does not answer ({in_short(error)}); check address, model and key")
+        return RequestError(f"{self.base} does not answer ({error_summary(error)}); check address, model and key")
 
     def message(self, message: Message) -> dict[str, Any]:
         """A message in OpenAI's shape."""

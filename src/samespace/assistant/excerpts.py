@@ -69,7 +69,9 @@ def parts_of(path: Path, kind: str, some: list[Segment], z: np.ndarray, space: S
     parts: list[str | Picture] = [f"{title}: {words}" if words else f"{title}:"]
     if looks:
         picture = still(placed(path, kind, some[0]), SIDE)
-        parts.append(Picture(image_media.jpeg(picture, 4 * SIDE), f"{path.name}, {title}.jpg", told=kind == "document"))
+        parts.append(
+            Picture(image_media.jpeg(picture, 4 * SIDE), f"{path.name}, {title}.jpg", has_text_beside=kind == "document")
+        )
     return parts
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..core.config import AssistantConfig, sha256
+from ..core.config import AssistantConfig
 from ..core.errors import Offline, UnknownAssistant, UnknownSpace
+from ..core.files import sha256
 from ..core.paths import expanded
 from ..models.llava import Llava
 from ..spaces import checkpoint, hub
@@ -145,15 +146,15 @@ def put_together(config: AssistantConfig, space: Path, language_model: str) -> t
     if known and not is_here(known):
         raise UnknownAssistant(f"{language_model} is not here yet; fetch it with: samespace assistants pull {language_model}")
     language = read_language(language_file(known) if known else expanded(language_model))
-    model = Llava(replace(config, image=start.config.image, prep=start.config.prep, lm=language.model.c))
-    model.image, model.lm = start.model.image, language.model
+    c = replace(config, image=start.config.image, prep=start.config.prep, lm=language.model.c)
+    model = folder.build(c, start.model.image, language.model)
     return model, language
 
 
 def adapt(model: Llava, stored: dict[str, Tensor]) -> None:
     """Lay an adapter over a model: `X.lora_a` (r, in) and `X.lora_b` (out, r) are added to X, others take its place."""
     weights = model.state_dict()
-    for name, tensor in checkpoint.dequantised(stored).items():
+    for name, tensor in checkpoint.dequantize(stored).items():
         if name.endswith(".lora_a"):
             base = name.removesuffix(".lora_a")
             weights[base] += stored[f"{base}.lora_b"].float() @ tensor

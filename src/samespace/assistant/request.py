@@ -11,8 +11,8 @@ from PIL import Image
 
 from ..core.config import AssistantConfig
 from ..core.errors import RequestError, UnreadableMedia
+from ..core.files import content_hash
 from ..core.paths import expanded
-from ..library.store.records import content_hash
 from ..media import image as image_media
 from ..preprocess import tiles
 
@@ -26,8 +26,8 @@ class Picture:
     data: bytes
     name: str = "picture"
     """For messages to people; its ending tells raw formats apart."""
-    told: bool = False
-    """Whether what is written in it stands beside it already."""
+    has_text_beside: bool = False
+    """Whether the text in it stands beside it already."""
 
     @cached_property
     def digest(self) -> str:

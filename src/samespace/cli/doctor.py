@@ -9,13 +9,14 @@ from importlib import metadata
 from pathlib import Path
 
 from .. import __version__
-from ..core.config import read_space_config, sha256
 from ..core.errors import SamespaceError
+from ..core.files import sha256
+from ..core.machine import usable_cpus
 from ..library.library import default_path
 from ..library.store.lance import Store
 from ..media import speech
 from ..spaces import hub
-from ..spaces.space import usable_cpus
+from ..spaces.space import read_space_config
 
 CORE = ("numpy", "pillow", "pi-heif", "av", "pypdfium2", "onnxruntime", "tokenizers", "lancedb", "pyarrow", "huggingface-hub")
 EXTRAS = {
@@ -49,8 +50,8 @@ def lines() -> Iterator[str]:
             yield f"  {error}"
             continue
         precision = {t: p["chosen"] for t, p in config.card.get("precision", {}).items()}
-        hears = "hears" if config.audio.layers else "does not hear: samespace spaces hear"
-        yield f"  {name:16} {config.dim}-d, {config.fingerprint}, {precision}, {hears}, {broken(folder) or 'all files whole'}"
+        has_audio = "hears" if config.audio.layers else "does not hear: samespace spaces hear"
+        yield f"  {name:16} {config.dim}-d, {config.fingerprint}, {precision}, {has_audio}, {broken(folder) or 'all files whole'}"
     yield "library"
     yield from library_lines()
 

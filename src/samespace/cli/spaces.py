@@ -16,8 +16,8 @@ spaces = typer.Typer(cls=OneSentence, help="List, install and inspect spaces (mo
 @spaces.command("list")
 def spaces_list(json_: Json = False) -> None:
     """List the installed spaces."""
-    from ..core.config import read_space_config
     from ..spaces import hub
+    from ..spaces.space import read_space_config
 
     for name, folder, config in readable(hub.installed(), read_space_config):
         if json_:
@@ -79,8 +79,9 @@ def spaces_hear(
 @spaces.command("info")
 def spaces_info(name: Annotated[str, typer.Argument(help="Name or folder of a space.")]) -> None:
     """Print a space's settings, card and measured numbers as JSON."""
-    from ..core.config import read_space_config, to_json
+    from ..core.config import to_json
     from ..spaces import hub
+    from ..spaces.space import read_space_config
 
     folder = hub.find(name)
     config = read_space_config(folder)

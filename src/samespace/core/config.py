@@ -1,32 +1,38 @@
-"""Flat, frozen settings, each with a docstring under the field; JSON beside the weights."""
+"""Settings of models and spaces: flat frozen dataclasses, a docstring under each field, JSON beside the weights."""
 
 import dataclasses
 import hashlib
 import json
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import SamespaceError, UnknownSpace
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class ImageTower:
-    """The architecture of an image tower: a ViT, or a hybrid where `trunk` names a CNN."""
+    """A ViT as in Dosovitskiy et al. 2020, with the variations of CLIP and SigLIP."""
 
+    arch: str = "vit"
+    """Which class is built: `vit`, or `hybrid_vit` for HybridImageTower."""
     image_size: int = 224
     """Side of the square input, in pixels."""
     patch: int = 32
-    """Side of a patch: in pixels, or in cells of the trunk's feature map."""
+    """Side of a patch: in pixels, or in cells of a backbone's feature map."""
     width: int = 768
     """Length of a token, D."""
     layers: int = 12
+    """Number of transformer blocks."""
     heads: int = 12
-    """Number of transformer blocks, and of attention heads, H, which divide the width."""
+    """Number of attention heads, H; divides the width."""
     mlp: int = 3072
     """Hidden width of each block's MLP."""
     act: str = "gelu"
@@ -41,34 +47,46 @@ class ImageTower:
     """Whether the linear projection of patches has a bias."""
     dim: int = 512
     """Length of z, E; 0 where the pooled token is z itself (SigLIP)."""
-    trunk: str = ""
-    """A CNN below the patches: efficientnet_lite0 or efficientnet_lite2; empty for a plain ViT."""
-    fork: int = 0
+    adapter: int = 0
+    """Hidden width of a residual adapter after the tower; 0 for none."""
+
+
+@dataclass(frozen=True)
+class HybridImageTower(ImageTower):
+    """A ViT over the feature map of a CNN, with a ConSE prior: the starter's image tower."""
+
+    arch: str = "hybrid_vit"
+    """`hybrid_vit`."""
+    backbone: str = "efficientnet_lite0"
+    """The CNN below the patches: efficientnet_lite0 or efficientnet_lite2."""
+    second_branch_at: int = 0
+    """Number of backbone blocks shared with a second branch, which has its own copy of the rest; 0 for no second branch."""
     colours: bool = False
-    """With a trunk: after so many of its blocks a second reader gets a copy of the rest as its own, 0 for none; whether it
-    sees the picture's colours, too, which the trunk forgets."""
+    """Whether the second branch also sees the picture's colours, which the backbone discards."""
     classes: int = 0
-    """Classes of the trunk whose names' vectors serve as a prior (ConSE); 0 for none."""
-    kept: int = 0
-    """With a prior: the first numbers of z, which are the prior's; the rest are learned."""
-    share: float = 1.0
-    """With a prior: length of the learned part, where a certain prior has length 1."""
-    connector: int = 0
-    """Hidden width of the connector after the tower; 0 for none."""
+    """Classes of the ConSE prior; 0 for no prior."""
+    prior_dim: int = 0
+    """Dimensions of z that hold the ConSE prior; the rest are learned."""
+    learned_norm: float = 1.0
+    """Length of each learned part of z, where a certain prior has length 1."""
 
 
 @dataclass(frozen=True)
 class TextTower:
-    """The architecture of a text tower: CLIP's, SigLIP's or BERT's."""
+    """A text transformer: CLIP's, SigLIP's or BERT's."""
 
+    arch: str = "transformer"
+    """Which class is built: `transformer`, or `forked_transformer` for ForkedTextTower."""
     vocab: int = 49408
+    """Number of token ids, V."""
     context: int = 77
-    """Number of token ids, V; longest text in tokens, T."""
+    """Longest text in tokens, T."""
     width: int = 512
     """Length of a token, D."""
     layers: int = 12
+    """Number of transformer blocks."""
     heads: int = 8
-    """Number of transformer blocks, and of attention heads, H."""
+    """Number of attention heads, H; divides the width."""
     mlp: int = 2048
     """Hidden width of each block's MLP."""
     act: str = "gelu"
@@ -80,76 +98,107 @@ class TextTower:
     post_norm: bool = False
     """BERT's blocks, with the layer norm after each residual sum."""
     pool: str = "end"
-    """end (the first end-of-text token), last (the last position) or mean (over the words)."""
+    """end (the first end-of-text token), first, last (that position) or mean (over all tokens but padding)."""
     end: int = 49407
+    """Id of the end-of-text token."""
     pad: int = 0
-    """Ids of the end-of-text token, and of padding."""
+    """Id of the padding token."""
     dim: int = 512
     """Length of z, E."""
-    kept: int = 0
-    """The first numbers of z, which are the trunk's own vector, or as many numbers made from it as fit."""
-    parts: int = 1
-    fork: int = 0
-    """With `kept`: how many vectors of unit length the projection gives for the rest of z; and after how many blocks it gets
-    a copy of the others as its own, 0 for none."""
     proj_bias: bool = False
     """Whether the last projection has a bias (SigLIP)."""
-    connector: int = 0
-    """Hidden width of the connector after the tower; 0 for none."""
+    adapter: int = 0
+    """Hidden width of a residual adapter after the tower; 0 for none."""
+
+
+@dataclass(frozen=True)
+class ForkedTextTower(TextTower):
+    """A text transformer that keeps its pretrained vector and adds learned projections: the starter's text tower."""
+
+    arch: str = "forked_transformer"
+    """`forked_transformer`."""
+    prior_dim: int = 0
+    """Dimensions of z that hold the pretrained vector, projected down where it is longer; 0 for none."""
+    n_projections: int = 1
+    """Number of unit vectors that the projection gives for the rest of z."""
+    second_branch_at: int = 0
+    """Number of blocks shared with a second branch, which has its own copy of the rest and feeds the projections; 0 for none."""
 
 
 @dataclass(frozen=True)
 class AudioTower:
-    """The architecture of an audio tower, and how sound becomes what it reads: a log-mel spectrogram."""
+    """A transformer over chunks of a log-mel spectrogram, and the spectrogram's settings."""
 
+    arch: str = "audio_transformer"
+    """Which class is built: `audio_transformer`, or `htsat` for HtsatTower."""
     frames: int = 500
+    """Frames of the spectrogram that are encoded at once, F."""
     mels: int = 64
-    """Frames of the spectrogram that it hears at once, F, and its bands, M."""
+    """Mel bands, M."""
     rate: int = 16_000
+    """Samples per second."""
     fft: int = 400
+    """Samples per Fourier transform (25 ms)."""
     hop: int = 160
-    """Samples a second; of a Fourier transform, 25 ms; from one frame to the next, 10 ms."""
+    """Samples from one frame to the next (10 ms)."""
     low: float = 0.0
+    """Lowest frequency of the mel bands, in hertz."""
     high: float = 8000.0
-    """Hertz where the bands begin and end."""
+    """Highest frequency of the mel bands, in hertz."""
     pad: str = "constant"
-    """What stands before the first sample and after the last: `constant` silence, or sound turned back (`reflect`)."""
+    """Padding before the first and after the last sample: `constant` (silence) or `reflect`."""
     repeat: bool = False
-    """What is short is repeated as often as it fits (CLAP); else it is trimmed, and silence follows."""
+    """Repeat short sounds as often as they fit (CLAP); otherwise trim silence and pad."""
     strides: tuple[int, ...] = (2, 2, 2)
-    """Of the convolutions that make chunks of frames; none where the tower is a Swin transformer."""
-    layers: int = 0
-    """Number of transformer blocks; 0 for no tower."""
+    """Strides of the convolutions that make chunks of frames."""
+    layers: int = 6
+    """Number of transformer blocks."""
     width: int = 256
+    """Length of a token, D (HTSAT: in the first stage)."""
     heads: int = 4
+    """Number of attention heads, H (HTSAT: in the first stage)."""
     mlp: int = 1024
-    """Length of a token, D, attention heads, H, and hidden width of each block's MLP; in a Swin transformer of the first stage."""
+    """Hidden width of each block's MLP (HTSAT: in the first stage)."""
     act: str = "gelu"
+    """gelu, quick_gelu or gelu_tanh."""
     eps: float = 1e-5
-    """gelu, quick_gelu or gelu_tanh; epsilon of the layer norms."""
-    stages: tuple[int, ...] = ()
-    """Blocks of each stage of a Swin transformer (CLAP's HTSAT); empty for the plain one."""
-    side: int = 256
-    patch: int = 4
-    window: int = 8
-    """Of a Swin transformer: pixels along the square of a spectrogram, and along a patch; patches along a window."""
-    inner: int = 0
-    bridge: int = 0
-    associations: int = 0
-    """Length of its own z, and hidden width of the bridge that leads from there into the space; 0 for none. Pairs of a key and a
-    value that the plain one knows by heart, R."""
+    """Epsilon of the layer norms."""
+    hopfield_pairs: int = 0
+    """Stored pairs of the Hopfield layer after the tower, R; 0 for none."""
     dim: int = 512
     """Length of z, E."""
 
     @property
     def seconds(self) -> float:
-        """How much it hears at once."""
+        """Seconds of sound encoded at once."""
         return round(self.frames * self.hop / self.rate, 1)
 
 
 @dataclass(frozen=True)
+class HtsatTower(AudioTower):
+    """CLAP's Swin transformer over a spectrogram folded into a square (HTSAT)."""
+
+    arch: str = "htsat"
+    """`htsat`."""
+    strides: tuple[int, ...] = ()
+    """None: patches are cut from a square."""
+    stages: tuple[int, ...] = (2, 2, 6, 2)
+    """Number of blocks in each stage."""
+    side: int = 256
+    """Side of the folded spectrogram, in pixels."""
+    patch: int = 4
+    """Side of a patch, in pixels."""
+    window: int = 8
+    """Side of an attention window, in patches."""
+    clap_dim: int = 0
+    """Length of CLAP's own z, where an alignment maps it into another space; 0 for none."""
+    alignment: int = 0
+    """Hidden width of that alignment; 0 for none."""
+
+
+@dataclass(frozen=True)
 class Prep:
-    """How pixels and words are made into a model's input; it travels with the weights."""
+    """How pixels and words become a model's input; it travels with the weights."""
 
     size: int = 224
     """Side of the square input, in pixels."""
@@ -177,7 +226,7 @@ class Prep:
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """The architecture of a language model of Llama's kind. The defaults are SmolLM2-135M's."""
+    """A language model of Llama's architecture. The defaults are SmolLM2-135M's."""
 
     vocab: int = 49152
     """Number of token ids, V."""
@@ -188,15 +237,17 @@ class LanguageModel:
     layers: int = 30
     """Number of transformer blocks."""
     heads: int = 9
+    """Query heads, H."""
     kv_heads: int = 3
-    """Heads of queries, H; of keys and values, by which H is divisible."""
+    """Key and value heads; divides H."""
     head_dim: int = 64
     """Length of a head."""
     mlp: int = 1536
     """Hidden width of each block's SwiGLU."""
     eps: float = 1e-5
+    """Epsilon of the RMS norms."""
     rope_base: float = 100000.0
-    """Epsilon of the RMS norms; base of the rotary positions' wavelengths."""
+    """Base of the rotary positions' wavelengths."""
     tied: bool = True
     """Whether the head's weights are the embedding's."""
     end: tuple[int, ...] = (2,)
@@ -205,35 +256,36 @@ class LanguageModel:
 
 @dataclass(frozen=True)
 class AssistantConfig:
-    """assistant.json: what an assistant is beside its weights."""
+    """assistant.json: a LLaVA without its weights."""
 
+    arch: str = "llava"
+    """Which class is built: `llava`, or `labelled_llava` for LabelledAssistantConfig."""
     name: str = ""
-    format: int = 1
-    """Shown to people; version of this layout."""
+    """Name shown to people."""
+    format: int = 2
+    """Version of this layout."""
     image: ImageTower = field(default_factory=ImageTower)
+    """The image tower."""
     prep: Prep = field(default_factory=Prep)
+    """Preprocessing of pictures."""
     lm: LanguageModel = field(default_factory=LanguageModel)
-    """The image tower, the preprocessing of pictures, and the language model."""
-    layer: int = -1
-    """Layer of a ViT tower whose tokens are shown: −1 the last, −2 the one before it (LLaVA)."""
+    """The language model."""
+    feature_layer: int = -1
+    """Layer of a ViT whose tokens are projected: −1 the last, −2 the one before it (LLaVA)."""
     projector_act: str = "gelu"
     """Activation between the projector's two layers."""
-    names: int = 0
-    name_tokens: int = 6
-    glances: int = 0
-    """So many things are known by name. A picture's, of `name_tokens` words, comes before its patches, then those of its parts:
-    windows of half its side, `glances` of them along each."""
-    reads: bool = False
-    """Whether it is told what is written in a picture, where a reader is installed."""
-    places: int = 0
-    """Each of a view's tokens also says where it stands, on a grid of so many rows and columns; 0 where it does not."""
+    ocr: bool = False
+    """Whether text in pictures is added to the prompt, where a reader is installed."""
     tiles: int = 1
+    """Most tiles that a large picture is cut into, beside the whole."""
     tile_from: float = 1.5
-    """Pictures whose sides, or the longer alone, are `tile_from` times the input are shown whole and in at most `tiles` tiles."""
+    """A picture is tiled where its longer side is at least this many times the input's side."""
     space: str = ""
+    """Name of the space whose image tower it is."""
     language_model: str = ""
+    """Name of the language model, where its weights are kept apart."""
     licence: str = ""
-    """The space whose image tower it is, the language model whose weights are kept apart, by name, and the weights' licence."""
+    """Licence of the weights."""
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of every other file of the folder."""
     card: dict[str, Any] = field(default_factory=dict)
@@ -241,34 +293,51 @@ class AssistantConfig:
 
 
 @dataclass(frozen=True)
+class LabelledAssistantConfig(AssistantConfig):
+    """A LLaVA that is also told what a picture is nearest to in a bank of labels: the starter assistant."""
+
+    arch: str = "labelled_llava"
+    """`labelled_llava`."""
+    labels: int = 0
+    """Number of labels in the bank; 0 for none."""
+    label_length: int = 6
+    """Tokens of a label, padded."""
+    crop_grid: int = 0
+    """Crops along each side, of half the picture's side, that each get a token; 0 for none."""
+    position_grid: int = 0
+    """Side of the learned 2-D position grid; 0 for none."""
+
+
+@dataclass(frozen=True)
 class SpaceConfig:
     """space.json: what a space is, and the hashes of its files."""
 
     name: str = ""
-    """Shown to people, and stored with every library."""
-    format: int = 1
+    """Name shown to people, and stored with every library."""
+    format: int = 2
     """Version of this layout."""
     image: ImageTower = field(default_factory=ImageTower)
+    """The image tower."""
     text: TextTower = field(default_factory=TextTower)
-    audio: AudioTower = field(default_factory=AudioTower)
-    """Its towers; the audio tower, if it has one."""
+    """The text tower."""
+    audio: AudioTower | None = None
+    """The audio tower, if there is one."""
     prep: Prep = field(default_factory=Prep)
-    """Preprocessing."""
+    """Preprocessing of pictures and words."""
     logit_scale: float = 100.0
-    """Learned inverse temperature: logits = logit_scale · cosine + logit_bias."""
+    """Inverse temperature: logits = logit_scale · cosine + logit_bias."""
     logit_bias: float | None = None
     """SigLIP's bias; None for softmax-trained spaces."""
-    calibration: tuple[float, ...] = ()
-    """What turns scores into probabilities of being relevant: the weights of eval.calibration.FEATURES, and a constant."""
-    calibrations: dict[str, Any] = field(default_factory=dict)
-    """The same for what is heard (`sound`) and read (`text`)."""
+    calibration: dict[str, Any] = field(default_factory=dict)
+    """Modality → weights of spaces.calibration.FEATURES and a constant, which turn scores into probabilities."""
     licence: str = ""
+    """Licence of the weights."""
     origin: str = ""
-    """Licence of the weights, and where they came from."""
+    """Where the weights came from."""
     weights: str = ""
-    """sha256 over the fp32 weights that the image and text towers were exported from."""
+    """sha256 over the fp32 weights of the image and text towers."""
     audio_weights: str = ""
-    """The same of the audio tower, which comes and goes without making the others' vectors strangers."""
+    """sha256 over the fp32 weights of the audio tower, which may change without making other vectors incomparable."""
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of every other file of the folder."""
     card: dict[str, Any] = field(default_factory=dict)
@@ -283,67 +352,61 @@ class SpaceConfig:
     def fingerprint(self) -> str:
         """12 hex digits that name the vectors: same weights, architecture and preprocessing, same vectors.
 
-        Precision is left out: an int8 export is accepted only where its vectors stand in for the fp32 ones. So are
-        settings at their default: one that a later version adds does not make old vectors strangers.
+        Precision is left out: an int8 export is accepted only where its vectors can replace the fp32 ones. So are fields
+        at their default, so that a field added later does not change old fingerprints.
         """
-        identity = [self.weights, *(told(part) for part in (self.image, self.text, self.prep))]
+        identity = [self.weights, *(non_default_fields(part) for part in (self.image, self.text, self.prep))]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def told(config: Any) -> dict[str, Any]:
-    """The settings of a dataclass that differ from their defaults."""
+def non_default_fields(config: "DataclassInstance") -> dict[str, Any]:
+    """Return the fields of a dataclass that differ from their defaults."""
     return {f.name: v for f in dataclasses.fields(config) if (v := getattr(config, f.name)) != f.default}
 
 
-def to_json(config: Any) -> str:
-    """A dataclass as indented JSON."""
+def to_json(config: "DataclassInstance") -> str:
+    """Return a dataclass as indented JSON."""
     return json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False) + "\n"
 
 
 def from_dict(kind: type[T], values: dict[str, Any], error: type[SamespaceError] = UnknownSpace) -> T:
-    """Build a dataclass from plain values, nested ones too. Raises `error` on an unknown key or wrong type."""
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    """Build a dataclass from plain values, nested ones too; `arch` chooses among a class and its subclasses.
+
+    Raises `error` on an unknown key, an unknown `arch` or a wrong type.
+    """
+    kind = _class_for(kind, values, error)
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - set(fields)):
         raise error(f"unknown setting {unknown[0]!r} for {kind.__name__}; it takes: {', '.join(fields)}")
     made = {}
     for name, value in values.items():
-        expected = fields[name].type
-        if dataclasses.is_dataclass(expected) and isinstance(value, dict):
-            value = from_dict(expected, value, error)
+        options = _options(fields[name].type)
+        nested = next((option for option in options if dataclasses.is_dataclass(option)), None)
+        if nested is not None and isinstance(value, dict):
+            value = from_dict(nested, value, error)  # type: ignore[arg-type]
         value = tuple(value) if isinstance(value, list) else value
-        value = float(value) if expected in (float, float | None) and isinstance(value, int) else value
-        plain = expected if isinstance(expected, types.UnionType) else typing.get_origin(expected) or expected
-        if not isinstance(value, plain):
+        value = float(value) if float in options and isinstance(value, int) else value
+        if not isinstance(value, tuple(typing.get_origin(option) or option for option in options)):
             raise error(f"setting {name!r} of {kind.__name__} is {value!r}, which is of the wrong type; correct the file")
         made[name] = value
     return kind(**made)
 
 
-def json_rows(text: str) -> list[dict[str, Any]]:
-    """A JSON list of objects, or an object a line. Raises ValueError."""
-    listed = text.lstrip().startswith("[")
-    rows = json.loads(text) if listed else [json.loads(line) for line in text.split("\n") if line.strip()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("an entry is not an object")
-    return rows
+def _class_for(kind: type[T], values: dict[str, Any], error: type[SamespaceError]) -> type[T]:
+    """Return the class, of `kind` and its subclasses, whose `arch` the values name."""
+    arch = values.get("arch", getattr(kind, "arch", None))
+    archs = {getattr(one, "arch", None): one for one in (kind, *_subclasses(kind))}
+    if arch not in archs:
+        raise error(f"arch {arch!r} is not one of {', '.join(map(str, archs))}; upgrade samespace, or correct the file")
+    return archs[arch]
 
 
-def sha256(path: Path) -> str:
-    """Of a file, as hex digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _subclasses(kind: type[T]) -> Iterator[type[T]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _subclasses(one)
 
 
-def read_space_config(folder: Path) -> SpaceConfig:
-    """Read FOLDER/space.json. Raises UnknownSpace."""
-    try:
-        values = json.loads((folder / "space.json").read_text("utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError("it is not an object")
-    except (OSError, ValueError) as error:
-        raise UnknownSpace(f"{folder} holds no readable space.json ({error}); remove it, or pull the space again") from None
-    if values.get("format") != SpaceConfig.format:
-        raise UnknownSpace(
-            f"{folder} has format {values.get('format')}, this version reads {SpaceConfig.format}; upgrade samespace"
-        )
-    return from_dict(SpaceConfig, values)
+def _options(annotation: Any) -> tuple[type, ...]:
+    """Return the types that an annotation allows: those of a union, or the one."""
+    return typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)

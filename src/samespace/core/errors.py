@@ -90,7 +90,7 @@ def as_utf8(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def in_short(error: BaseException) -> str:
+def error_summary(error: BaseException) -> str:
     """Another library's error on one line, as part of a sentence."""
     return " ".join(str(error).split())[:120] or type(error).__name__
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..assistant.request import Answers, Picture, question
-from ..core.config import json_rows
 from ..core.errors import QueryError, SamespaceError
+from ..core.files import json_rows
 
 NUMBERS = {
     w: str(n) for n, w in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
@@ -63,7 +63,7 @@ def asked_of(row: dict[str, Any], folder: Path, number: int) -> Asked:
     )  # fmt: skip
 
 
-def normalised(answer: str) -> str:
+def normalized(answer: str) -> str:
     """Lower case, without punctuation and articles, numbers as digits: `A red, round ball.` → `red round ball`."""
     words = SEPARATORS.sub(" ", answer.lower().replace("\n", " ")).split()
     return " ".join(NUMBERS.get(w, w) for w in words if w not in ARTICLES)
@@ -76,10 +76,10 @@ def said_yes(answer: str) -> bool:
 
 def right(asked: Asked, answer: str) -> bool:
     """Whether the answer is one of the right ones."""
-    wanted = [normalised(a) for a in asked.answers]
+    wanted = [normalized(a) for a in asked.answers]
     if wanted[0] in ("yes", "no"):
         return said_yes(answer) == (wanted[0] == "yes")
-    given = normalised(answer)
+    given = normalized(answer)
     return any(f" {w} " in f" {given} " for w in wanted) if asked.contains else given in wanted
 
 
@@ -117,7 +117,7 @@ def scores(samples: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def pope(samples: list[dict[str, Any]]) -> dict[str, float]:
     """Accuracy, precision, recall, F1 and share of yes, where all answers are yes or no; else nothing."""
-    wanted = [normalised(s["target"][0]) for s in samples]
+    wanted = [normalized(s["target"][0]) for s in samples]
     if not samples or set(wanted) - {"yes", "no"}:
         return {}
     said = [said_yes(s["filtered_resps"][0]) if not s.get("error") else w != "yes" for w, s in zip(wanted, samples)]

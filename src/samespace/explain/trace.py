@@ -15,8 +15,8 @@ from ..assistant.engine import Assistant
 from ..assistant.request import Answers, Outcome, Picture, question
 from ..core.errors import UnknownAssistant
 from ..models.layers import Tap
-from ..models.llava import PICTURE
-from ..preprocess.pixels import normalise
+from ..models.llava import IMAGE_TOKEN
+from ..preprocess.pixels import normalize_pixels
 
 NEAREST = 3
 """Words that are shown for a picture token, and for each place of the answer."""
@@ -81,19 +81,19 @@ def trace(assistant: Answers, picture: Picture, words: str, max_tokens: int = 48
     model, chat = assistant.model, assistant.chat
     request = question(words, [picture], max_tokens=max_tokens)
     prompt, seen = assistant.prompt(request.messages)
-    answer = [token for token in assistant.tokens(prompt, seen, request, max_tokens, Outcome()) if token is not None]
+    answer = [token for token in assistant.generate(prompt, seen, request, max_tokens, Outcome()) if token is not None]
     whole, tap = picture.views(model.c)[:1], Tap()
     with assistant.lock, torch.inference_mode():
-        model.see(torch.from_numpy(normalise(whole, model.c.prep)), tap)
-        hidden = model.lm(model.embed(torch.tensor([prompt.ids + answer]), seen[picture.digest]), None, tap)
+        model.encode_image(torch.from_numpy(normalize_pixels(whole, model.c.prep)), tap)
+        hidden = model.lm(model.splice(torch.tensor([prompt.ids + answer]), seen[picture.digest]), None, tap)
         chances = model.lm.logits(hidden[0, len(prompt.ids) - 1 : -1]).softmax(dim=-1)  # (answer, V)
     features, projected = tap["features"][0].float(), tap["projected"][0].float()
     grid = int(len(features) ** 0.5)
     looked = attention(tap, model.c.lm.layers)
-    picture = prompt.ids.index(PICTURE)
-    first = picture + model.called_tokens
+    picture = prompt.ids.index(IMAGE_TOKEN)
+    first = picture + model.label_tokens
     cells = looked[:, first : first + grid * grid]  # the whole comes before its tiles
-    usual = cells[picture + prompt.ids.count(PICTURE) :].mean(dim=0)
+    usual = cells[picture + prompt.ids.count(IMAGE_TOKEN) :].mean(dim=0)
     spoken = cells[len(prompt.ids) - 1 : -1] / usual.clamp(min=1e-9)
     said = tuple(
         Said(
@@ -155,9 +155,9 @@ def nearest(assistant: Assistant, projected: Tensor) -> tuple[tuple[str, ...], .
 
 def called(assistant: Assistant, tap: Tap) -> tuple[tuple[str, ...], ...]:
     """The names that a picture and its parts are nearest to."""
-    if assistant.pointer is None:
+    if assistant.grounding is None:
         return ()
-    return tuple(tuple(assistant.pointer.names[i] for i in things[:NEAREST]) for things in tap["called"][0].tolist())
+    return tuple(tuple(assistant.grounding.names[i] for i in things[:NEAREST]) for things in tap["labels"][0].tolist())
 
 
 def is_word(text: str) -> bool:
@@ -166,14 +166,14 @@ def is_word(text: str) -> bool:
 
 def sequence(assistant: Assistant, ids: list[int], grid: int) -> tuple[Token, ...]:
     """The prompt's places, in order."""
-    found, first, k = [], assistant.model.called_tokens, 0
+    found, first, k = [], assistant.model.label_tokens, 0
     for i in ids:
-        if i != PICTURE:
+        if i != IMAGE_TOKEN:
             found.append(Token(assistant.chat.tokenizer.decode([i], skip_special_tokens=False)))
             continue
         view, place = divmod(k, first + grid * grid)
         if place < first:
-            found.append(Token("name" if place < assistant.model.c.name_tokens else "part", seen=True))
+            found.append(Token("name" if place < assistant.model.c.label_length else "part", seen=True))
         else:
             found.append(Token(cell=view * grid * grid + place - first, seen=True))
         k += 1

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import LibraryError, UnreadableMedia, WrongSpace
+from ..core.files import content_hash
 from ..media import image as image_media
 from ..spaces.space import BATCH
 from .indexing.embed import Embedded, Embedder, Skipped
@@ -20,7 +21,6 @@ from .indexing.segments import Segment
 from .library import Library
 from .results import Progress, Report
 from .store.exact_index import column_of
-from .store.records import content_hash
 
 COMPARED, ALIKE = 8, 0.98
 """Files that are embedded again, and the least cosine of their vectors to those taken over."""

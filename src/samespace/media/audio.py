@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..core.errors import UnreadableMedia, in_short
+from ..core.errors import UnreadableMedia, error_summary
 
 RATE = 16_000
 """Samples a second, where nobody says otherwise."""
@@ -53,7 +53,7 @@ def open_media(path: str | Path) -> Any:
     except FileNotFoundError:
         raise UnreadableMedia("it vanished; check the path") from None
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or in_short(error)
+        reason = getattr(error, "strerror", None) or error_summary(error)
         raise UnreadableMedia(f"it is broken or of no kind that FFmpeg knows ({reason}); play it to check") from None
 
 
@@ -104,7 +104,7 @@ def resampled(container: Any, rate: int) -> Iterator[tuple[float, np.ndarray]]:
                 given = resampler.resample(frame)
             except (av.FFmpegError, ValueError) as error:
                 raise UnreadableMedia(
-                    f"its sound cannot be mixed to one channel ({in_short(error)}); save it in stereo"
+                    f"its sound cannot be mixed to one channel ({error_summary(error)}); save it in stereo"
                 ) from None
             for block in given:
                 yield time, block.to_ndarray()[0]

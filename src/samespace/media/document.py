@@ -23,7 +23,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..core.errors import UnreadableMedia, in_short
+from ..core.errors import UnreadableMedia, error_summary
 from . import ocr
 from .kinds import OFFICE
 
@@ -124,7 +124,7 @@ class Pdf:
         if "password" in (error := answer.get("error", "")).lower():
             raise UnreadableMedia("it is locked with a password; save a copy without one")
         if "error" in answer:
-            raise UnreadableMedia(f"it is broken or no PDF ({in_short(error)}); open it to check")
+            raise UnreadableMedia(f"it is broken or no PDF ({error_summary(error)}); open it to check")
         if not answer["pages"]:
             raise UnreadableMedia("it has no pages; open it to check")
         self.count = answer["pages"]
@@ -156,7 +156,7 @@ class Pdf:
             self.open()
             raise UnreadableMedia(f"its page {number} is too much for PDFium; print it to a new PDF") from None
         if "error" in answer:
-            raise UnreadableMedia(f"its page {number} is broken ({in_short(answer['error'])}); open it to check")
+            raise UnreadableMedia(f"its page {number} is broken ({error_summary(answer['error'])}); open it to check")
         return answer, Image.frombytes("RGB", answer["size"], pixels) if answer["size"] else None
 
 

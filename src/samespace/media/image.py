@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ..core.errors import MissingExtra, UnreadableMedia, in_short
+from ..core.errors import MissingExtra, UnreadableMedia, error_summary
 from .kinds import RAW
 
 MAX_PIXELS = 300_000_000
@@ -63,7 +63,7 @@ def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
     except MemoryError:
         raise UnreadableMedia("not enough memory to decode it; close other programs or make it smaller")
     except Exception as error:  # decoders fail in every way there is, and one bad file must not stop a run
-        raise UnreadableMedia(f"the picture is broken or cut short ({in_short(error)}); restore it from a backup")
+        raise UnreadableMedia(f"the picture is broken or cut short ({error_summary(error)}); restore it from a backup")
 
 
 def header(data: bytes) -> Facts:
@@ -78,7 +78,7 @@ def header(data: bytes) -> Facts:
     except UnreadableMedia:
         raise
     except Exception as error:  # as in `read`
-        raise UnreadableMedia(f"the picture is broken ({in_short(error)}); restore it from a backup")
+        raise UnreadableMedia(f"the picture is broken ({error_summary(error)}); restore it from a backup")
 
 
 def read_named(name: str, data: bytes, target: int) -> Image.Image:
@@ -172,7 +172,7 @@ def develop(data: bytes, target: int) -> tuple[Image.Image, Facts]:
             image = Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
             return image, Facts(*image.size)
     except (rawpy.LibRawError, OSError, ValueError) as error:
-        raise UnreadableMedia(f"the raw file cannot be developed ({in_short(error)}); export it as JPEG or DNG")
+        raise UnreadableMedia(f"the raw file cannot be developed ({error_summary(error)}); export it as JPEG or DNG")
 
 
 def facts_of(image: Image.Image) -> tuple[datetime | None, tuple[float | None, float | None]]:

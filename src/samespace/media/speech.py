@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import UnreadableMedia, in_short
+from ..core.errors import UnreadableMedia, error_summary
 from . import audio
 
 MODEL = "SAMESPACE_WHISPER"
@@ -44,7 +44,7 @@ def transcript(path: Path) -> Iterator[Stretch]:
             if segment.text.strip():
                 yield Stretch(float(segment.start), float(segment.end), segment.text.strip())
     except (RuntimeError, ValueError, OSError, IndexError) as error:
-        raise UnreadableMedia(f"its speech cannot be written down ({in_short(error)}); play it to check") from None
+        raise UnreadableMedia(f"its speech cannot be written down ({error_summary(error)}); play it to check") from None
 
 
 def whisper() -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..core.errors import UnreadableMedia, in_short
+from ..core.errors import UnreadableMedia, error_summary
 from .audio import beginning, open_media
 
 STEP = 2.0
@@ -168,7 +168,7 @@ def frame_at(path: str | Path, time: float, side: int) -> Image.Image:
                 found = frame
         except (av.FFmpegError, ValueError) as error:
             if found is None:
-                raise UnreadableMedia(f"its frame at {time:.1f} s cannot be decoded ({in_short(error)}); play it to check")
+                raise UnreadableMedia(f"its frame at {time:.1f} s cannot be decoded ({error_summary(error)}); play it to check")
         if found is None:
             raise UnreadableMedia(f"it has no frame at {time:.1f} s; index it again")
         return small(found, side)

@@ -4,19 +4,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core.config import ImageTower, TextTower
 from .layers import Tap
-from .text import TextTransformer
-from .vit import ViT
 
 
 class DualEncoder(nn.Module):
-    """An image tower and a text tower with a learned temperature. After Radford et al. 2021, §2."""
+    """An image tower and a text tower with a learned temperature. After Radford et al. 2021, §2.
 
-    def __init__(self, image: ImageTower, text: TextTower, bias: bool = False):
+    The towers are any modules that map pixels (B, 3, S, S) and token ids (B, T) to (B, E); see spaces.towers.
+    """
+
+    def __init__(self, image: nn.Module, text: nn.Module, bias: bool = False):
         super().__init__()
-        self.image = ViT(image)
-        self.text = TextTransformer(text)
+        self.image, self.text = image, text
         self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
         self.logit_bias = nn.Parameter(torch.tensor(-10.0)) if bias else None
 
@@ -29,10 +28,10 @@ class DualEncoder(nn.Module):
         return F.normalize(self.text(ids, tap), dim=-1)
 
     def forward(self, pixels: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures and their captions → (z_image, z_text), both (B, E), unit length."""
+        """Images and their captions → (z_image, z_text), both (B, E), unit length."""
         return self.encode_image(pixels), self.encode_text(ids)
 
     def logits(self, z_image: Tensor, z_text: Tensor) -> Tensor:
-        """Scaled similarities (B_image, B_text)."""
+        """Return scaled similarities: (B_image, B_text)."""
         logits = self.logit_scale.exp() * z_image @ z_text.T
         return logits if self.logit_bias is None else logits + self.logit_bias

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..core.config import AudioTower, TextTower
-from .layers import Attention, Mlp, Tap, attend, note
+from ..core.config import HtsatTower, TextTower
+from .layers import Attention, Mlp, Tap, attend, record
 from .text import TextTransformer
 from .vit import patchify
 
-APART = -100.0
-"""Added to the attention scores of patches that only the shift has brought together."""
+SHIFT_MASK = -100.0
+"""Added to attention scores between patches that only the cyclic shift has brought together."""
 
 
 class WindowAttention(Attention):
@@ -30,7 +30,7 @@ class WindowAttention(Attention):
         row, column = (axis.flatten() for axis in torch.meshgrid(*[torch.arange(window)] * 2, indexing="ij"))
         down, across = (axis[:, None] - axis + window - 1 for axis in (row, column))
         self.register_buffer("offset", down * (2 * window - 1) + across, persistent=False)  # (W², W²)
-        self.register_buffer("mask", apart(grid, window, shift), persistent=False)
+        self.register_buffer("mask", shift_mask(grid, window, shift), persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, tap: Tap | None = None, name: str = "attn") -> Tensor:
         """(B, N, D) → (B, N, D), patches of a square grid row by row."""
@@ -45,19 +45,19 @@ class WindowAttention(Attention):
         return rearrange(x.roll((shift, shift), (1, 2)), "b h w d -> b (h w) d")
 
 
-def apart(grid: int, window: int, shift: int) -> Tensor:
-    """What is added to scores: 0, or APART for patches of a window that come from other ends of the grid: (n, W², W²)."""
+def shift_mask(grid: int, window: int, shift: int) -> Tensor:
+    """Return what is added to scores: 0, or SHIFT_MASK for patches of a window that come from opposite ends: (n, W², W²)."""
     at = torch.arange(grid)
     region = (at >= grid - window).long() + (at >= grid - shift).long() if shift else torch.zeros(grid, dtype=torch.long)
     square = 3 * region[:, None] + region  # (grid, grid)
     windows = rearrange(square, "(r p) (c q) -> (r c) (p q)", p=window, q=window)
-    return APART * (windows[:, :, None] != windows[:, None, :]).float()
+    return SHIFT_MASK * (windows[:, :, None] != windows[:, None, :]).float()
 
 
 class SwinBlock(nn.Module):
     """A pre-norm block that attends in windows."""
 
-    def __init__(self, c: AudioTower, stage: int, number: int):
+    def __init__(self, c: HtsatTower, stage: int, number: int):
         super().__init__()
         grid, width = c.side // c.patch // 2**stage, c.width * 2**stage
         window = min(c.window, grid)
@@ -69,10 +69,10 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor, tap: Tap | None = None, name: str = "block") -> Tensor:
         x = x + self.attn(self.norm1(x), None, tap, f"{name}.attn")
-        return note(tap, name, x + self.mlp(self.norm2(x)))
+        return record(tap, name, x + self.mlp(self.norm2(x)))
 
 
-class Merge(nn.Module):
+class PatchMerging(nn.Module):
     """Four neighbours become one token of twice the width: (B, N, D) → (B, N / 4, 2 D)."""
 
     def __init__(self, width: int):
@@ -86,30 +86,30 @@ class Merge(nn.Module):
 
 
 class Htsat(nn.Module):
-    """Decibels (B, M, frames) → z (B, E), unit length; where it has a bridge, of the space that this leads to."""
+    """Decibels (B, M, frames) → z (B, E), unit length: CLAP's own, or aligned to another space."""
 
-    def __init__(self, c: AudioTower):
+    def __init__(self, c: HtsatTower):
         super().__init__()
         self.fold, last = c.side // c.mels, c.width * 2 ** (len(c.stages) - 1)
         self.patch = c.patch
-        self.register_buffer("stretch", stretched(c.frames, c.side * self.fold), persistent=False)
+        self.register_buffer("stretch", interpolation_matrix(c.frames, c.side * self.fold), persistent=False)
         self.gain, self.shift = nn.Parameter(torch.ones(c.mels)), nn.Parameter(torch.zeros(c.mels))  # a batch norm, folded
         self.patch_embed = nn.Linear(c.patch**2, c.width)
         self.norm_pre = nn.LayerNorm(c.width)
         self.stages = nn.ModuleList(nn.ModuleList(SwinBlock(c, i, j) for j in range(n)) for i, n in enumerate(c.stages))
-        self.merges = nn.ModuleList(Merge(c.width * 2**i) for i in range(len(c.stages) - 1))
+        self.merges = nn.ModuleList(PatchMerging(c.width * 2**i) for i in range(len(c.stages) - 1))
         self.norm_post = nn.LayerNorm(last)
-        self.proj = Mlp(last, c.inner or c.dim, "relu", out=c.inner or c.dim)
-        self.bridge = Bridge(c.inner, c.bridge, c.dim) if c.bridge else nn.Identity()
+        self.proj = Mlp(last, c.clap_dim or c.dim, "relu", out=c.clap_dim or c.dim)
+        self.alignment = Alignment(c.clap_dim, c.alignment, c.dim) if c.alignment else nn.Identity()
 
     def forward(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
-        return F.normalize(self.bridge(F.normalize(self.proj(self.read(mels, tap)), dim=-1)), dim=-1)
+        return F.normalize(self.alignment(F.normalize(self.proj(self.encode(mels, tap)), dim=-1)), dim=-1)
 
-    def read(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
+    def encode(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
         """Decibels (B, M, frames) → the mean of the last stage's tokens: (B, D)."""
         x = (mels * self.gain[:, None] + self.shift[:, None]) @ self.stretch.T  # (B, M, fold · S)
         x = rearrange(x, "b m (fold t) -> b 1 (fold m) t", fold=self.fold)  # a square: the parts one below the other
-        x = note(tap, "patches", self.norm_pre(self.patch_embed(patchify(x, self.patch))))
+        x = record(tap, "patches", self.norm_pre(self.patch_embed(patchify(x, self.patch))))
         for i, stage in enumerate(self.stages):
             for j, block in enumerate(stage):
                 x = block(x, tap, f"stages.{i}.{j}")
@@ -118,16 +118,16 @@ class Htsat(nn.Module):
         return self.norm_post(x).mean(dim=1)
 
 
-def stretched(frames: int, length: int) -> Tensor:
-    """Bicubic interpolation of so many frames to a longer row, as a matrix: (length, frames)."""
+def interpolation_matrix(frames: int, length: int) -> Tensor:
+    """Return bicubic interpolation of `frames` values to `length` as a matrix: (length, frames)."""
     if frames >= length:
         return torch.eye(length, frames)
     rows = F.interpolate(torch.eye(frames)[:, None, :, None], (length, 1), mode="bicubic", align_corners=True)
     return rows[:, 0, :, 0].T.contiguous()
 
 
-class Bridge(nn.Module):
-    """From another space's unit vectors to ours: a linear map, and beside it what a small MLP adds."""
+class Alignment(nn.Module):
+    """Map unit vectors of one space into another: a linear map plus a small MLP."""
 
     def __init__(self, inner: int, hidden: int, dim: int):
         super().__init__()
@@ -143,10 +143,10 @@ class ClapText(nn.Module):
 
     def __init__(self, c: TextTower):
         super().__init__()
-        self.trunk = TextTransformer(replace(c, dim=c.width))
-        self.trunk.proj = nn.Identity()
+        self.backbone = TextTransformer(replace(c, dim=c.width))
+        self.backbone.proj = nn.Identity()
         self.pooler = nn.Linear(c.width, c.width)
         self.proj = Mlp(c.width, c.dim, "relu", out=c.dim)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return F.normalize(self.proj(self.pooler(self.trunk.read(ids)).tanh()), dim=-1)
+        return F.normalize(self.proj(self.pooler(self.backbone.encode(ids)).tanh()), dim=-1)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 BASE = 254
-"""Steps of the second digit in one of the first."""
+"""Scale of the low residual digit relative to the high one."""
 
 
 class Int8Linear(nn.Module):
     """x Wᵀ + b with W as int8 (out, in) and a scale per row (out, 1).
 
-    Each token of x is written with two digits of 8 bits on the way: one alone would cost as much again as W's rounding, and
-    the second rides along with the first over the same weights.
+    Each activation is quantized to two 8-bit digits, because one digit alone would cost as much accuracy as rounding W does.
+    Both digits go through one product over the same weights.
     """
 
     def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None = None):
@@ -33,7 +33,7 @@ class Int8Linear(nn.Module):
 
 
 class Int8Embedding(nn.Module):
-    """Rows of an int8 table (V, D), widened as they are looked up."""
+    """An int8 table (V, D) whose rows become float32 when they are looked up."""
 
     def __init__(self, weight: Tensor, scale: Tensor):
         super().__init__()
@@ -44,14 +44,14 @@ class Int8Embedding(nn.Module):
         return self.weight[ids].float() * self.scale[ids]
 
 
-def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(rows, in) → int8 of the same shape and a float32 scale per row (rows, 1), symmetric around zero."""
+def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Quantize symmetrically: (rows, in) → int8 of the same shape and a float32 scale per row (rows, 1)."""
     scale = weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
     return (weight / scale).round().to(torch.int8), scale
 
 
-def narrow(model: nn.Module, stored: dict[str, Tensor]) -> None:
-    """Put int8 layers in the place of those whose weights are in `stored` as `X_quantized` and `X_scale`."""
+def use_int8_layers(model: nn.Module, stored: dict[str, Tensor]) -> None:
+    """Replace the layers whose weights are in `stored` as `X_quantized` and `X_scale` by int8 layers."""
     for name, module in list(model.named_modules()):
         if f"{name}.weight_quantized" not in stored:
             continue

@@ -1,7 +1,8 @@
 """The parts every tower is made of: attention, MLP, block.
 
-Shape letters used in all of `model/`:
-B batch · N tokens · D width · E shared space · H heads · T text tokens · V vocabulary · C channels · K classes
+Shape letters used in all of `models/`:
+B batch · N tokens · D width · E shared space · H heads · T text tokens · V vocabulary · C channels · K classes ·
+F frames · M mels
 """
 
 from functools import partial
@@ -12,11 +13,11 @@ from einops import rearrange
 from torch import Tensor, nn
 
 Tap = dict[str, Tensor]
-"""Intermediates by name, filled by a forward pass that is given one: `blocks.3.attn.weights`, `patches`, …"""
+"""Activations by name, captured by a forward pass that is given one: `blocks.3.attn.weights`, `patches`, …"""
 
 
-def note(tap: Tap | None, name: str, x: Tensor) -> Tensor:
-    """Keep x in the tap under its name, if there is a tap; return x."""
+def record(tap: Tap | None, name: str, x: Tensor) -> Tensor:
+    """Record `x` under `name` if activations are captured; return `x`."""
     if tap is not None:
         tap[name] = x.detach()
     return x
@@ -38,7 +39,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, tap: Tap | None
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
     weights = (scores if mask is None else scores + mask).softmax(dim=-1)
-    return note(tap, f"{name}.weights", weights) @ v
+    return record(tap, f"{name}.weights", weights) @ v
 
 
 class Attention(nn.Module):
@@ -56,7 +57,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a non-linearity between; as wide at the end as at the beginning, or `out`."""
+    """Two linear layers with a non-linearity between: (…, width) → (…, out), `out` being the width unless given."""
 
     def __init__(self, width: int, hidden: int, act: str, out: int = 0):
         super().__init__()
@@ -68,8 +69,8 @@ class Mlp(nn.Module):
         return self.fc2(self.act(self.fc1(x)))
 
 
-class Connector(nn.Module):
-    """A unit vector and a small correction to it, at first none: (B, E) → (B, E)."""
+class ResidualAdapter(nn.Module):
+    """A unit vector plus a small MLP's correction, which starts at zero: (B, E) → (B, E)."""
 
     def __init__(self, dim: int, hidden: int, act: str):
         super().__init__()
@@ -96,13 +97,13 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, tap: Tap | None = None, name: str = "block") -> Tensor:
         if self.post_norm:
             x = self.norm1(x + self.attn(x, mask, tap, f"{name}.attn"))
-            return note(tap, name, self.norm2(x + self.mlp(x)))
+            return record(tap, name, self.norm2(x + self.mlp(x)))
         x = x + self.attn(self.norm1(x), mask, tap, f"{name}.attn")
-        return note(tap, name, x + self.mlp(self.norm2(x)))
+        return record(tap, name, x + self.mlp(self.norm2(x)))
 
 
 class AttentionPool(nn.Module):
-    """SigLIP's head: one learned probe attends to all tokens, then a residual MLP. (B, N, D) → (B, D).
+    """Attention pooling over tokens (SigLIP's head): one learned probe attends, then a residual MLP. (B, N, D) → (B, D).
 
     After Zhai et al. 2022, "Scaling Vision Transformers", §2.3 (multi-head attention pooling).
     """

@@ -1,7 +1,7 @@
 """A language model of Llama's architecture: RMS norms, rotary positions, grouped-query attention, SwiGLU.
 
 Touvron et al. 2023, "LLaMA"; rotary positions after Su et al. 2021, grouped queries after Ainslie et al. 2023.
-It reads embeddings rather than token ids, so that a picture's tokens can stand among the words'.
+It takes embeddings rather than token ids, so that image tokens can be spliced between text tokens.
 """
 
 import torch
@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..core.config import LanguageModel
-from .layers import Tap, note
+from .layers import Tap, record
 
 GROWTH = 256
 """Positions by which a cache grows."""
@@ -43,7 +43,7 @@ def rotate(x: Tensor, angles: Tensor) -> Tensor:
 
 
 class Cache:
-    """Keys and values of what has been read, so that a new token costs one token: per layer (B, H_kv, N, d)."""
+    """Keys and values of the tokens so far, so that a new token costs one token: per layer (B, H_kv, N, d)."""
 
     def __init__(self, layers: int):
         self.keys: list[Tensor | None] = [None] * layers
@@ -51,7 +51,7 @@ class Cache:
         self.length = 0
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Put the new tokens behind those of this layer; return all. `length` is moved on by the model, once for all."""
+        """Append new keys and values of a layer and return all; the model advances `length` once per step."""
         end, out = self.length + k.shape[2], []
         for kept, new in ((self.keys, k), (self.values, v)):
             if kept[layer] is None or kept[layer].shape[2] < end:
@@ -64,7 +64,7 @@ class Cache:
         return out[0], out[1]
 
     def first(self, length: int) -> "Cache":
-        """A cache of its own that holds the first tokens of this one."""
+        """Return a copy that holds the first `length` tokens."""
         twin = Cache(len(self.keys))
         twin.keys = [None if k is None else k[:, :, :length].clone() for k in self.keys]
         twin.values = [None if v is None else v[:, :, :length].clone() for v in self.values]
@@ -89,7 +89,7 @@ class GroupedAttention(nn.Module):
             k, v = cache.extend(layer, k, v)  # (B, H_kv, N_all, d)
         mask = causal(x.shape[1], k.shape[2], x.device) if cache is not None and 1 < x.shape[1] < k.shape[2] else None
         if tap is not None:
-            note(tap, f"blocks.{layer}.attn.weights", self.weights(q, k))
+            record(tap, f"blocks.{layer}.attn.weights", self.weights(q, k))
         whole = x.shape[1] == k.shape[2] > 1
         if self.training and whole and q.device.type == "cpu":  # half the time of the fused one's gradient there
             groups = self.weights(q, k).unflatten(1, (self.kv_heads, -1))  # (B, H_kv, H / H_kv, N, N)
@@ -99,14 +99,14 @@ class GroupedAttention(nn.Module):
         return self.out(rearrange(mixed, "b h n d -> b n (h d)"))
 
     def weights(self, q: Tensor, k: Tensor) -> Tensor:
-        """What attends to what: (B, H, N, N_all)."""
+        """Return the attention weights: (B, H, N, N_all)."""
         grouped = q.unflatten(1, (self.kv_heads, -1)) / self.head_dim**0.5
         scores = (grouped @ k[:, :, None].transpose(-2, -1)).flatten(1, 2)
         return scores.masked_fill(~causal(q.shape[2], k.shape[2], q.device), -torch.inf).softmax(dim=-1)
 
 
 def causal(new: int, all_: int, device: torch.device) -> Tensor:
-    """Which of all tokens each of the last `new` may look at: bool (N, N_all)."""
+    """Return which of all tokens each of the last `new` may attend to: bool (N, N_all)."""
     return torch.ones(new, all_, dtype=torch.bool, device=device).tril(all_ - new)
 
 
@@ -134,7 +134,7 @@ class LlamaBlock(nn.Module):
 
     def forward(self, x: Tensor, angles: Tensor, cache: Cache | None, layer: int, tap: Tap | None = None) -> Tensor:
         x = x + self.attn(self.norm1(x), angles, cache, layer, tap)
-        return note(tap, f"blocks.{layer}", x + self.mlp(self.norm2(x)))
+        return record(tap, f"blocks.{layer}", x + self.mlp(self.norm2(x)))
 
 
 class Llama(nn.Module):
@@ -151,7 +151,7 @@ class Llama(nn.Module):
             self.head.weight = self.token_embed.weight
 
     def forward(self, x: Tensor, cache: Cache | None = None, tap: Tap | None = None) -> Tensor:
-        """Read N more tokens after those in the cache, and keep theirs in it."""
+        """Run N more tokens after those in the cache, and add theirs to it."""
         start = cache.length if cache is not None else 0
         positions = torch.arange(start, start + x.shape[1], device=x.device)
         angles = rotary(positions, self.c.head_dim, self.c.rope_base)

@@ -57,7 +57,7 @@ def resized(image: Image.Image, size: tuple[int, int], p: Prep) -> Image.Image:
     return image if image.size == size else image.resize(size, RESAMPLE[p.interpolation])
 
 
-def normalise(pixels: np.ndarray, p: Prep) -> np.ndarray:
+def normalize_pixels(pixels: np.ndarray, p: Prep) -> np.ndarray:
     """uint8 (B, S, S, 3) → float32 (B, 3, S, S): (pixel / 255 − mean) / std."""
     scale = np.float32(1 / 255) / np.asarray(p.std, np.float32)
     shift = np.asarray(p.mean, np.float32) / np.asarray(p.std, np.float32)

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from ..core.errors import MissingExtra, RequestError, UnknownAssistant
 from ..library.demo import PHOTOGRAPHS, photographs
-from ..preprocess.pixels import normalise, square
+from ..preprocess.pixels import normalize_pixels, square
 from ..preprocess.tiles import grid
 from ..spaces.space import Space
 from .pictures import picture
@@ -56,9 +56,9 @@ def add_lesson(app: FastAPI, space: Space, assistant_of: Any) -> None:
         from ..explain.patch import look_inside
 
         given, prep = picture(said.picture, urls_allowed=False), space.config.prep
-        found = look_inside(tower(), normalise(square(space.decode(given.data, given.name), prep)[None], prep), said.patch)
+        found = look_inside(tower(), normalize_pixels(square(space.decode(given.data, given.name), prep)[None], prep), said.patch)
         lists = {name: np.round(value, 4).tolist() for name, value in asdict(found).items() if name != "grid"}
-        return {"grid": found.grid, "hybrid": space.config.image.trunk} | lists
+        return {"grid": found.grid, "hybrid": getattr(space.config.image, "backbone", "")} | lists
 
     @app.post("/app/lesson/sides")
     def tokens(said: SidesRequest) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def cost(assistant: Any, width: int, height: int) -> dict[str, Any]:
     if not isinstance(assistant, Assistant):
         return {}
     c = assistant.model.c
-    each = assistant.model.called_tokens + assistant.model.image.grid**2
+    each = assistant.model.label_tokens + assistant.model.image.grid**2
     columns, rows = grid(width, height, c.prep.size, c.tiles, c.tile_from)
     views = 1 if columns * rows == 1 else 1 + columns * rows
     tiles = {"columns": columns, "rows": rows, "size": c.prep.size}

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.config import AssistantConfig, SpaceConfig, read_space_config
+from ..core.config import AssistantConfig, SpaceConfig
 from ..core.errors import SamespaceError
 from ..spaces import hub
+from ..spaces.space import read_space_config
 
 WIDE, HIGH = 240, 80
 """Of a drawn curve."""

@@ -14,11 +14,13 @@ from safetensors import SafetensorError, safe_open
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import nn
 
-from ..core.config import AudioTower, ImageTower, Prep, SpaceConfig, TextTower, read_space_config
+from ..core.config import ImageTower, Prep, SpaceConfig, TextTower
 from ..core.errors import UnknownSpace, WeightsMismatch
 from ..models.clip import DualEncoder
-from ..models.vit import resize_positions
+from ..models.vit import resize_position_embedding
 from ..preprocess import tokens
+from .space import read_space_config
+from .towers import dual_encoder
 from .weight_maps import BERT, EFFICIENTNET, HF, OPEN_CLIP, Names, Weights, fold_norms, renamed
 
 WEIGHT_FILES = (
@@ -55,8 +57,8 @@ def load(folder: Path, name: str = "") -> Checkpoint:
 def load_space(folder: Path) -> Checkpoint:
     """Our own folder; int8 weights come back as the numbers they stand for."""
     config = read_space_config(folder)
-    model = DualEncoder(config.image, config.text, config.logit_bias is not None)
-    fill(model, dequantised(read_tensors(folder / "model.safetensors")))
+    model = dual_encoder(config.image, config.text, config.logit_bias is not None)
+    fill(model, dequantize(read_tensors(folder / "model.safetensors")))
     return Checkpoint(model, config, read_tokenizer(folder))
 
 
@@ -215,9 +217,9 @@ def built(folder: Path, image: ImageTower, text: TextTower, prep: Prep, names: N
         raise UnknownSpace(f"{folder} holds none of {', '.join(WEIGHT_FILES)}; download the weights too")
     weights = renamed(read_tensors(file), names)
     bias = "logit_bias" in weights
-    model = DualEncoder(image, text, bias)
+    model = dual_encoder(image, text, bias)
     if (pos := weights.get("image.pos_embed")) is not None:
-        weights["image.pos_embed"] = resize_positions(pos, model.image.grid, int(image.pool == "class"))
+        weights["image.pos_embed"] = resize_position_embedding(pos, model.image.grid, int(image.pool == "class"))
     weights.setdefault("logit_scale", model.logit_scale.detach())
     fill(model, weights)
     config = SpaceConfig(
@@ -290,7 +292,7 @@ def read_tensors(path: Path) -> Weights:
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
 
 
-def dequantised(weights: Weights) -> Weights:
+def dequantize(weights: Weights) -> Weights:
     """A space's stored tensors as fp32: halves widened, `X_quantized · X_scale` multiplied out, `X.T` turned back."""
     out: Weights = {}
     for name, tensor in weights.items():
@@ -335,9 +337,9 @@ def fill(model: nn.Module, weights: Weights, partial: bool = False) -> None:
     model.load_state_dict(weights, strict=False)
 
 
-def deafened(config: SpaceConfig) -> SpaceConfig:
-    """The same without an audio tower."""
-    others = {sense: weights for sense, weights in config.calibrations.items() if sense != "sound"}
+def without_audio(config: SpaceConfig) -> SpaceConfig:
+    """Return the config without its audio tower."""
+    others = {modality: weights for modality, weights in config.calibration.items() if modality != "audio"}
     precision = {tower: chosen for tower, chosen in config.card.get("precision", {}).items() if tower != "audio"}
     card = config.card | {"precision": precision}
-    return replace(config, audio=AudioTower(), audio_weights="", calibrations=others, card=card)
+    return replace(config, audio=None, audio_weights="", calibration=others, card=card)

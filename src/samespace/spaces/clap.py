@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..core.config import AudioTower, Prep, SpaceConfig, TextTower
+from ..core.config import HtsatTower, Prep, SpaceConfig, TextTower
 from ..core.errors import UnknownSpace
 from ..evaluate.retrieval import recall_at_k
-from ..models.htsat import Bridge, ClapText, Htsat
+from ..models.htsat import Alignment, ClapText, Htsat
 from ..models.losses import clip_loss
 from ..preprocess.mel import spectrogram
 from ..preprocess.tokens import Words, read_tokenizer
@@ -45,7 +45,7 @@ class Clap:
     """What a folder holds."""
 
     audio: Htsat
-    c: AudioTower
+    c: HtsatTower
     text: ClapText
     words: Words
 
@@ -75,14 +75,14 @@ def load(folder: Path) -> Clap:
     return Clap(audio.eval(), c, reader.eval(), Words(read_tokenizer(folder / "tokenizer.json"), prep))
 
 
-def audio_tower(values: dict[str, Any], pre: dict[str, Any], dim: int) -> AudioTower:
+def audio_tower(values: dict[str, Any], pre: dict[str, Any], dim: int) -> HtsatTower:
     """audio_config and preprocessor_config.json; what they leave out has clap-htsat-unfused's value."""
     depths, width = tuple(values.get("depths", (2, 2, 6, 2))), values.get("patch_embeds_hidden_size", 96)
     heads = values.get("num_attention_heads", [4, 8, 16, 32])
     if [n // heads[0] for n in heads] != [2**i for i in range(len(heads))]:
         raise UnknownSpace(f"a CLAP model with {heads} heads is not supported; use laion/clap-htsat-unfused")
     hop = pre.get("hop_length", 480)
-    return AudioTower(
+    return HtsatTower(
         frames=pre.get("nb_max_samples", 480_000) // hop + 1, mels=values.get("num_mel_bins", 64),
         rate=pre.get("sampling_rate", 48_000), fft=pre.get("fft_window_size", 1024), hop=hop,
         low=pre.get("frequency_min", 50), high=pre.get("frequency_max", 14_000), pad="reflect", repeat=True, strides=(),
@@ -116,7 +116,7 @@ def folded(weights: Weights, eps: float = 1e-5) -> Weights:
 
 def seated(weights: Weights, types: Tensor, pad: int) -> Weights:
     """RoBERTa's positions from the first that words have, with the one segment embedding added."""
-    return weights | {"trunk.pos_embed": weights["trunk.pos_embed"][pad + 1 :] + types[0]}
+    return weights | {"backbone.pos_embed": weights["backbone.pos_embed"][pad + 1 :] + types[0]}
 
 
 def hear(space: Space, clap: Clap, target: Path, name: str, words: Sequence[str], origin: str = "") -> SpaceConfig:
@@ -127,9 +127,9 @@ def hear(space: Space, clap: Clap, target: Path, name: str, words: Sequence[str]
     if target.exists():
         raise UnknownSpace(f"{target} is there already; choose another name")
     bridge, recall = learned(space, clap, words)
-    c = replace(clap.c, inner=clap.c.dim, bridge=WIDE * clap.c.dim, dim=space.dim)
+    c = replace(clap.c, clap_dim=clap.c.dim, alignment=WIDE * clap.c.dim, dim=space.dim)
     tower = Htsat(c)
-    tower.load_state_dict(clap.audio.state_dict() | {f"bridge.{n}": x for n, x in bridge.state_dict().items()}, strict=True)
+    tower.load_state_dict(clap.audio.state_dict() | {f"alignment.{n}": x for n, x in bridge.state_dict().items()}, strict=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         made = Path(scratch) / "space"
@@ -140,13 +140,13 @@ def hear(space: Space, clap: Clap, target: Path, name: str, words: Sequence[str]
     return config
 
 
-def learned(space: Space, clap: Clap, words: Sequence[str]) -> tuple[Bridge, float]:
+def learned(space: Space, clap: Clap, words: Sequence[str]) -> tuple[Alignment, float]:
     """The bridge, and how often a word held out is the first of those held out that its bridged vector finds."""
     torch.manual_seed(0)
     texts = [template.format(word) for word in words for template in TEMPLATES]
     z_in, z_out = clap.encode_text(texts), torch.from_numpy(space.text(texts))
     tested = torch.from_numpy(np.random.default_rng(0).random(len(words)) < HELD_OUT).repeat_interleave(len(TEMPLATES))
-    bridge, seen = Bridge(clap.c.dim, WIDE * clap.c.dim, space.dim), (~tested).nonzero()[:, 0]
+    bridge, seen = Alignment(clap.c.dim, WIDE * clap.c.dim, space.dim), (~tested).nonzero()[:, 0]
     optimizer = torch.optim.AdamW(bridge.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, STEPS)
     for _ in range(STEPS):
@@ -164,7 +164,7 @@ def learned(space: Space, clap: Clap, words: Sequence[str]) -> tuple[Bridge, flo
     return bridge, float(recall_at_k(scores, np.eye(len(plain), dtype=bool), 1)) if len(plain) else 0.0
 
 
-def examples(c: AudioTower) -> np.ndarray:
+def examples(c: HtsatTower) -> np.ndarray:
     """Hiss, tones and clicks, on which narrower weights are compared: float32 (B, M, frames)."""
     rng, t = np.random.default_rng(0), np.arange(int(c.seconds * c.rate)) / c.rate
     tones = [np.sin(2 * np.pi * f * t) * np.exp(-t * d) for f, d in ((220, 0.2), (1000, 2.0), (5000, 0.0))]

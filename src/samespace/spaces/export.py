@@ -29,17 +29,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from ..core.config import AudioTower, SpaceConfig, read_space_config, sha256, to_json
-from ..core.errors import QueryError, UnknownSpace, UnreadableMedia, in_short
+from ..core.config import AudioTower, HybridImageTower, SpaceConfig, to_json
+from ..core.errors import QueryError, UnknownSpace, UnreadableMedia, error_summary
+from ..core.files import sha256
 from ..core.paths import expanded
 from ..evaluate.retrieval import recall_at_k
 from ..media import image as image_media
 from ..models.starter.audio import AudioTransformer
-from ..preprocess.pixels import normalise, square
+from ..preprocess.pixels import normalize_pixels, square
 from ..preprocess.tokens import Words
 from . import calibration
-from .checkpoint import Checkpoint, deafened
+from .checkpoint import Checkpoint, without_audio
 from .quantize import LARGE, NARROW
+from .space import read_space_config
 
 MIN_COSINE = 0.99
 """A narrower tower's vectors stay this close to the fp32 ones, on average."""
@@ -91,13 +93,17 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None, ear
         made.mkdir()
         state = state_of(checkpoint)
         graphs = {tower: graph_of(checkpoint, tower, state, Path(scratch)) for tower in ("image", "text")}
-        chosen, gate, z = choose(graphs, pairs, bool(checkpoint.config.image.trunk), Path(scratch)) if pairs else (graphs, {}, {})
+        chosen, gate, z = (
+            choose(graphs, pairs, isinstance(checkpoint.config.image, HybridImageTower), Path(scratch))
+            if pairs
+            else (graphs, {}, {})
+        )
         share_weights(chosen, state, made / "model.safetensors")
         weights = calibrate(z, made) if pairs and len(pairs.ids) >= ENOUGH_PAIRS else ()
         checkpoint.tokenizer.save(str(made / "tokenizer.json"))
         for file in sorted(ears.glob("audio.*")) if ears else ():
             shutil.copy(file, made)
-        config = checkpoint.config if ears else deafened(checkpoint.config)
+        config = checkpoint.config if ears else without_audio(checkpoint.config)
         precision = config.card.get("precision", {}) | {t: gate.get(t, {"chosen": "fp32"}) for t in graphs}
         config = replace(
             config,
@@ -133,7 +139,7 @@ def add_audio(
         graph, report = narrowest(exact, "audio", PRECISIONS[1:], mels, z, Path(scratch))
     share_weights({"audio": graph}, state, folder / "audio.safetensors")
     (folder / "audio.safetensors").chmod(0o644)
-    old = deafened(read_space_config(folder))  # other ears' probabilities would be wrong ones
+    old = without_audio(read_space_config(folder))  # other ears' probabilities would be wrong ones
     files = {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != "space.json"}
     precision = old.card.get("precision", {}) | {"audio": {**report, "clips": len(mels)}}
     card = old.card | {"precision": precision} | (card or {})
@@ -172,7 +178,7 @@ def held_out_pairs(checkpoint: Checkpoint, table: Path) -> Pairs:
         except (UnreadableMedia, OSError) as error:
             raise QueryError(f"{path}, a picture of {table}, cannot be read ({error}); mend or remove its line") from None
     words = Words(checkpoint.tokenizer, prep)
-    return Pairs(normalise(np.stack(squares), prep), words.ids([title for _, title in rows]))
+    return Pairs(normalize_pixels(np.stack(squares), prep), words.ids([title for _, title in rows]))
 
 
 def state_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -308,7 +314,7 @@ def share_weights(graphs: dict[str, onnx.ModelProto], state: dict[str, Tensor], 
     try:
         save_file(stored, file)
     except SafetensorError as error:  # a full disk, which is no OSError to it
-        raise OSError(errno.EIO, in_short(error), str(file)) from None
+        raise OSError(errno.EIO, error_summary(error), str(file)) from None
     places = offsets(file)
     for tower, graph in graphs.items():
         for initializer in graph.graph.initializer:

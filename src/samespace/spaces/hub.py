@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.config import SpaceConfig, read_space_config
+from ..core.config import SpaceConfig
 from ..core.errors import MissingExtra, Offline, SamespaceError, UnknownSpace
 from ..core.paths import expanded
-from .space import Space
+from .space import Space, read_space_config
 
 STARTER = Path(__file__).parent / "starter"
 CLIP_TOKENIZER = "openai/clip-vit-base-patch32"

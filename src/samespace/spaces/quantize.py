@@ -39,7 +39,7 @@ def to_int8_weights(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
         name, array = initializer.name, numpy_helper.to_array(initializer)
         shared = tuple(range(1, array.ndim)) if kinds[name] == "Conv" else 0  # what has one scale
         narrow.graph.initializer.remove(initializer)
-        narrow.graph.initializer.extend(quantised(array, name, shared))
+        narrow.graph.initializer.extend(quantize(array, name, shared))
         widening += [
             helper.make_node("Cast", [f"{name}_quantized"], [f"{name}/wide"], to=TensorProto.FLOAT),
             helper.make_node("Mul", [f"{name}/wide", f"{name}_scale"], [name]),
@@ -55,7 +55,7 @@ def dense(node: onnx.NodeProto) -> bool:
     return not any(a.name == "group" and a.i > 1 for a in node.attribute)
 
 
-def quantised(array: np.ndarray, name: str, axis: int | tuple[int, ...]) -> list[onnx.TensorProto]:
+def quantize(array: np.ndarray, name: str, axis: int | tuple[int, ...]) -> list[onnx.TensorProto]:
     """`X_quantized` (int8) and `X_scale`, one scale shared over `axis`: X ≈ X_quantized · X_scale."""
     scale = np.abs(array).max(axis=axis, keepdims=True) / 127 + np.float32(1e-12)
     whole = (array / scale).round().astype(np.int8)
@@ -73,7 +73,7 @@ def embeddings_to_int8(model: onnx.ModelProto) -> None:
         table, ids, out = tables[node.input[0]], node.input[1], node.output[0]
         q, s = f"{table.name}_quantized", f"{table.name}_scale"
         model.graph.initializer.remove(table)
-        model.graph.initializer.extend(quantised(numpy_helper.to_array(table), table.name, axis=1))
+        model.graph.initializer.extend(quantize(numpy_helper.to_array(table), table.name, axis=1))
         nodes += [
             helper.make_node("Gather", [q, ids], [f"{out}/int8"]),
             helper.make_node("Cast", [f"{out}/int8"], [f"{out}/fp32"], to=TensorProto.FLOAT),

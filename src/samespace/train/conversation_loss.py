@@ -12,7 +12,7 @@ from ..core.errors import CardError
 from ..models.llava import Llava
 from .conversations import IGNORE, TalkBatch
 from .regions import region_loss
-from .tasks import Normalised, chunks, without_sync
+from .tasks import Normalize, chunks, without_sync
 
 
 class TalkLoss(nn.Module):
@@ -21,12 +21,12 @@ class TalkLoss(nn.Module):
     def __init__(self, model: Llava, prep: Prep, blank: int = 0, bf16: bool = False):
         super().__init__()
         self.model, self.blank, self.bf16 = model, blank, bf16
-        self.normalised = Normalised(prep)
+        self.normalized = Normalize(prep)
 
     def see(self, pixels: Tensor) -> Tensor:
         """uint8 (M, S, S, 3) → the tokens of all views (M, N, D)."""
-        x = self.normalised(pixels)
-        return self.model.see(x) if len(x) else x.new_empty(0, 1, self.model.c.lm.width)
+        x = self.normalized(pixels)
+        return self.model.encode_image(x).tokens if len(x) else x.new_empty(0, 1, self.model.c.lm.width)
 
     @staticmethod
     def count(batch: TalkBatch) -> int:
@@ -62,7 +62,7 @@ class RegionLoss(TalkLoss):
         firsts = [start - views for start, views in zip(accumulate(batch.views), batch.views)]
         rows = [i for i, (views, regions) in enumerate(zip(batch.views, batch.regions)) if views and regions]
         with torch.autocast(batch.pixels.device.type, torch.bfloat16, enabled=self.bf16):
-            seen = self.model.named(self.normalised(batch.pixels[[firsts[i] for i in rows]]))
+            seen = self.model.projected(self.normalized(batch.pixels[[firsts[i] for i in rows]]))
         words = self.model.lm.token_embed.weight.detach()
         return region_loss(seen.float(), [batch.regions[i] for i in rows], words, self.blank) * self.count(batch)
 

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from ..assistant.chat import MARK, Chat
 from ..assistant.request import Message, Picture
-from ..core.config import AssistantConfig, json_rows
-from ..core.errors import CardError, RequestError, UnreadableMedia, in_short
+from ..core.config import AssistantConfig
+from ..core.errors import CardError, RequestError, UnreadableMedia, error_summary
+from ..core.files import json_rows
 from .config import Source
 from .data import Bad, Mixture
 from .regions import Region
@@ -127,7 +128,7 @@ def read_picture(path: str) -> Picture:
         with fsspec.open(path, "rb") as file:
             return Picture(file.read(), path)
     except Exception as error:  # every kind of storage has errors of its own
-        raise UnreadableMedia(f"{path}: {in_short(error)}; check the path") from None
+        raise UnreadableMedia(f"{path}: {error_summary(error)}; check the path") from None
 
 
 def messages_of(talk: Talk, pictures: list[Picture]) -> tuple[Message, ...]:
@@ -224,7 +225,7 @@ class TalkLoader:
         """A window's conversations, cut into batches, in a random order."""
         good = []
         for talk, future in futures:
-            self.bad.looked += 1
+            self.bad.crop_embeddings += 1
             loaded = future.result()
             if isinstance(loaded, str):
                 self.bad.note(talk.name, loaded)

@@ -20,12 +20,12 @@ from PIL import Image
 from torch import Tensor
 
 from ..core.config import Prep
-from ..core.errors import CardError, UnreadableMedia, in_short
+from ..core.errors import CardError, UnreadableMedia, error_summary
+from ..core.machine import usable_cpus
 from ..evaluate.retrieval import folded
 from ..media import image as image_media
 from ..preprocess.pixels import square
 from ..preprocess.tokens import Words
-from ..spaces.space import usable_cpus
 from .augment import AUGMENTS
 from .config import Source
 from .sources import Item, Listed, Sharded, open_source
@@ -195,7 +195,7 @@ def read_item(item: Item, size: int) -> tuple[Image.Image, tuple[str, ...]]:
     except UnreadableMedia:
         raise
     except Exception as error:  # storage and readers fail in every way there is, and one bad sample must not stop a run
-        raise UnreadableMedia(f"it cannot be read ({in_short(error)})") from None
+        raise UnreadableMedia(f"it cannot be read ({error_summary(error)})") from None
 
 
 def batch_of(samples: list[Sample], words: Words) -> Batch:

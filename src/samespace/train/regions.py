@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..models.llava import says
+from ..models.starter.labelled_llava import token_log_probs
 
 BLANK = " empty"
 """What a cell says that lies in no region."""
@@ -63,7 +63,7 @@ def region_loss(seen: Tensor, regions: Sequence[Sequence[Region]], embeddings: T
     grid = int(seen.shape[1] ** 0.5)
     ids = torch.tensor(sorted({i for some in regions for r in some for i in r.ids} | {blank}), device=seen.device)
     words = embeddings[ids]  # (V, D)
-    said = says(seen, words)
+    said = token_log_probs(seen, words)
     rows = torch.tensor([b for b, some in enumerate(regions) for _ in some], device=seen.device)
     cells = torch.stack([cells_of(r.box, grid) for some in regions for r in some]).to(seen.device)  # (R, N)
     target = torch.stack([torch.isin(ids, torch.tensor(r.ids, device=ids.device)) for some in regions for r in some])

@@ -18,17 +18,18 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from ..core.config import SpaceConfig
-from ..core.errors import CardError, TrainingStopped, as_utf8, in_short
+from ..core.errors import CardError, TrainingStopped, as_utf8, error_summary
+from ..core.machine import usable_cpus
 from ..evaluate.retrieval import retrieval
 from ..evaluate.zeroshot import accuracy
 from ..models.clip import DualEncoder
 from ..models.layers import Block
-from ..preprocess.pixels import normalise
+from ..preprocess.pixels import normalize_pixels
 from ..preprocess.tokens import Words
 from ..spaces import checkpoint, export, hub
 from ..spaces.checkpoint import Checkpoint
-from ..spaces.space import usable_cpus
-from .adapters import Adapters, choose_parts, copied, initialise, with_connector
+from ..spaces.towers import dual_encoder
+from .adapters import Adapters, choose_parts, copied, initialize, with_connector
 from .config import Card, Source
 from .data import Bad, Batch, Loader, Mixture, read_pairs
 from .loop import Progress, Trainer
@@ -55,7 +56,7 @@ class Towers:
     def pixels(self, squares: np.ndarray) -> np.ndarray:
         """uint8 (B, S, S, 3) → z: float32 (B, dim), unit length."""
         parts = (squares[i : i + self.batch] for i in range(0, len(squares), self.batch))
-        x = (torch.from_numpy(normalise(part, self.config.prep)).to(self.device) for part in parts)
+        x = (torch.from_numpy(normalize_pixels(part, self.config.prep)).to(self.device) for part in parts)
         return np.concatenate([self.model.encode_image(part).float().cpu().numpy() for part in x])
 
     @torch.inference_mode()
@@ -113,7 +114,7 @@ class Run:
         if not self.card.shard or self.world == 1:
             return self.model
         state = get_model_state_dict(self.trainee, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
-        twin = DualEncoder(self.config.image, self.config.text, self.model.logit_bias is not None)
+        twin = dual_encoder(self.config.image, self.config.text, self.model.logit_bias is not None)
         if self.rank == 0:
             twin.load_state_dict({name.removeprefix("model."): tensor for name, tensor in state.items()})
         return twin
@@ -163,7 +164,7 @@ def begin(card: Card) -> Checkpoint:
     else:
         start = built(card)
         config = start.config
-    if card.connector and not config.text.connector:
+    if card.connector and not config.text.adapter:
         image, text, model = with_connector(start.model, config.image, config.text, card.connector)
         start, config = Checkpoint(model, config, start.tokenizer), replace(config, image=image, text=text)
     start.config = config
@@ -179,14 +180,14 @@ def built(card: Card) -> Checkpoint:
             f"a patch of {card.image.patch} does not fit into {card.image.image_size} pixels; change patch or image_size"
         )
     try:
-        model = DualEncoder(card.image, text, bias=card.loss == "siglip")
-        initialise(model)
+        model = dual_encoder(card.image, text, bias=card.loss == "siglip")
+        initialize(model)
         with torch.no_grad():  # one picture and one text: what does not fit is said now, not hours later
             pixels, ids = torch.zeros(1, 3, prep.size, prep.size), Words(tokenizer, prep).ids(["a"])
             model(pixels, torch.from_numpy(ids))
     except (KeyError, IndexError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise CardError(
-            f"no towers can be built of [image], [text] and [prep] ({in_short(error)}); check sizes, widths, heads, patch, vocab"
+            f"no towers can be built of [image], [text] and [prep] ({error_summary(error)}); check sizes, widths, heads, patch, vocab"
         ) from None
     if (card.image.dim or card.image.width) != text.dim:
         raise CardError(f"the towers end in {card.image.dim} and {text.dim} numbers; give both the same dim")
@@ -224,7 +225,9 @@ def device_of(card: Card) -> torch.device:
         device = torch.device(card.device or best_device())
         torch.zeros(1).to(device)
     except (RuntimeError, AssertionError) as error:
-        raise CardError(f"{card.device} cannot be used here ({in_short(error)}); write device=cpu, or leave it out") from None
+        raise CardError(
+            f"{card.device} cannot be used here ({error_summary(error)}); write device=cpu, or leave it out"
+        ) from None
     return device
 
 
@@ -329,7 +332,7 @@ def gate_pairs(a_run: Run, made: Checkpoint) -> export.Pairs:
     some = list(first.values())[: export.MOST_PAIRS]
     if len(some) < export.ENOUGH_PAIRS:
         return export.held_out_pairs(made, export.HELD_OUT)
-    return export.Pairs(normalise(squares[some], made.config.prep), a_run.words.ids([captions[i][0] for i in some]))
+    return export.Pairs(normalize_pixels(squares[some], made.config.prep), a_run.words.ids([captions[i][0] for i in some]))
 
 
 def settings_of(card: Card) -> dict[str, Any]:

@@ -25,7 +25,7 @@ Outputs = tuple[Tensor, ...]
 """z_image (B, E), z_text (B, E), scale, and SigLIP's bias where there is one."""
 
 
-class Normalised(nn.Module):
+class Normalize(nn.Module):
     """Pictures as they are read -> as a tower takes them."""
 
     def __init__(self, prep: Prep):
@@ -44,12 +44,12 @@ class Trainee(nn.Module):
     def __init__(self, model: DualEncoder, prep: Prep, card: Card):
         super().__init__()
         self.model, self.bf16, self.biased = model, card.precision == "bf16", card.loss == "siglip"
-        self.normalised = Normalised(prep)
+        self.normalized = Normalize(prep)
 
     def forward(self, pixels: Tensor, ids: Tensor) -> Outputs:
         """uint8 (B, S, S, 3) and int64 (B, T) → Outputs, fp32."""
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
-            z_image, z_text = self.model(self.normalised(pixels), ids)
+            z_image, z_text = self.model(self.normalized(pixels), ids)
         bias = (self.model.logit_bias * 1,) if self.biased else ()
         return z_image.float(), z_text.float(), self.model.logit_scale.exp(), *bias
 

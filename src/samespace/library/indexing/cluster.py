@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.errors import LibraryError, MissingExtra, in_short
-from ...spaces.space import THREADS, Space
+from ...core.errors import LibraryError, MissingExtra, error_summary
+from ...core.machine import THREADS
+from ...spaces.space import Space
 from .embed import Embedded, Embedder, Skipped
 from .scan import File
 
@@ -63,7 +64,7 @@ class Cluster:
                 yield list(batch["outcome"])
         except ray.exceptions.RayError as error:
             raise LibraryError(
-                f"the Ray cluster failed ({in_short(error)}); see that its workers have samespace, the space "
+                f"the Ray cluster failed ({error_summary(error)}); see that its workers have samespace, the space "
                 f"{self.space.folder} and the files under the same paths, then run the same command again"
             ) from None
 

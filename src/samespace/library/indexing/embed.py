@@ -12,13 +12,14 @@ from threading import Event
 
 import numpy as np
 
-from ...core.errors import QueryError, SamespaceError, UnreadableMedia, as_utf8, in_short
+from ...core.errors import QueryError, SamespaceError, UnreadableMedia, as_utf8, error_summary
+from ...core.files import content_hash, file_hash
+from ...core.machine import usable_cpus
 from ...core.paths import expanded
 from ...media import image as image_media
 from ...media.kinds import kind_of
 from ...preprocess.pixels import square
-from ...spaces.space import BATCH, Space, usable_cpus
-from ..store.records import content_hash, file_hash
+from ...spaces.space import BATCH, Space
 from .scan import File
 from .segments import LONG, Segment, segments_of, whole
 
@@ -128,11 +129,11 @@ class Embedder:
         except PermissionError:
             return Skipped(file, "permission denied; allow reading it, then index again"), None
         except (OSError, MemoryError) as error:
-            return Skipped(file, f"it cannot be read ({in_short(error)}); check the disk"), None
+            return Skipped(file, f"it cannot be read ({error_summary(error)}); check the disk"), None
         except SamespaceError:  # of the space, and so of every file
             raise
         except Exception as error:  # decoders fail in every way there is, and one bad file must not stop a run
-            return Skipped(file, f"it is broken ({in_short(error)}); open it to check", digest), None
+            return Skipped(file, f"it is broken ({error_summary(error)}); open it to check", digest), None
 
     def query(self, text: str, files: bool = True, also: Sequence[tuple[float, np.ndarray]] = ()) -> Query:
         """Words, a file, or algebra such as `2:golden retriever + ./pool.jpg - cat` → a vector.

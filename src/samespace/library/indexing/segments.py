@@ -44,7 +44,7 @@ class Segment:
 
 def sound(path: Path, space: Space) -> Iterator[Segment]:
     """A sound file's windows, and what is said in it. Raises UnreadableMedia."""
-    if not (space.hears or speech.whisper()):
+    if not (space.has_audio or speech.whisper()):
         raise UnreadableMedia(f"the space {space.name} has no audio tower and no transcript can be made; see: samespace doctor")
     yield from found_by(heard(path, space), said(path, space), nothing="it is silent or cut short; play it to check")
 
@@ -95,12 +95,12 @@ def heard(path: Path, space: Space, cuts: Iterable[float] = ()) -> Iterator[Segm
 
     Raises UnreadableMedia.
     """
-    if not space.hears:
+    if not space.has_audio:
         return
     c = space.config.audio
     loud = (window for window in audio.windows(path, c.seconds, c.rate, cuts) if not window.silent)
     for some in batches(loud, BATCH):
-        for window, z in zip(some, space.sound([window.samples for window in some])):
+        for window, z in zip(some, space.audio([window.samples for window in some])):
             yield Segment(None, z, round(window.start, 2), round(window.end, 2), part=SOUND)
 
 

@@ -1,4 +1,4 @@
-"""An audio tower: a log-mel spectrogram is cut into chunks, and an ordinary transformer reads them.
+"""The starter's audio tower: a log-mel spectrogram is cut into chunks, and an ordinary transformer reads them.
 
 The audio spectrogram transformer (Gong et al. 2021, "AST") with the strided convolutions of Whisper (Radford et al. 2022,
 §2.2) in place of square patches: a chunk is a moment with all its bands.
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ...core.config import AudioTower
-from ..layers import Block, Tap, note
+from ..layers import Block, Tap, record
 
-QUIET = 80.0
-"""Decibels below the loudest frame that still count."""
+DYNAMIC_RANGE = 80.0
+"""Decibels below the loudest frame that are kept."""
 
 
-class AssociativeMemory(nn.Module):
-    """z (B, E) → z (B, E), unit length, nearer to what is known by heart of things like it. R pairs of a key and a value.
+class HopfieldLayer(nn.Module):
+    """z + softmax(zKᵀ)V over R stored pairs, renormalised: (B, E) → (B, E).
 
     Attention with one head and without a scale: the keys' length is the scale. A layer of a modern Hopfield network (Ramsauer
     et al. 2020, "Hopfield Networks is All You Need", §3).
@@ -33,7 +33,7 @@ class AssociativeMemory(nn.Module):
 
 
 class AudioTransformer(nn.Module):
-    """Decibels (B, M, frames) → z (B, E), unit length. M mel bands, F frames."""
+    """Decibels (B, M, frames) → z (B, E), unit length."""
 
     def __init__(self, c: AudioTower):
         super().__init__()
@@ -50,11 +50,40 @@ class AudioTransformer(nn.Module):
         self.norm = nn.LayerNorm(c.width, eps=c.eps)
         self.pool = nn.Linear(c.width, 1, bias=False)
         self.proj = nn.Linear(c.width, c.dim, bias=False)
-        self.associate = AssociativeMemory(c.associations, c.dim) if c.associations else nn.Identity()
+        self.associate = HopfieldLayer(c.hopfield_pairs, c.dim) if c.hopfield_pairs else nn.Identity()
+
+    def forward(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
+        z: Tensor = self.associate(normalize(self.proj(self.pooled(self.tokens(mels, tap))), dim=-1))
+        return z
+
+    def tokens(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
+        """Return the last block's tokens: (B, M, F), F at most `frames` → (B, N, D)."""
+        x = record(tap, "chunks", self.chunks(mels))
+        x = x + self.pos_embed[: x.shape[1]]  # (B, N, D)
+        for i, block in enumerate(self.blocks):
+            x = block(x, None, tap, f"blocks.{i}")
+        tokens: Tensor = self.norm(x)
+        return tokens
+
+    def chunks(self, mels: Tensor) -> Tensor:
+        """Cut a spectrogram into chunks of frames: (B, M, F) → (B, N, D)."""
+        x = self.normalized(mels)
+        for conv in self.chunk:
+            x = conv(x)  # (B, D, F / stride)
+        return rearrange(x, "b d n -> b n d")
+
+    @staticmethod
+    def normalized(mels: Tensor) -> Tensor:
+        """Scale decibels (B, M, F) to −1…1 relative to the loudest, so that absolute loudness does not matter."""
+        return (mels - mels.amax(dim=(1, 2), keepdim=True)).clamp(min=-DYNAMIC_RANGE) / (DYNAMIC_RANGE / 2) + 1
+
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """Attention pooling over tokens: (B, N, D) → (B, D)."""
+        return (self.pool(tokens).softmax(dim=1) * tokens).sum(dim=1)
 
     @torch.no_grad()
     def fold_norms(self) -> None:
-        """Move what the batch norms of a tower at rest do into the convolutions before them; its vectors stay.
+        """Fold the batch norms into the convolutions before them; vectors stay the same.
 
         An exporter does so anyway, and would leave weights under their old names that no longer fit the module.
         """
@@ -63,30 +92,3 @@ class AudioTransformer(nn.Module):
             conv.weight *= gain[:, None, None]
             norm.bias -= norm.running_mean * gain
             norm.weight.fill_(1), norm.running_mean.fill_(0), norm.running_var.fill_(1 - norm.eps)
-
-    @staticmethod
-    def scaled(mels: Tensor) -> Tensor:
-        """Decibels (B, M, F) → −1 to 1; how loud the whole is does not matter."""
-        return (mels - mels.amax(dim=(1, 2), keepdim=True)).clamp(min=-QUIET) / (QUIET / 2) + 1
-
-    def chunks(self, mels: Tensor) -> Tensor:
-        """Decibels (B, M, F) → tokens (B, N, D)."""
-        x = self.scaled(mels)
-        for conv in self.chunk:
-            x = conv(x)  # (B, D, F / stride)
-        return rearrange(x, "b d n -> b n d")
-
-    def forward(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
-        return self.associate(normalize(self.proj(self.pooled(self.tokens(mels, tap))), dim=-1))
-
-    def tokens(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
-        """Decibels (B, M, F), F at most `frames` → what the transformer makes of each chunk: (B, N, D)."""
-        x = note(tap, "chunks", self.chunks(mels))
-        x = x + self.pos_embed[: x.shape[1]]  # (B, N, D)
-        for i, block in enumerate(self.blocks):
-            x = block(x, None, tap, f"blocks.{i}")
-        return self.norm(x)
-
-    def pooled(self, tokens: Tensor) -> Tensor:
-        """Their mean, weighed by how much each says: (B, N, D) → (B, D). Silence is learnt to say nothing."""
-        return (self.pool(tokens).softmax(dim=1) * tokens).sum(dim=1)

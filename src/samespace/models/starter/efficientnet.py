@@ -1,7 +1,7 @@
-"""EfficientNet-Lite: the CNN trunk below the hybrid image tower.
+"""EfficientNet-Lite: the CNN backbone below the hybrid image tower.
 
 Tan & Le 2019, "EfficientNet", with the Lite changes: no squeeze-excite, ReLU6, stem and head of fixed width.
-Batch norms are folded into their convolutions when weights are read, so a trunk is convolutions only.
+Batch norms are folded into their convolutions when weights are read, so a backbone is convolutions only.
 """
 
 import math
@@ -38,7 +38,7 @@ class MBConv(nn.Module):
 
     def __init__(self, cin: int, cout: int, kernel: int, stride: int, expansion: int):
         super().__init__()
-        hidden = cin * expansion
+        hidden, self.channels_in = cin * expansion, cin
         self.shortcut = stride == 1 and cin == cout
         self.expand = conv(cin, hidden) if expansion > 1 else None
         self.depthwise = conv(hidden, hidden, kernel, stride, groups=hidden)
@@ -53,7 +53,7 @@ class MBConv(nn.Module):
 class EfficientNetLite(nn.Module):
     """float32 (B, 3, H, W) → feature map (B, 1280, H/32, W/32).
 
-    With `first`, only the blocks from there on: a second top for the same bottom.
+    With `first`, only the blocks from there on, for a second branch over the same lower blocks.
     """
 
     channels = HEAD
@@ -77,9 +77,14 @@ class EfficientNetLite(nn.Module):
         return self.top(self.bottom(x, 0), 0)
 
     def bottom(self, x: Tensor, blocks: int) -> Tensor:
-        """The stem and the first blocks."""
+        """Run the stem and the first blocks: (B, 3, H, W) → a middle map."""
         return self.blocks[:blocks](relu6(self.stem(x)))
 
     def top(self, x: Tensor, blocks: int) -> Tensor:
-        """What follows the first blocks: a middle map → (B, 1280, H/32, W/32)."""
+        """Run what follows the first blocks: a middle map → (B, 1280, H/32, W/32)."""
         return relu6(self.head(self.blocks[blocks:](x)))
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the map that the first block reads."""
+        return self.blocks[0].channels_in

@@ -1,0 +1,34 @@
+"""Configs → towers: one small registry for each modality."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from ..core.config import AudioTower, ImageTower, TextTower
+from ..models.clip import DualEncoder
+from ..models.htsat import Htsat
+from ..models.starter.audio import AudioTransformer
+from ..models.starter.hybrid_vit import HybridViT
+from ..models.starter.text import ForkedTextTransformer
+from ..models.text import TextTransformer
+from ..models.vit import ViT
+
+IMAGE_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"vit": ViT, "hybrid_vit": HybridViT}
+TEXT_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"transformer": TextTransformer, "forked_transformer": ForkedTextTransformer}
+AUDIO_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"audio_transformer": AudioTransformer, "htsat": Htsat}
+
+
+def image_tower(c: ImageTower) -> nn.Module:
+    """Build an image tower with new weights."""
+    return IMAGE_TOWERS[c.arch](c)
+
+
+def dual_encoder(image: ImageTower, text: TextTower, bias: bool = False) -> DualEncoder:
+    """Build both towers with new weights; `bias` adds SigLIP's logit bias."""
+    return DualEncoder(IMAGE_TOWERS[image.arch](image), TEXT_TOWERS[text.arch](text), bias)
+
+
+def audio_tower(c: AudioTower) -> nn.Module:
+    """Build an audio tower with new weights."""
+    return AUDIO_TOWERS[c.arch](c)
