@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: demo serve test check bench clean
+.PHONY: demo serve check test coverage bench docs clean
 
 demo: .venv/demo.done  ## index six photographs and search them
 	@$(BIN)/samespace demo
@@ -12,15 +13,23 @@ serve: .venv/serve.done  ## the page: search in a browser what `make demo` index
 	@$(BIN)/samespace demo --library .venv/demo-library
 	@$(BIN)/samespace serve --library .venv/demo-library
 
-test: .venv/test.done  ## run every test
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
-
-check: .venv/test.done  ## style, then tests
+check: .venv/dev.done  ## style, types and the fast tests: under two minutes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/mypy
+	@$(PYTEST) -m "not slow and not browser"
 
-bench: .venv/test.done  ## measure against the peers, in one run, as ratios
+test: .venv/dev.done  ## run every test
+	@$(PYTEST)
+
+coverage: .venv/dev.done  ## run every test and say which lines none of them runs
+	@$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html:.venv/coverage
+
+bench: .venv/dev.done  ## measure against the peers, in one run, as ratios
 	@$(BIN)/python -m benchmarks
+
+docs: .venv/dev.done  ## the API reference, from the docstrings, into .venv/docs
+	@$(BIN)/pdoc --docformat markdown --output-directory .venv/docs samespace '!samespace.__main__'
+	@echo ".venv/docs/index.html"
 
 clean:  ## remove the environments; libraries and spaces of yours are elsewhere and stay
 	rm -rf .venv .venv-peers
@@ -39,7 +48,7 @@ clean:  ## remove the environments; libraries and spaces of yours are elsewhere 
 	@$(PIP) --editable ".[demo,serve]"
 	@touch $@
 
-.venv/test.done: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "installing into .venv what the tests need (torch, transformers, open_clip: some minutes, once)"
-	@$(PIP) --editable ".[test]"
+.venv/dev.done: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv what checks and tests need (torch, transformers, open_clip: some minutes, once)"
+	@$(PIP) --editable ".[dev]"
 	@touch $@

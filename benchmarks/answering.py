@@ -7,11 +7,11 @@ import torch
 
 import benchmarks.torchvision_on_cpu  # noqa: F401  before transformers
 from samespace.assistant import checkpoint as folder
-from samespace.assistant import registry as shelf
+from samespace.assistant import registry as assistants
 from samespace.assistant.request import question
 from samespace.core.config import AssistantConfig
 from samespace.core.machine import usable_cpus
-from samespace.spaces import hub
+from samespace.spaces import registry
 
 from . import WORK
 
@@ -47,8 +47,8 @@ def our_assistant():
     """SmolLM2 with int8 weights behind the starter's image tower, whose projector nobody has trained."""
     target = WORK / "assistant"
     if not (target / folder.CONFIG).exists():
-        model, language = shelf.put_together(AssistantConfig(), hub.find("starter"), MODEL)
-        shelf.keep(model, language, "bench", target)
+        model, language = assistants.assemble(AssistantConfig(), registry.find("starter"), MODEL)
+        assistants.write(model, language, "bench", target)
     return folder.load(target)
 
 
@@ -71,7 +71,7 @@ class Transformers:
 
         logging.disable_progress_bar()
         logging.set_verbosity_error()
-        file = shelf.fetch(shelf.LANGUAGE_MODELS[MODEL])
+        file = assistants.fetch(assistants.LANGUAGE_MODELS[MODEL])
         self.tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         self.model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32).eval()
 

@@ -11,13 +11,14 @@ import time
 from pathlib import Path
 
 from samespace.library.store.lance import Store
-from samespace.library.store.metadata import Held
-from samespace.spaces import hub
+from samespace.library.store.metadata import SpaceRecord
+from samespace.library.store.records import SegmentWrite
+from samespace.spaces import registry
 
 from . import material
 
 ROWS, RUNS = 10_000, 9
-IMPORTS = "import sys; from samespace import cli; sys.argv = ['samespace', 'search', 'a cat']\ntry: cli.main()\nexcept SystemExit: pass\nprint(len(sys.modules), [m for m in ('torch', 'lancedb', 'transformers') if m in sys.modules], file=sys.stderr)"
+IMPORTS = "import sys; from samespace.cli.main import main; sys.argv = ['samespace', 'search', 'a cat']\ntry: main()\nexcept SystemExit: pass\nprint(len(sys.modules), [m for m in ('torch', 'lancedb', 'transformers') if m in sys.modules], file=sys.stderr)"
 
 
 def run() -> list[dict[str, str]]:
@@ -44,16 +45,15 @@ def run() -> list[dict[str, str]]:
 
 def library(scratch: Path) -> Path:
     """10,000 clustered vectors in the starter's space."""
-    space, z = hub.load("starter"), material.clustered(ROWS)
+    space, z = registry.load("starter"), material.clustered(ROWS)
     store = Store(scratch / "library")
-    from .search import row
+    from .search import picture
 
     with store.writing():
-        store.add_space(space.fingerprint, Held("starter", space.dim))
-        rows = [row(i, v) for i, v in enumerate(z)]
-        store.upsert([{**r, f"z_{space.fingerprint}": r.pop("z_bench")} for r in rows])
+        store.add_space(space.fingerprint, SpaceRecord("starter", space.dim))
+        store.upsert(SegmentWrite(picture(i), {space.fingerprint: v}) for i, v in enumerate(z))
         store.finish(space.fingerprint)
-    return store.home.folder
+    return store.location.folder
 
 
 def rclip_command(scratch: Path) -> tuple[list[str], dict[str, str]]:

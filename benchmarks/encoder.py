@@ -9,7 +9,7 @@ import torch
 
 from samespace.core.machine import usable_cpus
 from samespace.preprocess.pixels import normalize_pixels
-from samespace.spaces import hub
+from samespace.spaces import registry
 from samespace.spaces.space import Space
 
 from . import material
@@ -36,7 +36,7 @@ def against_transformers(precision: str) -> dict[str, str]:
 
 
 def starter_alone() -> dict[str, str]:
-    space = hub.load("starter")
+    space = registry.load("starter")
     squares = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), np.uint8)
     speed, _ = alternating(lambda: space.pixels(squares), lambda: None)
     return {"what": f"starter, batch {BATCH}", "ours": f"{speed:.1f} img/s"}

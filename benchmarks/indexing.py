@@ -1,13 +1,12 @@
 """Indexing 12-megapixel JPEGs: images/s and peak memory, against rclip's own indexing code on the same weights."""
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from . import material
+from .measured import measure
 
 COUNT, ROUNDS = 200, 3
 
@@ -41,11 +40,3 @@ def compared(what: str, ours: dict, rclip: dict) -> list[dict[str, str]]:
         {"what": "  peak memory", "ours": f"{ours['peak_mb']:.0f} MB", "peer": f"rclip {rclip['peak_mb']:.0f} MB",
          "ratio": f"{rclip['peak_mb'] / ours['peak_mb']:.2f}"},
     ]  # fmt: skip
-
-
-def measure(command: list) -> dict:
-    """Run one side in a process of its own; its last line is what it measured."""
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=Path(__file__).parents[1], env=os.environ)
-    if done.returncode:
-        raise RuntimeError(f"{command} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])

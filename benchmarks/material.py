@@ -17,8 +17,8 @@ import torch
 from PIL import Image, ImageDraw
 from tokenizers.pre_tokenizers import ByteLevel
 
-from samespace.spaces import hub
-from samespace.spaces.checkpoint import clip_tokenizer
+from samespace.spaces import registry
+from samespace.spaces.tokenizer_files import clip_tokenizer
 
 from . import (
     WORK,
@@ -96,7 +96,7 @@ def vit_b_32_space(precision: str) -> Path:
     folder = WORK / f"ViT-B-32-256-{precision}"
     if not (folder / "space.json").exists():
         export.MAX_RECALL_LOSS = 1.0
-        hub.convert(vit_b_32_checkpoint(), folder, name=folder.name, precision="auto" if precision == "int8" else precision)
+        registry.convert(vit_b_32_checkpoint(), folder, name=folder.name, precision="auto" if precision == "int8" else precision)
     return folder
 
 

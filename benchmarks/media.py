@@ -1,7 +1,5 @@
-"""Films, sound and documents of some size: how long indexing takes, and how much memory, whatever the length."""
+"""Video, sound and documents of some size: how long indexing takes, and how much memory, whatever the length."""
 
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -13,6 +11,7 @@ from PIL import Image
 from reportlab.pdfgen import canvas
 
 from . import WORK
+from .measured import measure
 
 MINUTES, PAGES, RECORDINGS, FPS, RATE = 60, 1000, 1000, 25, 48_000
 
@@ -25,12 +24,8 @@ def run() -> list[dict[str, str]]:
     ):  # fmt: skip
         made = make()
         with tempfile.TemporaryDirectory() as scratch:
-            side = [sys.executable, "-m", "benchmarks.our_side", "starter", str(made), scratch]
-            done = subprocess.run(side, capture_output=True, text=True, cwd=Path(__file__).parents[1])
-        if done.returncode:
-            raise RuntimeError(done.stderr[-3000:])
-        told = json.loads(done.stdout.strip().splitlines()[-1])
-        rows.append({"what": what, "ours": f"{told['seconds']:.0f} s, {told['peak_mb']:.0f} MB"})
+            measured = measure([sys.executable, "-m", "benchmarks.our_side", "starter", made, scratch])
+        rows.append({"what": what, "ours": f"{measured['seconds']:.0f} s, {measured['peak_mb']:.0f} MB"})
     return rows
 
 
@@ -58,8 +53,8 @@ def film() -> Path:
                 ground = Image.fromarray(rng.integers(0, 255, (6, 10, 3), np.uint8)).resize(
                     (2000, 1125), Image.Resampling.BICUBIC
                 )
-                still = [ground.crop((i, i, i + 1920, i + 1080)) for i in range(0, 40, 10)]
-                frames = [av.VideoFrame.from_image(picture).reformat(format="yuv420p") for picture in still]
+                thumbnail = [ground.crop((i, i, i + 1920, i + 1080)) for i in range(0, 40, 10)]
+                frames = [av.VideoFrame.from_image(picture).reformat(format="yuv420p") for picture in thumbnail]
                 count = min(left, int(rng.integers(2, 30)) * FPS)
                 for i in range(count):
                     frame = frames[i // 10 % 4]

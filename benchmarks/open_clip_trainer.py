@@ -10,7 +10,7 @@ import torch
 
 from samespace.core.config import ImageTower, Prep, SpaceConfig, TextTower
 from samespace.evaluate.retrieval import retrieval
-from samespace.spaces.checkpoint import fill
+from samespace.spaces.tensors import fill
 from samespace.spaces.towers import dual_encoder
 from samespace.spaces.weight_maps import OPEN_CLIP, renamed
 from samespace.train.config import Source

@@ -14,8 +14,8 @@ import numpy as np
 
 from samespace.library.demo import photographs
 from samespace.library.store.lance import Store
-from samespace.library.store.metadata import Held
-from samespace.spaces import hub
+from samespace.library.store.metadata import SpaceRecord
+from samespace.spaces import registry
 
 from . import WORK
 
@@ -87,7 +87,7 @@ def typed(browser, address: str) -> list[float]:
 
 def library() -> Path:
     """The demo's photographs, each many thousand times under other names, with vectors a little apart; made once."""
-    path, files, space = WORK / "page", photographs(), hub.load("starter")
+    path, files, space = WORK / "page", photographs(), registry.load("starter")
     if (path / "done").exists():
         return path / "library"
     shutil.rmtree(path, ignore_errors=True)
@@ -95,7 +95,7 @@ def library() -> Path:
     originals = [Path(shutil.copy(file, path)) for file in files]
     store, z, rng = Store(path / "library"), space.image(originals), np.random.default_rng(0)
     with store.writing():
-        store.add_space(space.fingerprint, Held("starter", space.dim))
+        store.add_space(space.fingerprint, SpaceRecord("starter", space.dim))
         for start in range(0, ROWS, 20_000):
             store.upsert(
                 [row(path / "photographs", originals, z, i, rng, space.fingerprint) for i in range(start, start + 20_000)]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -28,5 +27,4 @@ def index(home: str, photographs: str) -> dict:
 
 if __name__ == "__main__":
     measured = index(*sys.argv[2:])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(measured | {"peak_mb": peak}))
+    print(json.dumps(measured))

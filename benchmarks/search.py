@@ -12,7 +12,8 @@ import numpy as np
 
 from samespace.library.store.filter import Filter
 from samespace.library.store.lance import Store
-from samespace.library.store.metadata import Held
+from samespace.library.store.metadata import SpaceRecord
+from samespace.library.store.records import Segment, SegmentWrite
 
 from . import WORK, material
 
@@ -30,8 +31,8 @@ def at_size(size: int) -> list[dict[str, str]]:
     queries = queries_for(z)
     exact = [set(np.argsort(-(z @ q))[:10].tolist()) for q in queries]
     store, built = library(z)
-    way = "exact" if store.flat(FINGERPRINT) else f"HNSW, built in {built:.0f} s" if built else "HNSW"
-    ours = timed(lambda q: [int(Path(h["path"]).stem) for h in store.search(q, 10, FINGERPRINT, Filter())], queries, exact)
+    way = "exact" if store._exact_index(FINGERPRINT) else f"HNSW, built in {built:.0f} s" if built else "HNSW"
+    ours = timed(lambda q: [int(Path(c.segment.path).stem) for c in store.search(q, 10, FINGERPRINT, Filter())], queries, exact)
     peers = {"NumPy": timed(lambda q: numpy_search(z, q), queries, exact)}
     if size <= RCLIP_MOST:
         peers["rclip"] = timed(rclip_search(z), queries[:5], exact)
@@ -69,16 +70,16 @@ def timed(search: Callable[[np.ndarray], list[int]], queries: np.ndarray, exact:
 
 
 def library(z: np.ndarray) -> tuple[Store, float]:
-    """A library of these vectors, and the seconds that finishing it (index or flat copy) took; kept between runs."""
+    """A library of these vectors, and the seconds that finishing it (index or exact index) took; kept between runs."""
     path = WORK / f"library-{len(z)}"
     store = Store(path)
     if (path / "done").exists():
         return store, 0.0
     shutil.rmtree(path, ignore_errors=True)
     with store.writing():
-        store.add_space(FINGERPRINT, Held("bench", z.shape[1]))
+        store.add_space(FINGERPRINT, SpaceRecord("bench", z.shape[1]))
         for start in range(0, len(z), 20_000):
-            store.upsert([row(i, z[i]) for i in range(start, min(start + 20_000, len(z)))])
+            store.upsert(SegmentWrite(picture(i), {FINGERPRINT: z[i]}) for i in range(start, min(start + 20_000, len(z))))
         started = time.perf_counter()
         store.finish(FINGERPRINT)
         seconds = time.perf_counter() - started
@@ -86,17 +87,9 @@ def library(z: np.ndarray) -> tuple[Store, float]:
     return store, seconds
 
 
-def row(i: int, z: np.ndarray) -> dict:
-    known = {
-        "path": f"/photos/{i}.jpg",
-        "root": "/photos",
-        "kind": "image",
-        "hash": f"{i:032x}",
-        "size": 1,
-        "mtime": 1,
-        "moment": 1,
-    }
-    return known | {f"z_{FINGERPRINT}": z}
+def picture(i: int) -> Segment:
+    """Return the i-th picture of a library that has no files."""
+    return Segment(f"/photos/{i}.jpg", "image", size=1, time=1, root="/photos", hash=f"{i:032x}", mtime=1)
 
 
 def numpy_search(z: np.ndarray, q: np.ndarray) -> list[int]:

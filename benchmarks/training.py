@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from . import WORK, material
-from .indexing import measure
+from .measured import measure
 
 EPOCHS, LARGE, LARGE_STEPS = 3, 1024, 10
 

@@ -1,7 +1,7 @@
-"""Pictures of the pages, made again: python docs/shots.py FOLDER [OUT]
+"""Take the screenshots of the documentation: python docs/shots.py FOLDER [OUT]
 
-Needs Chromium, the environment of `make test`, and `samespace assistants pull starter`. FOLDER is made and filled: the demo's
-photographs, the package's drawings, a film and a document of them. OUT is docs/ unless another is named.
+Needs Chromium, the environment of `make test`, and `samespace assistants pull starter`. FOLDER is made and filled with the
+demo's photographs, the package's drawings, a video and a document. OUT is docs/ unless another is named.
 """
 
 import shutil
@@ -15,47 +15,50 @@ from playwright.sync_api import Browser, Page, sync_playwright
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
 
-from media_files import document, film  # noqa: E402
+from media_files import write_document, write_video  # noqa: E402
 from serving import serving  # noqa: E402
 
 import benchmarks.torchvision_on_cpu  # noqa: E402, F401
 import samespace  # noqa: E402
-from samespace import hub  # noqa: E402
-from samespace.library.contact_sheet import write_sheet  # noqa: E402
+from samespace.library.contact_sheet import write_contact_sheet  # noqa: E402
 from samespace.library.demo import photographs  # noqa: E402
 from samespace.server.app import create_app  # noqa: E402
+from samespace.spaces.registry import STARTER  # noqa: E402
 
 DRAWINGS = 60
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--force-color-profile=srgb"]
+"""Drawings in the folder."""
+CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--force-color-profile=srgb"]
 
 
 def fill(folder: Path) -> None:
-    """A small folder with everything in it."""
+    """Fill a folder with images, a video and a document."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in photographs():
         shutil.copy(file, folder)
-    for file in sorted((hub.STARTER.parent / "held_out").glob("*.webp"))[:DRAWINGS]:
+    for file in sorted((STARTER.parent / "held_out").glob("*.webp"))[:DRAWINGS]:
         shutil.copy(file, folder)
     scenes = [Image.open(file).convert("RGB").resize((640, 480)) for file in photographs()]
-    film(folder / "holiday.mp4", [(scene, 4.0) for scene in scenes])
-    document(folder / "invoice.pdf", ["Two cups of coffee and a motorcycle", "The total is 2,931 euros"])
+    write_video(folder / "holiday.mp4", [(scene, 4.0) for scene in scenes])
+    write_document(folder / "invoice.pdf", ["Two cups of coffee and a motorcycle", "The total is 2,931 euros"])
 
 
-def sheet(browser: Browser, library: samespace.Library, out: Path, scratch: Path) -> None:
-    """The demo's photographs by themselves, as `search --grid` shows them."""
-    few, asked = scratch / "photographs", "something hot to drink"
-    few.mkdir()
+def shoot_contact_sheet(browser: Browser, library: samespace.Library, out: Path, scratch: Path) -> None:
+    """Show the demo's photographs by themselves, as `search --grid` does."""
+    folder, query = scratch / "photographs", "something hot to drink"
+    folder.mkdir()
     for file in photographs():
-        shutil.copy(file, few)
-    library.add([few])
-    write_sheet(made := scratch / "sheet.html", asked, library.search(asked))
-    made.write_text(made.read_text("utf-8").replace(str(scratch), "~"), "utf-8")
+        shutil.copy(file, folder)
+    library.add([folder])
+    sheet = scratch / "sheet.html"
+    write_contact_sheet(sheet, query, library.search(query))
+    sheet.write_text(sheet.read_text("utf-8").replace(str(scratch), "~"), "utf-8")
     page = browser.new_page(viewport={"width": 1100, "height": 640})
-    page.goto(made.as_uri())
+    page.goto(sheet.as_uri())
     page.screenshot(path=out / "sheet.png")
 
 
-def search(page: Page, out: Path) -> None:
+def shoot_search(page: Page, out: Path) -> None:
+    """Show hits, then one of them with its heat map."""
     page.fill("#query", "a cat")
     page.wait_for_selector(".hit.best img")
     page.wait_for_timeout(1500)
@@ -66,7 +69,8 @@ def search(page: Page, out: Path) -> None:
     page.screenshot(path=out / "why.png")
 
 
-def ask(page: Page, out: Path) -> None:
+def shoot_ask(page: Page, out: Path) -> None:
+    """Show a question and its answer."""
     page.set_input_files("#file", str(photographs()[0]))
     page.wait_for_selector("#picture:not([hidden])")
     page.fill("#question", "What is in this image?")
@@ -76,35 +80,44 @@ def ask(page: Page, out: Path) -> None:
     page.screenshot(path=out / "ask.png")
 
 
-def learn(page: Page, out: Path) -> None:
-    for section, ready in (
-        ("matrix", "#matrix td"), ("space", "#space .photo.best"), ("inside", "#inside canvas"), ("costs", "#costs td"),
+def shoot_course(page: Page, out: Path) -> None:
+    """Show four exercises."""
+    for exercise, ready in (
+        ("matrix", "#matrix td"), ("space", "#space .photo.best"), ("patch", "#patch canvas"), ("costs", "#costs td"),
     ):  # fmt: skip
-        page.locator(f"#{section}").scroll_into_view_if_needed()
+        page.locator(f"#{exercise}").scroll_into_view_if_needed()
         page.wait_for_selector(ready, timeout=120_000)
         page.wait_for_timeout(2500)
-        page.evaluate("id => window.scrollTo(0, document.getElementById(id).getBoundingClientRect().top + scrollY - 90)", section)
+        page.evaluate(
+            "id => window.scrollTo(0, document.getElementById(id).getBoundingClientRect().top + scrollY - 90)", exercise
+        )
         page.wait_for_timeout(500)
-        page.screenshot(path=out / f"learn-{section}.png")
+        page.screenshot(path=out / f"learn-{exercise}.png")
 
 
-def still(page: Page, out: Path) -> None:
+def shoot_page(page: Page, out: Path) -> None:
+    """Show a page as it opens."""
     page.wait_for_timeout(1500)
     page.screenshot(path=out / f"{page.url.rsplit('/', 1)[-1]}.png")
 
 
+PAGES = {"": shoot_search, "ask": shoot_ask, "learn": shoot_course, "library": shoot_page, "spaces": shoot_page}
+
+
 def main(folder: Path, out: Path) -> None:
+    """Index a folder, serve it, and take all screenshots."""
     fill(folder)
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as play:
-        library = samespace.Library(Path(scratch) / "library", "starter")
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as play:
+        scratch = Path(name)
+        library = samespace.Library(scratch / "library", "starter")
         library.add([folder])
-        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_OPTIONS)
         with serving(create_app(library, "starter")) as address:
-            for path, take in (("", search), ("ask", ask), ("learn", learn), ("library", still), ("spaces", still)):
+            for path, shoot in PAGES.items():
                 page = browser.new_page(viewport={"width": 1280, "height": 800})
                 page.goto(f"{address}/{path}")
-                take(page, out)
-        sheet(browser, samespace.Library(Path(scratch) / "few", "starter"), out, Path(scratch))
+                shoot(page, out)
+        shoot_contact_sheet(browser, samespace.Library(scratch / "few", "starter"), out, scratch)
         browser.close()
 
 

@@ -1,4 +1,4 @@
-"""What several tests share: a tiny space, real photographs, and folders of them."""
+"""What several tests share: a tiny space, real photographs, and folders of them; and skips that fail where nothing may be missing."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ import skimage.data
 import torch
 from media_files import PLAIN, on_white
 from PIL import Image
-from tiny_assistant import smollm2, tiny, tiny_folder, tiny_with_names  # noqa: F401  fixtures
+from tiny_assistant import smollm2, tiny, tiny_folder, tiny_with_labels  # noqa: F401  fixtures
 
 import benchmarks.torchvision_on_cpu  # noqa: F401  before anything imports torchvision
 
@@ -22,7 +22,25 @@ SHARE = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_
 """Threads of each process that runs tests: more of them than there are processors wait for each other, ten times as long."""
 torch.set_num_threads(SHARE)
 os.environ.setdefault("OMP_NUM_THREADS", str(SHARE))  # of what tests start
+NEED_ALL = os.environ.get("SAMESPACE_TESTS_NEED_ALL") == "1"
+"""Whether a skipped test is a failure, as in CI: what tests need is installed there."""
 PHOTOGRAPHS = Path(skimage.data.__file__).parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if NEED_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"skipped, and nothing may be missing here: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    report = yield
+    if NEED_ALL and report.skipped:
+        report.outcome, report.longrepr = "failed", f"skipped, and nothing may be missing here: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -90,10 +108,10 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
 @pytest.fixture(scope="session")
 def tiny_space_folder(tmp_path_factory, tiny_clip_folder) -> Path:
     """The tiny CLIP converted into a space folder."""
-    from samespace.spaces import hub
+    from samespace.spaces import registry
 
     folder = tmp_path_factory.mktemp("spaces") / "tiny"
-    hub.convert(tiny_clip_folder, folder, name="tiny", precision="fp32")
+    registry.convert(tiny_clip_folder, folder, name="tiny", precision="fp32")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Films, sound and documents that tests make themselves, with real encoders."""
+"""Videos, audio files and documents that tests make themselves, with real encoders."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -12,44 +12,44 @@ PLAIN = (
     "computer webcam box stamp lightbulb transistor chef pear paper man bamboo daffodil leaf card knitting drums jigsaw trophy "
     "cloud coffee triangle icicles broom smoke"
 ).split()
-"""Drawings of the held-out ones whose titles are words that a person would say."""
+"""Titles of held-out drawings that are everyday words."""
 
 
 def scene(colour: tuple[int, int, int], size: tuple[int, int] = (320, 180)) -> Image.Image:
-    """A drawn scene: a ground of one colour with a lighter square that is elsewhere in each."""
+    """Draw a scene: a background of one colour, and a lighter square, whose position depends on the colour."""
     image = Image.new("RGB", size, colour)
     x = sum(colour) % (size[0] - 60)
     image.paste(tuple(min(255, c + 90) for c in colour), (x, 40, x + 60, 100))
     return image
 
 
-def film(
-    path: Path, scenes: list[tuple[Image.Image, float]], codec: str = "libx264", sound: np.ndarray | None = None, **options
+def write_video(
+    path: Path, scenes: list[tuple[Image.Image, float]], codec: str = "libx264", audio: np.ndarray | None = None, **options
 ) -> Path:
-    """Scenes of so many seconds each, one after the other; `sound` is mono at 16 kHz."""
+    """Write a video of scenes, each with its length in seconds; `audio` is mono at 16 kHz, float32 (N,)."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=FPS, options={k: str(v) for k, v in options.items()})
         stream.width, stream.height = scenes[0][0].size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        heard = out.add_stream("aac", rate=16_000, layout="mono") if sound is not None else None
+        audio_stream = out.add_stream("aac", rate=16_000, layout="mono") if audio is not None else None
         for image, seconds in scenes:
             for _ in range(round(seconds * FPS)):
                 out.mux(stream.encode(av.VideoFrame.from_image(image)))
         out.mux(stream.encode(None))
-        if heard is not None:
-            write_samples(out, heard, sound)
+        if audio_stream is not None:
+            write_samples(out, audio_stream, audio)
     return path
 
 
-def recording(path: Path, samples: np.ndarray, codec: str = "pcm_s16le", rate: int = 16_000) -> Path:
-    """Mono samples, float32, as a sound file."""
+def write_audio(path: Path, samples: np.ndarray, codec: str = "pcm_s16le", rate: int = 16_000) -> Path:
+    """Write an audio file of mono samples: float32 (N,)."""
     with av.open(str(path), "w") as out:
         write_samples(out, out.add_stream(codec, rate=rate, layout="mono"), samples, rate)
     return path
 
 
 def write_samples(out, stream, samples: np.ndarray, rate: int = 16_000, begin: int = 0, last: bool = True) -> None:
-    """Samples from number `begin` on; the `last` end the stream."""
+    """Encode samples into a stream, from sample number `begin` on; `last`: nothing follows."""
     for start in range(0, len(samples), 960):
         block = np.ascontiguousarray(samples[None, start : start + 960], np.float32)
         frame = av.AudioFrame.from_ndarray(block, format="flt", layout="mono")
@@ -60,11 +60,12 @@ def write_samples(out, stream, samples: np.ndarray, rate: int = 16_000, begin: i
 
 
 def tone(seconds: float, hertz: float = 440.0, rate: int = 16_000) -> np.ndarray:
+    """Return a sine: float32 (N,)."""
     return (0.3 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
 
 
-def document(path: Path, pages: list[str], **settings) -> Path:
-    """A PDF with a line or more of text on each page."""
+def write_document(path: Path, pages: list[str], **settings) -> Path:
+    """Write a PDF with one or more lines of text on each page."""
     from reportlab.pdfgen import canvas
 
     out = canvas.Canvas(str(path), **settings)
@@ -77,6 +78,7 @@ def document(path: Path, pages: list[str], **settings) -> Path:
 
 
 def on_white(file: Path) -> Image.Image:
+    """Return a drawing on a white background."""
     canvas = Image.new("RGB", (320, 240), "white")
     with Image.open(file) as drawing:
         drawing = drawing.convert("RGBA").resize((220, 220))

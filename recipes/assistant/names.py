@@ -84,7 +84,7 @@ def remembering(model: Llava, language: Language, names: list[str], z: torch.Ten
     """The same assistant with these things in its memory, and no others."""
     encode = partial(language.tokenizer.encode, add_special_tokens=False)
     ids = [encode(f" {name}").ids[:TOKENS] for name in names]
-    told = folder.build(folder.labelled(model.c, labels=len(names), label_length=TOKENS, crop_grid=GLANCES, ocr=True))
+    told = folder.build(folder.labelled_config(model.c, labels=len(names), label_length=TOKENS, crop_grid=GLANCES, ocr=True))
     memory = {
         "memory.z": z,
         "memory.common": common,

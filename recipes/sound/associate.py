@@ -18,7 +18,7 @@ from prepare import TOWER
 from train import Clips, embed, recalls, shipped
 
 import samespace
-from samespace.evaluate.retrieval import recall_at_k
+from samespace.core.metrics import recall_at_k
 from samespace.models.starter.audio import AudioTransformer
 from samespace.spaces.export import add_audio
 from samespace.spaces.hub import STARTER

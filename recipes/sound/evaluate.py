@@ -15,8 +15,8 @@ import numpy as np
 from prepare import LANGUAGES
 
 import samespace
-from samespace.evaluate.retrieval import recall_at_k
-from samespace.preprocess.mel import fitted
+from samespace.core.metrics import recall_at_k
+from samespace.preprocess.mel import fit_frames
 
 
 def read(work: Path, space: samespace.Space) -> list[dict]:
@@ -25,7 +25,7 @@ def read(work: Path, space: samespace.Space) -> list[dict]:
     mels = np.memmap(work / "mels.f16", np.float16, "r").reshape(-1, c.mels)
     rows = [json.loads(line) for line in (work / "clips.jsonl").read_text("utf-8").splitlines()]
     rows = [row for row in rows if row["split"] == "test"]
-    heard = [fitted(mels[row["start"] : row["start"] + row["frames"]].T.astype(np.float32), c.frames) for row in rows]
+    heard = [fit_frames(mels[row["start"] : row["start"] + row["frames"]].T.astype(np.float32), c.frames) for row in rows]
     return [row | {"z": z} for row, z in zip(rows, space.spectrograms(heard))]
 
 

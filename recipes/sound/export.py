@@ -15,7 +15,7 @@ from train import Clips, embed, recalls
 
 from samespace.assistant.audio_labels import NAMES
 from samespace.models.starter.audio import AudioTransformer
-from samespace.preprocess.mel import fitted
+from samespace.preprocess.mel import fit_frames
 from samespace.spaces.export import add_audio
 from samespace.spaces.hub import STARTER
 from samespace.spaces.space import read_space_config
@@ -77,7 +77,7 @@ def curves(work: Path) -> dict[str, list[list[float]]]:
 
 def gate(clips: Clips) -> np.ndarray:
     """What narrower weights must hear as the exact ones do: some of validation's people, float32 (64, M, F)."""
-    return np.stack([fitted(clips.mel(i).T, TOWER.frames) for i in clips.of("val", "person")[:64]])
+    return np.stack([fit_frames(clips.mel(i).T, TOWER.frames) for i in clips.of("val", "person")[:64]])
 
 
 def main(work: Path) -> None:

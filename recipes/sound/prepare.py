@@ -26,7 +26,7 @@ import numpy as np
 from samespace.core.config import AudioTower
 from samespace.core.errors import UnreadableMedia
 from samespace.media.audio import blocks
-from samespace.preprocess.mel import log_mel, trimmed
+from samespace.preprocess.mel import log_mel, trim_silence
 
 TOWER = AudioTower(frames=400, strides=(2, 2), width=256, layers=6)
 """What is made here reads the spectrograms that are made here."""
@@ -202,7 +202,7 @@ def espeak(*options: str) -> str:
 
 
 def frames(file: Path) -> np.ndarray | None:
-    samples = trimmed(np.concatenate([np.empty(0, np.float32), *blocks(file)]))
+    samples = trim_silence(np.concatenate([np.empty(0, np.float32), *blocks(file)]))
     samples = samples[: int(LONGEST * TOWER.rate)]
     return log_mel(samples, TOWER).T.astype(np.float16) if len(samples) > TOWER.rate / 10 else None
 

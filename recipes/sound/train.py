@@ -29,9 +29,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss, normalize
 
 import samespace
-from samespace.evaluate.retrieval import recall_at_k
+from samespace.core.metrics import recall_at_k
 from samespace.models.starter.audio import AudioTransformer
-from samespace.preprocess.mel import FLOOR, fitted
+from samespace.preprocess.mel import MIN_POWER, fit_frames
+from samespace.spaces.tensors import dequantize
 from samespace.spaces import checkpoint
 from samespace.spaces.hub import STARTER
 from samespace.train import checkpoint as state
@@ -66,7 +67,7 @@ FRAMES = 12_800
 LOOKED = {"person": ("person", 145, 5), "espeak": ("person", 145, 5), "word": ("word", 145, 1), "effect": ("effect", 18, 5)}
 """For each kind of validation's clips: among how many captions the right one is looked for, as many as are held out for the test;
 whose captions of training fill these up; and among how many first it is to be."""
-SILENCE = 10 * np.log10(FLOOR)
+SILENCE = 10 * np.log10(MIN_POWER)
 
 
 class Clips:
@@ -134,7 +135,7 @@ class Batches:
         longest = min(max(take.shape[1] for take in takes) + int(rng.integers(0, 40)), TOWER.frames)
         phones = [[self.phone[c] for c in row["phones"]] for row in rows]
         return Batch(
-            torch.from_numpy(np.stack([fitted(take, longest) for take in takes])),
+            torch.from_numpy(np.stack([fit_frames(take, longest) for take in takes])),
             torch.tensor([self.caption[row["caption"]] for row in rows]),
             torch.tensor([self.picture.get(row["picture"], -100) for row in rows]),
             torch.tensor([phone for word in phones for phone in word]),
@@ -247,7 +248,7 @@ def spelled(sounds: Tensor, batch: Batch) -> Tensor:
 def embed(tower: AudioTransformer, clips: Clips, chosen: list[int]) -> np.ndarray:
     """z of clips as they are."""
     with torch.inference_mode():
-        mels = (np.stack([fitted(clips.mel(j).T, TOWER.frames) for j in chosen[i : i + 64]]) for i in range(0, len(chosen), 64))
+        mels = (np.stack([fit_frames(clips.mel(j).T, TOWER.frames) for j in chosen[i : i + 64]]) for i in range(0, len(chosen), 64))
         return np.concatenate([tower(torch.from_numpy(some)).numpy() for some in mels])
 
 
@@ -276,7 +277,7 @@ def recall(z: np.ndarray, clips: Clips, kind: str) -> float:
 
 def shipped() -> dict[str, Tensor]:
     """The weights of the starter's tower, without its associations (associate.py)."""
-    state = checkpoint.dequantize(load_file(STARTER / "audio.safetensors"))
+    state = dequantize(load_file(STARTER / "audio.safetensors"))
     return {name: tensor for name, tensor in state.items() if not name.startswith("associate.")}
 
 

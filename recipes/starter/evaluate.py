@@ -19,10 +19,11 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 import samespace
-from samespace.evaluate.retrieval import answers, recall_at_k
+from samespace.core.metrics import auc, recall_at_k
+from samespace.evaluate.retrieval import queries_of
 from samespace.library.demo import PHRASES, photographs
 from samespace.spaces import checkpoint
-from samespace.spaces.calibration import auc, fit, measure
+from samespace.spaces.calibration import fit, measure
 
 MEAN = 0.45  # the trunk's mean feature, about
 SAME = 0.999  # cosine of a caption with itself, after fp16
@@ -39,7 +40,7 @@ PARAPHRASES = (
 
 def retrieval(space: samespace.Space, work: Path, pairs: list[dict]) -> dict[str, float]:
     """Text → image recall; equal captions are one query with several right answers."""
-    queries, right = answers([p["captions"][:1] for p in pairs])
+    queries, right = queries_of([p["captions"][:1] for p in pairs])
     z_text, z_image = space.text(queries), space.image([work / p["file"] for p in pairs])
     found = {f"R@{k}": recall_at_k(z_text @ z_image.T, right, k) for k in (1, 5, 10)}
     found |= measure(space.calibration(), z_image, z_text, right) if space.calibration() else {}

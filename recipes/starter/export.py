@@ -17,12 +17,12 @@ from train import start
 from samespace.core.config import SpaceConfig
 from samespace.media.image import opaque
 from samespace.preprocess.tokens import read_tokenizer
-from samespace.spaces import export, hub
+from samespace.spaces import export, registry
 from samespace.spaces.checkpoint import Checkpoint
 from samespace.train import checkpoint as state
 from samespace.train.metrics import curves_of
 
-PACKAGE = hub.STARTER.parent
+PACKAGE = registry.STARTER.parent
 PAIRS, SIDE = 256, 160
 WAY = 0.5
 """Between two trainings' weights all of validation is better than at either end. Wortsman et al. 2022, "Robust fine-tuning"."""
@@ -82,9 +82,9 @@ def main(work: Path) -> None:
     )  # fmt: skip
     tokenizer = read_tokenizer(work / MINILM / "tokenizer.json")
     checkpoint = Checkpoint(model, config, tokenizer)
-    written = export.export(checkpoint, hub.STARTER, export.held_out_pairs(checkpoint, write_gate(work, pairs)))
+    written = export.export(checkpoint, registry.STARTER, export.held_out_pairs(checkpoint, write_gate(work, pairs)))
     print(json.dumps(written.card["precision"], indent=1), written.calibration)
-    print({f.name: f.stat().st_size for f in hub.STARTER.iterdir()})
+    print({f.name: f.stat().st_size for f in registry.STARTER.iterdir()})
 
 
 if __name__ == "__main__":

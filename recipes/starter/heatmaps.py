@@ -16,7 +16,7 @@ from common import read_lines
 from PIL import Image
 
 import samespace
-from samespace.explain.heatmap import GRID, look, phrase
+from samespace.explain.heatmap import GRID, embed_windows, phrase_directions
 from samespace.media.image import opaque
 
 CANVAS, BOX = 448, (130, 210)
@@ -56,9 +56,9 @@ def measured(space: samespace.Space, work: Path, pairs: list[dict], count: int) 
         if names[0] == names[1]:
             continue
         canvas, boxes = placed(rng, [work / pair["file"] for pair in two])
-        looked, z = look(space, canvas), [phrase(space, name)[0] for name in names]
-        hits += [inside(looked.map(z[i]), boxes[i]) for i in range(2)]
-        mixed += [inside(looked.map(turned @ z[i]), boxes[i]) for i in range(2)]
+        looked, z = embed_windows(space, canvas), [phrase_directions(space, name)[0] for name in names]
+        hits += [inside(looked.heatmap(z[i]), boxes[i]) for i in range(2)]
+        mixed += [inside(looked.heatmap(turned @ z[i]), boxes[i]) for i in range(2)]
         shares += [(box[2] - box[0]) * (box[3] - box[1]) / CANVAS**2 for box in boxes]
     return {"peak in the box": round(np.mean(hits), 3), "shuffled": round(np.mean(mixed), 3), "box": round(np.mean(shares), 3)}
 

@@ -14,18 +14,18 @@ from export import write_gate
 from train import class_names, set_prior
 
 from samespace.preprocess.tokens import Words
-from samespace.spaces import checkpoint, export, hub
+from samespace.spaces import checkpoint, export, registry
 from samespace.spaces.checkpoint import Checkpoint
 
 
 @torch.no_grad()
 def main(work: Path) -> None:
-    shipped = checkpoint.load(hub.STARTER)
+    shipped = checkpoint.load(registry.STARTER)
     model, prep = shipped.model.eval(), shipped.config.prep
     set_prior(model, class_names(work, model, Words(shipped.tokenizer, prep)), model.text.keep.weight)
     towers = Checkpoint(model, replace(shipped.config, weights=""), shipped.tokenizer)
     pairs = export.held_out_pairs(towers, write_gate(work, read_lines(work / "pairs.jsonl")))
-    written = export.export(towers, hub.STARTER, pairs, ears=hub.STARTER)
+    written = export.export(towers, registry.STARTER, pairs, ears=registry.STARTER)
     print(json.dumps(written.card["precision"], indent=1), written.calibration)
 
 

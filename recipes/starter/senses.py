@@ -16,7 +16,7 @@ from prepare import read_nouns
 
 import samespace
 from samespace.core.config import to_json
-from samespace.preprocess.mel import fitted
+from samespace.preprocess.mel import fit_frames
 from samespace.spaces.calibration import Calibration, fit, measure
 from samespace.spaces.hub import STARTER
 
@@ -46,7 +46,7 @@ def heard(space: samespace.Space, work: Path) -> Calibration:
     rows = [json.loads(line) for line in (work / "clips.jsonl").read_text("utf-8").splitlines()]
     rows = [row for row in rows if row["split"] == "val"]
     clips = (mels[row["start"] : row["start"] + row["frames"]].T.astype(np.float32) for row in rows)
-    z = space.spectrograms([fitted(one, c.frames) for one in clips])
+    z = space.spectrograms([fit_frames(one, c.frames) for one in clips])
     captions = sorted({row["caption"] for row in rows})
     right = np.array([[row["caption"] == c for row in rows] for c in captions])
     some = np.random.default_rng(6).random(len(rows)) < 2 / 3

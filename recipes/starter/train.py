@@ -34,14 +34,15 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, kl_div, normalize
 from torch.nn.utils.rnn import pad_sequence
 
-from samespace.evaluate.retrieval import recall_at_k
+from samespace.core.metrics import recall_at_k
 from samespace.models.clip import DualEncoder
 from samespace.models.losses import clip_loss
 from samespace.models.vit import FINE
 from samespace.preprocess.pixels import normalize_pixels, square
 from samespace.preprocess.tokens import Words, read_tokenizer
 from samespace.spaces import checkpoint
-from samespace.spaces.checkpoint import fill, read_bert, read_efficientnet
+from samespace.spaces.tensors import fill
+from samespace.spaces.checkpoint import read_bert, read_efficientnet
 from samespace.spaces.hub import STARTER
 from samespace.spaces.towers import dual_encoder
 from samespace.train import checkpoint as state

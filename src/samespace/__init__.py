@@ -17,12 +17,12 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 _HOMES = {
     "Filter": ".library.store.filter",
-    "Hit": ".library.results",
+    "Hit": ".library.search.hits",
     "Library": ".library.library",
-    "Report": ".library.results",
+    "Report": ".library.indexing.report",
     "SamespaceError": ".core.errors",
     "Space": ".spaces.space",
-    "load": ".spaces.hub",
+    "load": ".spaces.registry",
 }
 __all__ = ["Filter", "Hit", "Library", "Report", "SamespaceError", "Space", "load"]
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Captions for a folder: resumable, one bad file stops nothing, and searches read them."""
+"""Captions for a folder: a run can be resumed, a bad file does not stop it, and captions are searched."""
 
 import pytest
 
@@ -8,26 +8,27 @@ from samespace.library.library import Library
 from samespace.library.store.filter import Filter
 
 
-def caption(album, table, assistant, said):
-    return vars(caption_folder(album, table, assistant, "What is in this image?", 6, said.append))
+def caption(album, table, assistant, skipped):
+    """Run once; return the counts, and append the lines about skipped files to `skipped`."""
+    return vars(caption_folder(album, table, assistant, "What is in this image?", 6, skipped.append))
 
 
-def test_every_picture_once_and_the_rest_later(album, tmp_path, tiny):
-    said, table = [], tmp_path / "captions.tsv"
+def test_every_image_once_and_the_rest_later(album, tmp_path, tiny):
+    skipped, table = [], tmp_path / "captions.tsv"
     (album / "broken.jpg").write_text("no picture")
     odd = album / "caf\udce9 \n new.png"  # not UTF-8, and of two lines
     odd.write_bytes((album / "coffee.png").read_bytes())
-    assert caption(album, table, tiny, said) == {"written": 5, "kept": 0, "skipped": 1}
-    assert len(said) == 1 and "broken.jpg" in said[0]
+    assert caption(album, table, tiny, skipped) == {"written": 5, "kept": 0, "skipped": 1}
+    assert len(skipped) == 1 and "broken.jpg" in skipped[0]
     first = read_captions(table)
     assert str(odd) in first
     lines = table.read_bytes().splitlines(keepends=True)
     table.write_bytes(b"".join(lines[:-1]) + lines[-1][:9])  # as a kill may leave it
-    assert caption(album, table, tiny, said) == {"written": 1, "kept": 4, "skipped": 1}
+    assert caption(album, table, tiny, skipped) == {"written": 1, "kept": 4, "skipped": 1}
     assert read_captions(table) == first
 
 
-def test_another_file_is_not_written_over(album, tmp_path, tiny):
+def test_a_file_that_is_no_table_is_not_overwritten(album, tmp_path, tiny):
     table = tmp_path / "letter.txt"
     for text in ("Dear Sir\n", "Dear Sir,\nyours", "x"):
         table.write_text(text)
@@ -36,7 +37,7 @@ def test_another_file_is_not_written_over(album, tmp_path, tiny):
         assert table.read_text() == text
 
 
-def test_captions_are_searched_beside_the_vectors(album, tmp_path, tiny_space):
+def test_captions_are_searched_in_addition_to_vectors(album, tmp_path, tiny_space):
     library = Library(tmp_path / "library", tiny_space)
     library.add([album])
     scores = {hit.path: hit.score for hit in library.search("zanzibar", 4)}
@@ -51,7 +52,7 @@ def test_captions_are_searched_beside_the_vectors(album, tmp_path, tiny_space):
     assert {hit.path for hit in only} == {p for p in plain if "/more/" in p}
 
 
-def test_captions_outlive_the_next_indexing(album, tmp_path, tiny_space):
+def test_captions_survive_the_next_indexing(album, tmp_path, tiny_space):
     library = Library(tmp_path / "library", tiny_space)
     library.add([album])
     odd = str(album / "caf\udce9.png")

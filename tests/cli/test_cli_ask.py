@@ -1,13 +1,13 @@
-"""`samespace ask`, `chat`, `caption` and `assistants`, as a person types them."""
+"""`samespace ask`, `chat`, `eval vqa` and `assistants`, as processes."""
 
 import json
 import subprocess
 import sys
 
 import pytest
-from media_files import document, film, recording, scene, tone
+from media_files import scene, tone, write_audio, write_document, write_video
 
-from samespace.assistant import registry as shelf
+from samespace.assistant.registry import ASSISTANTS
 
 
 @pytest.fixture
@@ -22,29 +22,29 @@ def run(tiny_folder, tmp_path):
     return command
 
 
-def test_ask_streams_and_tells_as_json(run, tiny_folder, photographs):
-    asked = ("ask", str(photographs / "coffee.png"), "What is it?", "-a", str(tiny_folder), "--max-tokens", "6")
-    told = json.loads(run(*asked, "--json").stdout)
-    assert told["usage"]["pictures"] == 80 and told["usage"]["answer"] <= 6
-    assert told["pictures"] == [{"path": str(photographs / "coffee.png")}]
-    shown = run(*asked).stdout.removesuffix("\n")
-    assert shown == "".join(c for c in told["answer"] if c.isprintable() or c in "\n\t")
+def test_ask_prints_text_or_json(run, tiny_folder, photographs):
+    words = ("ask", str(photographs / "coffee.png"), "What is it?", "-a", str(tiny_folder), "--max-tokens", "6")
+    answer = json.loads(run(*words, "--json").stdout)
+    assert answer["usage"]["pictures"] == 80 and answer["usage"]["answer"] <= 6
+    assert answer["sources"] == [{"path": str(photographs / "coffee.png")}]
+    shown = run(*words).stdout.removesuffix("\n")
+    assert shown == "".join(c for c in answer["answer"] if c.isprintable() or c in "\n\t")
 
 
-def test_ask_about_a_film_a_document_and_a_sound(run, tiny_folder, tmp_path):
-    film(tmp_path / "clip.mp4", [(scene(c), 3.0) for c in ((200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 0, 0))])
-    document(tmp_path / "paper.pdf", ["About bread.", "About the invoice of the lighthouse keeper."])
-    asked = ("-a", str(tiny_folder), "--max-tokens", "2", "--json")
-    told = json.loads(run("ask", "clip.mp4", "What happens?", *asked).stdout)
-    assert len(told["pictures"][0]["places"]) == 4 and told["usage"]["pictures"] >= 80
-    told = json.loads(run("ask", "paper.pdf", "Who is the invoice from?", *asked).stdout)
-    assert told["pictures"] == [{"path": "paper.pdf", "places": ["page 1", "page 2"]}]
-    recording(tmp_path / "note.wav", tone(2.0))
-    told = json.loads(run("ask", "note.wav", "What is it?", *asked).stdout)
-    assert len(told["pictures"][0]["places"]) == 1 and told["usage"]["pictures"] == 0
+def test_ask_about_video_document_and_audio(run, tiny_folder, tmp_path):
+    write_video(tmp_path / "clip.mp4", [(scene(c), 3.0) for c in ((200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 0, 0))])
+    write_document(tmp_path / "paper.pdf", ["About bread.", "About the invoice of the lighthouse keeper."])
+    options = ("-a", str(tiny_folder), "--max-tokens", "2", "--json")
+    answer = json.loads(run("ask", "clip.mp4", "What happens?", *options).stdout)
+    assert len(answer["sources"][0]["locators"]) == 4 and answer["usage"]["pictures"] >= 80
+    answer = json.loads(run("ask", "paper.pdf", "Who is the invoice from?", *options).stdout)
+    assert answer["sources"] == [{"path": "paper.pdf", "locators": ["page 1", "page 2"]}]
+    write_audio(tmp_path / "note.wav", tone(2.0))
+    answer = json.loads(run("ask", "note.wav", "What is it?", *options).stdout)
+    assert len(answer["sources"][0]["locators"]) == 1 and answer["usage"]["pictures"] == 0
 
 
-def test_chat_goes_on_until_an_empty_line(run, tiny_folder, photographs):
+def test_chat_ends_at_an_empty_line(run, tiny_folder, photographs):
     words = "chat", str(photographs / "coffee.png"), "-a", str(tiny_folder), "--max-tokens", "3"
     twice, on = (run(*words, input=f"What?\nWhy?\n{end}No more\n").stdout for end in ("\n", ""))
     assert on.startswith(twice.rstrip("\n")) and len(on) > len(twice)
@@ -53,15 +53,15 @@ def test_chat_goes_on_until_an_empty_line(run, tiny_folder, photographs):
 def test_ask_over_a_library(run, tiny_folder, tiny_space_folder, album, tmp_path):
     run("index", str(album), "-l", "lib", "-s", str(tiny_space_folder))
     done = run("ask", "Where is the cat?", "-l", "lib", "-a", str(tiny_folder), "--max-tokens", "4", "--json")
-    told = json.loads(done.stdout)
-    assert [p["number"] for p in told["pictures"]] == [1, 2, 3, 4]
+    answer = json.loads(done.stdout)
+    assert [p["number"] for p in answer["sources"]] == [1, 2, 3, 4]
     wrong = run("ask", str(album / "coffee.png"), "What?", "-l", "lib", "-a", str(tiny_folder), code=1)
     assert "give a question only" in wrong.stderr
 
 
 def test_mistakes_are_one_sentence(run, tiny_folder, photographs):
     picture = str(photographs / "coffee.png")
-    for words, token_log_probs in (
+    for words, message in (
         (("ask", picture, "-a", str(tiny_folder)), "end with a question"),
         (("ask", "What is this?", "-a", str(tiny_folder)), "name files before the question"),
         (("ask", "absent.png", "What?", "-a", str(tiny_folder)), "check the path"),
@@ -70,15 +70,15 @@ def test_mistakes_are_one_sentence(run, tiny_folder, photographs):
         (("eval", "vqa", "absent.json", "-a", str(tiny_folder)), "JSON list"),
     ):
         done = run(*words, code=1)
-        assert token_log_probs in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_assistants_are_pulled_and_listed(run, tiny_folder):
     assert "installed" in run("assistants", "pull", str(tiny_folder)).stderr
     listed = json.loads(run("assistants", "list", "--json").stdout)
     assert listed["name"] == "tiny" and listed["bytes"] > 0
-    (shelf.assistants_folder() / "damaged").mkdir()
-    (shelf.assistants_folder() / "damaged" / "assistant.json").write_text("{")
+    (ASSISTANTS.folder / "damaged").mkdir()
+    (ASSISTANTS.folder / "damaged" / "assistant.json").write_text("{")
     listed = run("assistants", "list")
     assert "tiny" in listed.stdout and "damaged" in listed.stderr
 

@@ -1,11 +1,11 @@
-"""Questions with known answers: normalisation by hand, POPE's numbers by hand, and the whole way through an assistant."""
+"""Visual question answering: normalisation and POPE's metrics by hand, and a whole run of an assistant."""
 
 import json
 
 import pytest
 
 from samespace.core.errors import QueryError
-from samespace.evaluate.vqa import answer_all, normalized, read_questions, right, said_yes, scores
+from samespace.evaluate.vqa import Sample, answer_all, is_correct, is_yes, metrics_by_kind, normalized, read_questions
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,8 @@ def test_normalisation(answer, want):
     ("answer", "want"),
     [("Yes.", True), ("No.", False), ("There is not a dog.", False), ("Yes. No wait.", True), ("A dog", True), ("nothing", True)],
 )
-def test_yes_is_read_as_pope_reads_it(answer, want):
-    assert said_yes(answer) == want
+def test_yes_follows_popes_rule(answer, want):
+    assert is_yes(answer) == want
 
 
 @pytest.fixture
@@ -44,20 +44,20 @@ def file(tmp_path, photographs):
     return path
 
 
-def test_what_is_right(file):
+def test_correct_answers(file):
     what, dog, cat, many = read_questions(file)
-    assert right(what, "It is a small kitten.") and not right(what, "A category.")
-    assert right(dog, "No, it is a cat.") and not right(dog, "Yes.")
-    assert right(cat, "Yes, it is.")
-    assert right(many, "1") and not right(many, "There is one.")
+    assert is_correct(what, "It is a small kitten.") and not is_correct(what, "A category.")
+    assert is_correct(dog, "No, it is a cat.") and not is_correct(dog, "Yes.")
+    assert is_correct(cat, "Yes, it is.")
+    assert is_correct(many, "1") and not is_correct(many, "There is one.")
     assert many.text == "How many?"
 
 
-def test_scores_by_hand():
-    def sample(kind, target, said, match):
-        return {"kind": kind, "target": [target], "filtered_resps": [said], "exact_match": match}
+def test_metrics_by_hand():
+    def sample(kind, target, answer, match):
+        return Sample("", kind, "", (target,), (answer,), match)
 
-    found = scores(
+    found = metrics_by_kind(
         [sample("yes/no", "Yes", "Yes", 1.0), sample("yes/no", "Yes", "No", 0.0), sample("yes/no", "No", "Yes", 0.0),
          sample("yes/no", "No", "No", 1.0), sample("yes/no", "No", "No", 1.0), sample("count", "3", "3", 1.0)]
     )  # fmt: skip
@@ -68,24 +68,24 @@ def test_scores_by_hand():
     assert (yes_no["pope_f1_score"], yes_no["pope_yes_ratio"]) == (0.5, 0.4)
 
 
-def test_through_an_assistant(file, tiny):
+def test_a_run_of_an_assistant(file, tiny):
     samples = list(answer_all(tiny, read_questions(file)))
-    assert [s["doc_id"] for s in samples] == ["a", "b", "c", "d"]
+    assert [s.doc_id for s in samples] == ["a", "b", "c", "d"]
     blind = list(answer_all(tiny, read_questions(file), blind=True))
-    assert {s["doc_id"]: s["filtered_resps"] for s in samples} != {s["doc_id"]: s["filtered_resps"] for s in blind}
-    assert scores(samples).keys() == {"all", "yes/no"}
+    assert {s.doc_id: s.filtered_resps for s in samples} != {s.doc_id: s.filtered_resps for s in blind}
+    assert metrics_by_kind(samples).keys() == {"all", "yes/no"}
 
 
-def test_no_answer_is_not_a_right_one(tmp_path, tiny):
+def test_a_failed_answer_is_incorrect(tmp_path, tiny):
     rows = [{"image": "absent.png", "question": "Is it?", "answer": a, "kind": "yes/no"} for a in ("Yes.", "No.")]
     (tmp_path / "q.json").write_text(json.dumps(rows))
     samples = list(answer_all(tiny, read_questions(tmp_path / "q.json")))
-    assert all("absent.png" in s["error"] for s in samples)
-    found = scores(samples)["yes/no"]
+    assert all("absent.png" in s.error for s in samples)
+    found = metrics_by_kind(samples)["yes/no"]
     assert (found["exact_match"], found["pope_accuracy"]) == (0.0, 0.0)
 
 
-def test_broken_files_are_one_sentence(tmp_path):
+def test_a_broken_file_raises_one_sentence(tmp_path):
     for text in ("{", "[1]", '[{"question": "x", "answers": "red"}]', '[{"image": "x"}]', '[{"conversations": []}]'):
         (tmp_path / "q.json").write_text(text)
         with pytest.raises(QueryError, match="JSON list"):

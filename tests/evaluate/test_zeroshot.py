@@ -22,14 +22,14 @@ def test_probabilities_use_the_learned_temperature(tiny_space):
     assert np.allclose(probabilities(tiny_space, z_image, z_labels), expected, atol=1e-6)
 
 
-def test_siglip_labels_are_judged_one_by_one(tiny_space):
+def test_siglip_labels_get_independent_probabilities(tiny_space):
     from dataclasses import replace
 
     tiny_space.config = replace(tiny_space.config, logit_bias=-1.0, logit_scale=2.0)
     z = np.eye(2, 24, dtype=np.float32)
-    chances = probabilities(tiny_space, z, z)
-    assert chances[0, 0] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-6)
-    assert chances[0, 1] == pytest.approx(1 / (1 + np.exp(1)), abs=1e-6)
+    p = probabilities(tiny_space, z, z)
+    assert p[0, 0] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-6)
+    assert p[0, 1] == pytest.approx(1 / (1 + np.exp(1)), abs=1e-6)
 
 
 @pytest.mark.parametrize(("labels", "templates"), [([], ["{}"]), ([" "], ["{}"]), (["cat"], ["a photo"])])

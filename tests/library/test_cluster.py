@@ -26,7 +26,7 @@ def cluster():
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pictures, a copy of one, and a file that is none."""
+    """Images, a copy of one, and a file that is none."""
     rng = np.random.default_rng(0)
     for i in range(200):
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / f"{i:03} ü.png")

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from samespace.core.errors import LibraryBusy, LibraryError, QueryError, UnknownSpace, WrongSpace
-from samespace.library.indexing import embed
+from samespace.library.indexing import segments
 from samespace.library.library import Library
 from samespace.library.store.filter import Filter
 from samespace.spaces.space import Space
@@ -45,13 +45,13 @@ def test_index_then_search(library, album, tiny_space):
     assert {(h.kind, h.width) for h in hits} >= {("image", 451)}
 
 
-def test_a_second_run_looks_at_nothing(library, album):
+def test_a_second_run_embeds_nothing(library, album):
     library.add([album])
     report = library.add([album])
     assert (report.added, report.same, report.looked) == (0, 4, 0)
 
 
-def test_touched_files_are_recognised_by_content(library, album):
+def test_touched_files_are_recognised_by_their_content(library, album):
     library.add([album])
     os.utime(album / "coffee.png", (1, 1))
     report = library.add([album])
@@ -66,7 +66,7 @@ def test_moved_files_keep_their_vectors(library, album):
     assert names(library) == ["astronaut.png", "chelsea.png", "latte.png", "rocket.jpg"]
 
 
-def test_equal_bytes_are_embedded_once(library, album):
+def test_equal_contents_are_embedded_once(library, album):
     for i in range(40):
         shutil.copy(album / "coffee.png", album / f"copy {i}.png")
     report = library.add([album])
@@ -87,8 +87,8 @@ def test_changed_content_is_embedded_again(library, album, tiny_space):
     assert hit.score == pytest.approx(float(tiny_space.text(["a cat"])[0] @ z), abs=2e-3)
 
 
-def test_a_copy_of_what_has_changed_meanwhile_is_embedded(library, album):
-    """b.png takes over a.png's bytes while a.png gets others: nothing known serves b.png any more."""
+def test_a_copy_of_what_has_changed_since_is_embedded(library, album):
+    """b.png is a copy of what a.png was, and a.png changes: no indexed file has the content of b.png any more."""
     shutil.copy(album / "coffee.png", album / "a.png")
     (album / "coffee.png").unlink()
     library.add([album])
@@ -99,7 +99,7 @@ def test_a_copy_of_what_has_changed_meanwhile_is_embedded(library, album):
     assert "b.png" in names(library)
 
 
-def test_equal_files_are_all_named_or_all_there(library, album):
+def test_equal_files_are_all_skipped_or_all_indexed(library, album):
     for i in range(5):
         (album / f"broken {i}.jpg").write_bytes(b"\xff\xd8 no picture")
     report = library.add([album])
@@ -111,7 +111,7 @@ def test_equal_files_are_all_named_or_all_there(library, album):
     assert {"b.png", "c.png", "coffee.png"} <= set(names(library))
 
 
-def test_what_is_forgotten_is_found_no_more(library, album, tmp_path):
+def test_what_is_forgotten_is_not_found(library, album, tmp_path):
     library.add([album])
     shutil.copytree(album, tmp_path / "album 2")
     library.add([tmp_path / "album 2"])  # its name begins like the other's
@@ -123,8 +123,8 @@ def test_what_is_forgotten_is_found_no_more(library, album, tmp_path):
     assert "coffee.png" not in names(library) and (tmp_path / "album 2" / "coffee.png").exists()
 
 
-def test_an_indexed_folder_that_is_empty_now_is_asked_about(library, album):
-    """As the place of a disk is that is not mounted."""
+def test_an_indexed_folder_that_is_empty_now_is_refused(library, album):
+    """As the folder of a disk that is not mounted."""
     library.add([album])
     for file in list(album.iterdir()):
         shutil.rmtree(file) if file.is_dir() else file.unlink()
@@ -133,7 +133,7 @@ def test_an_indexed_folder_that_is_empty_now_is_asked_about(library, album):
     assert library.store.count() == 4
 
 
-def test_removed_files_leave(library, album):
+def test_removed_files_are_not_found(library, album):
     library.add([album])
     (album / "coffee.png").unlink()
     shutil.rmtree(album / "more")
@@ -152,7 +152,7 @@ def test_other_roots_are_left_alone(library, album, tmp_path):
     assert len(names(library)) == 5
 
 
-def test_bad_files_are_skipped_and_named(library, album):
+def test_bad_files_are_skipped_and_reported(library, album):
     (album / "empty.jpg").touch()
     (album / "text.png").write_text("hello")
     (album / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
@@ -163,7 +163,7 @@ def test_bad_files_are_skipped_and_named(library, album):
     assert library.add([album]).added == 0
 
 
-def test_files_that_became_empty_or_broken_leave(library, album):
+def test_files_that_became_empty_or_broken_are_not_found(library, album):
     library.add([album])
     (album / "coffee.png").write_bytes(b"")
     (album / "chelsea.png").write_bytes(b"no picture any more")
@@ -171,12 +171,12 @@ def test_files_that_became_empty_or_broken_leave(library, album):
     assert (report.removed, len(report.skipped), names(library)) == (2, 2, ["astronaut.png", "rocket.jpg"])
 
 
-def test_what_is_wrong_with_the_space_is_no_fault_of_the_files(library, album, monkeypatch):
+def test_a_broken_space_stops_the_run(library, album, monkeypatch):
     def fail(path: Path, space: Space):
         raise UnknownSpace("audio.onnx cannot be opened; pull the space again")
 
     (album / "note.wav").write_bytes(b"RIFF")
-    monkeypatch.setitem(embed.LONG, "audio", fail)
+    monkeypatch.setitem(segments.STREAMED, "audio", fail)
     with pytest.raises(UnknownSpace, match="pull the space again"):
         library.add([album])
 
@@ -192,7 +192,7 @@ def test_odd_names_are_found(library, album):
     assert library.add([album]).same == 9
 
 
-def test_search_by_picture_leaves_the_picture_out(library, album):
+def test_searching_by_an_image_leaves_that_image_out(library, album):
     library.add([album])
     hits = library.search(str(album / "coffee.png"))
     assert len(hits) == 3 and all("coffee" not in h.path for h in hits)
@@ -212,7 +212,7 @@ def test_a_missing_root_is_refused(library, album, tmp_path):
     assert names(library) == ALL
 
 
-def test_a_home_that_nobody_has_is_a_missing_folder(library):
+def test_the_home_of_an_unknown_user_is_a_missing_folder(library):
     with pytest.raises(LibraryError, match="does not exist"):
         library.add(["~no such user/pictures"])
 
@@ -227,12 +227,12 @@ def test_an_empty_folder_is_fine(library, tmp_path):
 def test_no_library_yet(library):
     with pytest.raises(LibraryError, match="samespace index DIR"):
         library.search("a cat")
-    assert not library.home.folder.exists()
+    assert not library.location.folder.exists()
 
 
 @pytest.fixture
 def other_space(tmp_path, tiny_space_folder) -> Space:
-    """The same towers told apart by another record of their weights."""
+    """The same towers with another fingerprint."""
     folder = tmp_path / "other"
     shutil.copytree(tiny_space_folder, folder)
     text = (folder / "space.json").read_text()
@@ -240,20 +240,20 @@ def other_space(tmp_path, tiny_space_folder) -> Space:
     return Space(folder)
 
 
-def test_another_space_is_refused_with_the_remedy(library, album, other_space):
+def test_another_space_is_refused_with_a_remedy(library, album, other_space):
     library.add([album])
-    other = Library(library.home.folder, other_space)
+    other = Library(library.location.folder, other_space)
     for act in (lambda: other.search("a cat"), lambda: other.add([album])):
-        with pytest.raises(WrongSpace, match="--beside"):
+        with pytest.raises(WrongSpace, match="--additional"):
             act()
 
 
-def test_another_space_stands_beside(library, album, other_space, tiny_space):
+def test_another_space_is_added(library, album, other_space, tiny_space):
     library.add([album])
     before = [(h.path, h.score) for h in library.search("a cat")]
-    other = Library(library.home.folder, other_space)
+    other = Library(library.location.folder, other_space)
     (album / "rocket.jpg").rename(album / "moved.jpg")
-    assert other.add([album], beside=True).added == 4
+    assert other.add([album], additional=True).added == 4
     assert len(other.search("a cat")) == 4
     assert len(library.search("a cat")) == 3  # rocket.jpg left; moved.jpg has no vector of the first space yet
     assert library.add([album]).looked == 1
@@ -262,7 +262,7 @@ def test_another_space_stands_beside(library, album, other_space, tiny_space):
         assert hit.score == pytest.approx(after[Path(hit.path).name.replace("moved", "rocket")], abs=2e-3)
 
 
-def test_another_process_is_told_to_wait(library, album):
+def test_another_process_has_to_wait(library, album):
     with library.store.writing(), pytest.raises(LibraryBusy, match="another process"):
         library.add([album])
 
@@ -276,16 +276,17 @@ def many_pictures(folder: Path, count: int) -> None:
 
 INDEX = """
 import sys
-from samespace.library import library
-library.FLUSH_ROWS = 32
-lib = library.Library(sys.argv[1], sys.argv[2])
+from samespace.library.indexing import indexer
+from samespace.library.library import Library
+indexer.FLUSH_ROWS = 32
+lib = Library(sys.argv[1], sys.argv[2])
 lib.add([sys.argv[3]], progress=lambda report, done, total: print(report.added, flush=True))
 """
 
 
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT])
-def test_killed_at_any_moment_it_goes_on(tmp_path, tiny_space_folder, sig):
-    """Kill the indexer at several moments; what was written stays, nothing is half there, the next run completes."""
+def test_a_killed_run_is_continued(tmp_path, tiny_space_folder, sig):
+    """Kill the indexer at several moments; what was written stays, nothing is written by halves, the next run completes it."""
     pictures, path = tmp_path / "many", tmp_path / "library"
     many_pictures(pictures, 160)
     command = [sys.executable, "-c", INDEX, str(path), str(tiny_space_folder), str(pictures)]
@@ -310,7 +311,7 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, tiny_space_folder, sig):
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, tiny_space, album):
-    """On a file system of a few MB the run stops with the remedy, and goes on once there is room."""
+    """On a file system of a few MB the run stops with a remedy, and goes on once there is space."""
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", small], capture_output=True)
@@ -333,7 +334,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, tiny_space, alb
         subprocess.run(["umount", small], check=True)
 
 
-def test_files_in_a_folder_that_cannot_be_read_are_kept(library, album, monkeypatch):
+def test_files_of_a_folder_that_cannot_be_read_are_kept(library, album, monkeypatch):
     """An unreadable folder or a failing disk says nothing about what is gone."""
     library.add([album])
     real, scan_dir = os.lstat, os.scandir
@@ -365,7 +366,7 @@ def test_huge_files_are_not_read(library, album):
     assert [(Path(p).name, r[:6]) for p, r in report.skipped] == [("disk.raw", "5.0 GB")]
 
 
-def test_names_with_private_use_characters_stay_put(library, album):
+def test_names_with_private_use_characters_are_kept(library, album):
     (album / "coffee.png").rename(album / "pua\uf7e9.png")
     assert library.add([album]).added == 4
     for _ in range(2):
@@ -375,7 +376,7 @@ def test_names_with_private_use_characters_stay_put(library, album):
 
 
 @pytest.mark.parametrize("query", ["./nosuch.jpg", "nosuch.jpg", "2:/nowhere/a", "a cat + ~/nosuch", "ALBUM/more"])
-def test_a_path_that_is_no_file_is_no_words(library, album, query):
+def test_a_path_that_is_no_file_is_not_words(library, album, query):
     library.add([album])
     with pytest.raises(QueryError, match="check the path"):
         library.search(query.replace("ALBUM", str(album)))
@@ -383,14 +384,14 @@ def test_a_path_that_is_no_file_is_no_words(library, album, query):
     assert library.search("black/white photo of a cat.")
 
 
-def test_a_query_may_hold_what_is_no_text_and_has_an_end(library, album):
+def test_a_query_may_hold_invalid_text_and_is_limited(library, album):
     library.add([album])
     assert len(library.search("caf\udce9")) == 4
     with pytest.raises(QueryError, match="400 terms"):
         library.search(" + ".join(["a cat"] * 400))
 
 
-def test_searching_by_a_picture_whose_name_is_not_text(library, album):
+def test_searching_by_an_image_whose_name_is_not_unicode(library, album):
     os.rename(os.fsencode(album / "coffee.png"), os.fsencode(album) + b"/caf\xe9.png")
     library.add([album])
     assert len(library.search(os.fsdecode(os.fsencode(album) + b"/caf\xe9.png"))) == 3
@@ -398,11 +399,11 @@ def test_searching_by_a_picture_whose_name_is_not_text(library, album):
 
 
 def test_new_files_make_the_other_space_incomplete(library, album, other_space, photographs):
-    """The default space is one that knows every file."""
+    """The default space is one that has a vector of every file."""
     library.add([album])
-    other = Library(library.home.folder, other_space)
-    other.add([album], beside=True)
-    assert library.store.usual_space() == other_space.handle
+    other = Library(library.location.folder, other_space)
+    other.add([album], additional=True)
+    assert library.store.metadata.default_space() == other_space.handle
     shutil.copy(photographs / "page.png", album)
     library.add([album])
-    assert library.store.usual_space() == library.space.handle
+    assert library.store.metadata.default_space() == library.space.handle

@@ -1,4 +1,4 @@
-"""A library on object storage: a local S3 server (moto) holds its tables, a folder here the quick copies."""
+"""A library on object storage: a local S3 server (moto) holds its tables, a folder here the copies that searches read."""
 
 import shutil
 
@@ -46,7 +46,7 @@ def test_many_machines_read_what_one_has_written(bucket, machine, folder, tmp_pa
     assert "of mine/library.json" in kept and any(key.startswith("of mine/segments.lance/") for key in kept)
     cache = machine("two")
     reader = Library(WHERE, tiny_space)
-    assert found(reader) == found(here) and list(cache.rglob("flat-*.arrow"))
+    assert found(reader) == found(here) and list(cache.rglob("exact-*.arrow"))
     machine("one")
     (folder / "rocket.jpg").unlink()
     shutil.copy(folder / "coffee.png", folder / "again.png")
@@ -56,14 +56,14 @@ def test_many_machines_read_what_one_has_written(bucket, machine, folder, tmp_pa
     assert {path for path, _ in found(reader)} == {str(folder / n) for n in ("coffee.png", "chelsea.png", "again.png")}
 
 
-def test_what_is_not_there_is_said(bucket, machine, tiny_space):
+def test_a_missing_library_is_one_sentence(bucket, machine, tiny_space):
     with pytest.raises(LibraryError, match=f"no library at {WHERE} yet"):
         Library(WHERE, tiny_space).search("anything")
     with pytest.raises(LibraryError, match="gopher://x"):
         Library("gopher://x/y", tiny_space).search("anything")
 
 
-def test_a_captioned_library_is_read_by_its_words(bucket, machine, folder, tiny_space):
+def test_captions_are_found_by_their_words(bucket, machine, folder, tiny_space):
     library = Library(WHERE, tiny_space)
     library.add([folder])
     assert library.write_captions({str(folder / "chelsea.png"): "a tabby named Chelsea"}) == 1

@@ -1,4 +1,4 @@
-"""Two hundred pages with known answers: what is read, what is seen and the very words together find more than each alone."""
+"""Two hundred pages with known answers: vectors of text and image, and words, together find more than each alone."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from samespace.library.library import Library
 from samespace.library.store.filter import Filter
 
 PAGES = 200
-MEANT = {  # what a page says, and how a person asks for it in other words
+PARAPHRASES = {  # a sentence of a page, and a query for it in other words
     "The orchestra rehearses the symphony on Monday evening.": "musicians practising",
     "Heavy rain flooded the basement and ruined the carpets.": "water damage in the house",
     "The patient should take two tablets after every meal.": "medicine dosage",
@@ -32,19 +32,19 @@ FILLER = "This page of the archive was typed by hand and has been kept in the ce
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory, drawings) -> tuple[Library, dict[str, list[tuple[str, int]]]]:
-    """A library of one-topic pages in documents of ten, and for each kind of query (words, page)."""
+    """A library of pages with one topic each, in documents of ten; and for each kind of query pairs (words, page)."""
     folder = tmp_path_factory.mktemp("archive")
-    asked: dict[str, list[tuple[str, int]]] = {"meaning": [], "very words": [], "picture": []}
+    asked: dict[str, list[tuple[str, int]]] = {"meaning": [], "words": [], "picture": []}
     numbers = np.random.default_rng(3).permutation(9000)[:PAGES] + 1000
     sheets = []
     for i, number in enumerate(numbers):
         text, drawing = f"{FILLER}Record {number}.", None
-        if i % 16 == 0 and len(asked["meaning"]) < len(MEANT):
-            said, words = list(MEANT.items())[len(asked["meaning"])]
-            text = f"{said} {text}"
+        if i % 16 == 0 and len(asked["meaning"]) < len(PARAPHRASES):
+            sentence, words = list(PARAPHRASES.items())[len(asked["meaning"])]
+            text = f"{sentence} {text}"
             asked["meaning"].append((words, i))
         elif i % 16 == 5:
-            asked["very words"].append((f"record {number}", i))
+            asked["words"].append((f"record {number}", i))
         elif i % 8 == 2 and len(asked["picture"]) < len(PLAIN):
             title = PLAIN[len(asked["picture"])]
             drawing = drawings[title]
@@ -64,16 +64,16 @@ def archive(tmp_path_factory, drawings) -> tuple[Library, dict[str, list[tuple[s
     return library, asked
 
 
-def found(library: Library, words: str, page: int, sense: str = "") -> bool:
-    """Whether the right page comes first: of all that is searched, or of one sense alone."""
-    if sense == "words":
-        rows = library.store.search_texts(words, library.space.text([words])[0], 1, library.space.fingerprint, Filter())
-        places = [(row["path"], row["page"]) for row in rows]
-    elif sense:
-        rows = library.store.search(library.space.text([words])[0], 1, library.space.fingerprint, Filter(sense=sense), each=True)
-        places = [(row["path"], row["page"]) for row in rows]
+def found(library: Library, words: str, page: int, by: str = "") -> bool:
+    """Whether the right page comes first: in a search of the library, or by the words of texts or one modality alone."""
+    (z,), fingerprint = library.space.text([words]), library.space.fingerprint
+    if not by:
+        places = [(hit.path, hit.page) for hit in library.search(words, 1, group_by_file=False)]
+    elif by == "words":
+        places = [(c.segment.path, c.segment.page) for c in library.store.search_texts(words, z, 1, fingerprint, Filter())]
     else:
-        places = [(hit.path, hit.page) for hit in library.search(words, 1, each=True)]
+        candidates = library.store.search(z, 1, fingerprint, Filter(modality=by), group_by_file=False)
+        places = [(c.segment.path, c.segment.page) for c in candidates]
     return [(int(Path(path).stem) + number - 1) for path, number in places] == [page]
 
 
@@ -81,7 +81,7 @@ def test_together_they_find_more_than_each_alone(archive):
     library, asked = archive
     assert library.store.count() >= 4 * PAGES
     queries = [pair for pairs in asked.values() for pair in pairs]
-    alone = {s: np.mean([found(library, *pair, s) for pair in queries]) for s in ("sight", "text", "words")}
+    alone = {by: np.mean([found(library, *pair, by) for pair in queries]) for by in ("image", "text", "words")}
     together = np.mean([found(library, *pair) for pair in queries])
     assert together > max(alone.values()), (together, alone)
     assert together >= 0.6, (together, alone)

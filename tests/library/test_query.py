@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from samespace.core.errors import QueryError, UnreadableMedia
-from samespace.library.indexing.embed import Embedder, parse, unsigned
+from samespace.library.search.query import QueryEncoder, parse, without_signs
 
 
 def terms(text: str) -> list[tuple[float, str]]:
@@ -42,7 +42,7 @@ def test_empty_terms_are_refused(text):
         parse(text)
 
 
-def test_files_are_pictures_whatever_they_are_called(tmp_path, monkeypatch):
+def test_files_are_files_whatever_they_are_called(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("cat.png", "2:cat.png", "a + b.png"):
         Image.new("RGB", (9, 9)).save(name)
@@ -52,24 +52,48 @@ def test_files_are_pictures_whatever_they_are_called(tmp_path, monkeypatch):
 
 
 def test_the_vector_is_the_weighted_sum(tiny_space, photographs):
-    embedder = Embedder(tiny_space)
+    encoder = QueryEncoder(tiny_space)
     cat = photographs / "chelsea.png"
-    z = embedder.query(f"2:dog + {cat} - .5:snow").z
+    z = encoder.query(f"2:dog + {cat} - .5:snow").z
     expected = 2 * tiny_space.text(["dog"])[0] + tiny_space.image([cat])[0] - 0.5 * tiny_space.text(["snow"])[0]
     assert np.allclose(z, expected / np.linalg.norm(expected), atol=1e-6)
 
 
 def test_terms_that_cancel_are_refused(tiny_space):
     with pytest.raises(QueryError, match="cancel out"):
-        Embedder(tiny_space).query("dog - dog")
+        QueryEncoder(tiny_space).query("dog - dog")
 
 
 def test_an_unreadable_picture_names_itself(tiny_space, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no")
     with pytest.raises(UnreadableMedia, match=r"broken\.jpg"):
-        Embedder(tiny_space).query(str(tmp_path / "broken.jpg"))
+        QueryEncoder(tiny_space).query(str(tmp_path / "broken.jpg"))
 
 
 def test_a_question_is_no_algebra():
-    words = unsigned("who stands on the well-lit pier - the man or + the girl?")
+    words = without_signs("who stands on the well-lit pier - the man or + the girl?")
     assert words == "who stands on the well-lit pier the man or the girl?" and len(parse(words, files=False)) == 1
+
+
+def test_only_one_positive_phrase_is_searched_by_its_words(tiny_space, photographs):
+    encoder, cat = QueryEncoder(tiny_space), str(photographs / "chelsea.png")
+    z = tiny_space.text(["snow"])[0]
+    phrases = [encoder.query(text).phrase for text in ("a cat", "2:a cat", "- cat", "a cat + snow", cat)]
+    assert phrases == ["a cat", "a cat", "", "", ""]
+    assert encoder.query("a cat", extra_vectors=[(1.0, z)]).phrase == ""
+
+
+def test_extra_vectors_are_added_and_may_be_all_there_is(tiny_space):
+    encoder, (dog, snow) = QueryEncoder(tiny_space), tiny_space.text(["dog", "snow"])
+    expected = dog - 0.5 * snow
+    query = encoder.query("dog", extra_vectors=[(-0.5, snow)])
+    assert np.allclose(query.z, expected / np.linalg.norm(expected), atol=1e-6) and not query.words_only
+    assert np.allclose(encoder.query("", extra_vectors=[(2.0, snow)]).z, snow, atol=1e-6)
+
+
+def test_a_file_in_a_folder_that_begins_like_a_home_is_that_file(tmp_path, monkeypatch, tiny_space):
+    """`~root` is root's home; `./~root` is a folder here."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~root").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "~root" / "cat.png")
+    assert QueryEncoder(tiny_space).query("./~root/cat.png").files == (str(tmp_path / "~root" / "cat.png"),)

@@ -1,11 +1,11 @@
-"""The probability beside a hit: there for words, absent for pictures, and what --min-relevance cuts by."""
+"""The relevance of a hit: present for words, absent for files, and what --min-relevance cuts by."""
 
 import numpy as np
 import pytest
 
 import samespace
 from samespace.library.demo import photographs
-from samespace.library.store import lance as store_module
+from samespace.library.store.lance import Store
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def library(tmp_path_factory) -> samespace.Library:
     return made
 
 
-def test_words_get_a_probability_and_pictures_do_not(library):
+def test_words_get_a_relevance_and_files_do_not(library):
     """The first of two likely hits may be less so than the second (docs/media.md); a cat beside none is not."""
     hits = library.search("a cat")
     assert all(0 <= hit.relevance <= 1 for hit in hits)
@@ -23,10 +23,10 @@ def test_words_get_a_probability_and_pictures_do_not(library):
     assert all(hit.relevance is None for hit in library.search(str(photographs()[0])))
 
 
-def test_what_is_there_is_more_probable_than_what_is_not(library):
-    there = [library.search(q, top=1)[0].relevance for q in ("a cat", "a cup of coffee", "galaxies in space")]
+def test_what_is_present_is_more_relevant_than_what_is_absent(library):
+    present = [library.search(q, top=1)[0].relevance for q in ("a cat", "a cup of coffee", "galaxies in space")]
     absent = [library.search(q, top=1)[0].relevance for q in ("the flag of bolivia", "a church organ", "a bowl of rice")]
-    assert min(there) > max(absent)
+    assert min(present) > max(absent)
 
 
 def test_min_relevance_cuts(library):
@@ -36,12 +36,12 @@ def test_min_relevance_cuts(library):
     assert [h.path for h in kept] == [h.path for h in hits if h.relevance >= third] and len(kept) == 3
 
 
-def test_the_crowd_of_a_large_library_is_a_sample_of_it(library, monkeypatch):
-    """Without a flat copy the database gives the sample; here it is small enough to be everything."""
+def test_the_calibration_sample_of_a_large_library_is_a_sample_of_it(library, monkeypatch):
+    """Without an exact index the database gives the sample; here it is small enough to be everything."""
     z = library.space.text(["a cat"])[0]
-    flat, rows = library.store.crowd(z, library.space.fingerprint)
-    monkeypatch.setattr(store_module.Store, "flat", lambda self, fingerprint: None)
-    other = samespace.Library(library.home.folder, "starter")
-    sampled, count = other.store.crowd(z, library.space.fingerprint)
+    exact, rows = library.store.calibration_sample(z, library.space.fingerprint)
+    monkeypatch.setattr(Store, "exact_index", lambda self, fingerprint: None)
+    other = samespace.Library(library.location.folder, "starter")
+    sampled, count = other.store.calibration_sample(z, library.space.fingerprint)
     assert rows == count == len(photographs())
-    assert np.allclose(np.sort(flat), np.sort(sampled), atol=2e-3)  # stored as fp16
+    assert np.allclose(np.sort(exact), np.sort(sampled), atol=2e-3)  # stored as fp16

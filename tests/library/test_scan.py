@@ -1,11 +1,12 @@
-"""Which files are found, and which have to be looked at again."""
+"""Which files are found, and which have to be embedded again."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from samespace.library.indexing.scan import File, Known, compare, walk
+from samespace.library.indexing.scan import compare, walk
+from samespace.library.store.records import File, IndexedFile
 
 
 def found(root: Path, exclude=()) -> tuple[list[str], list[tuple[str, str]]]:
@@ -64,22 +65,22 @@ def a_file(path: str, size: int = 1, mtime: int = 1) -> File:
     return File(path, "/r", "image", size, mtime)
 
 
-def test_compare_looks_at_what_is_new_changed_or_bare(tmp_path):
-    known = {
-        "/r/same": Known(1, 1, "h", True),
-        "/r/grown": Known(1, 1, "h", True),
-        "/r/touched": Known(1, 1, "h", True),
-        "/r/bare": Known(1, 1, "h", False),
-        "/r/gone": Known(1, 1, "h", True),
-        "/elsewhere/gone": Known(1, 1, "h", True),
-        "/r2/gone": Known(1, 1, "h", True),
+def test_what_is_new_changed_or_without_a_vector_is_to_be_embedded():
+    indexed = {
+        "/r/same": IndexedFile(1, 1, "h", True),
+        "/r/grown": IndexedFile(1, 1, "h", True),
+        "/r/touched": IndexedFile(1, 1, "h", True),
+        "/r/bare": IndexedFile(1, 1, "h", False),
+        "/r/gone": IndexedFile(1, 1, "h", True),
+        "/elsewhere/gone": IndexedFile(1, 1, "h", True),
+        "/r2/gone": IndexedFile(1, 1, "h", True),
     }
     files = [a_file("/r/same"), a_file("/r/grown", size=2), a_file("/r/touched", mtime=2), a_file("/r/bare"), a_file("/r/new")]
-    changes = compare(files, known, [Path("/r")])
-    assert [f.path for f in changes.look] == ["/r/grown", "/r/touched", "/r/bare", "/r/new"]
+    changes = compare(files, indexed, [Path("/r")])
+    assert [f.path for f in changes.to_embed] == ["/r/grown", "/r/touched", "/r/bare", "/r/new"]
     assert (changes.same, changes.gone) == (1, ["/r/gone"])
 
 
 def test_a_file_that_is_only_excluded_is_not_gone(tree):
-    known = {str(tree / "skip me/h.jpg"): Known(1, 1, "h", True)}
-    assert compare(walk([tree], ["skip me"], []), known, [tree]).gone == []
+    indexed = {str(tree / "skip me/h.jpg"): IndexedFile(1, 1, "h", True)}
+    assert compare(walk([tree], ["skip me"], []), indexed, [tree]).gone == []

@@ -1,15 +1,16 @@
-"""Documents as pages."""
+"""Documents as pages: their images, their text, and where words are on them."""
 
 import re
 import shutil
 import stat
 import sys
+import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from media_files import document as make
+from media_files import write_document as make
 
 from samespace.core.errors import UnreadableMedia
 from samespace.media import document
@@ -24,54 +25,55 @@ def test_pages_have_pictures_and_text(tmp_path):
     assert np.asarray(first.picture).min() < 128 and document.page_at(tmp_path / "a b.pdf", 2, 64).mode == "RGB"
 
 
-def test_a_word_parted_at_a_lines_end_is_one(tmp_path):
-    (page,) = document.pages(make(tmp_path / "parted.pdf", ["It is an inter-\nnational agreement"]), 64)
+def test_a_word_hyphenated_at_the_end_of_a_line_is_joined(tmp_path):
+    (page,) = document.pages(make(tmp_path / "hyphenated.pdf", ["It is an inter-\nnational agreement"]), 64)
     assert page.text == "It is an international agreement"
 
 
 def test_passages_are_cut_between_words():
     text = " ".join(f"Sentence number {i} is here." for i in range(100))
     cut = document.passages(text)
-    assert " ".join(cut) == text and all(len(p) <= document.PASSAGE for p in cut) and all(p.endswith(".") for p in cut)
+    assert " ".join(cut) == text and all(len(p) <= document.PASSAGE_CHARACTERS for p in cut) and all(p.endswith(".") for p in cut)
     assert [len(p) for p in document.passages("x" * 1500)] == [600, 600, 300] and document.passages("  ") == []
 
 
-def test_locked_broken_and_empty_files_are_told(tmp_path):
+def test_locked_broken_and_empty_files_have_a_reason(tmp_path):
     make(tmp_path / "locked.pdf", ["secret"], encrypt="password")
     (tmp_path / "cut.pdf").write_bytes(make(tmp_path / "whole.pdf", ["text"] * 5).read_bytes()[:300])
     (tmp_path / "empty.pdf").touch()
-    for name, token_log_probs in (("locked.pdf", "password"), ("cut.pdf", "open it to check"), ("empty.pdf", "open it to check")):
-        with pytest.raises(UnreadableMedia, match=token_log_probs):
+    for name, reason in (("locked.pdf", "password"), ("cut.pdf", "open it to check"), ("empty.pdf", "open it to check")):
+        with pytest.raises(UnreadableMedia, match=reason):
             list(document.pages(tmp_path / name, 64))
     with pytest.raises(UnreadableMedia, match="no page 9"):
         document.page_at(tmp_path / "whole.pdf", 9, 64)
 
 
-def test_an_enormous_page_is_drawn_small(tmp_path):
+def test_an_enormous_page_is_rendered_small(tmp_path):
     file = make(tmp_path / "wide.pdf", ["wall"], pagesize=(14_400, 20))
     (page,) = document.pages(file, 100)
     assert max(page.picture.size) <= 401
 
 
-def test_a_page_that_unpacks_to_very_much_is_survived(tmp_path):
+def test_a_page_that_unpacks_to_megabytes_is_rendered(tmp_path):
     body = zlib.compress(b"0 0 m 1 1 l S\n" * 200_000, 9)  # 3 MB of strokes in 6 kB
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] /Contents 4 0 R >>",
         b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(body), body),
     ]  # fmt: skip
-    (page,) = document.pages(by_hand(tmp_path / "bomb.pdf", objects), 64)
+    (page,) = document.pages(write_pdf(tmp_path / "bomb.pdf", objects), 64)
     assert page.picture.size == (64, 64)
 
 
-def by_hand(file: Path, objects: list[bytes]) -> Path:
+def write_pdf(file: Path, objects: list[bytes]) -> Path:
+    """Write a PDF of these objects, numbered from 1."""
     numbered = b"".join(b"%d 0 obj\n%s\nendobj\n" % (i, o) for i, o in enumerate(objects, 1))
     file.write_bytes(b"%PDF-1.4\n" + numbered + b"trailer\n<< /Root 1 0 R /Size %d >>\n" % (len(objects) + 1))
     return file
 
 
 def endless(file: Path) -> Path:
-    """Three pages, of which the second draws ten forms, each of which draws ten, ten levels deep: 2 kB, and days of work."""
+    """Write three pages, of which the second draws ten forms, each of which draws ten, ten levels deep: 2 kB, days of work."""
     page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] %s >>"
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R 4 0 R 5 0 R] /Count 3 >>",
@@ -83,11 +85,11 @@ def endless(file: Path) -> Path:
         body = b"/F Do " * 10 if level < 9 else b"0 0 m 1 1 l S"
         form = b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] %s /Length %d >>\nstream\n%s\nendstream"
         objects.append(form % (inner, len(body), body))
-    return by_hand(file, objects)
+    return write_pdf(file, objects)
 
 
-def test_a_page_without_an_end_costs_itself_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(document, "HEAVY", 2)
+def test_a_page_that_takes_forever_fails_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(document, "PAGE_TIMEOUT_SECONDS", 2)
     file = endless(tmp_path / "endless.pdf")
     assert [page.number for page in document.pages(file, 64)] == [1, 2, 3]
     with pytest.raises(UnreadableMedia, match="page 2 is too much"):
@@ -95,12 +97,13 @@ def test_a_page_without_an_end_costs_itself_only(tmp_path, monkeypatch):
     assert document.page_at(file, 3, 64).size == (64, 64)
 
 
-def test_pages_that_are_only_claimed_are_not_waited_for(tmp_path):
+def test_a_false_page_count_is_not_believed(tmp_path):
     catalogue, page = b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] >>"
     claimed = b"<< /Type /Pages /Kids [3 0 R] /Count 1000000 >>"
-    assert len(list(document.pages(by_hand(tmp_path / "a.pdf", [catalogue, claimed, page]), 64))) == 1 + document.BROKEN
+    pages = list(document.pages(write_pdf(tmp_path / "a.pdf", [catalogue, claimed, page]), 64))
+    assert len(pages) == 1 + document.MAX_BROKEN_PAGES
     with pytest.raises(UnreadableMedia, match="page 20 is broken"):
-        list(document.pages(by_hand(tmp_path / "b.pdf", [catalogue, claimed, b"oops"]), 64))
+        list(document.pages(write_pdf(tmp_path / "b.pdf", [catalogue, claimed, b"oops"]), 64))
 
 
 def test_office_files_go_through_libreoffice(tmp_path, monkeypatch):
@@ -128,7 +131,7 @@ def test_libreoffice_itself_reads_a_letter(tmp_path):
         list(document.pages(tmp_path / "broken.docx", 64))
 
 
-def test_what_an_office_wrote_before_it_failed_is_not_taken(tmp_path, monkeypatch):
+def test_what_libreoffice_wrote_before_it_failed_is_not_used(tmp_path, monkeypatch):
     (tmp_path / "letter.odt").write_bytes(b"PK")
     made, office = make(tmp_path / "made.pdf", ["half a letter"]), tmp_path / "soffice"
     office.write_text(f"#!{sys.executable}\nimport shutil, sys\nshutil.copy({str(made)!r}, sys.argv[-2])\nsys.exit(1)\n")
@@ -138,22 +141,40 @@ def test_what_an_office_wrote_before_it_failed_is_not_taken(tmp_path, monkeypatc
         list(document.pages(tmp_path / "letter.odt", 64))
 
 
-def test_an_office_that_hangs_is_ended_with_what_it_started(tmp_path, monkeypatch):
-    """LibreOffice is a script that starts the program."""
+def test_a_libreoffice_that_hangs_is_killed_with_all_that_it_started(tmp_path, monkeypatch):
+    """`soffice` is a script that starts the program proper."""
     (tmp_path / "letter.odt").write_bytes(b"PK")
     office = tmp_path / "soffice"
     office.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/worker\nwait\n")
     office.chmod(office.stat().st_mode | stat.S_IEXEC)
     monkeypatch.setattr(document.shutil, "which", lambda name: str(office))
-    monkeypatch.setattr(document, "PATIENCE", 1)
+    monkeypatch.setattr(document, "OFFICE_TIMEOUT_SECONDS", 3)
     with pytest.raises(UnreadableMedia, match="LibreOffice cannot read it"):
         list(document.pages(tmp_path / "letter.odt", 64))
     worker = Path(f"/proc/{(tmp_path / 'worker').read_text().strip()}/stat")
-    assert not worker.exists() or worker.read_text().split()[2] == "Z"
+    deadline = time.monotonic() + 10
+    while worker.exists() and worker.read_text().split()[2] != "Z":  # a zombie has been killed
+        assert time.monotonic() < deadline, "what LibreOffice started is still running"
+        time.sleep(0.05)
 
 
-def test_a_broken_page_is_told(tmp_path, monkeypatch):
-    """One that PDFium opens the document of, but cannot draw."""
+def test_without_process_groups_libreoffice_itself_is_killed(tmp_path, monkeypatch):
+    """As on Windows."""
+    monkeypatch.delattr(document.os, "killpg")
+    (tmp_path / "letter.odt").write_bytes(b"PK")
+    office = tmp_path / "soffice"
+    office.write_text("#!/bin/sh\nexec sleep 60\n")
+    office.chmod(office.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setattr(document.shutil, "which", lambda name: str(office))
+    monkeypatch.setattr(document, "OFFICE_TIMEOUT_SECONDS", 1)
+    begin = time.monotonic()
+    with pytest.raises(UnreadableMedia, match="LibreOffice cannot read it"):
+        list(document.pages(tmp_path / "letter.odt", 64))
+    assert time.monotonic() - begin < 30
+
+
+def test_a_broken_page_has_a_reason(tmp_path, monkeypatch):
+    """PDFium can open the document, but not render the page."""
     file = make(tmp_path / "a.pdf", ["one", "two"])
     data = file.read_bytes()
     (second,) = re.findall(rb"/Kids \[ \d+ 0 R (\d+) 0 R \]", data)
@@ -166,14 +187,14 @@ def test_a_broken_page_is_told(tmp_path, monkeypatch):
         document.marks(file, 2, ["two"])
 
 
-def test_a_scan_with_a_stamped_number_is_read_all_the_same(tmp_path, monkeypatch):
+def test_a_scan_with_a_page_number_is_read_by_ocr(tmp_path, monkeypatch):
     monkeypatch.setattr(document.ocr, "reader", lambda: object())
-    monkeypatch.setattr(document.ocr, "words", lambda picture: "what the scan says")
+    monkeypatch.setattr(document.ocr, "words", lambda picture: "text of the scan")
     (page,) = document.pages(make(tmp_path / "scan.pdf", ["Page 7"]), 64)
-    assert page.text == "what the scan says"
+    assert page.text == "text of the scan"
 
 
-def test_a_scan_is_read_where_a_reader_is_installed(tmp_path):
+def test_a_scan_is_read_by_ocr_where_it_is_installed(tmp_path):
     pytest.importorskip("rapidocr")
     page = document.page_at(make(tmp_path / "typed.pdf", ["LIGHTHOUSE KEEPERS DRINK TEA"]), 1, 1600)
     page.save(tmp_path / "scan.pdf")
@@ -182,7 +203,7 @@ def test_a_scan_is_read_where_a_reader_is_installed(tmp_path):
 
 
 @pytest.mark.parametrize("turned", [0, 90, 180, 270])
-def test_words_are_marked_where_they_are_drawn(tmp_path, turned):
+def test_words_are_marked_where_they_are_rendered(tmp_path, turned):
     import pypdfium2
 
     file = make(tmp_path / "a.pdf", ["nothing here", "first line\nthe invoice\nof March, Invoice"])

@@ -1,6 +1,7 @@
-"""Pictures of every sort, whole and broken."""
+"""Image files of every format, whole and broken."""
 
 import io
+import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,11 +17,12 @@ TARGET = 64
 
 
 def read(image: Image.Image, name: str, **options) -> tuple[Image.Image, media.Facts]:
-    """Save a picture in the format its name says, and read it back."""
+    """Save an image in the format of its suffix, and read it back."""
     return media.read(Path(name), saved(image, name, **options), TARGET)
 
 
 def saved(image: Image.Image, name: str, **options) -> bytes:
+    """Return an image encoded in the format of the name's suffix."""
     if name.endswith(".heic"):
         pillow_heif.register_heif_opener()
     out = io.BytesIO()
@@ -37,7 +39,7 @@ def halves() -> Image.Image:
 
 
 def sides(image: Image.Image) -> tuple[str, str]:
-    """The stronger of red and blue at the left and at the right edge."""
+    """Return the stronger of red and blue at the left and at the right edge."""
     pixels = np.asarray(media.opaque(image)).astype(int)
     row = pixels[len(pixels) // 2]
     return tuple("red" if p[0] > p[2] else "blue" for p in (row[2], row[-3]))
@@ -52,7 +54,7 @@ def test_formats(halves, name):
     assert sides(image) == ("red", "blue")
 
 
-def test_a_mislabelled_file_is_read_as_what_it_is(halves):
+def test_a_file_with_a_wrong_suffix_is_read_by_its_content(halves):
     image, _ = media.read(Path("photo.heic"), saved(halves, "a.png"), TARGET)
     assert sides(image) == ("red", "blue")
 
@@ -69,7 +71,7 @@ def test_exif_orientation(halves, orientation):
         assert sides(image) == (("red", "blue") if orientation in (1, 4) else ("blue", "red"))
 
 
-def test_large_jpegs_are_decoded_small(photographs):
+def test_large_jpegs_are_decoded_at_a_reduced_scale(photographs):
     big = Image.open(photographs / "astronaut.png").convert("RGB").resize((4000, 3000))
     image, facts = read(big, "big.jpg")
     assert (facts.width, facts.height) == (4000, 3000)
@@ -114,7 +116,7 @@ def test_animation_gives_its_first_frame(halves):
         assert sides(image) == ("red", "blue")
 
 
-def test_date_and_place():
+def test_date_and_position():
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2021:07:04 12:30:00"
     exif.get_ifd(0x8769)[0x9011] = "+02:00"
@@ -134,7 +136,7 @@ def test_nonsense_dates_count_as_none(date):
 
 
 def broken() -> dict[str, tuple[str, bytes, str]]:
-    """Name → (file name, bytes, what the reason says)."""
+    """Return name → (file name, content, part of the reason)."""
     photo = saved(Image.effect_noise((300, 300), 50).convert("RGB"), "a.jpg")
     bomb = saved(Image.new("1", (30_000, 20_000)), "a.png")
     svg = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>'
@@ -155,15 +157,15 @@ def broken() -> dict[str, tuple[str, bytes, str]]:
 
 @pytest.mark.parametrize("case", broken())
 def test_broken_files_have_a_reason(case):
-    name, data, token_log_probs = broken()[case]
+    name, data, reason = broken()[case]
     with pytest.raises(UnreadableMedia) as caught:
         media.read(Path(name), data, TARGET)
-    assert token_log_probs in caught.value.reason
+    assert reason in caught.value.reason
     assert "\n" not in caught.value.reason and len(caught.value.reason) < 250
 
 
-def test_every_prefix_of_a_picture_is_read_or_refused(photographs):
-    """A file cut anywhere raises UnreadableMedia or gives a picture, never another error."""
+def test_every_prefix_of_an_image_file_is_read_or_refused(photographs):
+    """A file cut short anywhere raises UnreadableMedia or gives an image, never another error."""
     picture = Image.open(photographs / "chelsea.png").resize((60, 40))
     for name in ("a.jpg", "a.png", "a.gif", "a.webp", "a.tiff", "a.bmp"):
         data = saved(picture, name)
@@ -174,7 +176,7 @@ def test_every_prefix_of_a_picture_is_read_or_refused(photographs):
                 assert error.reason
 
 
-def test_an_oriented_tiff_has_its_size_as_displayed(halves):
+def test_a_turned_tiff_has_its_size_as_displayed(halves):
     exif = Image.Exif()
     exif[0x0112] = 6
     image, facts = read(halves, "a.tiff", exif=exif)
@@ -182,14 +184,14 @@ def test_an_oriented_tiff_has_its_size_as_displayed(halves):
 
 
 @pytest.mark.parametrize("name", ["a.avif", "a.heic", "a.webp", "a.jp2", "a.tiff"])
-def test_corrupt_pictures_of_every_codec_have_a_reason(photographs, name):
-    """Bytes overwritten in the middle: a picture comes out or a reason does, never another error."""
+def test_corrupt_images_of_every_codec_have_a_reason(photographs, name):
+    """A file with overwritten bytes raises UnreadableMedia or gives an image, never another error."""
     data = saved(Image.open(photographs / "coffee.png").resize((200, 130)), name)
     rng = np.random.default_rng(0)
     for _ in range(30):
         broken = bytearray(data)
-        for place in rng.integers(0, len(data), 20):
-            broken[place] = rng.integers(256)
+        for position in rng.integers(0, len(data), 20):
+            broken[position] = rng.integers(256)
         try:
             media.read(Path(name), bytes(broken), TARGET)
         except UnreadableMedia as error:
@@ -208,3 +210,10 @@ def test_a_date_without_a_zone_is_local_time():
     exif[0x0132] = "2021:07:04 12:30:00"
     _, facts = read(Image.new("RGB", (20, 20)), "a.jpg", exif=exif)
     assert facts.taken_at == datetime(2021, 7, 4, 12, 30).astimezone()
+
+
+def test_a_data_uri_holds_the_encoded_image(halves):
+    uri = media.data_uri(media.jpeg(halves, 50), "jpeg")
+    assert uri.startswith("data:image/jpeg;base64,")
+    with urllib.request.urlopen(uri) as reply:
+        assert Image.open(io.BytesIO(reply.read())).size == (50, 25)

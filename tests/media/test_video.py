@@ -1,10 +1,10 @@
-"""Films cut into shots, and single frames of them."""
+"""Videos cut into shots, and single frames of them."""
 
 import itertools
 
 import numpy as np
 import pytest
-from media_files import FPS, film, scene, tone
+from media_files import FPS, scene, tone, write_video
 
 from samespace.core.errors import UnreadableMedia
 from samespace.media import audio, video
@@ -13,7 +13,7 @@ COLOURS = [(200, 20, 20), (20, 160, 40), (30, 60, 200), (210, 200, 30)]
 SECONDS = (7.3, 5.1, 9.4, 6.2)
 CUTS = [0.0, *itertools.accumulate(SECONDS)]
 ENCODERS = {
-    "scene cuts.mp4": dict(codec="libx264"), "by the clock.mkv": dict(codec="libx264", sc_threshold=0, g=60),
+    "scene cuts.mp4": dict(codec="libx264"), "regular key frames.mkv": dict(codec="libx264", sc_threshold=0, g=60),
     "one key frame.mkv": dict(codec="libx264", sc_threshold=0, g=9999), "short.avi": dict(codec="mpeg4", g=12),
     "all keys.mov": dict(codec="mjpeg"), "open.webm": dict(codec="libvpx", g=9999),
 }  # fmt: skip
@@ -21,7 +21,7 @@ ENCODERS = {
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_shots_begin_at_the_cuts(tmp_path, name):
-    file = film(tmp_path / name, [(scene(c), s) for c, s in zip(COLOURS, SECONDS)], **ENCODERS[name])
+    file = write_video(tmp_path / name, [(scene(c), s) for c, s in zip(COLOURS, SECONDS)], **ENCODERS[name])
     shots = list(video.shots(file, 224))
     assert [s.start for s in shots] == pytest.approx(CUTS[:-1], abs=1.0)
     assert [s.end for s in shots] == pytest.approx(CUTS[1:], abs=1.0)
@@ -30,43 +30,44 @@ def test_shots_begin_at_the_cuts(tmp_path, name):
         np.testing.assert_allclose(np.asarray(shot.frames[0].picture)[5, 5], colour, atol=25)
 
 
-def test_long_shots_are_cut_and_hold_few_frames(tmp_path):
-    shots = list(video.shots(film(tmp_path / "still.mp4", [(scene(COLOURS[0]), 75.0)], g=20), 64))
+def test_long_shots_are_split_and_keep_few_frames(tmp_path):
+    shots = list(video.shots(write_video(tmp_path / "unchanging.mp4", [(scene(COLOURS[0]), 75.0)], g=20), 64))
     assert shots[0].start == 0 and shots[-1].end == pytest.approx(75, abs=0.2)
-    assert all(s.end - s.start <= video.LONGEST + 3 and len(s.frames) <= video.LONGEST / video.STEP + 1 for s in shots)
+    assert all(s.end - s.start <= video.MAX_SHOT_SECONDS + 3 for s in shots)
+    assert all(len(s.frames) <= video.MAX_SHOT_SECONDS / video.STEP_SECONDS + 1 for s in shots)
     assert all(a.end == b.start for a, b in zip(shots, shots[1:]))
 
 
-def test_any_frame(tmp_path):
-    file = film(tmp_path / "f.mp4", [(scene(c), s) for c, s in zip(COLOURS, SECONDS)], g=9999)
+def test_the_frame_at_any_time(tmp_path):
+    file = write_video(tmp_path / "f.mp4", [(scene(c), s) for c, s in zip(COLOURS, SECONDS)], g=9999)
     for time, colour in ((0.0, 0), (3.0, 0), (8.0, 1), (20.0, 2), (99.0, 3)):
         assert np.allclose(np.asarray(video.frame_at(file, time, 64))[3, 3], COLOURS[colour], atol=25), time
 
 
-def test_a_film_of_one_frame_and_a_broken_tail(tmp_path):
-    (shot,) = video.shots(film(tmp_path / "one.mp4", [(scene(COLOURS[0]), 1 / FPS)]), 64)
+def test_a_video_of_one_frame_and_one_that_is_cut_short(tmp_path):
+    (shot,) = video.shots(write_video(tmp_path / "one.mp4", [(scene(COLOURS[0]), 1 / FPS)]), 64)
     assert shot.start == 0 and shot.end <= 0.5 and len(shot.frames) == 1
-    whole = film(tmp_path / "whole.mkv", [(scene(c), s) for c, s in zip(COLOURS, SECONDS)], g=10)
+    whole = write_video(tmp_path / "whole.mkv", [(scene(c), s) for c, s in zip(COLOURS, SECONDS)], g=10)
     (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     shots = list(video.shots(tmp_path / "cut.mkv", 64))
     assert 1 <= len(shots) < 4 and shots[-1].end < CUTS[-1]
 
 
-def test_what_is_no_film_is_told_in_one_sentence(tmp_path):
+def test_unreadable_files_have_a_reason(tmp_path):
     (tmp_path / "empty.mp4").touch()
-    for make, token_log_probs in ((tmp_path / "empty.mp4", "play it to check"), (tmp_path / "absent.mkv", "check the path")):
-        with pytest.raises(UnreadableMedia, match=token_log_probs):
-            list(video.shots(make, 64))
+    for file, reason in ((tmp_path / "empty.mp4", "play it to check"), (tmp_path / "absent.mkv", "check the path")):
+        with pytest.raises(UnreadableMedia, match=reason):
+            list(video.shots(file, 64))
 
 
-def test_pictures_of_an_unknown_codec_are_told_and_leave_the_sound(tmp_path):
-    file = film(tmp_path / "odd.mp4", [(scene(COLOURS[0]), 2.0)], sound=tone(2.0))
+def test_a_video_stream_of_an_unknown_codec_has_a_reason_and_leaves_the_audio(tmp_path):
+    file = write_video(tmp_path / "odd.mp4", [(scene(COLOURS[0]), 2.0)], audio=tone(2.0))
     file.write_bytes(file.read_bytes().replace(b"avc1", b"zzq1"))
     with pytest.raises(UnreadableMedia, match="cannot decode"):
         next(video.shots(file, 64))
     assert len(list(audio.windows(file))) == 1
 
 
-def test_sound_in_a_film_does_not_disturb(tmp_path):
-    file = film(tmp_path / "sound.mp4", [(scene(COLOURS[0]), 3.0), (scene(COLOURS[2]), 3.0)], sound=tone(6.0))
+def test_audio_in_a_video_does_not_change_its_shots(tmp_path):
+    file = write_video(tmp_path / "sound.mp4", [(scene(COLOURS[0]), 3.0), (scene(COLOURS[2]), 3.0)], audio=tone(6.0))
     assert [s.start for s in video.shots(file, 64)] == pytest.approx([0, 3], abs=1.0)

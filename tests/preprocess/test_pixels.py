@@ -49,7 +49,7 @@ def test_any_proportions_become_the_square(size, resize):
     assert square(Image.new("RGB", size, "red"), Prep(resize=resize)).shape == (224, 224, 3)
 
 
-def test_transparency_is_seen_on_white():
+def test_transparent_parts_become_white():
     clear = Image.new("RGBA", (50, 50), (0, 0, 0, 0))
     assert (square(clear, Prep()) == 255).all()
     palette = Image.new("P", (50, 50), 0)
@@ -58,6 +58,6 @@ def test_transparency_is_seen_on_white():
     assert (square(palette, Prep()) == 255).all()
 
 
-def test_a_long_strip_fills_no_memory():
+def test_a_long_strip_does_not_fill_the_memory():
     strip = Image.new("RGB", (100_000, 1), "red")
     assert (square(strip, Prep()) == (255, 0, 0)).all()

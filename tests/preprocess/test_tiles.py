@@ -1,4 +1,4 @@
-"""Tiles: which grid, and that nothing of a picture is lost."""
+"""Tiles: which grid is chosen, and that no pixel is lost."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ P = Prep(size=32, resize="squash")
 
 
 @pytest.mark.parametrize(
-    ("size", "most", "want"),
+    ("size", "max_tiles", "expected"),
     [
         ((32, 32), 6, (1, 1)),
         ((40, 30), 6, (1, 1)),
@@ -24,11 +24,11 @@ P = Prep(size=32, resize="squash")
         ((5000, 5000), 1, (1, 1)),
     ],
 )
-def test_grid(size, most, want):
-    assert grid(*size, 32, most, 1.5) == want
+def test_grid(size, max_tiles, expected):
+    assert grid(*size, 32, max_tiles, 1.5) == expected
 
 
-def test_tiles_are_the_picture_row_by_row():
+def test_tiles_are_the_image_row_by_row():
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8))
     whole, *tiles = views(picture, P, 6, 1.5)
     assert len(tiles) == 6
@@ -37,7 +37,7 @@ def test_tiles_are_the_picture_row_by_row():
     assert np.array_equal(whole, np.asarray(picture.resize((32, 32), Image.Resampling.BICUBIC)))
 
 
-def test_a_transparent_picture_stands_on_its_ground():
+def test_transparent_parts_become_white():
     tiles = views(Image.new("RGBA", (64, 64), (0, 0, 0, 0)), P, 4, 1.5)
     assert tiles.shape == (5, 32, 32, 3)
     assert (tiles == 255).all()

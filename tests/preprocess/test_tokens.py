@@ -12,7 +12,7 @@ from samespace.core.config import Prep
 from samespace.core.errors import UnknownSpace
 from samespace.preprocess import tokens
 from samespace.preprocess.tokens import Words
-from samespace.spaces.checkpoint import clip_tokenizer, read_tokenizer
+from samespace.spaces.tokenizer_files import clip_tokenizer, read_tokenizer
 
 WORDS = (
     "a photo of cat dog the running's 3rd 1984 CO2 naïve Straße e-mail under_score #tag @me don't we'll I'M 100% $5.99".split()
@@ -23,7 +23,7 @@ SCRIPTS = "猫が走る 고양이 кошка γάτα قطة बिल्ली 
 
 
 def strings(count: int) -> list[str]:
-    """Sentences, scripts, emoji, HTML, control characters and random code points."""
+    """Return sentences, scripts, emoji, HTML, control characters and random code points."""
     rng = random.Random(0)
     out = ["", " ", "a cat", "A  CAT\t\n ", "x" * 500, "word " * 200, "...!!??", "\n\n", "’", "l'été", "a&nbsp;b"]
     while len(out) < count:
@@ -76,7 +76,7 @@ def test_padding_to_the_batch_or_to_the_context(tokenizer):
     assert short.dtype == np.int64
 
 
-def test_a_broken_tokenizer_is_one_sentence(tmp_path):
+def test_a_broken_tokenizer_has_a_reason(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(UnknownSpace, match="not a readable tokenizer"):
         tokens.read_tokenizer(tmp_path / "tokenizer.json")

@@ -21,26 +21,26 @@ def server(tmp_path, tiny_space_folder, tiny_folder, photographs):
 def test_search_ask_and_classify(server, photographs):
     cat = str(photographs / "chelsea.png")
 
-    async def talk():
+    async def call_tools():
         async with Client(server) as client:
             tools = (await client.list_tools()).tools
-            found = await client.call_tool("search", {"query": "a cat", "top": 1})
-            asked = await client.call_tool("ask", {"text": "What?", "paths": [cat], "max_tokens": 4})
-            over = await client.call_tool("ask", {"text": "What?", "max_tokens": 4})
-            kinds = await client.call_tool("classify", {"path": cat, "labels": ["a cat", "a dog"]})
+            hits = await client.call_tool("search", {"query": "a cat", "top": 1})
+            about_file = await client.call_tool("ask", {"text": "What?", "paths": [cat], "max_tokens": 4})
+            about_library = await client.call_tool("ask", {"text": "What?", "max_tokens": 4})
+            ratios = await client.call_tool("classify", {"path": cat, "labels": ["a cat", "a dog"]})
             refused = [
                 await client.call_tool(name, {"path": "/etc/passwd", "paths": ["/etc/passwd"], "text": "x", "labels": ["a"]})
                 for name in ("ask", "classify")
             ]
-            return tools, found, asked, over, kinds, refused
+            return tools, hits, about_file, about_library, ratios, refused
 
-    tools, found, asked, over, kinds, refused = anyio.run(talk)
+    tools, hits, about_file, about_library, ratios, refused = anyio.run(call_tools)
     assert {tool.name for tool in tools} == {"search", "ask", "classify"}
     assert all(tool.annotations.read_only_hint and tool.description for tool in tools)
-    assert len(found.structured_content["result"]) == 1
-    assert asked.structured_content["pictures"] == [cat]
-    assert len(over.structured_content["pictures"]) == 2
-    assert sum(kinds.structured_content.values()) == pytest.approx(1, abs=1e-3)
+    assert len(hits.structured_content["result"]) == 1
+    assert about_file.structured_content["pictures"] == [cat]
+    assert len(about_library.structured_content["pictures"]) == 2
+    assert sum(ratios.structured_content.values()) == pytest.approx(1, abs=1e-3)
     for answer in refused:
         assert answer.is_error
         assert "/etc/passwd is not in the library" in answer.content[0].text

@@ -1,29 +1,33 @@
-"""What the pages ask the server for, and what it refuses to give."""
+"""The pages and their routes: what they return, and what they refuse."""
 
 import base64
 import io
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from media_files import document, film, scene
+from media_files import scene, write_document, write_video
 from PIL import Image
 
-from samespace.assistant import registry as shelf
+from samespace.assistant.registry import ASSISTANTS
 from samespace.core.errors import LibraryBusy
 from samespace.explain.heatmap import GRID
-from samespace.library.library import THUMBNAILS, Hit, Library
+from samespace.library.library import Library
+from samespace.library.search.hits import Hit
+from samespace.library.thumbnails import FOLDER
 from samespace.server import app
 from samespace.server.app import create_app, create_server
-from samespace.server.indexing import Indexing
-from samespace.server.pages import Pages
-from samespace.server.schemas import PageSearch
-from samespace.spaces import hub
+from samespace.server.indexing import IndexingJob, IndexingState
+from samespace.server.library_media import LibraryMedia
+from samespace.server.schemas import PageSearchRequest
+from samespace.server.search_page import SearchPage
+from samespace.spaces.registry import SPACES
 
 HERE = "http://127.0.0.1"
 STATIC = Path(app.__file__).parent / "static"
@@ -46,7 +50,7 @@ def search(web, query="a cat", **more):
 
 
 def test_a_page_runs_no_script_but_ours(web, library):
-    assert f"{library.store.count()} pictures" in web.get("/").text
+    assert f"{library.store.count()} segments" in web.get("/").text
     for address in ("/", "/ask", "/learn", "/library", "/spaces"):
         page = web.get(address)
         policy = page.headers["content-security-policy"]
@@ -57,27 +61,27 @@ def test_a_page_runs_no_script_but_ours(web, library):
 
 
 def test_installed_spaces_and_assistants_are_shown_with_their_cards(web, tiny_folder):
-    shutil.copytree(tiny_folder, shelf.assistants_folder() / "tiny")
-    (shelf.assistants_folder() / "damaged").mkdir()
-    (shelf.assistants_folder() / "damaged" / "assistant.json").write_text("{")
+    shutil.copytree(tiny_folder, ASSISTANTS.folder / "tiny")
+    (ASSISTANTS.folder / "damaged").mkdir()
+    (ASSISTANTS.folder / "damaged" / "assistant.json").write_text("{")
     text = web.get("/spaces").text
     assert "starter" in text and "recall at 10 lost" in text and "Apache-2.0" in text
     assert "tiny" in text and "damaged" in text
 
 
 def test_curves_of_a_training_are_drawn(web, tiny_folder):
-    """What a card says is drawn where it is a curve, and left out where it is anything else."""
+    """A card's curves are drawn; what is not a curve is left out."""
     curves = {"loss": [[1, 4.0], [50, 3.0], [100, 2.0]], "val/loss": [[1, 3.5]], "bad": "x", "worse": [[1, "a"], [2, None]]}
     config, before = json.loads((tiny_folder / "assistant.json").read_text("utf-8")), web.get("/spaces").text.count("<polyline")
     for name, card in (("curved", {"curves": curves, "steps": 100}), ("odd", {"curves": [1]})):
-        shutil.copytree(tiny_folder, shelf.assistants_folder() / name)
-        (shelf.assistants_folder() / name / "assistant.json").write_text(json.dumps(config | {"name": name, "card": card}))
+        shutil.copytree(tiny_folder, ASSISTANTS.folder / name)
+        (ASSISTANTS.folder / name / "assistant.json").write_text(json.dumps(config | {"name": name, "card": card}))
     text = web.get("/spaces").text
     assert 'points="2.4,0.0 120.0,40.0 240.0,80.0"' in text and text.count("<polyline") == before + 1
-    assert text.count("loss: 4 at step 1, 2 at step 100") == 2  # for who sees it and for who does not
+    assert text.count("loss: 4 at step 1, 2 at step 100") == 2  # as the label of the drawing, and below it
 
 
-@pytest.mark.parametrize("change", [{"query": "x" * 3000}, {"query": " + ".join("ab" * 40)}, {"also": [{"id": "x"}] * 40}])
+@pytest.mark.parametrize("change", [{"query": "x" * 3000}, {"query": " + ".join("ab" * 40)}, {"terms": [{"id": "x"}] * 40}])
 def test_an_endless_query_is_refused(web, change):
     assert web.post("/app/search", json={"query": "a cat"} | change).status_code == 400
 
@@ -112,22 +116,22 @@ def test_hits_are_those_of_the_library(web, library):
 
 def test_pictures_steer_and_are_not_their_own_answer(web, library, photographs):
     first, second, *_ = search(web)["hits"]
-    likes = search(web, "", also=[{"id": first["id"]}])["hits"]
+    likes = search(web, "", terms=[{"id": first["id"]}])["hits"]
     assert first["id"] not in {hit["id"] for hit in likes} and len(likes) == library.store.count() - 1
     data = base64.b64encode((photographs / "coffee.png").read_bytes()).decode()
-    dropped = search(web, "", also=[{"picture": f"data:image/png;base64,{data}"}])["hits"]
+    dropped = search(web, "", terms=[{"media": f"data:image/png;base64,{data}"}])["hits"]
     assert dropped[0]["name"] == "coffee.png" and dropped[0]["score"] > 0.99
-    apart = {hit["id"]: hit["score"] for hit in search(web, "a cat", also=[{"id": second["id"], "weight": -1}])["hits"]}
+    apart = {hit["id"]: hit["score"] for hit in search(web, "a cat", terms=[{"id": second["id"], "weight": -1}])["hits"]}
     assert second["id"] not in apart
 
 
-def test_pictures_are_served_small_and_large_and_kept(web, library):
+def test_pictures_are_served_small_and_large_and_stored(web, library):
     hit = search(web)["hits"][0]
     small, large = (web.get(f"/pictures/{hit['id']}/{size}") for size in ("small", "large"))
     for answer, side in ((small, 480), (large, 2048)):
         assert answer.headers["content-type"] == "image/jpeg" and answer.headers["x-content-type-options"] == "nosniff"
         assert max(Image.open(io.BytesIO(answer.content)).size) <= side
-    assert len(list((library.home.folder / THUMBNAILS).rglob("*.jpg"))) == 1
+    assert len(list((library.location.folder / FOLDER).rglob("*.jpg"))) == 1
     assert web.get(f"/pictures/{hit['id']}/small").content == small.content
     again = web.get(f"/pictures/{hit['id']}/small", headers={"If-None-Match": small.headers["etag"]})
     assert again.status_code == 304 and not again.content
@@ -154,25 +158,25 @@ def test_a_file_that_became_a_way_out_is_not_followed(web, library, tmp_path):
         assert answer.status_code == 400 and "leads out of the folder" in answer.json()["error"]["message"]
 
 
-def test_what_was_kept_of_a_file_is_shown_only_while_it_is_the_same(web, library, tmp_path):
+def test_a_stored_thumbnail_is_served_only_while_the_file_is_unchanged(web, library, tmp_path):
     hit, *_ = [h for h in search(web)["hits"] if h["name"].endswith(".png")]
     before = web.get(f"/pictures/{hit['id']}/small").content
     Image.new("RGB", (64, 64), "red").save(hit["path"])
     after = web.get(f"/pictures/{hit['id']}/small").content
     assert after != before and Image.open(io.BytesIO(after)).getpixel((30, 30))[0] > 200
-    kept = list((library.home.folder / THUMBNAILS).rglob("*.jpg"))
-    assert [path.read_bytes() for path in kept] == [before]  # what is not the indexed content is not kept as if it were
+    stored = list((library.location.folder / FOLDER).rglob("*.jpg"))
+    assert [path.read_bytes() for path in stored] == [before]  # other content than the indexed one is not stored
     os.remove(hit["path"])
     assert web.get(f"/pictures/{hit['id']}/small").status_code == 400
     library.add([os.path.dirname(hit["path"])])
-    assert not (library.home.folder / THUMBNAILS).exists()
+    assert not (library.location.folder / FOLDER).exists()
 
 
-def test_pictures_are_served_without_what_stands_beside_them(tmp_path, tiny_space_folder):
+def test_pictures_are_served_without_metadata(tmp_path, tiny_space_folder):
     (tmp_path / "album").mkdir()
-    told = Image.Exif()
-    told[0x010E] = "my home address"
-    Image.new("RGB", (64, 64)).save(tmp_path / "album" / "a.jpg", comment=b"my home address", exif=told)
+    exif = Image.Exif()
+    exif[0x010E] = "my home address"
+    Image.new("RGB", (64, 64)).save(tmp_path / "album" / "a.jpg", comment=b"my home address", exif=exif)
     library = Library(tmp_path / "library", tiny_space_folder)
     library.add([tmp_path / "album"])
     web = TestClient(create_app(library), base_url=HERE)
@@ -199,19 +203,21 @@ def test_names_of_any_bytes_are_shown(tmp_path, tiny_space_folder, photographs):
 
 
 def test_folders_are_added_from_this_machine_or_with_the_key(library, album):
-    said = {"json": {"folder": str(album)}}
+    body = {"json": {"folder": str(album)}}
     afar = TestClient(create_app(library), base_url=HERE, client=("192.168.0.7", 50000))
-    assert afar.post("/app/index", **said).status_code == 403
+    assert afar.post("/app/index", **body).status_code == 403
     near = TestClient(create_app(library), base_url=HERE, client=("127.0.0.1", 50000))
-    assert near.post("/app/index", headers={"X-Forwarded-For": "192.168.0.7"}, **said).status_code == 403
+    assert near.post("/app/index", headers={"X-Forwarded-For": "192.168.0.7"}, **body).status_code == 403
     keyed = TestClient(create_app(library, key="sesame"), base_url=HERE, client=("192.168.0.7", 50000))
-    assert keyed.post("/app/index", headers={"Authorization": "Bearer sesame"}, **said).status_code == 202
+    assert keyed.post("/app/index", headers={"Authorization": "Bearer sesame"}, **body).status_code == 202
 
 
 def test_the_line_stands_after_the_last_likely_hit(library, monkeypatch):
-    pages, hits = Pages(library), [Hit(i, 0.5, f"/{i}.png", "image", p) for i, p in enumerate((0.9, 0.2, 0.6, 0.1), 1)]
+    page = SearchPage(library, LibraryMedia(library))
+    hits = [Hit(i, 0.5, f"/{i}.png", "image", p) for i, p in enumerate((0.9, 0.2, 0.6, 0.1), 1)]
     monkeypatch.setattr(library, "search", lambda *_, **__: hits)
-    assert {k: v for k, v in pages.search(PageSearch(query="x")).items() if k != "hits"} == {"likely": 2, "line": 3}
+    results = page.search(PageSearchRequest(query="x"))
+    assert (results.likely, results.line) == (2, 3)
 
 
 def test_a_picture_that_is_gone_is_one_sentence(web):
@@ -223,7 +229,7 @@ def test_a_picture_that_is_gone_is_one_sentence(web):
 
 def test_a_library_that_cannot_be_written_to_still_shows_pictures(web, library):
     hit = search(web)["hits"][0]
-    (library.home.folder / THUMBNAILS).write_text("in the way")
+    (library.location.folder / FOLDER).write_text("in the way")
     assert web.get(f"/pictures/{hit['id']}/small").status_code == 200
 
 
@@ -236,10 +242,10 @@ def test_why_has_a_map_for_the_phrase_and_each_word(web):
 
 
 def test_pages_of_others_change_nothing(web):
-    said = {"json": {"query": "a cat"}}
-    assert web.post("/app/search", headers={"Origin": "https://evil.example"}, **said).status_code == 403
-    assert web.post("/app/search", headers={"Origin": "null"}, **said).status_code == 403
-    assert web.post("/app/search", headers={"Origin": HERE}, **said).status_code == 200
+    body = {"json": {"query": "a cat"}}
+    assert web.post("/app/search", headers={"Origin": "https://evil.example"}, **body).status_code == 403
+    assert web.post("/app/search", headers={"Origin": "null"}, **body).status_code == 403
+    assert web.post("/app/search", headers={"Origin": HERE}, **body).status_code == 200
 
 
 def test_training_steps_lower_the_loss_of_a_batch(web):
@@ -252,8 +258,8 @@ def test_training_steps_lower_the_loss_of_a_batch(web):
     away = [np.log(np.exp(side).sum(axis=1)) - np.diag(side) for side in (logits, logits.T)]
     assert answer["losses"][0] == pytest.approx(np.mean(away), rel=1e-4)
     for wrong in ({"texts": texts[:3]}, {"images": [], "texts": []}, {"images": [[]] * 4, "texts": [[]] * 4}, {"temperature": 0}):
-        said = {"images": images, "texts": texts, "temperature": 0.1} | wrong
-        assert web.post("/app/lesson/contrast", json=said).status_code == 400
+        body = {"images": images, "texts": texts, "temperature": 0.1} | wrong
+        assert web.post("/app/lesson/contrast", json=body).status_code == 400
 
 
 def test_a_trace_is_that_of_the_assistant(library, tiny_folder, photographs):
@@ -262,9 +268,9 @@ def test_a_trace_is_that_of_the_assistant(library, tiny_folder, photographs):
     steps = web.post(
         "/app/lesson/trace", json={"picture": f"data:image/png;base64,{data}", "question": "What?", "max_tokens": 4}
     ).json()
-    assert steps["pixels"]["shape"][2] == 3 and len(steps["words"]) == steps["grid"] ** 2
+    assert steps["pixels"]["shape"][2] == 3 and len(steps["nearest_words"]) == steps["grid"] ** 2
     assert sum(token["cell"] >= 0 for token in steps["sequence"]) >= steps["grid"] ** 2
-    assert all(len(said["cells"]) == steps["grid"] for said in steps["answer"])
+    assert all(len(token["attention"]) == steps["grid"] for token in steps["answer"])
 
 
 def test_only_the_demos_photographs_are_given(web):
@@ -273,7 +279,7 @@ def test_only_the_demos_photographs_are_given(web):
         assert web.get(f"/app/lesson/photographs/{name}").status_code == 404
 
 
-def test_a_browser_tells_the_key_once(library):
+def test_a_browser_sends_the_key_once(library):
     web = TestClient(create_app(library, key="sesame"), base_url=HERE, client=("127.0.0.1", 50000))
     assert web.get("/").status_code == 401
     assert web.get("/?key=wrong").status_code == 401
@@ -283,21 +289,21 @@ def test_a_browser_tells_the_key_once(library):
     assert web.get("/static/app.css").status_code == 200
 
 
-@pytest.mark.parametrize("said", [{"top": 0}, {"top": 10**6}, {"since": "yesterday"}, {"also": [{"picture": "data:,x"}]}, {}])
-def test_what_cannot_be_asked_is_one_sentence(web, said):
-    answer = web.post("/app/search", json={"query": ""} | said)
+@pytest.mark.parametrize("change", [{"top": 0}, {"top": 10**6}, {"since": "yesterday"}, {"terms": [{"media": "data:,x"}]}, {}])
+def test_an_invalid_search_is_one_sentence(web, change):
+    answer = web.post("/app/search", json={"query": ""} | change)
     assert answer.status_code == 400 and len(answer.json()["error"]["message"]) < 300
 
 
 def test_a_folder_is_indexed_from_the_page(tmp_path, tiny_space_folder, album):
     library = Library(tmp_path / "new", tiny_space_folder)
     web = TestClient(create_app(library), base_url=HERE, client=("127.0.0.1", 50000))
-    assert web.get("/app/index").text.strip() == 'data: {"running": false}'
+    assert json.loads(web.get("/app/index").text.removeprefix("data: ")) == asdict(IndexingState())
     (album / "broken.jpg").write_bytes(b"no picture")
     assert web.post("/app/index", json={"folder": str(album)}).status_code == 202
     states = [json.loads(line.removeprefix("data: ")) for line in web.get("/app/index").text.split("\n\n") if line]
-    assert states[-1]["running"] is False and states[-1]["added"] == library.store.count() > 0
-    assert any("broken.jpg" in path and reason for path, reason in states[-1]["skipped"])
+    assert states[-1]["running"] is False and states[-1]["report"]["added"] == library.store.count() > 0
+    assert any("broken.jpg" in path and reason for path, reason in states[-1]["report"]["skipped"])
     assert str(album) in web.get("/library").text
     assert search(web)["hits"]
 
@@ -311,21 +317,21 @@ def test_a_folder_that_is_not_there_is_one_sentence(web):
 
 
 def test_one_folder_at_a_time(library, album):
-    indexing = Indexing(library)
-    indexing.state = {"running": True, "folder": "/a"}
+    indexing = IndexingJob(library)
+    indexing.state = IndexingState(running=True, folder="/a")
     with pytest.raises(LibraryBusy, match="wait until it is done"):
         indexing.start(str(album))
 
 
-def test_a_film_plays_and_a_page_is_shown(tmp_path, tiny_space):
+def test_a_video_plays_and_a_page_is_shown(tmp_path, tiny_space):
     (tmp_path / "in").mkdir()
-    film(tmp_path / "in" / "two.mp4", [(scene((200, 20, 20)), 3.0), (scene((20, 40, 220)), 3.0)])
-    document(tmp_path / "in" / "two.pdf", ["one", "two"])
+    write_video(tmp_path / "in" / "two.mp4", [(scene((200, 20, 20)), 3.0), (scene((20, 40, 220)), 3.0)])
+    write_document(tmp_path / "in" / "two.pdf", ["one", "two"])
     library = Library(tmp_path / "library", tiny_space)
     library.add([tmp_path / "in"])
     client = TestClient(create_app(library), base_url=HERE, client=("127.0.0.1", 50000))
     hits = {h["kind"]: h for h in search(client, "anything")["hits"]}
-    assert hits["document"]["place"] in ("page 1", "page 2") and hits["video"]["place"].startswith("0:0")
+    assert hits["document"]["locator"] in ("page 1", "page 2") and hits["video"]["locator"].startswith("0:0")
     whole = (tmp_path / "in" / "two.mp4").read_bytes()
     part = client.get(f"/media/{hits['video']['id']}", headers={"range": "bytes=100-199"})
     assert part.status_code == 206 and part.content == whole[100:200]
@@ -341,21 +347,21 @@ def uri_of(file, kind="image/png"):
 
 
 def test_a_patch_is_followed_through_the_tower(web, photographs):
-    said = {"picture": uri_of(photographs / "coffee.png"), "patch": 3}
-    found = web.post("/app/lesson/patch", json=said).json()
-    assert found["grid"] == 4 and len(found["vector"]) == 48 and np.array(found["attention"]).shape == (2, 4, 4, 4)
-    assert web.post("/app/lesson/patch", json=said | {"patch": 16}).status_code == 400
+    body = {"picture": uri_of(photographs / "coffee.png"), "patch": 3}
+    found = web.post("/app/lesson/patch", json=body).json()
+    assert found["grid"] == 4 and len(found["embedding"]) == 48 and np.array(found["attention"]).shape == (2, 4, 4, 4)
+    assert web.post("/app/lesson/patch", json=body | {"patch": 16}).status_code == 400
 
 
 def test_the_assistants_own_tiles_are_counted(library, tiny_folder):
     web = TestClient(create_app(library, str(tiny_folder)), base_url=HERE)
     small, large = (web.post("/app/lesson/sides", json={"width": side, "height": side}).json() for side in (20, 4000))
-    assert small["tokens"] == small["each"] and small["views"] == 1
-    assert large["tokens"] == large["views"] * large["each"] and large["views"] == 1 + large["columns"] * large["rows"]
+    assert small["tokens"] == small["tokens_per_view"] and small["views"] == 1
+    assert large["tokens"] == large["views"] * large["tokens_per_view"] and large["views"] == 1 + large["columns"] * large["rows"]
 
 
 def test_two_spaces_rank_the_same_pictures(web, library, tiny_space_folder):
-    shutil.copytree(tiny_space_folder, hub.spaces_folder() / "copy")
+    shutil.copytree(tiny_space_folder, SPACES.folder / "copy")
     spaces = ["starter", library.space.config.name]
     answer = web.post("/app/compare", json={"query": "a cat", "spaces": spaces}).json()
     one, other = answer["spaces"]
@@ -364,8 +370,8 @@ def test_two_spaces_rank_the_same_pictures(web, library, tiny_space_folder):
     want = [hit.path for hit in library.search("a cat", 10)]
     assert [hit["name"] for hit in other["hits"]] == want
     assert web.get(one["hits"][0]["url"]).headers["content-type"] == "image/jpeg"
-    for strange in ("no such", str(tiny_space_folder)):  # a folder is no name: nobody opens one through the page
-        assert web.post("/app/compare", json={"query": "a cat", "spaces": [strange]}).status_code == 404
+    for name in ("no such", str(tiny_space_folder)):  # a folder is not a name: the page opens none
+        assert web.post("/app/compare", json={"query": "a cat", "spaces": [name]}).status_code == 404
 
 
 def test_without_a_library_the_demos_photographs_are_compared(tmp_path):
@@ -374,23 +380,23 @@ def test_without_a_library_the_demos_photographs_are_compared(tmp_path):
     assert "coffee" in found["hits"][0]["url"] and web.get(found["hits"][0]["url"]).status_code == 200
 
 
-def test_all_moments_of_a_film_are_ranked_and_a_film_is_searched_with(tmp_path):
+def test_all_segments_of_a_video_are_ranked_and_a_video_is_searched_with(tmp_path):
     shots = [(scene(colour), 2.0) for colour in ((200, 30, 30), (20, 60, 200), (30, 160, 40))]
     (tmp_path / "in").mkdir()
-    made = film(tmp_path / "in" / "a.mp4", shots)
+    made = write_video(tmp_path / "in" / "a.mp4", shots)
     scene((10, 10, 10)).save(tmp_path / "in" / "dark.png")
     library = Library(tmp_path / "library", "starter")
     library.add([tmp_path / "in"])
     web = TestClient(create_app(library), base_url=HERE)
     (first,) = (hit for hit in search(web)["hits"] if hit["kind"] == "video")
-    moments = search(web, within=first["id"])["hits"]
-    assert sorted(round(hit["start"]) for hit in moments) == [0, 2, 4] and {hit["path"] for hit in moments} == {str(made)}
-    given = [{"picture": uri_of(made, "video/mp4"), "weight": 1}]
-    assert search(web, "", also=given)["hits"][0]["path"] == str(made)
-    z = web.post("/app/vector", json=given[0]).json()["z"]
+    segments = search(web, within=first["id"])["hits"]
+    assert sorted(round(hit["start"]) for hit in segments) == [0, 2, 4] and {hit["path"] for hit in segments} == {str(made)}
+    terms = [{"media": uri_of(made, "video/mp4"), "weight": 1}]
+    assert search(web, "", terms=terms)["hits"][0]["path"] == str(made)
+    z = web.post("/app/vector", json=terms[0]).json()["z"]
     assert np.linalg.norm(z) == pytest.approx(1, abs=1e-3)
-    broken = [{"picture": "data:video/mp4;base64,AAAA", "weight": 1}]
-    assert "/tmp" not in json.dumps(web.post("/app/search", json={"also": broken}).json())
+    broken = [{"media": "data:video/mp4;base64,AAAA", "weight": 1}]
+    assert "/tmp" not in json.dumps(web.post("/app/search", json={"terms": broken}).json())
 
 
 def test_several_libraries_are_chosen_among(tmp_path, tiny_space_folder, album):
@@ -399,7 +405,7 @@ def test_several_libraries_are_chosen_among(tmp_path, tiny_space_folder, album):
     other.add([album / "more"])
     web = TestClient(create_server([one, other], key="k"), base_url=HERE, headers={"Authorization": "Bearer k"})
     assert len(search(web)["hits"]) == 4 and "<option selected>" in web.get("/").text
-    for folder, count in ((other.home.folder, 1), (one.home.folder, 4), (tmp_path / "none", 4)):
+    for folder, count in ((other.location.folder, 1), (one.location.folder, 4), (tmp_path / "none", 4)):
         web.cookies.set("samespace-library", quote(str(folder), safe=""))
         assert len(search(web)["hits"]) == count
     assert TestClient(create_server([one]), base_url=HERE).get("/").text.count("library-choice") == 0

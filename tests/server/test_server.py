@@ -1,4 +1,4 @@
-"""The server, through the official `openai` client, and what it does with requests that are none."""
+"""The API, through the official `openai` client, and how bad requests are refused."""
 
 import base64
 import contextlib
@@ -20,16 +20,16 @@ from samespace.assistant.request import Picture, question
 from samespace.assistant.retrieval_answers import ask_library
 from samespace.core.errors import RequestError, UnknownAssistant
 from samespace.library.library import Library
-from samespace.server import pictures
+from samespace.server import urls
 from samespace.server.app import create_app
-from samespace.server.embeddings import MOST
+from samespace.server.embeddings import MAX_INPUTS
 
 KEY = "sesame"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, tiny_space_folder, tiny_folder, photographs):
-    """A running server over a small library, and its base URL."""
+def served(tmp_path_factory, tiny_space_folder, tiny_folder, photographs):
+    """The base URL of a running server, and its small library."""
     library = Library(tmp_path_factory.mktemp("served") / "library", tiny_space_folder)
     library.add([photographs / name for name in ("chelsea.png", "coffee.png", "rocket.jpg")])
     app = create_app(library, str(tiny_folder), KEY, allow_urls=True)
@@ -45,8 +45,8 @@ def place(tmp_path_factory, tiny_space_folder, tiny_folder, photographs):
 
 
 @pytest.fixture(scope="module")
-def client(place):
-    with openai.OpenAI(base_url=place[0] + "/v1", api_key=KEY, max_retries=0) as client:
+def client(served):
+    with openai.OpenAI(base_url=served[0] + "/v1", api_key=KEY, max_retries=0) as client:
         yield client
 
 
@@ -63,8 +63,8 @@ def test_models(client, tiny_space_folder):
     assert {m.id for m in client.models.list()} == {str(tiny_space_folder), client.models.list().data[1].id}
 
 
-def test_embeddings_of_texts(client, place):
-    want = place[1].space.text(["a cat", "a dog"])
+def test_embeddings_of_texts(client, served):
+    want = served[1].space.text(["a cat", "a dog"])
     for encoding in ({}, {"encoding_format": "float"}, {"encoding_format": "base64"}):
         got = client.embeddings.create(model="tiny", input=["a cat", "a dog"], **encoding)
         vectors = [e.embedding for e in got.data]
@@ -76,9 +76,9 @@ def test_embeddings_of_texts(client, place):
     np.testing.assert_allclose(short, want[0, :4] / np.linalg.norm(want[0, :4]), atol=1e-6)
 
 
-def test_embeddings_of_pictures_in_three_shapes(client, place, photographs):
+def test_embeddings_of_pictures_in_three_shapes(client, served, photographs):
     picture = uri(photographs / "coffee.png")
-    want = place[1].space.image([photographs / "coffee.png"])[0]
+    want = served[1].space.image([photographs / "coffee.png"])[0]
     shapes = [
         {"input": [picture], "extra_body": {"modality": "image"}},
         {"input": [{"image": picture.partition(",")[2]}, {"text": "a cat"}]},
@@ -90,27 +90,27 @@ def test_embeddings_of_pictures_in_three_shapes(client, place, photographs):
 
 
 def test_an_answer_whole_and_streamed(client, photographs):
-    said = dict(
+    body = dict(
         model=client.models.list().data[1].id, messages=conversation("What?", uri(photographs / "coffee.png")), max_tokens=9
     )
-    whole = client.chat.completions.create(**said)
+    whole = client.chat.completions.create(**body)
     assert whole.usage.prompt_tokens_details.model_dump()["image_tokens"] == 80
     assert whole.usage.completion_tokens <= 9
-    chunks = list(client.chat.completions.create(**said, stream=True, stream_options={"include_usage": True}))
+    chunks = list(client.chat.completions.create(**body, stream=True, stream_options={"include_usage": True}))
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
     assert text == whole.choices[0].message.content
     assert chunks[-1].usage.prompt_tokens == whole.usage.prompt_tokens
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == whole.choices[0].finish_reason
 
 
-def test_search(client, place):
+def test_search(client, served):
     got = client.post("/search", body={"query": "a cat", "top": 2}, cast_to=object)
-    want = place[1].search("a cat", 2)
+    want = served[1].search("a cat", 2)
     assert [hit["path"] for hit in got["data"]] == [hit.path for hit in want]
 
 
-def test_health_needs_no_key_and_all_else_does(place):
-    base, _ = place
+def test_health_needs_no_key_and_all_else_does(served):
+    base, _ = served
     with openai.OpenAI(base_url=base + "/v1", api_key="wrong") as stranger, pytest.raises(openai.AuthenticationError) as error:
         stranger.models.list()
     assert error.value.body["code"] == "invalid_api_key"
@@ -130,12 +130,12 @@ def raw(base: str, method: str, path: str, body: bytes | None = None, headers: d
     return response.status, text
 
 
-def test_another_host_name_is_refused(place):
-    assert raw(place[0], "GET", "/health", headers={"Host": "evil.example"})[0] == 400
+def test_another_host_name_is_refused(served):
+    assert raw(served[0], "GET", "/health", headers={"Host": "evil.example"})[0] == 400
 
 
 @pytest.mark.parametrize(
-    ("change", "status", "says"),
+    ("change", "status", "message"),
     [
         ({"messages": [{"role": "wizard", "content": "x"}]}, 400, "wizard"),
         ({"messages": []}, 400, "no messages"),
@@ -158,40 +158,40 @@ def test_another_host_name_is_refused(place):
         ({"messages": "hello"}, 400, "messages"),
     ],
 )
-def test_bad_requests_are_refused_in_openais_shape(client, change, status, token_log_probs):
-    said = {"model": client.models.list().data[1].id, "messages": conversation("x")} | change
+def test_bad_requests_are_refused_in_openais_shape(client, change, status, message):
+    body = {"model": client.models.list().data[1].id, "messages": conversation("x")} | change
     with pytest.raises(openai.APIStatusError) as error:
-        client.chat.completions.create(**said)
+        client.chat.completions.create(**body)
     assert error.value.status_code == status
-    assert token_log_probs in error.value.body["message"]
+    assert message in error.value.body["message"]
     assert {"message", "type", "param", "code"} == error.value.body.keys()
 
 
 def test_bad_embedding_requests_are_refused(client):
-    for change, token_log_probs in (
+    for change, message in (
         ({"input": []}, "0 inputs"),
         ({"dimensions": 999}, "ask for no more"),
         ({"input": [1, 2]}, "token ids"),
     ):
-        with pytest.raises(openai.BadRequestError, match=token_log_probs):
+        with pytest.raises(openai.BadRequestError, match=message):
             client.embeddings.create(**{"model": "tiny", "input": "x"} | change)
 
 
 def test_too_many_pictures_are_refused_before_any_is_fetched(client, monkeypatch):
-    monkeypatch.setattr(pictures, "fetch", lambda url: pytest.fail(f"{url} was fetched"))
-    items = [{"image": "http://public.example/cat.png"}] * (MOST + 1)
-    with pytest.raises(openai.BadRequestError, match=f"{MOST + 1} inputs"):
+    monkeypatch.setattr(urls, "fetch", lambda url: pytest.fail(f"{url} was fetched"))
+    items = [{"image": "http://public.example/cat.png"}] * (MAX_INPUTS + 1)
+    with pytest.raises(openai.BadRequestError, match=f"{MAX_INPUTS + 1} inputs"):
         client.embeddings.create(model="tiny", input=items)
 
 
-def test_what_is_no_text_is_embedded_all_the_same(place):
+def test_what_is_no_text_is_embedded_all_the_same(served):
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-    status, text = raw(place[0], "POST", "/v1/embeddings", b'{"model": "tiny", "input": "caf\\ud800"}', headers)
+    status, text = raw(served[0], "POST", "/v1/embeddings", b'{"model": "tiny", "input": "caf\\ud800"}', headers)
     assert status == 200 and len(json.loads(text)["data"]) == 1
 
 
-def test_no_json_and_no_route_and_too_much(place):
-    base, headers = place[0], {"Authorization": f"Bearer {KEY}"}
+def test_no_json_and_no_route_and_too_much(served):
+    base, headers = served[0], {"Authorization": f"Bearer {KEY}"}
     for method, path, body, status in (("POST", "/v1/chat/completions", b"{bad", 400), ("GET", "/nowhere", None, 404)):
         got, text = raw(base, method, path, body, headers | {"Content-Type": "application/json"})
         assert got == status
@@ -210,10 +210,10 @@ def test_a_head_that_drips_is_not_waited_for(monkeypatch):
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=drip, args=[listening], daemon=True).start()
-        monkeypatch.setattr(pictures, "SECONDS", 1)
-        monkeypatch.setattr(pictures, "is_public", lambda address: True)
+        monkeypatch.setattr(urls, "SECONDS", 1)
+        monkeypatch.setattr(urls, "is_public", lambda address: True)
         with pytest.raises(RequestError, match="does not give the picture"):
-            pictures.fetch(f"http://127.0.0.1:{listening.getsockname()[1]}/cat.png")
+            urls.fetch(f"http://127.0.0.1:{listening.getsockname()[1]}/cat.png")
 
 
 def test_a_redirect_inwards_is_refused(monkeypatch):
@@ -239,26 +239,26 @@ def test_a_redirect_inwards_is_refused(monkeypatch):
             sock.connect(("127.0.0.1", server.server_port))
             return sock
 
-        monkeypatch.setattr(pictures.socket, "getaddrinfo", resolve)
-        monkeypatch.setattr(pictures.socket, "create_connection", reach)
+        monkeypatch.setattr(urls.socket, "getaddrinfo", resolve)
+        monkeypatch.setattr(urls.socket, "create_connection", reach)
         with pytest.raises(RequestError, match="127.0.0.1 is an address inside"):
-            pictures.fetch("http://public.example/cat.png")
+            urls.fetch("http://public.example/cat.png")
 
 
 def test_urls_are_not_fetched_unless_allowed():
     with pytest.raises(RequestError, match="--allow-urls"):
-        pictures.picture("http://example.com/cat.png", urls_allowed=False)
+        urls.read_picture("http://example.com/cat.png", urls_allowed=False)
 
 
-def test_a_client_that_leaves_is_not_answered_further(client, place):
-    said = dict(model=client.models.list().data[1].id, messages=conversation("Go on"), max_tokens=450)
-    before = answer_tokens(place[0])
-    with client.chat.completions.create(**said, stream=True) as stream:
+def test_a_client_that_leaves_is_not_answered_further(client, served):
+    body = dict(model=client.models.list().data[1].id, messages=conversation("Go on"), max_tokens=450)
+    before = answer_tokens(served[0])
+    with client.chat.completions.create(**body, stream=True) as stream:
         next(iter(stream))
     deadline = time.monotonic() + 20
-    while answer_tokens(place[0]) == before and time.monotonic() < deadline:
+    while answer_tokens(served[0]) == before and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert 0 < answer_tokens(place[0]) - before < 400
+    assert 0 < answer_tokens(served[0]) - before < 400
 
 
 def answer_tokens(base: str) -> float:
@@ -268,19 +268,19 @@ def answer_tokens(base: str) -> float:
 
 
 def test_twenty_clients_at_once(client, photographs):
-    said = dict(
+    body = dict(
         model=client.models.list().data[1].id, messages=conversation("Well?", uri(photographs / "coffee.png")), max_tokens=6
     )
     with ThreadPoolExecutor(20) as pool:
-        replies = list(pool.map(lambda _: client.chat.completions.create(**said), range(20)))
+        replies = list(pool.map(lambda _: client.chat.completions.create(**body), range(20)))
     assert len({reply.choices[0].message.content for reply in replies}) == 1
 
 
-def test_an_endpoint_as_the_assistant(place, tiny, photographs, monkeypatch):
+def test_an_endpoint_as_the_assistant(served, tiny, photographs, monkeypatch):
     monkeypatch.setenv("SAMESPACE_ASSISTANT_KEY", KEY)
-    address, picture = place[0] + "/v1", Picture.read(photographs / "coffee.png")
+    address, picture = served[0] + "/v1", Picture.read(photographs / "coffee.png")
     remote = Endpoint(f"{address}#{Endpoint(address).client.models.list().data[1].id}")
-    asked = question("What is it?", [picture], max_tokens=7, stop=("never said",))
+    asked = question("What is it?", [picture], max_tokens=7, stop=("not in the answer",))
     reply = remote.answer(asked)
     assert reply.text
     assert reply.outcome.answer <= 7 and reply.outcome.prompt > 80
@@ -290,13 +290,13 @@ def test_an_endpoint_as_the_assistant(place, tiny, photographs, monkeypatch):
         Endpoint("http://127.0.0.1:9/v1")
 
 
-def test_answers_over_a_library_cite_what_they_used(place, tiny):
-    cited = ask_library(place[1], tiny, "Where is the cat?", shown=3, max_tokens=5)
-    assert [hit.path for hit in cited.hits] == [hit.path for hit in place[1].search("Where is the cat?", 3)]
-    assert cited.reply.text
-    assert cited.reply.outcome.pictures == 3 * 80
-    assert cited.used("It is on the sofa [2].") == [cited.hits[1]]
-    assert cited.used("I see.") == cited.hits
+def test_answers_over_a_library_cite_what_they_used(served, tiny):
+    answer = ask_library(served[1], tiny, "Where is the cat?", limit=3, max_tokens=5)
+    assert [hit.path for hit in answer.hits] == [hit.path for hit in served[1].search("Where is the cat?", 3)]
+    assert answer.reply.text
+    assert answer.reply.outcome.pictures == 3 * 80
+    assert answer.cited("It is on the sofa [2].") == [answer.hits[1]]
+    assert answer.cited("I see.") == answer.hits
 
 
 def test_words_of_a_search_open_no_file(client):
@@ -304,27 +304,27 @@ def test_words_of_a_search_open_no_file(client):
     assert len(got["data"]) == 1
 
 
-def test_a_client_that_leaves_before_the_end_is_not_answered_either(client, place):
+def test_a_client_that_leaves_before_the_end_is_not_answered_either(client, served):
     body = json.dumps({"model": client.models.list().data[1].id, "messages": conversation("Go on"), "max_tokens": 450}).encode()
-    before = answer_tokens(place[0])
-    with socket.create_connection(("127.0.0.1", int(place[0].rpartition(":")[2]))) as sock:
+    before = answer_tokens(served[0])
+    with socket.create_connection(("127.0.0.1", int(served[0].rpartition(":")[2]))) as sock:
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
         sock.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
         time.sleep(0.4)
     deadline = time.monotonic() + 20
-    while answer_tokens(place[0]) == before and time.monotonic() < deadline:
+    while answer_tokens(served[0]) == before and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert 0 < answer_tokens(place[0]) - before < 400
+    assert 0 < answer_tokens(served[0]) - before < 400
 
 
-def test_a_body_without_a_length_is_bounded_too(place, monkeypatch):
-    monkeypatch.setattr("samespace.server.app.MAX_BODY", 1000)
+def test_a_body_without_a_length_is_bounded_too(served, monkeypatch):
+    monkeypatch.setattr("samespace.server.middleware.MAX_BODY", 1000)
     parts = iter([b'{"model": "', b"x" * 5000, b'"}'])
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-    status, text = raw(place[0], "POST", "/v1/embeddings", parts, headers)
+    status, text = raw(served[0], "POST", "/v1/embeddings", parts, headers)
     assert status == 413
     assert "send less" in json.loads(text)["error"]["message"]
-    assert raw(place[0], "GET", "/v1/models", headers=headers)[0] == 200
+    assert raw(served[0], "GET", "/v1/models", headers=headers)[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -332,8 +332,8 @@ def test_a_body_without_a_length_is_bounded_too(place, monkeypatch):
     [("93.184.215.14", True), ("10.0.0.1", False), ("::1", False), ("64:ff9b::7f00:1", False), ("2002:7f00:1::", False),
      ("::ffff:192.168.0.1", False), ("2606:4700::1111", True)],
 )  # fmt: skip
-def test_addresses_that_carry_others_inside(address, public):
-    assert pictures.is_public(address) == public
+def test_addresses_that_embed_other_addresses(address, public):
+    assert urls.is_public(address) == public
 
 
 def test_openais_key_goes_to_openai_only(monkeypatch):

@@ -19,6 +19,7 @@ from samespace.models.clip import DualEncoder
 from samespace.models.starter.hybrid_vit import HybridViT
 from samespace.models.text import TextTransformer
 from samespace.spaces import checkpoint
+from samespace.spaces.tensors import dequantize, fill
 
 EXACT = 1e-5
 
@@ -198,7 +199,7 @@ def test_bert_equals_transformers(tmp_path):
     )
     ours = TextTransformer(tower).eval()
     weights = checkpoint.read_bert(tmp_path / "model.safetensors")
-    checkpoint.fill(ours, {k.removeprefix("text."): v for k, v in weights.items()}, partial=True)
+    fill(ours, {k.removeprefix("text."): v for k, v in weights.items()}, partial=True)
     torch.nn.init.eye_(ours.proj.weight)
     ids = torch.randint(1, 300, (3, 9))
     ids[1, 5:], ids[2, 2:] = 0, 0
@@ -225,7 +226,7 @@ def test_efficientnet_lite_equals_timm(tmp_path, name):
     weights = checkpoint.read_efficientnet(tmp_path / "lite.pth")
     tower = HybridImageTower(backbone=name, classes=10, prior_dim=8, patch=1, width=32, layers=1, heads=2, mlp=64, image_size=96)
     ours = HybridViT(tower).eval()
-    checkpoint.fill(ours, {k.removeprefix("image."): v for k, v in weights.items()}, partial=True)
+    fill(ours, {k.removeprefix("image."): v for k, v in weights.items()}, partial=True)
     pixels = torch.randn(2, 3, 96, 96)
     with torch.no_grad():
         features = ours.trunk(pixels)
@@ -328,7 +329,7 @@ def test_int8_weights_come_back_as_numbers():
         "fc.weight.T_scale": torch.tensor(scale),
         "fc.bias": torch.tensor([1.0, 2.0, 3.0], dtype=torch.float16),
     }
-    out = checkpoint.dequantize(stored)
+    out = dequantize(stored)
     assert set(out) == {"fc.weight", "fc.bias"}
     assert torch.allclose(out["fc.weight"], torch.tensor(exact), atol=float(scale.max()))
     assert out["fc.bias"].dtype == torch.float32

@@ -1,4 +1,4 @@
-"""CLAP's towers against transformers', and a bridge from one space to another."""
+"""CLAP's towers against transformers', and an alignment from one space to another."""
 
 import json
 
@@ -87,10 +87,10 @@ def test_the_real_ones_shapes(theirs):
     assert z.shape == (1, 512) and torch.isfinite(z).all()
 
 
-def test_a_space_hears_over_a_bridge(theirs, tiny_space, tmp_path):
+def test_an_aligned_clap_tower_is_added_to_a_space(theirs, tiny_space, tmp_path):
     _, folder = theirs
     loaded = clap.load(folder)
-    config = clap.hear(tiny_space, loaded, tmp_path / "hearing", "tiny+clap", WORDS, "theirs")
+    config = clap.add_clap(tiny_space, loaded, tmp_path / "hearing", "tiny+clap", WORDS, "theirs")
     made = Space(tmp_path / "hearing")
     assert made.has_audio and made.fingerprint == tiny_space.fingerprint and config.name == "tiny+clap"
     assert config.card["sound"]["from"] == "theirs" and config.audio.dim == tiny_space.dim
@@ -98,12 +98,14 @@ def test_a_space_hears_over_a_bridge(theirs, tiny_space, tmp_path):
     clips = [rng.normal(0, 0.1, n).astype(np.float32) for n in (20_000, 5000, 3)]
     z = made.sound(clips)
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
-    bridge, _ = clap.learned(tiny_space, loaded, WORDS)
+    alignment, _ = clap.train_alignment(tiny_space, loaded, WORDS)
     with torch.inference_mode():
-        near = torch.nn.functional.cosine_similarity(bridge(loaded.encode_text(WORDS)), torch.from_numpy(tiny_space.text(WORDS)))
+        near = torch.nn.functional.cosine_similarity(
+            alignment(loaded.encode_text(WORDS)), torch.from_numpy(tiny_space.text(WORDS))
+        )
     assert near.mean() > 0.6
     with pytest.raises(UnknownSpace, match="there already"):
-        clap.hear(tiny_space, loaded, tmp_path / "hearing", "again", WORDS)
+        clap.add_clap(tiny_space, loaded, tmp_path / "hearing", "again", WORDS)
 
 
 def test_models_of_other_kinds_are_refused(theirs, tiny_clip_folder, tmp_path):
@@ -120,25 +122,25 @@ def test_models_of_other_kinds_are_refused(theirs, tiny_clip_folder, tmp_path):
 
 
 def test_words_to_learn_from_are_the_spaces_own(tiny_space):
-    words = clap.known_words(tiny_space)
+    words = clap.vocabulary_words(tiny_space)
     assert len(words) > 1000 and "thunder" in words and all(w.isalpha() for w in words)
 
 
-def test_a_plain_tower_needs_no_bridge():
+def test_a_plain_tower_needs_no_alignment():
     assert AudioTower().seconds == 5.0 and not AudioTower().stages
 
 
-def test_the_command_installs_a_space_that_hears(theirs, tiny_space_folder, tmp_path):
+def test_the_command_installs_a_space_with_an_audio_tower(theirs, tiny_space_folder, tmp_path):
     from typer.testing import CliRunner
 
     from samespace.cli import main as cli
-    from samespace.spaces import hub
+    from samespace.spaces import registry
 
     (tmp_path / "words.txt").write_text("\n".join(WORDS))
     words = ["--words", str(tmp_path / "words.txt")]
-    done = CliRunner().invoke(cli.app, ["spaces", "hear", str(tiny_space_folder), "--through", str(theirs[1]), *words])
+    done = CliRunner().invoke(cli.app, ["spaces", "add-audio", str(tiny_space_folder), "--clap", str(theirs[1]), *words])
     assert done.exit_code == 0, done.output
     name = f"tiny+{theirs[1].name}"
-    assert name in hub.installed() and hub.load(name).has_audio
-    again = CliRunner().invoke(cli.app, ["spaces", "hear", str(tiny_space_folder), "--through", str(theirs[1]), *words])
+    assert name in registry.SPACES.installed() and registry.load(name).has_audio
+    again = CliRunner().invoke(cli.app, ["spaces", "add-audio", str(tiny_space_folder), "--clap", str(theirs[1]), *words])
     assert again.exit_code != 0

@@ -13,10 +13,11 @@ from samespace.core.config import AudioTower
 from samespace.core.errors import QueryError, UnknownSpace
 from samespace.core.files import sha256
 from samespace.models.starter.audio import AudioTransformer
-from samespace.spaces import checkpoint, export
-from samespace.spaces import quantize as narrow
+from samespace.spaces import checkpoint, export, quantize
 from samespace.spaces.export import Pairs
+from samespace.spaces.onnx import digest_of_state, fp32_state
 from samespace.spaces.space import Space, read_space_config
+from samespace.spaces.tensors import dequantize
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def pairs(loaded) -> Pairs:
 def towers(folder, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     """z of pictures and texts by ONNX Runtime."""
     space = Space(folder)
-    return space.image_tower.run(["z"], {"pixels": pairs.pixels})[0], space.text_tower.run(["z"], {"ids": pairs.ids})[0]
+    return space._image_tower.run(["z"], {"pixels": pairs.pixels})[0], space._text_tower.run(["z"], {"ids": pairs.ids})[0]
 
 
 def torch_towers(loaded, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
@@ -109,28 +110,28 @@ def test_torch_reads_the_audio_weights_that_onnx_runs(tiny_space_folder, tmp_pat
     torch.nn.init.normal_(tower.chunk[0][1].weight)
     torch.nn.init.normal_(tower.chunk[1][1].bias)
     expected = tower.eval()(mels).detach().numpy()
-    export.add_audio(folder, tower, c, mels.numpy())
-    ran = Space(folder).mels(list(mels.numpy()))
+    export.add_audio_tower(folder, tower, c, mels.numpy())
+    ran = Space(folder).spectrograms(list(mels.numpy()))
     assert (ran * expected).sum(axis=1).min() > 0.99
     read = AudioTransformer(c).eval()
-    read.load_state_dict(checkpoint.dequantize(load_file(folder / "audio.safetensors")))
+    read.load_state_dict(dequantize(load_file(folder / "audio.safetensors")))
     assert np.abs(read(mels).detach().numpy() - ran).max() < 1e-5
 
 
 def test_no_graph_carries_large_weights_of_its_own(loaded, tiny_space_folder):
-    parameters = export.state_of(loaded)
+    parameters = fp32_state(loaded.model)
     for tower in ("image", "text"):
         graph = onnx.load(tiny_space_folder / f"{tower}.onnx", load_external_data=False).graph
-        inside = [i.name for i in graph.initializer if i.name in parameters and len(i.raw_data) > narrow.LARGE]
+        inside = [i.name for i in graph.initializer if i.name in parameters and len(i.raw_data) > quantize.LARGE]
         assert inside == []
 
 
 def test_the_gate_counts_what_recall_loses():
     z = np.eye(20, dtype=np.float32)
     exact = {"image": z, "text": z}
-    assert export.compare(exact, exact, "image")["recall_at_10_lost"] == 0
+    assert export.gate_report(exact, exact, "image")["recall_at_10_lost"] == 0
     worse = {"image": np.roll(z, 1, axis=0), "text": z}
-    verdict = export.compare(exact, worse, "image")
+    verdict = export.gate_report(exact, worse, "image")
     assert not verdict["passes"] and verdict["recall_at_10_lost"] == 1.0 and verdict["cosine"] == 0
 
 
@@ -147,19 +148,19 @@ def test_the_same_weights_have_the_same_fingerprint(loaded, pairs, tmp_path):
     with torch.no_grad():
         other = checkpoint.load(tmp_path / "a")
         other.model.logit_scale += 1
-    assert export.digest_of_state(export.state_of(other)) != first.weights
+    assert digest_of_state(fp32_state(other.model)) != first.weights
 
 
 def test_pairs_that_cannot_be_read(loaded, tmp_path):
     with pytest.raises(QueryError, match="filepath and title"):
         export.held_out_pairs(loaded, tmp_path / "none.tsv")
-    for text, token_log_probs in (
+    for text, says in (
         ("a\tb\n1\t2\n", "filepath and title"),
         ("filepath\ttitle\n", "no pairs"),
         ("filepath\ttitle\nno.jpg\tx\n", "no.jpg"),
     ):
         (tmp_path / "odd.tsv").write_text(text)
-        with pytest.raises(QueryError, match=token_log_probs):
+        with pytest.raises(QueryError, match=says):
             export.held_out_pairs(loaded, tmp_path / "odd.tsv")
 
 

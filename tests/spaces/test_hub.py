@@ -6,7 +6,7 @@ import huggingface_hub
 import pytest
 
 from samespace.core.errors import MissingExtra, Offline, UnknownSpace
-from samespace.spaces import hub
+from samespace.spaces import hub, registry
 
 
 @pytest.mark.parametrize(
@@ -78,17 +78,17 @@ def test_offline_says_what_to_do(monkeypatch):
 
 
 def test_spaces_are_found_by_name_and_by_folder(tiny_space_folder, own_home):
-    assert hub.find(tiny_space_folder) == tiny_space_folder
-    target = hub.folder_for("org/na me:x")
+    assert registry.find(tiny_space_folder) == tiny_space_folder
+    target = registry.SPACES.folder_for("org/na me:x")
     assert target.parent == own_home / "spaces" and "/" not in target.name
     target.parent.mkdir()
     target.symlink_to(tiny_space_folder)
-    assert hub.load("tiny").handle == "tiny"
-    assert hub.load(str(tiny_space_folder)).handle == str(tiny_space_folder)
+    assert registry.load("tiny").handle == "tiny"
+    assert registry.load(str(tiny_space_folder)).handle == str(tiny_space_folder)
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("nonsense", "spaces list"),
         ("openai/clip-vit-base-patch32", "spaces pull"),
@@ -96,9 +96,9 @@ def test_spaces_are_found_by_name_and_by_folder(tiny_space_folder, own_home):
         (".", "spaces pull"),
     ],
 )
-def test_what_is_not_installed_is_named_with_the_remedy(name, token_log_probs):
-    with pytest.raises(UnknownSpace, match=token_log_probs):
-        hub.find(name)
+def test_what_is_not_installed_is_named_with_the_remedy(name, message):
+    with pytest.raises(UnknownSpace, match=message):
+        registry.find(name)
 
 
 def test_converting_without_torch_says_what_to_install(tiny_clip_folder, tmp_path, monkeypatch):
@@ -109,33 +109,33 @@ def test_converting_without_torch_says_what_to_install(tiny_clip_folder, tmp_pat
         monkeypatch.delitem(sys.modules, f"samespace.spaces.{module}", raising=False)
         monkeypatch.delattr(f"samespace.spaces.{module}", raising=False)
     with pytest.raises(MissingExtra, match=r"samespace\[train\]"):
-        hub.convert(tiny_clip_folder, tmp_path / "out")
+        registry.convert(tiny_clip_folder, tmp_path / "out")
 
 
 def test_a_damaged_space_is_named(tiny_space_folder, tmp_path):
     import shutil
 
-    from samespace.cli.doctor import broken
+    from samespace.cli.doctor import damaged_files
 
     shutil.copytree(tiny_space_folder, tmp_path / "space")
-    assert broken(tmp_path / "space") == ""
+    assert damaged_files(tmp_path / "space") == ""
     with open(tmp_path / "space" / "model.safetensors", "r+b") as file:
         file.seek(2000)
         file.write(b"\xff\xff")
-    assert "model.safetensors" in broken(tmp_path / "space")
+    assert "model.safetensors" in damaged_files(tmp_path / "space")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "starter"])
 def test_no_space_takes_a_name_that_means_something_else(tiny_clip_folder, name):
     with pytest.raises(UnknownSpace, match="there already"):
-        hub.install(tiny_clip_folder, name, "here")
+        registry.install(tiny_clip_folder, name, "here")
 
 
 def test_a_name_is_not_taken_over_by_another_origin(tiny_clip_folder):
-    hub.install(tiny_clip_folder, "mine", "here")
-    hub.install(tiny_clip_folder, "mine", "here")
+    registry.install(tiny_clip_folder, "mine", "here")
+    registry.install(tiny_clip_folder, "mine", "here")
     with pytest.raises(UnknownSpace, match="there already"):
-        hub.install(tiny_clip_folder, "mine", "elsewhere")
+        registry.install(tiny_clip_folder, "mine", "elsewhere")
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"format": 99}', '{"format": 1, "name": 5}', '{"format": 1, "colour": 5}'])
@@ -143,6 +143,6 @@ def test_one_damaged_space_does_not_stop_the_others(own_home, text):
     folder = own_home / "spaces" / "damaged"
     folder.mkdir(parents=True)
     (folder / "space.json").write_text(text)
-    assert "starter" in hub.installed()
+    assert "starter" in registry.SPACES.installed()
     with pytest.raises(UnknownSpace):
-        hub.load(str(folder))
+        registry.load(str(folder))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import samespace
-from samespace.cli.doctor import broken
+from samespace.cli.doctor import damaged_files
 from samespace.library.demo import PHRASES, photographs
 from samespace.media.image import opaque
-from samespace.spaces import hub
+from samespace.spaces import registry
 from samespace.spaces.space import read_space_config
 
 
@@ -17,13 +17,13 @@ def starter() -> samespace.Space:
 
 
 def test_it_is_whole_and_small():
-    assert broken(hub.STARTER) == ""
-    audio = sum(f.stat().st_size for f in hub.STARTER.glob("audio.*"))
-    assert audio <= 6.5e6 and sum(f.stat().st_size for f in hub.STARTER.iterdir()) - audio <= 40e6
+    assert damaged_files(registry.STARTER) == ""
+    audio = sum(f.stat().st_size for f in registry.STARTER.glob("audio.*"))
+    assert audio <= 6.5e6 and sum(f.stat().st_size for f in registry.STARTER.iterdir()) - audio <= 40e6
 
 
 def test_its_card_says_where_it_comes_from():
-    config = read_space_config(hub.STARTER)
+    config = read_space_config(registry.STARTER)
     assert (config.name, config.dim, config.licence) == ("starter", 512, "Apache-2.0")
     assert config.card["steps"] > 0 and "EfficientNet" in config.origin
     for report in config.card["precision"].values():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from samespace.core.config import ImageTower, TextTower
-from samespace.core.errors import CardError
+from samespace.core.errors import ConfigError
 from samespace.models.clip import DualEncoder
 from samespace.spaces.towers import dual_encoder
 from samespace.train.adapters import Adapters, choose_parts, copied, with_connector
@@ -106,5 +106,5 @@ def test_lora_learns_in_attention_too_and_merges_into_plain_layers(card):
     ],
 )
 def test_parts_that_do_not_exist_are_named(card, settings, words):
-    with pytest.raises(CardError, match=words):
+    with pytest.raises(ConfigError, match=words):
         Run(replace(card, **settings))

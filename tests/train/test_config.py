@@ -2,7 +2,7 @@
 
 import pytest
 
-from samespace.core.errors import CardError
+from samespace.core.errors import ConfigError
 from samespace.train.config import read_card
 
 
@@ -51,12 +51,12 @@ def test_settings_are_laid_over_it(tmp_path):
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, overrides, words):
-    with pytest.raises(CardError, match=words):
+    with pytest.raises(ConfigError, match=words):
         read_card(write(tmp_path, text), overrides)
 
 
 def test_a_card_that_is_not_there_is_said_so(tmp_path):
-    with pytest.raises(CardError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="cannot be read"):
         read_card(tmp_path / "none.toml")
 
 

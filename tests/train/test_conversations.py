@@ -11,7 +11,7 @@ from samespace.assistant import checkpoint as folder
 from samespace.assistant.chat import Chat
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture, question
-from samespace.core.errors import CardError, TrainingStopped, UnreadableMedia
+from samespace.core.errors import ConfigError, TrainingStopped, UnreadableMedia
 from samespace.models.llava import IMAGE_TOKEN
 from samespace.train import assistant_run as assist
 from samespace.train.config import read_card
@@ -199,11 +199,11 @@ def test_lora_and_projector_learn_and_nothing_else(talks, start):
 
 
 def test_what_cannot_be_is_one_sentence(talks, start, tmp_path):
-    with pytest.raises(CardError, match="assistant begins from"):
+    with pytest.raises(ConfigError, match="assistant begins from"):
         read_card_of(talks, 'start=""')
     (tmp_path / "bad.json").write_text('[{"conversations": [{"from": "nobody", "value": "x"}]}]')
     for path in (tmp_path / "bad.json", tmp_path / "none.json"):
-        with pytest.raises(CardError, match="LLaVA's JSON"):
+        with pytest.raises(ConfigError, match="LLaVA's JSON"):
             open_conversations(Source(str(path)))
 
 

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from samespace.core.config import Prep
-from samespace.core.errors import CardError
+from samespace.core.errors import ConfigError
 from samespace.preprocess.tokens import Words
-from samespace.spaces import hub
-from samespace.spaces.checkpoint import read_tokenizer
+from samespace.spaces import registry
+from samespace.spaces.tokenizer_files import read_tokenizer
 from samespace.train.config import Source
 from samespace.train.data import Bad, Loader, Mixture, groups_of, read_pairs
 
@@ -21,7 +21,7 @@ PREP = Prep(size=16, context=8, clean="none")
 
 
 def loader(*sources: Source, seed: int = 0, augment: str = "crop", batch: int = 8, threads: int = 2) -> Loader:
-    words = Words(read_tokenizer(hub.STARTER), PREP)
+    words = Words(read_tokenizer(registry.STARTER), PREP)
     return Loader(Mixture(sources, seed), words, PREP, batch, augment, threads)
 
 
@@ -84,13 +84,13 @@ def test_bad_samples_are_left_out_counted_and_named(table):
 def test_more_than_one_in_a_hundred_stops_with_a_report(table):
     table.write_text(table.read_text() + "gone.png\tnothing\n")
     reading = loader(Source(str(table)))
-    with pytest.raises(CardError, match=r"of \d+ samples cannot be used.*gone\.png"):
+    with pytest.raises(ConfigError, match=r"of \d+ samples cannot be used.*gone\.png"):
         list(islice(iter(reading), 150))
 
 
 def test_nothing_but_bad_samples_ends_too(tmp_path):
     (tmp_path / "pairs.tsv").write_text("filepath\ttitle\nnone.png\tnothing\n")
-    with pytest.raises(CardError, match="more than 1%"):
+    with pytest.raises(ConfigError, match="more than 1%"):
         next(iter(loader(Source(str(tmp_path / "pairs.tsv")))))
 
 
@@ -104,7 +104,7 @@ def test_pairs_to_evaluate_on_are_plain_and_whole(table):
     bad = Bad()
     squares, captions = read_pairs((Source(str(table)),), PREP, bad)
     assert squares.shape == (40, 16, 16, 3) and captions[0] == ("red",) and bad.looked == 40
-    with pytest.raises(CardError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="cannot be read"):
         broken = table.parent / "broken.tsv"
         broken.write_text("filepath\ttitle\nnone.png\tnothing\n")
         read_pairs((replace(Source(), path=str(broken)),), PREP, bad)

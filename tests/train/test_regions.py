@@ -10,7 +10,7 @@ from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 
 from samespace.assistant import checkpoint as folder
 from samespace.assistant.language import Language
-from samespace.core.errors import CardError
+from samespace.core.errors import ConfigError
 from samespace.models.starter.labelled_llava import token_log_probs
 from samespace.train import assistant_run as assist
 from samespace.train.config import read_card
@@ -95,11 +95,11 @@ def test_a_projector_learns_to_name_and_the_language_model_rests(run, tmp_path):
 
 
 def test_what_cannot_be_is_one_sentence(run, tmp_path):
-    with pytest.raises(CardError, match="the language model rests"):
+    with pytest.raises(ConfigError, match="the language model rests"):
         run('lock=["image"]')
     rows = json.loads((tmp_path / "talks.json").read_text())
     (tmp_path / "talks.json").write_text(json.dumps([{k: v for k, v in row.items() if k != "regions"} for row in rows]))
-    with pytest.raises(CardError, match="holds nothing to learn"):
+    with pytest.raises(ConfigError, match="holds nothing to learn"):
         assist.run(run(), False, lambda *_: None)
 
 
@@ -109,7 +109,7 @@ def test_a_region_that_is_none_is_refused(run, tmp_path, wrong):
     rows = json.loads((tmp_path / "talks.json").read_text())
     rows[0]["regions"].append(wrong)
     (tmp_path / "talks.json").write_text(json.dumps(rows))
-    with pytest.raises(CardError, match="cannot be read as conversations"):
+    with pytest.raises(ConfigError, match="cannot be read as conversations"):
         assist.run(run(), False, lambda *_: None)
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import samespace
 from samespace.cli.main import app
-from samespace.core.errors import CardError, TrainingStopped
+from samespace.core.errors import ConfigError, TrainingStopped
 from samespace.train.config import Source
 from samespace.train.run import run
 
@@ -139,7 +139,7 @@ def test_a_validation_row_without_a_caption_is_left_out(card, table, tmp_path):
 
 
 def test_a_softmax_space_is_not_trained_with_the_sigmoid(made, card):
-    with pytest.raises(CardError, match="no bias"):
+    with pytest.raises(ConfigError, match="no bias"):
         run(replace(card, start=str(made), loss="siglip", out=card.out + "2"), False, quiet)
 
 
@@ -170,7 +170,7 @@ def test_eval_of_what_is_not_there_is_one_sentence(tmp_path):
 )  # fmt: skip
 def test_what_cannot_be_built_is_said_before_anything_is_trained(card, settings):
     changed = {k: replace(getattr(card, k), **v) if isinstance(v, dict) else v for k, v in settings.items()}
-    with pytest.raises(CardError):
+    with pytest.raises(ConfigError):
         run(replace(card, **changed), False, quiet)
 
 
@@ -184,7 +184,7 @@ def test_a_softmax_run_keeps_no_bias_of_a_sigmoid_start(card, tmp_path):
 def test_validation_that_is_mostly_missing_stops_the_run(card, table):
     lines = "filepath\ttitle\nred 0.png\tred\n" + "".join(f"gone {i}.png\tgone\n" for i in range(30))
     (table.parent / "val.tsv").write_text(lines)
-    with pytest.raises(CardError, match="more than 1%"):
+    with pytest.raises(ConfigError, match="more than 1%"):
         run(replace(card, val=(Source(str(table.parent / "val.tsv")),)), False, quiet)
 
 
@@ -192,5 +192,5 @@ def test_other_sources_do_not_resume_a_run(card, table):
     run(replace(card, steps=4), False, quiet)
     (table.parent / "more.tsv").write_text(table.read_text())
     more = (*card.train, Source(str(table.parent / "more.tsv")))
-    with pytest.raises(CardError, match="the run began with pairs.tsv"):
+    with pytest.raises(ConfigError, match="the run began with pairs.tsv"):
         run(replace(card, steps=8, train=more), True, quiet)

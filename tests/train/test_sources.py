@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from samespace.core.errors import CardError, UnreadableMedia
+from samespace.core.errors import ConfigError, UnreadableMedia
 from samespace.train.config import Source
 from samespace.train.sources import Sharded, open_source
 
@@ -146,7 +146,7 @@ def test_a_bad_record_costs_one_item(tmp_path):
 def test_too_few_shards_for_the_machines(tmp_path):
     opened = open_source(Source(tars(tmp_path)))
     assert isinstance(opened, Sharded)
-    with pytest.raises(CardError, match="3 shards cannot be shared by 4"):
+    with pytest.raises(ConfigError, match="3 shards cannot be shared by 4"):
         next(opened.epoch(np.random.default_rng(0), 0, 4))
 
 
@@ -166,19 +166,19 @@ def test_too_few_shards_for_the_machines(tmp_path):
 def test_what_is_wrong_is_named(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_text(content)
-    with pytest.raises(CardError, match=words):
+    with pytest.raises(ConfigError, match=words):
         open_source(Source(name if "://" in name else str(tmp_path / name)))
 
 
 def test_columns_that_were_asked_for_by_name_are_not_replaced(tmp_path):
     (tmp_path / "pairs.tsv").write_text("filepath\ttitle\na.png\tone\n")
     for wrong in ({"caption": "title,alt"}, {"image": "picture"}):
-        with pytest.raises(CardError, match="has the columns filepath, title"):
+        with pytest.raises(ConfigError, match="has the columns filepath, title"):
             open_source(Source(str(tmp_path / "pairs.tsv"), **wrong))
 
 
 def test_an_empty_folder_is_no_source(tmp_path):
-    with pytest.raises(CardError, match="no pictures"):
+    with pytest.raises(ConfigError, match="no pictures"):
         open_source(Source(str(tmp_path)))
 
 
@@ -194,10 +194,10 @@ def test_numbers_of_classes_become_their_names(tmp_path):
     for path in ("saved", "pairs.parquet"):
         assert [item.load()[1] for item in open_source(Source(str(tmp_path / path))).plain()] == [("cat",), ("dog",), ()]
     pq.write_table(pa.table({"image": [png(0)], "label": [3]}), tmp_path / "numbers.parquet")
-    with pytest.raises(CardError, match="numbers in label"):
+    with pytest.raises(ConfigError, match="numbers in label"):
         open_source(Source(str(tmp_path / "numbers.parquet")))
     datasets.DatasetDict({"train": data, "test": data}).save_to_disk(tmp_path / "splits")
-    with pytest.raises(CardError, match="splits/train"):
+    with pytest.raises(ConfigError, match="splits/train"):
         open_source(Source(str(tmp_path / "splits")))
 
 
@@ -242,7 +242,7 @@ def test_a_line_that_is_no_pair_costs_itself_only(tmp_path, name, text, good):
 
 def test_an_open_quote_is_refused(tmp_path):
     (tmp_path / "a.tsv").write_text('filepath\ttitle\n0.png\t"open\n1.png\tred\n')
-    with pytest.raises(CardError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="cannot be read"):
         open_source(Source(str(tmp_path / "a.tsv")))
 
 
@@ -256,5 +256,5 @@ def test_what_img2dataset_could_not_fetch_is_no_pair(tmp_path):
     items = list(open_source(Source(str(tmp_path / "{0..1}.parquet"))).plain())
     assert [item.load()[1] for item in items] == [("red",)] * 2
     assert [item.name.split(",")[0] for item in items] == [str(tmp_path / f"{i}.parquet") for i in range(2)]
-    with pytest.raises(CardError, match="nothing matches"):
+    with pytest.raises(ConfigError, match="nothing matches"):
         open_source(Source(str(tmp_path / "*.tar")))

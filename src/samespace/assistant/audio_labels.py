@@ -1,4 +1,4 @@
-"""What a sound is nearest to, in words: assistants here read pictures and text, and the space hears."""
+"""Audio described by its nearest labels: the space encodes audio, but assistants read images and text only."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -7,19 +7,20 @@ import numpy as np
 
 from ..spaces.space import Space
 
-NAMES = Path(__file__).with_name("audio_labels.txt")
-"""Short names of things that are heard in the training of the starter's audio tower, one a line."""
-LIKE = 3
-"""How many of them are told."""
+LABELS = Path(__file__).with_name("audio_labels.txt")
+"""Short names of sounds that the starter's audio tower was trained on, one a line."""
+NEAREST = 3
+"""How many labels describe a sound."""
 
 
-def sounds_like(space: Space, z: np.ndarray) -> list[str]:
-    """The names that sounds (N, dim) are nearest to, taken together, the nearest first."""
-    names, z_names = named(space)
-    return [names[i] for i in np.argsort(-(z_names @ z.mean(axis=0)))[:LIKE]]
+def nearest_labels(space: Space, z: np.ndarray) -> list[str]:
+    """Return the labels that sounds (N, dim), taken together, are nearest to, the nearest first."""
+    labels, z_labels = _label_vectors(space)
+    return [labels[i] for i in np.argsort(-(z_labels @ z.mean(axis=0)))[:NEAREST]]
 
 
 @lru_cache(1)
-def named(space: Space) -> tuple[list[str], np.ndarray]:
-    names = NAMES.read_text("utf-8").splitlines()
-    return names, space.text(names)
+def _label_vectors(space: Space) -> tuple[list[str], np.ndarray]:
+    """Return the labels and their vectors (labels, dim)."""
+    labels = LABELS.read_text("utf-8").splitlines()
+    return labels, space.text(labels)

@@ -11,10 +11,10 @@ Features = Mapping[str, ImageFeatures]
 
 
 class Augmenter(Protocol):
-    """Something that adds words to a conversation before it is read."""
+    """Adds text to a conversation before the model reads it."""
 
     def augment(self, messages: tuple[Message, ...], features: Features) -> tuple[Message, ...]:
-        """Return the conversation with words added. Raises UnreadableMedia."""
+        """Return the conversation with text added. Raises UnreadableMedia."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Captions for a folder of pictures, into a table that a run card can train on."""
+"""Captions for a folder of images, in a table that a training run can read."""
 
 import csv
 from collections.abc import Callable
@@ -8,56 +8,63 @@ from pathlib import Path
 from ..core.errors import QueryError, RequestError, UnreadableMedia
 from ..core.paths import to_path, to_text
 from ..library.indexing.scan import walk
-from .request import Answers, Picture, question
+from .request import AssistantBackend, Picture, question
 
 COLUMNS = ["filepath", "title"]
 
 
 @dataclass
 class Counts:
-    """What a run did."""
+    """Images of a run, by what was done with them."""
 
     written: int = 0
+    """Captioned."""
     kept: int = 0
+    """Had a caption already."""
     skipped: int = 0
+    """Could not be read or captioned."""
 
 
 def caption_folder(
-    folder: Path, to: Path, assistant: Answers, prompt: str, max_tokens: int, say: Callable[[str], None]
+    folder: Path, table: Path, assistant: AssistantBackend, prompt: str, max_tokens: int, on_skipped: Callable[[str], None]
 ) -> Counts:
-    """Add a line to the table for every picture that has none yet; a run that is stopped loses the caption under way.
+    """Add a line to the table for every image that has none yet; a run that is stopped loses the unfinished caption only.
 
-    Raises QueryError where the table cannot be understood.
+    `on_skipped` is given a line for each file that is skipped. Raises QueryError where the folder does not exist or the
+    table cannot be understood.
     """
     if not folder.exists():
         raise QueryError(f"{folder} does not exist; give a folder of pictures that does")
-    known, problems, counts = read_captions(to) if mended(to) else {}, [], Counts()
-    with open(to, "a", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, delimiter="\t", lineterminator="\n")
-        if not known and not file.tell():
-            table.writerow(COLUMNS)
-        for found in (file for file in walk([folder], (), problems) if file.kind == "image"):
-            if found.path in known:
+    captions = read_captions(table) if _repair(table) else {}
+    problems: list[tuple[str, str]] = []
+    counts = Counts()
+    with open(table, "a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        if not captions and not file.tell():
+            writer.writerow(COLUMNS)
+        for image in (found for found in walk([folder], (), problems) if found.kind == "image"):
+            if image.path in captions:
                 counts.kept += 1
                 continue
             try:
-                reply = assistant.answer(question(prompt, [Picture.read(found.path)], max_tokens=max_tokens))
+                reply = assistant.answer(question(prompt, [Picture.read(image.path)], max_tokens=max_tokens))
                 title = " ".join(reply.text.split())
             except (UnreadableMedia, RequestError) as error:
-                say(f"skipped {error}" if isinstance(error, UnreadableMedia) else f"skipped {found.path}: {error}")
+                reason = f"{error}" if isinstance(error, UnreadableMedia) else f"{image.path}: {error}"
+                on_skipped(f"skipped {reason}")
                 counts.skipped += 1
                 continue
-            table.writerow([to_text(found.path), title])
+            writer.writerow([to_text(image.path), title])
             file.flush()
             counts.written += 1
     for path, reason in problems:
-        say(f"skipped {path}: {reason}")
+        on_skipped(f"skipped {path}: {reason}")
     counts.skipped += len(problems)
     return counts
 
 
 def read_captions(table: Path) -> dict[str, str]:
-    """Path → caption. Raises QueryError."""
+    """Read a table of captions as path → caption. Raises QueryError."""
     try:
         with open(table, encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file, delimiter="\t"))
@@ -68,8 +75,8 @@ def read_captions(table: Path) -> dict[str, str]:
     return {to_path(path): title for path, title in rows[1:]}
 
 
-def mended(table: Path) -> bool:
-    """Whether the table is there; a line that was being written when a run was killed is cut off."""
+def _repair(table: Path) -> bool:
+    """Cut off a line that was only half written when a run was killed; return whether the table has content."""
     if not table.exists() or not table.stat().st_size:
         return False
     data, heading = table.read_bytes(), "\t".join(COLUMNS).encode() + b"\n"

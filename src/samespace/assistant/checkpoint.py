@@ -1,4 +1,4 @@
-"""An assistant's folder -> model and chat; ours, and those of llava-hf. Ours are written here too."""
+"""An assistant's folder: read in our own layout or that of llava-hf, written in our own."""
 
 import json
 from dataclasses import fields, replace
@@ -11,23 +11,15 @@ from torch import Tensor, nn
 
 from ..core.config import AssistantConfig, ImageTower, LabelledAssistantConfig, TextTower, from_dict, to_json
 from ..core.errors import UnknownAssistant
-from ..core.files import sha256
+from ..core.files import sha256, write_text_atomically
 from ..models.int8 import quantize, use_int8_layers
 from ..models.llava import Llava
 from ..models.lm import Llama
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.tokens import read_tokenizer
-from ..spaces.checkpoint import (
-    ACTS,
-    VISION_KEYS,
-    dequantize,
-    fill,
-    read_json,
-    read_tensors,
-    transformer_sizes,
-    transformers_prep,
-)
+from ..spaces.tensors import dequantize, fill, read_json, read_tensors
 from ..spaces.towers import image_tower
+from ..spaces.transformers_layout import ACTS, VISION_KEYS, transformer_sizes, transformers_prep
 from ..spaces.weight_maps import HF, LLAMA, Weights, renamed
 from .chat import Chat
 from .engine import Assistant
@@ -35,43 +27,48 @@ from .language import Language, llama_sizes, read_shards, read_template
 
 CONFIG, WEIGHTS = "assistant.json", "model.safetensors"
 ARCHS: dict[str, type[Llava]] = {"llava": Llava, "labelled_llava": LabelledLlava}
+"""AssistantConfig.arch → what is built."""
 
 
 def build(c: AssistantConfig, image: nn.Module | None = None, lm: Llama | None = None) -> Llava:
-    """Build an assistant's model; an image tower or language model that is not given gets new weights."""
+    """Build an assistant's model; an image tower or language model that is not given gets random weights."""
     return ARCHS[c.arch](c, image or image_tower(c.image), lm or Llama(c.lm))
 
 
-def labelled(c: AssistantConfig, **changes: Any) -> LabelledAssistantConfig:
-    """Return the config of the same assistant with labels or positions."""
+def labelled_config(c: AssistantConfig, **changes: Any) -> LabelledAssistantConfig:
+    """Return an assistant's config as that of a LabelledLlava; `changes` are its labels or positions, for example."""
     values = {f.name: getattr(c, f.name) for f in fields(c)} | {"arch": LabelledAssistantConfig.arch} | changes
     return LabelledAssistantConfig(**values)
 
 
 def load(folder: Path) -> Assistant:
-    """An assistant's folder, ready to answer; int8 weights stay int8. Raises UnknownAssistant, WeightsMismatch."""
-    model, language = read(folder, keep_narrow=True)
+    """Load an assistant from its folder; int8 weights stay int8. Raises UnknownAssistant, WeightsMismatch."""
+    model, language = read(folder, keep_int8=True)
     return Assistant(model, Chat(language), model.c.name or folder.name)
 
 
-def read(folder: Path, keep_narrow: bool = False) -> tuple[Llava, Language]:
-    """Model and language of a folder; fp32 unless `keep_narrow`. Raises UnknownAssistant, WeightsMismatch."""
+def read(folder: Path, keep_int8: bool = False) -> tuple[Llava, Language]:
+    """Read a folder's model and language: fp32, or with `keep_int8` int8 weights as int8.
+
+    Raises UnknownAssistant, WeightsMismatch.
+    """
     if (folder / CONFIG).exists():
-        model = read_ours(folder, keep_narrow)
+        model = _read_own(folder, keep_int8)
     elif (folder / "config.json").exists():
-        model = read_llava_hf(folder)
+        model = _read_llava_hf(folder)
     else:
         raise UnknownAssistant(f"{folder} holds neither {CONFIG} nor config.json; give an assistant's folder, or a LLaVA's")
-    template, specials = read_template(folder)
-    return model.eval(), Language(model.lm, read_tokenizer(folder / "tokenizer.json"), template, specials)
+    template, special_tokens = read_template(folder)
+    return model.eval(), Language(model.lm, read_tokenizer(folder / "tokenizer.json"), template, special_tokens)
 
 
-def read_ours(folder: Path, keep_narrow: bool) -> Llava:
+def _read_own(folder: Path, keep_int8: bool) -> Llava:
+    """Read a folder of our own layout. Raises UnknownAssistant, WeightsMismatch."""
     stored = read_tensors(folder / WEIGHTS)
     model = build(read_config(folder))
-    fill(model, tied(dequantize(stored), model.c))
-    if keep_narrow:
-        use_int8_layers(model, tied(stored, model.c))
+    fill(model, _with_tied_head(dequantize(stored), model.c))
+    if keep_int8:
+        use_int8_layers(model, _with_tied_head(stored, model.c))
     return model
 
 
@@ -83,16 +80,19 @@ def read_config(folder: Path) -> AssistantConfig:
     return from_dict(AssistantConfig, values, UnknownAssistant)
 
 
-def tied(weights: Weights, c: AssistantConfig) -> Weights:
-    """With the head's weights where they are the embedding's and stored once."""
+def _with_tied_head(weights: Weights, c: AssistantConfig) -> Weights:
+    """Add the head's weights where they are the embedding's and stored once."""
     if not c.lm.tied:
         return weights
     heads = {name.replace("token_embed", "head"): t for name, t in weights.items() if name.startswith("lm.token_embed.")}
     return weights | heads
 
 
-def read_llava_hf(folder: Path) -> Llava:
-    """A folder such as llava-hf/llava-1.5-7b-hf: CLIP's ViT, a two-layer projector, a Llama."""
+def _read_llava_hf(folder: Path) -> Llava:
+    """Read a folder such as llava-hf/llava-1.5-7b-hf: CLIP's ViT, a two-layer projector, a Llama.
+
+    Raises UnknownAssistant, WeightsMismatch.
+    """
     values = read_json(folder / "config.json")
     if values.get("model_type") != "llava":
         raise UnknownAssistant(f"{folder} is a {values.get('model_type')!r} model; supported here: llava")
@@ -109,12 +109,12 @@ def read_llava_hf(folder: Path) -> Llava:
         feature_layer=layer, projector_act=ACTS[act],
     )  # fmt: skip
     model = build(c)
-    fill(model, tied(llava_names(read_shards(folder)), c))
+    fill(model, _with_tied_head(llava_names(read_shards(folder)), c))
     return model
 
 
 def llava_names(weights: Weights) -> Weights:
-    """LlavaForConditionalGeneration's names, of before and after transformers 5, → ours."""
+    """Rename the weights of LlavaForConditionalGeneration, before and since transformers 5, to ours."""
     parts: dict[str, Weights] = {"image": {}, "projector": {}, "lm": {}}
     for name, tensor in weights.items():
         name = name.removeprefix("model.")
@@ -134,7 +134,10 @@ def llava_names(weights: Weights) -> Weights:
 
 
 def write(folder: Path, model: Llava, language: Language, int8: bool = True, **changes: Any) -> AssistantConfig:
-    """Write an assistant's folder: fp16 weights, the language model's products and embedding as int8 where asked for."""
+    """Write an assistant's folder: fp16 weights, with `int8` those of the language model's linear layers and embedding as int8.
+
+    `changes` are fields of its config.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     stored: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
@@ -146,20 +149,20 @@ def write(folder: Path, model: Llava, language: Language, int8: bool = True, **c
             stored[name] = tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor
     save_file({name: tensor.contiguous() for name, tensor in stored.items()}, folder / WEIGHTS)
     language.tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(language.template, "utf-8")
-    (folder / "tokenizer_config.json").write_text(json.dumps(language.specials, indent=2), "utf-8")
+    write_text_atomically(folder / "chat_template.jinja", language.template)
+    write_text_atomically(folder / "tokenizer_config.json", json.dumps(language.special_tokens, indent=2))
     files = {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != CONFIG}
     return write_config(folder, replace(model.c, files=files, **changes))
 
 
 def write_config(folder: Path, config: AssistantConfig) -> AssistantConfig:
-    """Write FOLDER/assistant.json."""
-    (folder / CONFIG).write_text(to_json(config), "utf-8")
+    """Write FOLDER/assistant.json, and return the config."""
+    write_text_atomically(folder / CONFIG, to_json(config))
     return config
 
 
 def perplexity(model: Llava, language: Language, texts: list[str]) -> float:
-    """exp of the mean negative log likelihood of the texts' tokens, each text by itself."""
+    """Return exp of the mean negative log likelihood of the texts' tokens, each text by itself."""
     total, count = 0.0, 0
     with torch.inference_mode():
         for text in texts:

@@ -1,56 +1,60 @@
-"""Any OpenAI-compatible endpoint as the assistant: vLLM, Ollama, llama.cpp, or a hosted model."""
+"""An OpenAI-compatible endpoint as the assistant: vLLM, Ollama, llama.cpp, or a hosted model."""
 
-import base64
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from ..core.errors import MissingExtra, RequestError, UnknownAssistant, error_summary
-from ..media.image import jpeg
+from ..media.image import data_uri, jpeg
 from .request import Message, Outcome, Picture, Reply, Request
 
 SIDE = 1024
-"""Pictures are sent with their shorter side no longer than about twice this, as JPEG."""
+"""Images are sent with the longer side at most twice this, in pixels, as JPEG."""
 KEY, OPENAI_KEY, OPENAI = "SAMESPACE_ASSISTANT_KEY", "OPENAI_API_KEY", "https://api.openai.com/"
 """Environment variables of the endpoint's key; OpenAI's own is sent to OpenAI only."""
 
 
 class Endpoint:
-    """`https://host/v1#model`; without a model, the endpoint's first."""
+    """The assistant at `https://host/v1#model`; without a model, the endpoint's first.
+
+    Raises MissingExtra, and UnknownAssistant where the endpoint does not list its models.
+    """
 
     def __init__(self, address: str):
         try:
             import openai
         except ImportError:
             raise MissingExtra("asking an endpoint", "ask") from None
-        base, _, model = address.partition("#")
-        key = os.environ.get(KEY) or (os.environ.get(OPENAI_KEY) if base.startswith(OPENAI) else "") or "none"
-        self.errors, self.base = openai.OpenAIError, base
-        self.client = openai.OpenAI(base_url=base, api_key=key)
-        self.name = model or self.first_model()
-
-    def first_model(self) -> str:
-        try:
-            return next(iter(self.client.models.list())).id
-        except (self.errors, StopIteration) as error:
-            raise UnknownAssistant(f"{self.base} names no model ({error}); give one: {self.base}#MODEL") from None
+        self._base_url, _, model = address.partition("#")
+        key = os.environ.get(KEY) or (os.environ.get(OPENAI_KEY) if self._base_url.startswith(OPENAI) else "") or "none"
+        self._openai_error = openai.OpenAIError
+        self.client = openai.OpenAI(base_url=self._base_url, api_key=key)
+        self.name = model or self._first_model()
 
     def answer(self, request: Request) -> Reply:
-        """Begin to answer. Raises RequestError where the endpoint refuses."""
+        """Begin to answer. Raises RequestError where the endpoint fails or refuses, UnreadableMedia."""
         outcome = Outcome()
         settings: dict[str, Any] = {"max_tokens": request.max_tokens, "temperature": request.temperature, "top_p": request.top_p}
         settings |= {"seed": request.seed} if request.seed is not None else {}
         settings |= {"stop": list(request.stop)} if request.stop else {}
+        settings |= {"stream": True, "stream_options": {"include_usage": True}}
         try:
-            stream = self.client.chat.completions.create(
-                model=self.name, messages=[self.message(m) for m in request.messages], stream=True,
-                stream_options={"include_usage": True}, **settings,
-            )  # fmt: skip
-        except self.errors as error:
-            raise self.refused(error) from None
-        return Reply(self.pieces(stream, outcome), outcome)
+            stream: Any = self.client.chat.completions.create(
+                model=self.name, messages=[_openai_message(m) for m in request.messages], **settings
+            )
+        except self._openai_error as error:
+            raise self._request_error(error) from None
+        return Reply(self._pieces(stream, outcome), outcome)
 
-    def pieces(self, stream: Any, outcome: Outcome) -> Iterator[str]:
+    def _first_model(self) -> str:
+        """Return the name of the endpoint's first model. Raises UnknownAssistant."""
+        try:
+            return str(next(iter(self.client.models.list())).id)
+        except (self._openai_error, StopIteration) as error:
+            raise UnknownAssistant(f"{self._base_url} names no model ({error}); give one: {self._base_url}#MODEL") from None
+
+    def _pieces(self, stream: Any, outcome: Outcome) -> Iterator[str]:
+        """Yield the answer's pieces as they arrive, and fill in its outcome. Raises RequestError."""
         try:
             with stream:
                 for chunk in stream:
@@ -60,23 +64,27 @@ class Endpoint:
                         outcome.finish = choice.finish_reason or outcome.finish
                         if choice.delta.content:
                             yield choice.delta.content
-        except self.errors as error:
-            raise self.refused(error) from None
+        except self._openai_error as error:
+            raise self._request_error(error) from None
 
-    def refused(self, error: Exception) -> RequestError:
-        return RequestError(f"{self.base} does not answer ({error_summary(error)}); check address, model and key")
-
-    def message(self, message: Message) -> dict[str, Any]:
-        """A message in OpenAI's shape."""
-        parts = [
-            {"type": "image_url", "image_url": {"url": data_uri(part)}}
-            if isinstance(part, Picture)
-            else {"type": "text", "text": part}
-            for part in message.parts
-        ]
-        return {"role": message.role, "content": parts if message.pictures else "\n".join(map(str, message.parts))}
+    def _request_error(self, error: Exception) -> RequestError:
+        """Return the client's error as ours."""
+        return RequestError(f"{self._base_url} does not answer ({error_summary(error)}); check address, model and key")
 
 
-def data_uri(picture: Picture) -> str:
-    """A picture upright, of bearable size, as a data URI. Raises UnreadableMedia."""
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(picture.decoded(SIDE), 2 * SIDE, 90)).decode()}"
+def _openai_message(message: Message) -> Any:
+    """Return a message in OpenAI's format. Raises UnreadableMedia."""
+    if not message.pictures:
+        return {"role": message.role, "content": "\n".join(map(str, message.parts))}
+    parts = [
+        {"type": "image_url", "image_url": {"url": _image_url(part)}}
+        if isinstance(part, Picture)
+        else {"type": "text", "text": part}
+        for part in message.parts
+    ]
+    return {"role": message.role, "content": parts}
+
+
+def _image_url(picture: Picture) -> str:
+    """Return an image, upright and scaled down, as a data URI. Raises UnreadableMedia."""
+    return data_uri(jpeg(picture.decode(SIDE), 2 * SIDE, 90), "jpeg")

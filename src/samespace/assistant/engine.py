@@ -1,7 +1,7 @@
 """Our own assistant: a prompt is read once, then a token at a time is generated.
 
 Several answers may be generated at once: each has its own cache, and a lock is held for one step only. What was read for an
-answer is kept for a while, so that the next question about the same image reads only its own words.
+answer is cached, so that the next question about the same image reads only its own text.
 """
 
 import threading
@@ -25,20 +25,20 @@ from .request import Message, Outcome, Picture, Reply, Request
 from .sampling import Sampler
 
 CHUNK = 256
-"""Prompt tokens read under one lock: other answers go on in between."""
+"""Prompt tokens that are read while the lock is held; other answers continue in between."""
 CACHED_PROMPTS, CACHED_IMAGES = 4, 64
-"""How many prompts and images are remembered."""
+"""How many prompts and images are cached."""
 
 
 class Assistant:
-    """A model and the conversations it is in."""
+    """An assistant that runs on this machine: a model, and caches of the prompts and images that it has read."""
 
     def __init__(self, model: Llava, chat: Chat, name: str = ""):
         self.model, self.chat = model.eval(), chat
         self.name = name or model.c.name
         self.lock, self.image_lock = threading.Lock(), threading.Lock()  # for a step; one image is decoded at a time
         self.features: LRUCache[str, ImageFeatures] = LRUCache(CACHED_IMAGES)  # by digest
-        self.grounding = grounding_of(model, chat)
+        self.grounding = _grounding_of(model, chat)
         self.augmenters: list[Augmenter] = [
             *([self.grounding] if self.grounding else ()),
             *([OcrAugmenter()] if model.c.ocr else ()),
@@ -54,7 +54,7 @@ class Assistant:
             raise RequestError(f"the conversation takes {len(prompt.ids)} tokens and the model reads {context}; shorten it")
         outcome = Outcome(prompt=len(prompt.ids), pictures=prompt.ids.count(IMAGE_TOKEN), context=context)
         tokens = self.generate(prompt, image_tokens, request, min(request.max_tokens, room), outcome)
-        return Reply(self.chat.text(tokens, request.stop), outcome)
+        return Reply(self.chat.decode(tokens, request.stop), outcome)
 
     def prompt(self, messages: tuple[Message, ...]) -> tuple[Prompt, dict[str, Tensor]]:
         """Return a conversation as ids, and its images' tokens (N, D) by digest. Raises RequestError, UnreadableMedia."""
@@ -67,10 +67,10 @@ class Assistant:
         self, prompt: Prompt, image_tokens: dict[str, Tensor], request: Request, limit: int, outcome: Outcome
     ) -> Iterator[int | None]:
         """Generate the answer's tokens; None while the prompt is read, so that a client that waits may leave."""
-        sampler, (cache, keys) = Sampler(request), self.recall(prompt)
+        sampler, (cache, keys) = Sampler(request), self._recall(prompt)
         outcome.reused = len(keys)
         try:
-            logits = yield from self.prefill(prompt, image_tokens, cache, keys)
+            logits = yield from self._prefill(prompt, image_tokens, cache, keys)
             for _ in range(limit):
                 token = sampler.pick(logits)
                 if token in self.model.c.lm.end:
@@ -82,9 +82,9 @@ class Assistant:
                 keys.append(token)
             outcome.finish = "length"
         finally:
-            self.remember(keys, cache)
+            self._remember(keys, cache)
 
-    def prefill(
+    def _prefill(
         self, prompt: Prompt, image_tokens: dict[str, Tensor], cache: Cache, keys: list[Key]
     ) -> Generator[None, None, Tensor]:
         """Read what of the prompt is not in the cache yet, a chunk at a time → logits of the first new token."""
@@ -99,10 +99,10 @@ class Assistant:
                 yield None
         return logits
 
-    def recall(self, prompt: Prompt) -> tuple[Cache, list[Key]]:
+    def _recall(self, prompt: Prompt) -> tuple[Cache, list[Key]]:
         """Return the cache of the prompt that begins like this one for longest, cut to where they agree; else an empty one."""
         with self.lock:
-            common = [common_prefix(keys, prompt.keys) for keys, _ in self.prompts]
+            common = [_common_prefix(keys, prompt.keys) for keys, _ in self.prompts]
             best = max(range(len(common)), key=common.__getitem__, default=-1)
             if best < 0 or common[best] == 0:
                 return Cache(self.model.c.lm.layers), []
@@ -115,7 +115,7 @@ class Assistant:
                 cache = cache.first(length)
         return cache, keys[:length]
 
-    def remember(self, keys: list[Key], cache: Cache) -> None:
+    def _remember(self, keys: list[Key], cache: Cache) -> None:
         """Keep a prompt's cache for the next question."""
         with self.lock:
             cache.length = min(cache.length, len(keys))
@@ -144,13 +144,13 @@ class Assistant:
         return normalize_pixels(picture.views(self.model.c), self.model.c.prep)
 
 
-def grounding_of(model: Llava, chat: Chat) -> GroundingAugmenter | None:
+def _grounding_of(model: Llava, chat: Chat) -> GroundingAugmenter | None:
     """Return what locates things in images, for a model that has a label bank."""
     if not isinstance(model, LabelledLlava) or model.memory is None:
         return None
     return GroundingAugmenter(model.memory, chat.tokenizer, model.lm.embed)
 
 
-def common_prefix(a: list[Key], b: list[Key]) -> int:
+def _common_prefix(a: list[Key], b: list[Key]) -> int:
     """Return how many first items two lists have in common."""
     return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))

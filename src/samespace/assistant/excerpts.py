@@ -1,24 +1,29 @@
-"""Any file as what an assistant can be shown of it: a picture, the frames or pages that fit the question, what is heard."""
+"""Excerpts of files for an assistant: an image, or the shots, pages and windows of audio that fit the question best."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
-from ..library.indexing.segments import LONG, Segment, place, segments_of, still
+from ..library.indexing.segments import STREAMED, EncodedSegment, segments_of
+from ..library.store.records import IMAGE, MODALITIES, Segment
+from ..library.thumbnails import locator_text, thumbnail
 from ..media import image as image_media
 from ..media.kinds import kind_of
 from ..spaces.space import Space
-from .audio_labels import sounds_like
+from .audio_labels import nearest_labels
 from .request import Picture
 
-SHOWN = 4
-"""Frames or pages that an assistant is shown of a file."""
+MAX_PLACES = 4
+"""Shots or pages that an assistant is shown of a file."""
 SIDE = 768
 """Pixels along the shorter side of a frame or page that is shown."""
-WORDS = 1200
+MAX_CHARACTERS = 1200
 """Characters of a passage or transcript that are shown."""
+
+_Place = list[EncodedSegment]
+"""The segments of one place in a file."""
 
 
 @dataclass(frozen=True)
@@ -26,68 +31,64 @@ class Excerpt:
     """What is shown of a file."""
 
     parts: tuple[str | Picture, ...]
-    places: tuple[str, ...]
-    """Where in it: "0:07–0:15", "page 2"; none for a picture."""
-    of: int
-    """How many such places it has."""
+    """Text and images, in order."""
+    locators: tuple[str, ...]
+    """Where in it: "0:07–0:15", "page 2"; none for an image."""
+    places: int
+    """How many such places the file has."""
 
 
-def shown(path: Path, question: str, space: Space, most: int = SHOWN) -> Excerpt:
-    """What of a file answers a question best. Raises UnreadableMedia."""
+def excerpt(path: Path, question: str, space: Space, limit: int = MAX_PLACES) -> Excerpt:
+    """Return what of a file answers a question best. Raises UnreadableMedia."""
     kind = kind_of(path) or "image"
-    if kind not in LONG:
+    if kind not in STREAMED:
         return Excerpt((Picture.read(path),), (), 1)
     (z,) = space.text([question])
-    places = fitting(segments_of(path, kind, space), z)
-    chosen = sorted(places[:most], key=lambda some: (some[0].page or 0, some[0].start or 0.0))
-    parts = tuple(part for some in chosen for part in parts_of(path, kind, some, z, space))
-    return Excerpt(parts, tuple(place_of(path, kind, some) for some in chosen), len(places))
+    places = _ranked_places(segments_of(path, kind, space), z)
+    chosen = sorted(places[:limit], key=lambda place: (place[0].page or 0, place[0].start or 0.0))
+    parts = tuple(part for place in chosen for part in _parts_of(path, kind, place, z, space))
+    return Excerpt(parts, tuple(_locator_of(place) for place in chosen), len(places))
 
 
-def fitting(segments: list[Segment], z: np.ndarray) -> list[list[Segment]]:
-    """A file's places, each with its segments, best first: by the best rank that any of its senses gives it."""
-    rank: dict[tuple, int] = {}
-    for sense in ("", "sound", "text"):
-        ranked = sorted((s for s in segments if sense_of(s) == sense), key=lambda s: -float(s.z @ z))
+def _ranked_places(segments: Sequence[EncodedSegment], z: np.ndarray) -> list[_Place]:
+    """Return a file's places, best first: by the best rank that any modality gives them."""
+    rank: dict[tuple[int | None, float | None], int] = {}
+    for modality in MODALITIES:
+        ranked = sorted((s for s in segments if s.modality == modality), key=lambda s: -float(s.z @ z))
         for i, segment in enumerate(ranked):
             key = (segment.page, segment.start)
             rank[key] = min(rank.get(key, i), i)
     return [[s for s in segments if (s.page, s.start) == key] for key in sorted(rank, key=rank.__getitem__)]
 
 
-def sense_of(segment: Segment) -> str:
-    name = (segment.part or "").split(" ")[0]
-    return name if name in ("sound", "text") else ""
-
-
-def parts_of(path: Path, kind: str, some: list[Segment], z: np.ndarray, space: Space) -> list[str | Picture]:
-    """A place as an assistant is shown it: where it is, what is written or said there or what it sounds like, how it looks."""
-    words, looks = written(some, z), kind == "document" or any(sense_of(segment) == "" for segment in some)
-    if not (words or looks):
-        words = f"a sound like {', '.join(sounds_like(space, np.stack([segment.z for segment in some])))}"
-    title = place_of(path, kind, some)
-    parts: list[str | Picture] = [f"{title}: {words}" if words else f"{title}:"]
-    if looks:
-        picture = still(placed(path, kind, some[0]), SIDE)
-        parts.append(
-            Picture(image_media.jpeg(picture, 4 * SIDE), f"{path.name}, {title}.jpg", has_text_beside=kind == "document")
-        )
+def _parts_of(path: Path, kind: str, place: _Place, z: np.ndarray, space: Space) -> list[str | Picture]:
+    """Return what is shown of a place: its locator, its text or what it sounds like, and its image."""
+    text, visible = text_of(place, z), kind == "document" or any(segment.modality == IMAGE for segment in place)
+    if not (text or visible):
+        vectors = np.stack([segment.z for segment in place if segment.z is not None])
+        text = f"a sound like {', '.join(nearest_labels(space, vectors))}"
+    title = _locator_of(place)
+    parts: list[str | Picture] = [f"{title}: {text}" if text else f"{title}:"]
+    if visible:
+        first = place[0]
+        picture = thumbnail(Segment(str(path), kind, first.start, first.end, first.page), SIDE)
+        data = image_media.jpeg(picture, 4 * SIDE)
+        parts.append(Picture(data, f"{path.name}, {title}.jpg", text_included=kind == "document"))
     return parts
 
 
-def written(some: list[Segment], z: np.ndarray) -> str:
-    """What is written or said at a place: in its order, of a long text the passages that fit a question best."""
-    passages, kept, room = [segment for segment in some if segment.text], set(), WORDS
+def text_of(place: _Place, z: np.ndarray) -> str:
+    """Return the text of a place, in its order; of a long one the passages that fit a question best."""
+    passages = [segment for segment in place if segment.text]
+    texts = [segment.text or "" for segment in passages]
+    chosen, room = set[int](), MAX_CHARACTERS
     for i in sorted(range(len(passages)), key=lambda i: -float(passages[i].z @ z)):
-        if not kept or len(passages[i].text) < room:  # the best is never cut by what stands before it
-            kept.add(i)
-            room -= len(passages[i].text) + 1
-    return " ".join(passages[i].text for i in sorted(kept))[:WORDS]
+        if not chosen or len(texts[i]) < room:  # the best is never cut by what comes before it
+            chosen.add(i)
+            room -= len(texts[i]) + 1
+    return " ".join(texts[i] for i in sorted(chosen))[:MAX_CHARACTERS]
 
 
-def place_of(path: Path, kind: str, some: list[Segment]) -> str:
-    return place(placed(path, kind, some[0]))
-
-
-def placed(path: Path, kind: str, segment: Segment) -> SimpleNamespace:
-    return SimpleNamespace(path=str(path), kind=kind, start=segment.start, end=segment.end, page=segment.page)
+def _locator_of(place: _Place) -> str:
+    """Return where in its file a place is."""
+    return locator_text(place[0].start, place[0].end, place[0].page)

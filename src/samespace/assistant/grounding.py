@@ -1,5 +1,6 @@
-"""Things that a question names are located in its image, and the question says where: "Is the cat (top left) above the dog (right)?"
-Where it mentions colours, it says those too: "What colour is the square (top left)? The square is red."
+"""Grounding: the things that a question names are located in its image, and their positions are added to the question:
+"Is the cat (top left) above the dog (right)?" Where it mentions colours, theirs are added too: "What colour is the square
+(top left)? The square is red."
 
 A small language model cannot tell positions from patches, but it reads words. A thing is located by the vectors that the labels
 are found by: of the whole image, and of crops of half its side. Its colour is the word that the patches there mean most, as
@@ -41,10 +42,11 @@ class GroundingAugmenter:
         rows = (ids[:length] for ids, length in zip(bank.ids.tolist(), bank.lengths.tolist()))
         self.names = [name.strip() for name in tokenizer.decode_batch(list(rows))]
         self.things = {name.lower(): i for i, name in enumerate(self.names) if name.lower() not in AMBIGUOUS}
-        self.longest = max(len(name.split()) for name in self.names)
+        self._longest_name = max(len(name.split()) for name in self.names)
         colours = [torch.tensor(tokenizer.encode(f" {colour}", add_special_tokens=False).ids) for colour in COLOURS]
-        self.ids = torch.cat([bank.ids.flatten().long(), *colours]).unique()  # of all words that patches may mean
-        self.colour_columns = [torch.searchsorted(self.ids, colour) for colour in colours]
+        ids = torch.cat([bank.ids.flatten().long(), *colours])
+        self._ids = torch.unique(ids)  # of all words that patches may mean
+        self._colour_columns = [torch.searchsorted(self._ids, colour) for colour in colours]
 
     def augment(self, messages: tuple[Message, ...], features: Features) -> tuple[Message, ...]:
         """Return the conversation; while it shows one image only, the user's questions say where things are in it."""
@@ -64,18 +66,18 @@ class GroundingAugmenter:
         if len(text) > MAX_CHARACTERS:
             return text
         with_colours, out, colours, end = bool(MENTIONS_COLOUR.search(text)), "", "", 0
-        for stop, thing in self.find_names(text):
-            at = self.position(thing, image.crop_embeddings)
+        for stop, thing in self._find_names(text):
+            at = self._position(thing, image.crop_embeddings)
             out, end = f"{out}{text[end:stop]} ({POSITIONS[at[0]][at[1]] if at else NOWHERE})", stop
             if with_colours and at:
-                colours += f" The {self.names[thing]} is {self.colour(*at, image.patches)}."
+                colours += f" The {self.names[thing]} is {self._colour(*at, image.patches)}."
         return out + text[end:] + colours
 
-    def find_names(self, text: str) -> list[tuple[int, int]]:
+    def _find_names(self, text: str) -> list[tuple[int, int]]:
         """Return (end in the text, label) for each name in it; of several from one word on, the longest."""
         words, found, i = list(re.finditer(r"[\w'’.-]*\w", text)), [], 0
         while i < len(words):
-            for last in range(min(i + self.longest, len(words)) - 1, i - 1, -1):
+            for last in range(min(i + self._longest_name, len(words)) - 1, i - 1, -1):
                 stop = words[last].end()
                 thing = self.things.get(text[words[i].start() : stop].lower())
                 if thing is not None:
@@ -85,7 +87,7 @@ class GroundingAugmenter:
             i += 1
         return found
 
-    def position(self, thing: int, z: Tensor) -> tuple[int, int] | None:
+    def _position(self, thing: int, z: Tensor) -> tuple[int, int] | None:
         """Return (row, column), in thirds of the image, of a label by vectors (1 + G², E); None where it is not present."""
         scores = self.bank.scores(z)  # (1 + G², N)
         rank = (scores > scores[:, thing, None]).sum(dim=-1)
@@ -94,18 +96,18 @@ class GroundingAugmenter:
         grid = max(1, round((len(z) - 1) ** 0.5))
         best = int(scores[:, thing].argmax())
         row, column = divmod(best - 1, grid) if best else ((grid - 1) / 2,) * 2
-        return third(row, grid), third(column, grid)
+        return _third(row, grid), _third(column, grid)
 
     @torch.inference_mode()
-    def colour(self, row: int, column: int, patches: Tensor) -> str:
+    def _colour(self, row: int, column: int, patches: Tensor) -> str:
         """Return the colour that patches (P, D) in a ninth of the image mean most."""
         side = round(len(patches) ** 0.5)
         thirds = (torch.arange(side) * 2 + 1) * 3 // (2 * side)  # of each patch's middle
         here = patches[((thirds == row)[:, None] & (thirds == column)).flatten()]
-        total = token_log_probs(here, self.embed(self.ids).float()).exp().sum(dim=0)
-        return max(zip(COLOURS, self.colour_columns), key=lambda pair: float(total[pair[1]].mean()))[0]
+        total = token_log_probs(here, self.embed(self._ids).float()).exp().sum(dim=0)
+        return max(zip(COLOURS, self._colour_columns), key=lambda pair: float(total[pair[1]].mean()))[0]
 
 
-def third(i: float, grid: int) -> int:
+def _third(i: float, grid: int) -> int:
     """Return which third the i-th of `grid` crops lies in."""
     return round(2 * i / max(1, grid - 1)) if grid > 1 else 1

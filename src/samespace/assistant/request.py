@@ -1,10 +1,10 @@
-"""What is asked of an assistant, and what comes back; the same for ours and for one behind an HTTP endpoint."""
+"""Requests to an assistant and its replies: the same for our own and for one behind an HTTP endpoint."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -21,30 +21,33 @@ ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file's bytes."""
+    """An image file's content."""
 
     data: bytes
     name: str = "picture"
-    """For messages to people; its ending tells raw formats apart."""
-    has_text_beside: bool = False
-    """Whether the text in it stands beside it already."""
+    """Shown in messages; its ending tells raw formats apart."""
+    text_included: bool = False
+    """Whether the conversation contains the text in it already."""
 
     @cached_property
     def digest(self) -> str:
-        """blake2b of the bytes: equal pictures are encoded once."""
+        """BLAKE2b of the content; images of the same digest are encoded once."""
         return content_hash(self.data)
 
-    def decoded(self, target: int) -> Image.Image:
-        """The picture, upright, with no less than `target` pixels a side if it has them. Raises UnreadableMedia naming it."""
+    def decode(self, target: int) -> Image.Image:
+        """Decode the image, upright, with no less than `target` pixels a side if it has them.
+
+        Raises UnreadableMedia naming it.
+        """
         return image_media.read_named(self.name, self.data, target)
 
     def views(self, c: AssistantConfig) -> np.ndarray:
-        """The whole and its tiles: uint8 (1 + tiles, S, S, 3). Raises UnreadableMedia naming the picture."""
-        return tiles.views(self.decoded(c.prep.size * c.tiles), c.prep, c.tiles, c.tile_from)
+        """Return the whole image and its tiles: uint8 (1 + tiles, S, S, 3). Raises UnreadableMedia naming it."""
+        return tiles.views(self.decode(c.prep.size * c.tiles), c.prep, c.tiles, c.tile_from)
 
     @staticmethod
     def read(path: str | Path) -> "Picture":
-        """Raises UnreadableMedia naming the file."""
+        """Read an image file, without decoding it. Raises UnreadableMedia naming it."""
         try:
             return Picture(expanded(path).read_bytes(), str(path))
         except OSError as error:
@@ -56,31 +59,35 @@ class Message:
     """One turn of a conversation."""
 
     role: str
+    """One of ROLES."""
     parts: tuple[str | Picture, ...]
+    """Text and images, in order."""
 
     @property
     def pictures(self) -> list[Picture]:
+        """Its images, in order."""
         return [part for part in self.parts if isinstance(part, Picture)]
 
 
 @dataclass(frozen=True)
 class Request:
-    """A conversation to go on with."""
+    """A conversation to be continued, and how."""
 
     messages: tuple[Message, ...]
+    """At least one; the last is the user's."""
     max_tokens: int = 256
     """Longest answer, in tokens."""
     temperature: float = 0.0
-    """0 takes the likeliest token each time."""
+    """0 always takes the likeliest token."""
     top_p: float = 1.0
-    """Tokens are drawn from the likeliest whose chances sum to this."""
+    """Tokens are sampled from the likeliest whose probabilities sum to this."""
     seed: int | None = None
-    """Makes drawing repeatable."""
+    """Makes sampling repeatable."""
     stop: tuple[str, ...] = ()
-    """An answer ends before any of these."""
+    """Strings before which the answer ends."""
 
     def __post_init__(self) -> None:
-        """Raises RequestError on what nobody could answer."""
+        """Check the request. Raises RequestError."""
         if not self.messages:
             raise RequestError("there are no messages; send at least one from the user")
         for message in self.messages:
@@ -98,57 +105,57 @@ class Request:
             raise RequestError("a stop string is empty; leave it out")
 
 
-def question(text: str, pictures: list[Picture], **settings) -> Request:
-    """The shortest request: pictures, then words."""
+def question(text: str, pictures: list[Picture], **settings: Any) -> Request:
+    """Return the simplest request: images, then text. `settings` are other fields of Request."""
     return Request((Message("user", (*pictures, text)),), **settings)
 
 
 @dataclass
 class Outcome:
-    """How an answer ended, and what it took in tokens; complete when its pieces have ended."""
+    """How an answer ended, and the tokens it took; complete after the last piece of the answer."""
 
     finish: str = "stop"
-    """stop or length."""
+    """stop, or length where the limit was reached."""
     prompt: int = 0
-    """Words and pictures together."""
+    """Tokens of the prompt, text and images together."""
     pictures: int = 0
-    """Of these, the pictures'."""
+    """Tokens of the prompt that are of images."""
     reused: int = 0
-    """Of the prompt, those that an earlier request had left read."""
+    """Tokens of the prompt whose keys and values were cached by an earlier request."""
     answer: int = 0
-    """Tokens written."""
+    """Tokens generated."""
     context: int = 0
-    """How many the model takes, prompt and answer; 0 where nobody tells."""
+    """Most tokens that the model takes, prompt and answer together; 0 where it is unknown."""
 
 
 @dataclass
 class Reply:
-    """An answer as it comes; iterate over it once."""
+    """An answer that is being generated; iterate over it once."""
 
     pieces: Iterator[str]
-    """Whole characters, as many at a time as are certain; empty while a long prompt is read."""
+    """Whole characters, as soon as they are final; empty strings while a long prompt is read."""
     outcome: Outcome = field(default_factory=Outcome)
 
     def __iter__(self) -> Iterator[str]:
         return self.pieces
 
     def close(self) -> None:
-        """Answer no further."""
+        """Stop generating."""
         close = getattr(self.pieces, "close", None)
         if close:
             close()
 
     @property
     def text(self) -> str:
-        """The whole answer; waits for it."""
+        """The whole answer; reading it waits for the end."""
         return "".join(self.pieces)
 
 
-class Answers(Protocol):
-    """Whoever answers."""
+class AssistantBackend(Protocol):
+    """Interface of assistant backends."""
 
     name: str
 
     def answer(self, request: Request) -> Reply:
-        """Begin to answer. Raises RequestError where the request cannot be answered as it is."""
+        """Begin to answer. Raises RequestError where the request cannot be answered."""
         ...

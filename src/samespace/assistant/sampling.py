@@ -1,4 +1,4 @@
-"""Logits -> a token."""
+"""Logits → the next token."""
 
 import torch
 from torch import Tensor
@@ -7,23 +7,23 @@ from .request import Request
 
 
 class Sampler:
-    """Picks tokens the way a request asks for."""
+    """Picks tokens by the temperature, top_p and seed of a request."""
 
     def __init__(self, request: Request):
-        self.temperature, self.top_p = request.temperature, request.top_p
-        self.generator = torch.Generator()
+        self._temperature, self._top_p = request.temperature, request.top_p
+        self._generator = torch.Generator()
         if request.seed is None:
-            self.generator.seed()
+            self._generator.seed()
         else:
-            self.generator.manual_seed(request.seed)
+            self._generator.manual_seed(request.seed)
 
     def pick(self, logits: Tensor) -> int:
-        """(V,) → a token: the likeliest, or one drawn from the nucleus (Holtzman et al. 2019, §3.1)."""
-        if not self.temperature:
+        """Return the likeliest token, or one sampled from the nucleus (Holtzman et al. 2019, §3.1): (V,) → id."""
+        if not self._temperature:
             return int(logits.argmax())
-        chances = (logits.float() / self.temperature).softmax(dim=-1)
-        if self.top_p < 1:
-            ranked, order = chances.sort(descending=True)
-            outside = ranked.cumsum(dim=-1) - ranked >= self.top_p  # the first always stays
-            chances = chances.index_fill(0, order[outside], 0.0)
-        return int(torch.multinomial(chances, 1, generator=self.generator))
+        probabilities = (logits.float() / self._temperature).softmax(dim=-1)
+        if self._top_p < 1:
+            ranked, order = probabilities.sort(descending=True)
+            outside = ranked.cumsum(dim=-1) - ranked >= self._top_p  # never the likeliest
+            probabilities = probabilities.index_fill(0, order[outside], 0.0)
+        return int(torch.multinomial(probabilities, 1, generator=self._generator))

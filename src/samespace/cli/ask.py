@@ -1,280 +1,252 @@
-"""`samespace ask`, `chat`, `caption`, `assistants`, `serve` and `mcp`."""
+"""`samespace ask`, `chat`, `trace`, `caption` and `assistants`."""
 
 import json
-import socket
 import sys
-import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import MissingExtra, QueryError, SamespaceError
+from ..core.errors import QueryError, SamespaceError
 from ..core.paths import expanded
-from .console import Json, LibraryPath, OneSentence, Revision, SpaceName, Yes, agree, one_line, out, readable, say, stop
+from .console import (
+    AssistantName,
+    CommandGroup,
+    Json,
+    Revision,
+    Yes,
+    confirm_download,
+    escape_control,
+    needs_extra,
+    print_result,
+    print_status,
+)
 
 if TYPE_CHECKING:
-    from ..assistant.request import Reply
+    from ..assistant.request import AssistantBackend, Outcome
 
-assistants = typer.Typer(cls=OneSentence, help="List and install assistants.", no_args_is_help=True)
+assistants = typer.Typer(cls=CommandGroup, help="List and install assistants.", no_args_is_help=True)
 
-AssistantName = Annotated[
-    str,
-    typer.Option(
-        "--assistant", "-a", envvar="SAMESPACE_ASSISTANT",
-        help="Name or folder of an assistant, or an OpenAI-compatible endpoint: http://127.0.0.1:11434/v1#MODEL",
-    ),
-]  # fmt: skip
-AboutLibrary = Annotated[str | None, typer.Option("--library", "-l", help="Answer over this library.")]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
-Temperature = Annotated[float, typer.Option(min=0, max=2, help="0 takes the likeliest word each time.")]
-Seed = Annotated[int | None, typer.Option(help="Makes answers drawn at a temperature repeatable.")]
+Temperature = Annotated[float, typer.Option(min=0, max=2, help="0 always takes the most probable token.")]
+Seed = Annotated[int | None, typer.Option(help="Makes answers at a temperature above 0 repeatable.")]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, where it comes from, and what it took."""
+
+    text: str
+    sources: list[dict[str, Any]]
+    """Each with its path, and where in the file."""
+    usage: "Outcome"
+    source_lines: list[str]
+    """The sources for people."""
 
 
 def ask(
     words: Annotated[
-        list[str], typer.Argument(metavar="[FILE]... QUESTION", help="Pictures, films or documents, then the question.")
+        list[str], typer.Argument(metavar="[FILE]... QUESTION", help="Images, videos, audio or documents, then the question.")
     ],
-    library: AboutLibrary = None,
+    library: Annotated[str | None, typer.Option("--library", "-l", help="Answer from this library.")] = None,
     assistant: AssistantName = "starter",
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
     seed: Seed = None,
     json_: Json = False,
 ) -> None:
-    """Ask about pictures, films and documents, or about what is in a library."""
-    from ..assistant.excerpts import shown
+    """Ask about images, videos, audio and documents, or about what is in a library."""
     from ..assistant.open import open_assistant
-    from ..assistant.request import Message, Request
-    from ..assistant.retrieval_answers import ask_library
-    from ..library.indexing.embed import names_file
-    from ..library.indexing.segments import place
-    from ..library.library import Library
-    from ..spaces import hub
+    from ..library.search.query import names_file
 
-    *paths, text = words
-    settings = dict(max_tokens=max_tokens, temperature=temperature, seed=seed)
-    if names_file(text):
-        raise QueryError(f'{text} is a file; end with a question: samespace ask {text} "What is in this image?"')
+    *paths, question = words
+    if names_file(question):
+        raise QueryError(f'{question} is a file; end with a question: samespace ask {question} "What is in this image?"')
     if library is None and not paths:
         raise QueryError('there is nothing to ask about; name files before the question, or a library: samespace ask -l DIR "…"')
+    if library is not None and paths:
+        raise QueryError("with --library, give a question only; or leave --library out and ask about the files")
+    settings = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+    opened = open_assistant(assistant)
     if library is None:
-        space = hub.load("starter")
-        files = [shown(expanded(path), text, space) for path in paths]
-        parts = tuple(part for file in files for part in file.parts)
-        reply = open_assistant(assistant).answer(Request((Message("user", (*parts, text)),), **settings))
-        answer = spoken(reply, silent=json_)
-        cited = [{"path": path} | ({"places": file.places} if file.places else {}) for path, file in zip(paths, files)]
-        for path, file in zip([] if json_ else paths, files):
-            if file.places:
-                out(f"from {one_line(path)}: {', '.join(file.places)} ({len(file.places)} of {file.of} shown)")
-        limit = f" of {reply.outcome.context}" if reply.outcome.context else ""
-        say(f"{reply.outcome.prompt}{limit} tokens read, {reply.outcome.pictures} of them pictures")
-    elif paths:
-        raise QueryError("with --library, give a question only; or leave --library out and ask about the pictures named")
+        answer = ask_files(paths, question, opened, settings, quiet=json_)
     else:
-        found = ask_library(Library(library), open_assistant(assistant), text, **settings)
-        reply, answer = found.reply, spoken(found.reply, silent=json_)
-        cited = [
-            {"number": found.hits.index(hit) + 1, "path": hit.path, "place": place(hit), "score": hit.score}
-            for hit in found.used(answer)
-        ]
-        for hit in [] if json_ else cited:
-            out(f"[{hit['number']}] {one_line(hit['path'])}  {hit['place']}".rstrip())
+        answer = ask_about_library(library, question, opened, settings, quiet=json_)
     if json_:
-        out(json.dumps({"answer": answer, "pictures": cited, "usage": vars(reply.outcome)}))
+        print_result(json.dumps({"answer": answer.text, "sources": answer.sources, "usage": vars(answer.usage)}))
+        return
+    for line in answer.source_lines:
+        print_result(line)
+    if library is None:
+        context = f" of {answer.usage.context}" if answer.usage.context else ""
+        print_status(f"{answer.usage.prompt}{context} tokens read, {answer.usage.pictures} of them of images")
+
+
+def ask_files(paths: list[str], question: str, assistant: "AssistantBackend", settings: dict[str, Any], quiet: bool) -> Answer:
+    """Ask about files: each is shown as an image, or as the places in it that fit the question best."""
+    from ..assistant.excerpts import excerpt
+    from ..assistant.request import Message, Request
+    from ..spaces import registry
+
+    space = registry.load("starter")
+    files = [excerpt(expanded(path), question, space) for path in paths]
+    parts = tuple(part for file in files for part in file.parts)
+    reply = assistant.answer(Request((Message("user", (*parts, question)),), **settings))
+    text = print_answer(reply, quiet)
+    sources: list[dict[str, Any]] = []
+    lines = []
+    for path, file in zip(paths, files):
+        sources.append({"path": path, "locators": list(file.locators)} if file.locators else {"path": path})
+        if file.locators:
+            shown = f"({len(file.locators)} of {file.places} shown)"
+            lines.append(f"from {escape_control(path)}: {', '.join(file.locators)} {shown}")
+    return Answer(text, sources, reply.outcome, lines)
+
+
+def ask_about_library(
+    location: str, question: str, assistant: "AssistantBackend", settings: dict[str, Any], quiet: bool
+) -> Answer:
+    """Ask about the hits of a library that fit the question best."""
+    from ..assistant.retrieval_answers import ask_library
+    from ..library.library import Library
+    from ..library.thumbnails import locator
+
+    found = ask_library(Library(location), assistant, question, **settings)
+    text = print_answer(found.reply, quiet)
+    sources = [
+        {"number": found.hits.index(hit) + 1, "path": hit.path, "locator": locator(hit), "score": hit.score}
+        for hit in found.cited(text)
+    ]
+    lines = [f"[{s['number']}] {escape_control(str(s['path']))}  {s['locator']}".rstrip() for s in sources]
+    return Answer(text, sources, found.reply.outcome, lines)
 
 
 def chat(
-    paths: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures to talk about.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images to talk about.")],
     assistant: AssistantName = "starter",
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
     seed: Seed = None,
 ) -> None:
-    """Talk about pictures: one question a line, until an empty one."""
+    """Talk about images: one question per line; an empty line ends it."""
     from ..assistant.open import open_assistant
     from ..assistant.request import Message, Picture, Request
 
-    pictures, messages = tuple(Picture.read(path) for path in paths), []
+    pictures = tuple(Picture.read(path) for path in paths)
+    history: tuple[Message, ...] = ()
     opened = open_assistant(assistant)
-    while text := asked():
-        said = [*messages, Message("user", (text,) if messages else (*pictures, text))]
+    while question := read_question():
+        messages = (*history, Message("user", (question,) if history else (*pictures, question)))
         try:
-            answer = spoken(opened.answer(Request(tuple(said), max_tokens, temperature, seed=seed)))
+            answer = print_answer(opened.answer(Request(messages, max_tokens, temperature, seed=seed)))
         except SamespaceError as error:
-            say(f"samespace: {one_line(str(error))}")
+            print_status(f"samespace: {escape_control(str(error))}")
             continue
-        messages = [*said, Message("assistant", (answer,))]
+        history = (*messages, Message("assistant", (answer,)))
 
 
-def asked() -> str:
-    """The next question; empty at the end of the input."""
+def read_question() -> str:
+    """Return the next line of stdin, with a prompt if it is a terminal; empty at its end."""
     if sys.stdin.isatty():
         print("> ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip()
 
 
-def spoken(reply: "Reply", silent: bool = False) -> str:
-    """Write an answer as it comes; return it whole."""
-    pieces = []
-    for piece in reply:
-        pieces.append(piece)
-        if not silent:
-            print(harmless(piece), end="", flush=True)
-    if not silent:
-        print(flush=True)
-    return "".join(pieces)
-
-
-def harmless(text: str) -> str:
-    """Text that cannot steer a terminal."""
-    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+def print_answer(pieces: Iterable[str], quiet: bool = False) -> str:
+    """Print an answer while it is generated, unless `quiet`; return all of it."""
+    received = []
+    for piece in pieces:
+        received.append(piece)
+        if not quiet:
+            print_result("".join(c for c in piece if c.isprintable() or c in "\n\t"), end="")
+    if not quiet:
+        print_result("")
+    return "".join(received)
 
 
 def trace(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
-    words: Annotated[str, typer.Argument(metavar="QUESTION", help="What is asked about it.")],
-    html: Annotated[Path | None, typer.Option(help="Write the six steps to this HTML file, pictures included.")] = None,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="A question about it.")],
+    html: Annotated[Path | None, typer.Option(help="Write the six steps to this HTML file, with pictures.")] = None,
     assistant: AssistantName = "starter",
     max_tokens: MaxTokens = 48,
 ) -> None:
-    """Show what happens inside an assistant, step by step, on one picture and one question."""
+    """Show what happens inside an assistant, step by step, for one image and one question."""
     from ..assistant.open import open_assistant
     from ..assistant.request import Picture
 
     opened = open_assistant(assistant)
-    try:
-        from ..explain.report import write_report
-        from ..explain.trace import lines
-        from ..explain.trace import trace as traced
-    except ImportError as error:
-        raise MissingExtra(f"looking inside ({error.name})", "ask") from None
-    steps = traced(opened, Picture.read(image), words, max_tokens)
-    for line in lines(steps):
-        out(line)
+    with needs_extra("looking inside an assistant", "ask"):
+        from ..explain import report
+        from ..explain import trace as tracing
+    steps = tracing.trace(opened, Picture.read(image), question, max_tokens)
+    for line in tracing.lines(steps):
+        print_result(line)
     if html is not None:
-        write_report(html, steps, words, opened.name)
-        say(f"the six steps, with pictures: {html}")
-
-
-def serve(
-    library: LibraryPath = None,
-    space: SpaceName = None,
-    assistant: AssistantName = "starter",
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; others than this machine reach only another one.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8077,
-    api_key: Annotated[str, typer.Option(envvar="SAMESPACE_API_KEY", help="Ask clients for this bearer key.")] = "",
-    allow_host: Annotated[list[str] | None, typer.Option(help="Another name this server answers to; may be repeated.")] = None,
-    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures from public http URLs.")] = False,
-    also: Annotated[list[str] | None, typer.Option(help="Another library to choose on the pages; may be repeated.")] = None,
-) -> None:
-    """Serve search, embeddings and answers to this machine, in OpenAI's shapes."""
-    try:
-        import uvicorn
-
-        from ..server.app import create_server
-    except ImportError as error:
-        raise MissingExtra(f"serving ({error.name})", "serve") from None
-    from ..library.library import Library
-
-    libraries = [Library(library, space), *(Library(other) for other in also or ())]
-    app = create_server(libraries, assistant, key=api_key, allow_urls=allow_urls, hosts=(host, *(allow_host or ())))
-    with listening(host, port) as socket_:
-        threading.Thread(target=lambda: [library.warm() for library in libraries], daemon=True).start()
-        say(f"serving on http://{f'[{host}]' if ':' in host else host}:{port} (programs: /v1); stop with Ctrl-C")
-        if host not in ("127.0.0.1", "localhost", "::1"):
-            say("others on the network can reach it: whoever does can search and see your pictures; set a key with --api-key")
-        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
-        uvicorn.Server(config).run(sockets=[socket_])
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that waits for connections; where there can be none, one sentence and the end."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        stop(f"cannot listen ({error.strerror}); choose another --port, or --host", 1)
-
-
-def mcp(
-    library: LibraryPath = None,
-    space: SpaceName = None,
-    assistant: AssistantName = "starter",
-) -> None:
-    """Offer search, ask and classify to other programs' assistants, as an MCP server over stdio."""
-    try:
-        from ..server.mcp_server import create_tools
-    except ImportError as error:
-        raise MissingExtra(f"an MCP server ({error.name})", "serve") from None
-    from ..library.library import Library
-
-    create_tools(Library(library, space), assistant).run("stdio")
+        report.write_report(html, steps, question, opened.name)
+        print_status(f"the six steps, with pictures: {html}")
 
 
 def caption(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures, or one picture.")],
-    to: Annotated[Path, typer.Option("--to", help="Table of filepath, title that captions are added to.")] = Path("captions.tsv"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images, or one image.")],
+    to: Annotated[Path, typer.Option("--to", help="Table (filepath, title) that the captions are added to.")] = Path(
+        "captions.tsv"
+    ),
     library: Annotated[
-        str | None, typer.Option("--library", "-l", help="Write them into this library too, for its searches.")
+        str | None, typer.Option("--library", "-l", help="Also write them into this library, so that searches read them.")
     ] = None,
     prompt: Annotated[str, typer.Option(help="What the assistant is asked.")] = "What is in this image?",
     assistant: AssistantName = "starter",
     max_tokens: MaxTokens = 64,
 ) -> None:
-    """Write a caption for every picture of a folder. Run it again to go on where it stopped."""
+    """Write a caption for each image in a folder. Run it again to continue where it stopped."""
     from ..assistant.caption import caption_folder, read_captions
     from ..assistant.open import open_assistant
 
-    counts = caption_folder(folder, to, open_assistant(assistant), prompt, max_tokens, say)
-    out(f"{counts.written} written, {counts.kept} kept, {counts.skipped} skipped: {to}")
+    counts = caption_folder(folder, to, open_assistant(assistant), prompt, max_tokens, print_status)
+    print_result(f"{counts.written} written, {counts.kept} kept, {counts.skipped} skipped: {to}")
     if library is not None:
         from ..library.library import Library
 
         captions = read_captions(to)
         count = Library(library).write_captions(captions)
-        rest = "" if count == len(captions) else "; the other pictures are not in it, index their folder first"
-        out(f"{count} of {len(captions)} captions are searched in {library}{rest}")
+        rest = "" if count == len(captions) else "; the other images are not in it, index their folder first"
+        print_result(f"{count} of {len(captions)} captions are now searchable in {library}{rest}")
 
 
 @assistants.command("list")
-def assistants_list(json_: Json = False) -> None:
+def list_assistants(json_: Json = False) -> None:
     """List the installed assistants."""
-    shelf = shelf_or_say()
-    from ..assistant.checkpoint import read_config
-
-    for name, folder, config in readable(shelf.installed(), read_config):
-        size = sum(f.stat().st_size for f in folder.iterdir())
+    with needs_extra("assistants", "ask"):
+        from ..assistant.registry import ASSISTANTS
+    for entry in ASSISTANTS.entries():
+        if entry.config is None:
+            print_status(f"{entry.name}: {entry.error}")
+            continue
+        size = sum(file.stat().st_size for file in entry.folder.iterdir())
         if json_:
-            out(json.dumps({"name": name, "space": config.space, "bytes": size, "folder": str(folder)}))
+            fields = {"name": entry.name, "space": entry.config.space, "bytes": size, "folder": str(entry.folder)}
+            print_result(json.dumps(fields))
         else:
-            out(f"{name:40} {size / 1e6:6.0f} MB  {folder}")
+            print_result(f"{entry.name:40} {size / 1e6:6.0f} MB  {entry.folder}")
 
 
 @assistants.command("pull")
-def assistants_pull(
+def pull_assistant(
     name: Annotated[str, typer.Argument(help="starter, a LLaVA on the Hugging Face hub such as org/name, or a folder.")],
     revision: Revision = None,
     yes: Yes = False,
 ) -> None:
     """Install an assistant; its language model is downloaded once."""
-    shelf = shelf_or_say()
-    source = shelf.to_download(name, revision)
+    with needs_extra("assistants", "ask"):
+        from ..assistant import registry
+    source = registry.look_up(name, revision)
     if source is not None:
-        agree(source.size, source.what, yes)
-    if name in shelf.LANGUAGE_MODELS:
-        out(str(shelf.fetch(shelf.LANGUAGE_MODELS[name])))
+        confirm_download(source.size, source.what, yes)
+    if name in registry.LANGUAGE_MODELS:
+        print_result(str(registry.fetch(registry.LANGUAGE_MODELS[name])))
         return
-    config = shelf.install(name, source)
-    say(f"installed; use it with: samespace ask IMAGE QUESTION --assistant {config.name}")
-
-
-def shelf_or_say():
-    try:
-        from ..assistant import registry as shelf
-    except ImportError as error:
-        raise MissingExtra(f"assistants ({error.name})", "ask") from None
-    return shelf
+    config = registry.install(name, source)
+    print_status(f"installed; use it with: samespace ask IMAGE QUESTION --assistant {config.name}")

@@ -1,214 +1,177 @@
-"""What people see: results on stdout, talk on stderr, a progress bar, and errors as one sentence."""
+"""What a terminal shows: results on stdout, all else on stderr, progress bars, errors as one sentence."""
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 import typer.core
 
-from ..core.errors import QueryError, SamespaceError, as_utf8
+from ..core.errors import MissingExtra, QueryError, SamespaceError, as_utf8
 
 if TYPE_CHECKING:
-    from ..library.results import Hit, Report
-    from ..library.store.location import Home
-    from ..train.config import Card
+    from rich.progress import Progress as Bar
+    from rich.progress import ProgressColumn
+
+    from ..library.indexing import report
+    from ..train.config import RunConfig
     from ..train.loop import Progress
 
 
 LibraryPath = Annotated[
     str | None,
     typer.Option(
-        "--library",
-        "-l",
-        envvar="SAMESPACE_LIBRARY",
-        help="Folder of the library, or s3://bucket/folder.",
-        show_default="user data",
+        "--library", "-l", envvar="SAMESPACE_LIBRARY", help="Folder of the library, or s3://bucket/folder.", show_default="user data"
     ),
-]
+]  # fmt: skip
 SpaceName = Annotated[str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+AssistantName = Annotated[
+    str,
+    typer.Option(
+        "--assistant", "-a", envvar="SAMESPACE_ASSISTANT",
+        help="Name or folder of an assistant, or an OpenAI-compatible endpoint: http://127.0.0.1:11434/v1#MODEL",
+    ),
+]  # fmt: skip
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 Revision = Annotated[str | None, typer.Option(help="Commit, branch or tag of the hub repository.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")]
 
 
-NOTHING = "nothing found; index more, or loosen the filters and --min-relevance"
-MANY = 20
-"""Files skipped for one reason, above which they are not named one by one."""
+class CommandGroup(typer.core.TyperGroup):
+    """Commands whose expected failures are one line on stderr and a non-zero exit code."""
 
-
-class OneSentence(typer.core.TyperGroup):
-    """Commands whose expected failures are one line on stderr and a non-zero exit."""
-
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; exit with one sentence where it fails."""
         try:
             return super().invoke(ctx)
         except SamespaceError as error:
-            stop(str(error), 1)
+            exit_with_error(str(error), 1)
         except KeyboardInterrupt:
-            stop("stopped; what was done so far is kept, run the same command to go on (train: with --resume)", 130)
+            exit_with_error("stopped; finished work is kept, run the same command to continue (train: with --resume)", 130)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our results has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit does not fail too
             sys.exit(141)
         except OSError as error:
             reason = f"{error.filename or ''} {error.strerror or error}".strip()
-            stop(f"{reason}; check the path, its permissions and the free space", 1)
+            exit_with_error(f"{reason}; check the path, its permissions and the free space", 1)
 
 
-def stop(message: str, code: int) -> NoReturn:
-    say(f"samespace: {one_line(message)}")
-    sys.exit(code)
+@contextlib.contextmanager
+def needs_extra(what: str, extra: str) -> Iterator[None]:
+    """Turn an ImportError into MissingExtra, which says how to install the optional packages."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra(f"{what} ({error.name})" if error.name else what, extra) from None
 
 
-def out(text: str, end: str = "\n") -> None:
-    """A result, on stdout."""
+def print_result(text: str, end: str = "\n") -> None:
+    """Print a result on stdout."""
     print(text, end=end, flush=True)
 
 
-def say(text: str) -> None:
-    """Talk, on stderr."""
+def print_status(text: str) -> None:
+    """Print what is not a result on stderr."""
     print(as_utf8(text), file=sys.stderr, flush=True)
 
 
-def readable(installed: dict[str, Path], read: Callable[[Path], Any]) -> Iterator[tuple[str, Path, Any]]:
-    """Installed models as (name, folder, config); what is wrong with a damaged one is said, and the others go on."""
-    for name, folder in installed.items():
-        try:
-            yield name, folder, read(folder)
-        except SamespaceError as error:
-            say(f"{name}: {error}")
+def exit_with_error(message: str, code: int) -> NoReturn:
+    """Print an error and end the process with this exit code."""
+    print_status(f"samespace: {escape_control(message)}")
+    sys.exit(code)
 
 
-def agree(size: int, what: str, yes: bool) -> None:
-    """Say what would be downloaded, and end here unless the person agrees."""
-    say(f"{size / 1e6:.0f} MB to download: {what}")
+def escape_control(text: str) -> str:
+    r"""Return text with control characters written as \x1b, so that it neither breaks a line nor controls the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def confirm_download(size: int, what: str, yes: bool) -> None:
+    """Show what would be downloaded, `size` bytes; exit unless the user agrees."""
+    print_status(f"{size / 1e6:.0f} MB to download: {what}")
     if not yes and not typer.confirm("download?", default=True, err=True):
         raise typer.Exit(1)
 
 
-def show_report(report: "Report", home: "Home", as_json: bool) -> None:
-    for line in skipped_lines(report.skipped):
-        say(line)
-    counts = {n: getattr(report, n) for n in ("added", "reused", "moved", "removed", "same")}
-    if as_json:
-        skipped = [{"path": p, "reason": r} for p, r in report.skipped]
-        out(json.dumps(counts | {"skipped": skipped, "seconds": round(report.seconds, 2), "library": str(home)}))
-        return
-    text = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to index"
-    pace = report.looked / report.seconds if report.seconds else 0
-    rate = f" ({pace:.{0 if pace >= 10 else 1}f} files/s)" if pace else ""
-    out(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{rate}")
-    out(f"library: {home}")
-
-
-def skipped_lines(skipped: list[tuple[str, str]]) -> Iterator[str]:
-    """A line for each file that was skipped, or one for many that have the same reason."""
-    alike: dict[str, list[str]] = {}
-    for name, reason in skipped:
-        alike.setdefault(reason, []).append(one_line(name))
-    for reason, names in alike.items():
-        if len(names) > MANY:
-            yield f"skipped {len(names)} files, {names[0]} the first (--json names all): {reason}"
-        else:
-            yield from (f"skipped {name}: {reason}" for name in names)
-
-
-def show_paths(hits: "list[Hit]", end: str) -> None:
-    """The files of hits, each once, and what ends them."""
-    if not hits:
-        say(NOTHING)
-    for path in dict.fromkeys(hit.path for hit in hits):
-        out(path, end)
-
-
-def show_hits(hits: "list[Hit]", style: str) -> None:
-    from ..library.indexing.segments import place
-
-    if not hits:
-        say(NOTHING)
-    for hit in hits:
-        if style == "json":
-            out(json.dumps({k: v.isoformat() if isinstance(v, datetime) else v for k, v in vars(hit).items()}))
-        else:
-            relevance = "" if hit.relevance is None else f"  {hit.relevance:4.0%}"
-            where = place(hit)
-            out(f"{hit.rank:3}  {hit.score:6.3f}{relevance}  {one_line(hit.path)}" + (f"  {where}" if where else ""))
-            if style == "preview":
-                from .preview import blocks
-
-                out(blocks(hit))
-
-
-def one_line(path: str) -> str:
-    """A path with its control characters spelled out, so that it can neither break a line nor steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in path)
-
-
-def lines_of(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file, empty ones left out. Raises QueryError."""
     try:
-        found = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise QueryError(f"{path} cannot be read ({error}); give a UTF-8 text file with one entry a line") from None
-    if not found:
-        raise QueryError(f"{path} is empty; write one entry a line")
-    return found
+        raise QueryError(f"{path} cannot be read ({error}); give a UTF-8 text file with one entry per line") from None
+    if not lines:
+        raise QueryError(f"{path} is empty; write one entry per line")
+    return lines
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Any]:
-    """A callback for Library.add that draws a bar with files/s and time left; silent where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def indexing_bar() -> Iterator["report.Progress | None"]:
+    """Yield a callback for Library.add that draws files/s and the time left; None where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import TextColumn
 
-    columns = (
-        TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]:.0f} files/s"), TimeRemainingColumn(),
-        TextColumn("{task.fields[skipped]} skipped"),
-    )  # fmt: skip
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    rate, skipped = TextColumn("{task.fields[rate]:.0f} files/s"), TextColumn("{task.fields[skipped]} skipped")
+    with progress_bar("indexing", rate, skipped) as bar:
         task = bar.add_task("", total=None, rate=0.0, skipped=0)
 
-        def update(report: "Report", done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0.0, skipped=len(report.skipped))
+        def update(so_far: "report.Report", done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0.0, skipped=len(so_far.skipped))
 
         yield update
 
 
 @contextlib.contextmanager
-def counting_bar(what: str, total: int) -> Iterator[Any]:
-    """A callback that is told how many are done; silent where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=total)
+def counting_bar(title: str, total: int) -> Iterator[Callable[[int], None] | None]:
+    """Yield a callback that takes how many are done; None where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with progress_bar(title) as bar:
+        task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, completed=done)
 
 
 @contextlib.contextmanager
-def training_bar() -> Iterator[Any]:
-    """A callback for train.run.run: a bar with loss, pairs/s, time left; a line now and then where stderr is no terminal."""
+def training_bar() -> Iterator["Callable[[Progress, RunConfig], None]"]:
+    """Yield a callback for a training run that shows loss, samples/s and the time left.
+
+    Where stderr is not a terminal, it prints a line at the first step, at each evaluation and at the last step.
+    """
+    if not sys.stderr.isatty():
+        yield print_training_step
+        return
+    from rich.progress import TextColumn
+
+    with progress_bar("training", TextColumn("{task.fields[numbers]}"), transient=False) as bar:
+        task = bar.add_task("", total=None, numbers="")
+
+        def update(progress: "Progress", config: "RunConfig") -> None:
+            bar.update(task, completed=progress.step, total=config.steps, numbers=training_numbers(progress))
+
+        yield update
+
+
+def print_training_step(progress: "Progress", config: "RunConfig") -> None:
+    """Print a line about this step if it is the first, the last, or one with an evaluation."""
+    if progress.step % config.evaluate_every == 0 or progress.step in (1, config.steps):
+        print_status(f"step {progress.step}/{config.steps}  {training_numbers(progress)}")
+
+
+def training_numbers(progress: "Progress") -> str:
+    """Return loss, speed and memory as text."""
+    skipped = f"  {progress.skipped} skipped" if progress.skipped else ""
+    return f"loss {progress.loss:.3f}  {progress.samples_per_second:.0f} samples/s  {progress.peak_memory} MB{skipped}"
+
+
+def progress_bar(title: str, *columns: "ProgressColumn", transient: bool = True) -> "Bar":
+    """Return a bar on stderr: title, count, these columns, time left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None, facts="")
-
-        def update(progress: "Progress", card: "Card") -> None:
-            facts = f"loss {progress.loss:.3f}  {progress.rate:.0f} pairs/s  {progress.memory} MB"
-            facts += f"  {progress.bad} left out" if progress.bad else ""
-            bar.update(task, completed=progress.step, total=card.steps, facts=facts)
-            if not console.is_terminal and (progress.step % card.evaluate_every == 0 or progress.step in (1, card.steps)):
-                say(f"step {progress.step}/{card.steps}  {facts}")
-
-        yield update
+    shown = (TextColumn(title), BarColumn(), MofNCompleteColumn(), *columns, TimeRemainingColumn())
+    return Progress(*shown, console=Console(stderr=True), transient=transient)

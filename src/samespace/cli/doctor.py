@@ -1,4 +1,4 @@
-"""What is installed, what is missing, and how to get it."""
+"""`samespace doctor`: what is installed, what is missing, and how to get it."""
 
 import importlib.util
 import platform
@@ -10,73 +10,94 @@ from pathlib import Path
 
 from .. import __version__
 from ..core.errors import SamespaceError
-from ..core.files import sha256
-from ..core.machine import usable_cpus
-from ..library.library import default_path
-from ..library.store.lance import Store
-from ..media import speech
-from ..spaces import hub
-from ..spaces.space import read_space_config
+from .console import print_result
 
 CORE = ("numpy", "pillow", "pi-heif", "av", "pypdfium2", "onnxruntime", "tokenizers", "lancedb", "pyarrow", "huggingface-hub")
-EXTRAS = {
+"""Packages that samespace always needs."""
+EXTRAS = {  # extra: (a module of it, what it is for)
     "demo": ("skimage", "the six demo photographs"),
-    "ocr": ("rapidocr", "the words of scanned pages, and of pictures that are asked about"),
+    "ocr": ("rapidocr", "text in scanned pages, and in images that are asked about"),
     "raw": ("rawpy", "camera raw files"),
-    "speech": ("faster_whisper", "transcripts of sound and film"),
-    "ask": ("gguf", "questions about pictures"),
+    "speech": ("faster_whisper", "transcripts of audio and video"),
+    "ask": ("gguf", "questions about images"),
     "serve": ("fastapi", "the local server, and MCP"),
     "train": ("peft", "training, and converting hub checkpoints"),
 }
 
 
-def lines() -> Iterator[str]:
-    """The report, line by line."""
-    yield f"samespace {__version__}, Python {sys.version.split()[0]}, {platform.system()} {platform.machine()}, {usable_cpus()} CPUs"
+def doctor() -> None:
+    """Show what is installed, which spaces there are, and how to get what is missing."""
+    from ..core.machine import usable_cpus
+
+    system = f"{platform.system()} {platform.machine()}, {usable_cpus()} CPUs"
+    print_result(f"samespace {__version__}, Python {sys.version.split()[0]}, {system}")
+    for title, lines in (("", package_lines()), ("spaces", space_lines()), ("library", library_lines())):
+        if title:
+            print_result(title)
+        for line in lines:
+            print_result(f"  {line}")
+
+
+def package_lines() -> Iterator[str]:
+    """Yield a line for each package and extra, and for each program that is missing."""
+    from ..media import speech
+
     for package in CORE:
-        yield f"  {package:16} {version(package) or 'missing: pip install samespace'}"
+        yield f"{package:16} {version(package) or 'missing: pip install samespace'}"
     for extra, (module, what) in EXTRAS.items():
-        there = importlib.util.find_spec(module) is not None
-        yield f"  extra {extra:10} " + ("installed" if there else f'not installed ({what}): pip install "samespace[{extra}]"')
+        missing = f'not installed ({what}): pip install "samespace[{extra}]"'
+        yield f"extra {extra:10} {'installed' if importlib.util.find_spec(module) else missing}"
     if importlib.util.find_spec("faster_whisper") and speech.whisper() is None:
-        yield f"  no weights for transcripts: fetch Systran/faster-whisper-base from the hub, or name a folder in ${speech.MODEL}"
+        yield f"no weights for transcripts: download Systran/faster-whisper-base from the hub, or set ${speech.MODEL} to a folder"
     if not (shutil.which("soffice") or shutil.which("libreoffice")):
-        yield "  no LibreOffice: office files are skipped, PDFs are read"
-    yield "spaces"
-    for name, folder in hub.installed().items():
-        try:
-            config = read_space_config(folder)
-        except SamespaceError as error:
-            yield f"  {error}"
-            continue
-        precision = {t: p["chosen"] for t, p in config.card.get("precision", {}).items()}
-        has_audio = "hears" if config.audio.layers else "does not hear: samespace spaces hear"
-        yield f"  {name:16} {config.dim}-d, {config.fingerprint}, {precision}, {has_audio}, {broken(folder) or 'all files whole'}"
-    yield "library"
-    yield from library_lines()
+        yield "no LibreOffice: office files are skipped, PDFs are read"
 
 
 def version(package: str) -> str:
+    """Return the version of an installed package, or nothing."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
 
 
-def broken(folder: Path) -> str:
-    """Names the files of a space whose hash is not what space.json says."""
+def space_lines() -> Iterator[str]:
+    """Yield a line for each installed space."""
+    from ..spaces.registry import SPACES
+
+    for entry in SPACES.entries():
+        if entry.config is None:
+            yield entry.error
+            continue
+        config = entry.config
+        precision = {tower: facts["chosen"] for tower, facts in config.card.get("precision", {}).items()}
+        audio = "audio" if config.audio else f"no audio tower (add one: samespace spaces add-audio {entry.name})"
+        files = damaged_files(entry.folder) or "all files intact"
+        yield f"{entry.name:16} {config.dim}-d, {config.fingerprint}, {precision}, {audio}, {files}"
+
+
+def damaged_files(folder: Path) -> str:
+    """Return the files of a space whose hash is not the one in space.json, as a sentence; empty if there are none."""
+    from ..core.files import sha256
+    from ..spaces.space import read_space_config
+
     files = read_space_config(folder).files
-    bad = [n for n, digest in files.items() if not (folder / n).exists() or sha256(folder / n) != digest]
+    bad = [name for name, digest in files.items() if not (folder / name).exists() or sha256(folder / name) != digest]
     return f"damaged: {', '.join(bad)}; install it again" if bad else ""
 
 
 def library_lines() -> Iterator[str]:
+    """Yield a line about the default library."""
+    from ..library.library import default_path
+    from ..library.store.lance import Store
+
     store = Store(default_path())
     if not store.exists:
-        yield f"  none at {store.home} yet; make one with: samespace index DIR"
+        yield f"none at {store.location} yet; make one with: samespace index DIR"
         return
     try:
-        names = ", ".join(f"{h.name} ({f}{'' if h.complete else ', incomplete'})" for f, h in store.spaces.items())
-        yield f"  {store.home}: {store.count()} segments, vectors of {names}"
+        records = store.metadata.spaces.items()
+        names = ", ".join(f"{record.name} ({f}{'' if record.complete else ', incomplete'})" for f, record in records)
+        yield f"{store.location}: {store.count()} segments, vectors of {names}"
     except SamespaceError as error:
-        yield f"  {error}"
+        yield str(error)

@@ -1,4 +1,4 @@
-"""`samespace spaces`: list, pull, hear, info, export."""
+"""`samespace spaces`, `classify` and `embed`."""
 
 import json
 from pathlib import Path
@@ -6,102 +6,176 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..core.errors import MissingExtra
+from ..core.errors import SamespaceError
 from ..core.paths import expanded
-from .console import Json, OneSentence, Revision, Yes, agree, lines_of, out, readable, say
+from .console import (
+    CommandGroup,
+    Json,
+    Revision,
+    SpaceName,
+    Yes,
+    confirm_download,
+    escape_control,
+    needs_extra,
+    print_result,
+    print_status,
+    read_lines,
+)
 
-spaces = typer.Typer(cls=OneSentence, help="List, install and inspect spaces (models).", no_args_is_help=True)
+spaces = typer.Typer(cls=CommandGroup, help="List, install and inspect spaces (models).", no_args_is_help=True)
+
+Templates = Annotated[Path | None, typer.Option(help="File of sentences with {} for the label, one per line.")]
 
 
 @spaces.command("list")
-def spaces_list(json_: Json = False) -> None:
+def list_spaces(json_: Json = False) -> None:
     """List the installed spaces."""
-    from ..spaces import hub
-    from ..spaces.space import read_space_config
+    from ..spaces.registry import SPACES
 
-    for name, folder, config in readable(hub.installed(), read_space_config):
+    for entry in SPACES.entries():
+        if entry.config is None:
+            print_status(f"{entry.name}: {entry.error}")
+            continue
+        dim, fingerprint = entry.config.dim, entry.config.fingerprint
         if json_:
-            out(json.dumps({"name": name, "dim": config.dim, "fingerprint": config.fingerprint, "folder": str(folder)}))
+            fields = {"name": entry.name, "dim": dim, "fingerprint": fingerprint, "folder": str(entry.folder)}
+            print_result(json.dumps(fields))
         else:
-            out(f"{name:40} {config.dim:5}-d  {config.fingerprint}  {folder}")
+            print_result(f"{entry.name:40} {dim:5}-d  {fingerprint}  {entry.folder}")
 
 
 @spaces.command("pull")
-def spaces_pull(
+def pull(
     name: Annotated[str, typer.Argument(help="Such as openai/clip-vit-base-patch32, ViT-B-32/laion2b_s34b_b79k, or a folder.")],
     revision: Revision = None,
     yes: Yes = False,
 ) -> None:
     """Install a CLIP, OpenCLIP or SigLIP checkpoint from the Hugging Face hub or from a folder."""
-    from ..spaces import hub
+    from ..spaces import registry
 
-    if expanded(name).is_dir():
-        folder = expanded(name).resolve()
-        origin, name = str(folder), folder.name
-    else:
-        source = hub.look_up(name, revision)
-        agree(source.size, source.what, yes)
-        folder, origin = hub.download(source), f"{source.repo}@{source.revision}"
-    say("converting for ONNX Runtime; this takes a minute or two")
-    config = hub.install(folder, name, origin)
-    say(f"installed; use it with: --space {config.name}")
+    folder, origin = fetch(name, revision, yes)
+    print_status("converting for ONNX Runtime; this takes a minute or two")
+    config = registry.install(folder, folder.name if str(folder) == origin else name, origin)
+    print_status(f"installed; use it with: --space {config.name}")
 
 
-@spaces.command("hear")
-def spaces_hear(
-    name: Annotated[str, typer.Argument(help="The space that is to hear.")] = "starter",
-    through: Annotated[str, typer.Option(help="A CLAP model of the hub, or a folder with one.")] = "laion/clap-htsat-unfused",
-    words: Annotated[
-        Path | None, typer.Option(help="What to learn the bridge from: a file of words or phrases, one a line.")
-    ] = None,
+@spaces.command("add-audio")
+def add_audio(
+    name: Annotated[str, typer.Argument(help="The space that gets an audio tower.")] = "starter",
+    clap: Annotated[str, typer.Option(help="A CLAP model on the hub, or a folder with one.")] = "laion/clap-htsat-unfused",
+    words: Annotated[Path | None, typer.Option(help="File of words or phrases to train the alignment on, one per line.")] = None,
     revision: Revision = None,
     yes: Yes = False,
 ) -> None:
-    """Give a space a CLAP model's ears: a new space, in which sounds lie near the words that tell of them."""
+    """Make a new space from a space and the audio tower of a CLAP model, aligned by training on text only."""
+    from ..spaces import registry
+
+    with needs_extra("adding a CLAP model", "train"):
+        from ..spaces import clap as claps
+    space = registry.load(name)
+    folder, origin = fetch(clap, revision, yes)
+    new = f"{space.config.name}+{folder.name if str(folder) == origin else clap.rpartition('/')[2]}"
+    print_status("training the alignment of the two spaces; this takes some minutes")
+    texts = read_lines(words) if words else claps.vocabulary_words(space)
+    config = claps.add_clap(space, claps.load(folder), registry.SPACES.folder_for(new), new, texts, origin)
+    print_status(f"installed: {json.dumps(config.card['audio'])}; use it with: --space {config.name}")
+
+
+def fetch(name: str, revision: str | None, yes: bool) -> tuple[Path, str]:
+    """Return a checkpoint's folder and its origin: the folder itself, or what was downloaded from the hub."""
+    if expanded(name).is_dir():
+        folder = expanded(name).resolve()
+        return folder, str(folder)
     from ..spaces import hub
 
-    try:
-        from ..spaces import clap
-    except ImportError:
-        raise MissingExtra("joining a CLAP model", "train") from None
-    space, folder, origin = hub.load(name), expanded(through), through
-    if not folder.is_dir():
-        source = hub.look_up(through, revision)
-        agree(source.size, source.what, yes)
-        folder, origin = hub.download(source), f"{source.repo}@{source.revision}"
-    new = f"{space.config.name}+{folder.name if folder.is_dir() and origin == through else through.rpartition('/')[2]}"
-    say("learning a bridge from words; this takes some minutes")
-    given = lines_of(words) if words else clap.known_words(space)
-    config = clap.hear(space, clap.load(folder), hub.folder_for(new), new, given, origin)
-    say(f"installed, with {config.card['sound']}; use it with: --space {config.name}")
+    source = hub.look_up(name, revision)
+    confirm_download(source.size, source.what, yes)
+    return hub.download(source), f"{source.repo}@{source.revision}"
 
 
 @spaces.command("info")
-def spaces_info(name: Annotated[str, typer.Argument(help="Name or folder of a space.")]) -> None:
-    """Print a space's settings, card and measured numbers as JSON."""
+def info(name: Annotated[str, typer.Argument(help="Name or folder of a space.")]) -> None:
+    """Print a space's settings, training details and measured numbers as JSON."""
     from ..core.config import to_json
-    from ..spaces import hub
+    from ..spaces import registry
     from ..spaces.space import read_space_config
 
-    folder = hub.find(name)
+    folder = registry.find(name)
     config = read_space_config(folder)
-    size = sum(f.stat().st_size for f in folder.iterdir())
-    out(
-        json.dumps(json.loads(to_json(config)) | {"fingerprint": config.fingerprint, "bytes": size}, indent=2, ensure_ascii=False)
-    )
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    facts = json.loads(to_json(config)) | {"fingerprint": config.fingerprint, "bytes": size}
+    print_result(json.dumps(facts, indent=2, ensure_ascii=False))
 
 
 @spaces.command("export")
-def spaces_export(
+def export(
     name: Annotated[str, typer.Argument(help="A space, or the folder of a checkpoint.")],
     folder: Annotated[Path, typer.Argument(help="Where to write the space folder.")],
-    pairs: Annotated[Path | None, typer.Option(help="Held-out pairs for the int8 gate: a TSV of filepath, title.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Held-out pairs on which lower precision is checked: a TSV of filepath, title.")
+    ] = None,
     precision: Annotated[
-        Literal["auto", "fp32"], typer.Option(help="auto: int8 or fp16 where the gate passes; fp32: as they are.")
+        Literal["auto", "fp32"], typer.Option(help="auto: int8 or fp16 where it is accurate enough; fp32: unchanged.")
     ] = "auto",
 ) -> None:
-    """Write a space folder (ONNX, weights, tokenizer, card) from a space or a checkpoint."""
-    from ..spaces import hub
+    """Write a space folder (ONNX, weights, tokenizer, model card) from a space or a checkpoint."""
+    from ..spaces import registry
 
-    config = hub.convert(hub.folder_of(name), folder, pairs=pairs, precision=precision)
-    say(f"wrote {folder}: {json.dumps({t: p['chosen'] for t, p in config.card['precision'].items()})}")
+    config = registry.convert(registry.find_folder(name), folder, pairs=pairs, precision=precision)
+    chosen = {tower: facts["chosen"] for tower, facts in config.card["precision"].items()}
+    print_status(f"wrote {folder}: {json.dumps(chosen)}")
+
+
+def classify(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images.")],
+    labels: Annotated[str, typer.Option(help="Labels separated by commas, or @FILE with one per line.")],
+    templates: Templates = None,
+    space: SpaceName = None,
+    json_: Json = False,
+) -> None:
+    """Print which label fits each image best, with probabilities."""
+    from ..evaluate.zeroshot import TEMPLATES, label_vectors, probabilities
+    from ..spaces import registry
+
+    loaded = registry.load(space or "starter")
+    names = read_lines(Path(labels[1:])) if labels.startswith("@") else [name.strip() for name in labels.split(",")]
+    z_labels = label_vectors(loaded, names, read_lines(templates) if templates else TEMPLATES)
+    failed = 0
+    for image in images:
+        try:
+            p = probabilities(loaded, loaded.image([image]), z_labels)[0]
+        except SamespaceError as error:
+            print_status(f"skipped {escape_control(str(error))}")
+            failed += 1
+            continue
+        ranked = sorted(zip(names, map(float, p)), key=lambda pair: -pair[1])
+        if json_:
+            fields = {"path": str(image), "labels": [{"label": name, "probability": p} for name, p in ranked]}
+            print_result(json.dumps(fields))
+        else:
+            print_result(f"{escape_control(str(image))}\t" + "  ".join(f"{name} {p:.1%}" for name, p in ranked[:5]))
+    if failed == len(images):
+        raise typer.Exit(1)
+
+
+def embed(
+    items: Annotated[list[str], typer.Argument(metavar="FILE|TEXT...", help="Existing files are read, anything else is text.")],
+    space: SpaceName = None,
+    json_: Json = False,
+) -> None:
+    """Print the vectors of files and texts."""
+    from ..library.search.query import QueryEncoder, parse_term
+    from ..media.kinds import kind_of
+    from ..spaces import registry
+
+    encoder = QueryEncoder(registry.load(space or "starter"))
+    for item in items:
+        term = parse_term(item, weighted=False)
+        z = encoder.encode(term)
+        if json_:
+            kind = kind_of(term.path) or "image" if term.path else "text"
+            numbers = [round(float(value), 6) for value in z]
+            print_result(json.dumps({"input": item, "kind": kind, "space": encoder.space.fingerprint, "z": numbers}))
+        else:
+            first = " ".join(f"{value:.4f}" for value in z[:8])
+            print_result(f"{escape_control(item)}\t{first} … ({len(z)} numbers)")

@@ -2,174 +2,165 @@
 
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..core.errors import MissingExtra, UnknownSpace
-from .console import OneSentence, counting_bar, lines_of, out, say, training_bar
+from ..core.errors import UnknownSpace
+from .console import AssistantName, CommandGroup, counting_bar, needs_extra, print_result, print_status, read_lines, training_bar
 
-evaluate = typer.Typer(cls=OneSentence, help="Measure a space.", no_args_is_help=True)
+if TYPE_CHECKING:
+    import numpy as np
 
-Pairs = Annotated[str, typer.Argument(metavar="PAIRS", help="A TSV of filepath, title; or any source a run card takes.")]
-Classes = Annotated[str, typer.Argument(metavar="DIR|TSV", help="A folder for each class, or a TSV of filepath, title.")]
+    from ..spaces.space import Space
+
+evaluate = typer.Typer(cls=CommandGroup, help="Measure a space or an assistant.", no_args_is_help=True)
+
+Pairs = Annotated[str, typer.Argument(metavar="PAIRS", help="A TSV of filepath, title, or any source a run config can name.")]
+Classes = Annotated[
+    str, typer.Argument(metavar="DIR|TSV", help="A folder with a subfolder per class, or a TSV of filepath, title.")
+]
 SpaceName = Annotated[str, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of a space.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, as CLIP_benchmark writes them.")]
-Templates = Annotated[Path | None, typer.Option(help="File of sentences with {} for the label, one a line.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line, in CLIP_benchmark's format.")]
 
 
 def train(
-    card: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run card.")],
+    config: Annotated[Path, typer.Argument(metavar="RUN.toml", help="The run config.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings laid over the card's.")
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings that replace those of the run config.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show shapes, sizes and the first batch; train nothing.")] = False,
 ) -> None:
-    """Train a space from a run card: pairs in, a space folder out."""
-    try:
-        from ..train import assistant_run as assist
-        from ..train import dry_run as dry
-        from ..train import run
-    except ImportError as error:
-        raise MissingExtra(f"training ({error.name})", "train") from None
-    from ..train.config import read_card
-
-    said = read_card(card, overrides or ())
-    new = said.task != "space"
+    """Train a space, or an assistant, as a run config says."""
+    with needs_extra("training", "train"):
+        from ..train import runs
+        from ..train.assistant_run import AssistantRun
+        from ..train.config import read_config
+        from ..train.dry_run import report
+        from ..train.space_run import SpaceRun, summary
+    settings = read_config(config, overrides or ())
     if dry_run:
-        for line in (assist if new else dry).report(said):
-            out(line)
+        for line in report(settings):
+            print_result(line)
         return
-    command = shlex.join(["samespace", "train", str(card), *(overrides or ())])
+    command = shlex.join(["samespace", "train", str(config), *(overrides or ())])
+    lines: list[str] | None
     with training_bar() as show:
-        config = (assist if new else run).run(said, resume, show, command)
-    if config is not None and new:
-        out(f"validation: {json.dumps(config.card['validation'])}")
-        out(f"assistant: {said.out}/assistant (use it with --assistant {said.out}/assistant)")
-    elif config is not None:
-        for line in run.summary(config):
-            out(line)
-        out(f"space: {said.out}/space (use it with --space {said.out}/space)")
+        if settings.task == "space":
+            kind, space = "space", runs.train(SpaceRun, settings, resume, show, command)
+            lines = None if space is None else summary(space)
+        else:
+            kind, assistant = "assistant", runs.train(AssistantRun, settings, resume, show, command)
+            lines = None if assistant is None else [f"validation: {json.dumps(assistant.card['validation'])}"]
+    if lines is None:  # a helper process; the first process prints
+        return
+    for line in lines:
+        print_result(line)
+    print_result(f"{kind}: {settings.out}/{kind} (use it with --{kind} {settings.out}/{kind})")
 
 
 @evaluate.command("retrieval")
-def eval_retrieval(
-    pairs: Pairs,
-    space: SpaceName = "starter",
-    json_: Json = False,
-) -> None:
-    """Recall of pictures by their captions, and of captions by their pictures."""
+def eval_retrieval(pairs: Pairs, space: SpaceName = "starter", json_: Json = False) -> None:
+    """Recall of images by their captions, and of captions by their images."""
     from ..evaluate.retrieval import retrieval
-    from ..spaces import hub
 
-    loaded = hub.load(space)
-    squares, captions = pairs_of(pairs, loaded)
-    show(pairs, space, "zeroshot_retrieval", retrieval(loaded, squares, captions), json_)
+    loaded, squares, captions = load(space, pairs)
+    print_metrics(pairs, space, "zeroshot_retrieval", retrieval(loaded, squares, captions), json_)
 
 
 @evaluate.command("zeroshot")
 def eval_zeroshot(
-    pictures: Classes,
-    templates: Templates = None,
+    images: Classes,
+    templates: Annotated[Path | None, typer.Option(help="File of sentences with {} for the label, one per line.")] = None,
     space: SpaceName = "starter",
     json_: Json = False,
 ) -> None:
-    """Accuracy of naming pictures' classes with words alone."""
+    """Zero-shot accuracy: each image gets the class whose name fits best."""
     from ..evaluate.zeroshot import TEMPLATES, accuracy
-    from ..spaces import hub
 
-    loaded = hub.load(space)
-    squares, captions = pairs_of(pictures, loaded)
+    loaded, squares, captions = load(space, images)
     labels = sorted({some[0] for some in captions})
-    right = [labels.index(some[0]) for some in captions]
-    sentences = lines_of(templates) if templates else TEMPLATES
-    show(pictures, space, "zeroshot_classification", accuracy(loaded, squares, right, labels, sentences), json_)
+    targets = [labels.index(some[0]) for some in captions]
+    sentences = read_lines(templates) if templates else TEMPLATES
+    print_metrics(images, space, "zeroshot_classification", accuracy(loaded, squares, targets, labels, sentences), json_)
 
 
 @evaluate.command("probe")
-def eval_probe(
-    pictures: Classes,
-    space: SpaceName = "starter",
-    json_: Json = False,
-) -> None:
+def eval_probe(images: Classes, space: SpaceName = "starter", json_: Json = False) -> None:
     """Accuracy of a linear classifier on the space's vectors, cross-validated."""
     from ..evaluate.probe import linear_probe
-    from ..spaces import hub
 
-    loaded = hub.load(space)
-    squares, captions = pairs_of(pictures, loaded)
-    show(pictures, space, "linear_probe", linear_probe(loaded.pixels(squares), [some[0] for some in captions]), json_)
+    loaded, squares, captions = load(space, images)
+    metrics = linear_probe(loaded.pixels(squares), [some[0] for some in captions])
+    print_metrics(images, space, "linear_probe", metrics, json_)
 
 
 @evaluate.command("vqa")
 def eval_vqa(
     questions: Annotated[Path, typer.Argument(metavar="FILE.json", help="A list of image, question, answer(s), kind.")],
-    assistant: Annotated[str, typer.Option("--assistant", "-a", envvar="SAMESPACE_ASSISTANT", help="Whose answers.")] = "starter",
-    blind: Annotated[bool, typer.Option("--blind", help="Ask without the pictures: what the words alone give away.")] = False,
-    samples: Annotated[Path | None, typer.Option(help="Write every answer to this file, one JSON object a line.")] = None,
+    assistant: AssistantName = "starter",
+    blind: Annotated[bool, typer.Option("--blind", help="Ask without the images, as a baseline.")] = False,
+    samples: Annotated[Path | None, typer.Option(help="Write every answer to this file, one JSON object per line.")] = None,
     json_: Json = False,
 ) -> None:
-    """Exact match of an assistant's answers, for each kind of question; POPE's numbers for yes and no."""
+    """Exact match of an assistant's answers, per kind of question, and POPE's metrics for yes/no questions."""
     from ..assistant.open import open_assistant
-    from ..evaluate.vqa import answer_all, read_questions, scores
+    from ..evaluate.vqa import answer_all, metrics_by_kind, read_questions
 
-    asked, opened = read_questions(questions), open_assistant(assistant)
-    with counting_bar("asking", len(asked)) as count:
-        answered = list(answer_all(opened, asked, blind, count))
+    read, opened = read_questions(questions), open_assistant(assistant)
+    with counting_bar("asking", len(read)) as count:
+        answered = list(answer_all(opened, read, blind, count))
     if samples:
-        samples.write_text("".join(json.dumps(s, ensure_ascii=False) + "\n" for s in answered), "utf-8")
-    for kind, metrics in scores(answered).items():
+        samples.write_text("".join(json.dumps(asdict(sample), ensure_ascii=False) + "\n" for sample in answered), "utf-8")
+    for kind, metrics in metrics_by_kind(answered).items():
         if json_:
             task = {"task": f"vqa_{kind}", "blind": blind, "metrics": metrics, "language": "en"}
-            out(json.dumps({"dataset": questions.stem, "model": opened.name, "pretrained": assistant} | task))
+            print_result(json.dumps({"dataset": questions.stem, "model": opened.name, "pretrained": assistant} | task))
         else:
-            out(f"{kind:12} " + "  ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in metrics.items()))
+            numbers = "  ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in metrics.items())
+            print_result(f"{kind:12} {numbers}")
 
 
 @evaluate.command("calibration")
-def eval_calibration(
-    pairs: Pairs,
-    space: SpaceName = "starter",
-    json_: Json = False,
-) -> None:
-    """Whether the shown relevance tells right best hits from wrong ones; half of the pictures are taken away first."""
-    from ..evaluate.retrieval import answers
-    from ..spaces import hub
+def eval_calibration(pairs: Pairs, space: SpaceName = "starter", json_: Json = False) -> None:
+    """Whether a hit's relevance tells right from wrong. Half of the images are removed, so that some queries have no hit."""
+    from ..evaluate.retrieval import queries_of
     from ..spaces.calibration import measure
 
-    loaded = hub.load(space)
+    loaded, squares, captions = load(space, pairs)
     calibration = loaded.calibration()
     if calibration is None:
         raise UnknownSpace(f"{space} has no calibration; make one with: samespace spaces export {space} FOLDER")
-    squares, captions = pairs_of(pairs, loaded)
-    queries, right = answers(captions)
-    metrics = measure(calibration, loaded.pixels(squares), loaded.text(queries), right)
-    show(pairs, space, "calibration", metrics, json_)
+    queries, relevant = queries_of(captions)
+    metrics = measure(calibration, loaded.pixels(squares), loaded.text(queries), relevant)
+    print_metrics(pairs, space, "calibration", metrics, json_)
 
 
-def pairs_of(path: str, loaded):
-    """The pairs of a source, squared for a space; what cannot be read is named and left out."""
-    try:
+def load(space: str, pairs: str) -> "tuple[Space, np.ndarray, list[tuple[str, ...]]]":
+    """Open a space and read pairs for it: images as uint8 (B, S, S, 3), and their captions.
+
+    Files that cannot be read are named and skipped.
+    """
+    with needs_extra("evaluation", "train"):
         from ..train.config import Source
-        from ..train.data import Bad, read_pairs
-    except ImportError as error:
-        raise MissingExtra(f"evaluation ({error.name})", "train") from None
-    bad = Bad()
-    read = read_pairs((Source(path),), loaded.config.prep, bad)
-    for name, reason in bad.names.items():
-        say(f"skipped {name}: {reason}")
-    return read
+        from ..train.data import SkippedSamples, read_pairs
+    from ..spaces import registry
+
+    loaded, skipped = registry.load(space), SkippedSamples()
+    squares, captions = read_pairs((Source(pairs),), loaded.config.prep, skipped)
+    for name, reason in skipped.reasons.items():
+        print_status(f"skipped {name}: {reason}")
+    return loaded, squares, captions
 
 
-def show(dataset: str, space: str, task: str, metrics: dict[str, float], as_json: bool) -> None:
+def print_metrics(dataset: str, space: str, task: str, metrics: dict[str, float], as_json: bool) -> None:
+    """Print metrics, or one JSON object in CLIP_benchmark's format."""
     if as_json:
-        out(
-            json.dumps(
-                {"dataset": dataset, "model": space, "pretrained": space, "task": task, "metrics": metrics, "language": "en"}
-            )
-        )
+        fields = {"dataset": dataset, "model": space, "pretrained": space, "task": task, "metrics": metrics, "language": "en"}
+        print_result(json.dumps(fields))
         return
     for name, value in metrics.items():
-        out(f"{name:32} {value:.4f}")
+        print_result(f"{name:32} {value:.4f}")

@@ -11,7 +11,7 @@ SamespaceError
 ├── QueryError           a query, label list or filter cannot be understood
 ├── UnknownAssistant     an assistant or language model cannot be found or understood
 ├── RequestError         a question cannot be answered as it was asked
-├── CardError            a run card cannot be understood, or its data not be used
+├── ConfigError          a run config cannot be understood, or its data not be used
 ├── TrainingStopped      a run stopped before its end, and says how to go on
 ├── MissingExtra         an optional package is not installed
 └── Offline              something has to be downloaded and cannot be
@@ -66,8 +66,8 @@ class RequestError(SamespaceError):
     """A conversation, or what was asked for with it, cannot be answered."""
 
 
-class CardError(SamespaceError):
-    """A run card, or a source that it names, cannot be used."""
+class ConfigError(SamespaceError):
+    """A run config, or a source that it names, cannot be used."""
 
 
 class TrainingStopped(SamespaceError):
@@ -86,17 +86,17 @@ class Offline(SamespaceError):
 
 
 def as_utf8(text: str) -> str:
-    """Text with ? for what is no UTF-8, which names of files, arguments of a terminal, and JSON may hold."""
+    """Replace by ? what is not UTF-8, as names of files, arguments of a terminal, and JSON may contain."""
     return text.encode("utf-8", "replace").decode()
 
 
 def error_summary(error: BaseException) -> str:
-    """Another library's error on one line, as part of a sentence."""
+    """Return another library's error on one line, as part of a sentence."""
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """What an error came from in the first place."""
+    """Return the error that an error came from in the first place."""
     while before := error.__cause__ or error.__context__:
         error = before
     return error

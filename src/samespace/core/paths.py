@@ -30,3 +30,17 @@ def expanded(path: str | Path) -> Path:
 def absolute(path: str | Path) -> str:
     """The same from the root, links not followed."""
     return os.path.abspath(expanded(path))
+
+
+def data_folder(variable: str, name: str) -> Path:
+    """Return the folder that an environment variable names, or `name` in the user's data folder."""
+    if named := os.environ.get(variable):
+        return expanded(named)
+    import platformdirs
+
+    return platformdirs.user_data_path("samespace") / name
+
+
+def file_name(name: str) -> str:
+    """Return a name such as `org/model` as the name of one file or folder."""
+    return re.sub(r"[^\w.-]+", "--", name)

@@ -1,1 +1,1 @@
-"""What a space or an assistant is worth, in numbers."""
+"""Metrics of spaces and assistants on labelled data."""

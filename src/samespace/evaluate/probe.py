@@ -1,4 +1,4 @@
-"""The linear probe: how far a straight cut goes in a space's vectors."""
+"""Linear probing: how well a linear classifier separates classes in a space's vectors."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,14 @@ import numpy as np
 from ..core.errors import MissingExtra, QueryError
 
 FOLDS = 5
+"""Folds of the cross-validation; each class needs as many images."""
 
 
 def linear_probe(z: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
-    """Accuracy of a logistic regression on z, over five stratified folds. Radford et al. 2021, §3.2.
+    """Return mean accuracy and its deviation of a logistic regression on z, over stratified folds. Radford et al. 2021, §3.2.
 
-    z: float32 (B, dim), unit length. Raises QueryError where there are too few pictures of a class.
+    z: float32 (B, E), unit length. labels: the class of each. Raises QueryError where a class has too few images, and
+    MissingExtra without scikit-learn.
     """
     try:
         from sklearn.linear_model import LogisticRegression

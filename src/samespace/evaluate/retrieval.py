@@ -1,61 +1,51 @@
-"""Retrieval measured: recall@k over a matrix of scores, and over pairs of a space both ways."""
+"""Image-text retrieval of a space, in both directions."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
-AT = (1, 5, 10)
+from ..core.metrics import recall_at_k
+
+KS = (1, 5, 10)
+"""Each k that recall is reported at."""
 
 
 class Encoder(Protocol):
-    """What is measured: a Space, or a model that is being trained."""
+    """What can be evaluated: a Space, or a model in training."""
 
     def pixels(self, squares: np.ndarray) -> np.ndarray:
-        """uint8 (B, S, S, 3) → z: float32 (B, dim), unit length."""
+        """uint8 (B, S, S, 3) → z: float32 (B, E), unit length."""
         ...
 
     def text(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts → z: float32 (B, dim), unit length."""
+        """Texts → z: float32 (B, E), unit length."""
         ...
 
 
-def recall_at_k(scores: np.ndarray, right: np.ndarray, k: int) -> float:
-    """Share of queries with a right answer among the k best.
-
-    scores: float (queries, items). right: bool (queries, items), any number of right answers a row; rows without one
-    do not count. A wrong item that ties with the best right one is ranked above it: chance is not credited.
-    """
-    asked = right.any(axis=1)
-    scores, right = scores[asked], right[asked]
-    best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
-    above = (~(scores < best) & ~right).sum(axis=1)  # so that a score that is no number is above too
-    return float((above < k).mean())
-
-
 def retrieval(encoder: Encoder, squares: np.ndarray, captions: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Recall@1, 5 and 10, both ways, under CLIP_benchmark's names.
+    """Return recall@1, 5 and 10 in both directions, under CLIP_benchmark's names.
 
-    squares: uint8 (B, S, S, 3). captions: those of each picture; equal ones are one query with several right answers.
+    squares: uint8 (B, S, S, 3). captions: those of each image; equal captions are one query with several relevant images.
     """
-    queries, right = answers(captions)
+    queries, relevant = queries_of(captions)
     scores = encoder.text(queries) @ encoder.pixels(squares).T
-    found = {f"image_retrieval_recall@{k}": recall_at_k(scores, right, k) for k in AT}
-    return found | {f"text_retrieval_recall@{k}": recall_at_k(scores.T, right.T, k) for k in AT}
+    recalls = {f"image_retrieval_recall@{k}": recall_at_k(scores, relevant, k) for k in KS}
+    return recalls | {f"text_retrieval_recall@{k}": recall_at_k(scores.T, relevant.T, k) for k in KS}
 
 
-def folded(caption: str) -> str:
-    """What captions have in common that count as equal, in training and when it is measured."""
+def caption_key(caption: str) -> str:
+    """Return a caption without outer spaces and in lower case: captions with one key are equal, in training and evaluation."""
     return caption.strip().lower()
 
 
-def answers(captions: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
-    """Each picture's captions → the captions that differ, and which pictures are right for each: bool (Q, B)."""
+def queries_of(captions: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
+    """Return the Q distinct captions of B images, and which images are relevant to each: bool (Q, B)."""
     queries: dict[str, str] = {}
-    for caption in (c for some in captions for c in some):
-        queries.setdefault(folded(caption), caption)
-    place = {key: i for i, key in enumerate(queries)}
-    right = np.zeros((len(queries), len(captions)), dtype=bool)
-    for column, some in enumerate(captions):
-        right[[place[folded(c)] for c in some], column] = True
-    return list(queries.values()), right
+    for caption in (caption for of_image in captions for caption in of_image):
+        queries.setdefault(caption_key(caption), caption)
+    row_of = {key: row for row, key in enumerate(queries)}
+    relevant = np.zeros((len(queries), len(captions)), dtype=bool)
+    for column, of_image in enumerate(captions):
+        relevant[[row_of[caption_key(caption)] for caption in of_image], column] = True
+    return list(queries.values()), relevant

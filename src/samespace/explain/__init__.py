@@ -1,1 +1,1 @@
-"""Why a picture matches, and what happens inside the models."""
+"""Explanations: why an image matches a query, and activations inside the models."""

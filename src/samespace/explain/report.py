@@ -1,6 +1,5 @@
-"""A trace as one HTML file that opens anywhere, pictures included."""
+"""A trace as one HTML file with its images inside, and as JSON."""
 
-import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -9,57 +8,66 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader
 from PIL import Image
 
+from ..media.image import data_uri
 from .trace import Trace
 
-WARM = np.array([255, 120, 20], np.uint8)
-SHOWN_NUMBERS = 96
-"""Numbers of a vector that are drawn."""
+ORANGE = np.array([255, 120, 20], np.uint8)
+"""Colour of attention maps."""
+DRAWN_DIMS = 96
+"""Most dimensions of a vector that are drawn."""
 
 
-def write_report(path: Path, trace: Trace, words: str, assistant: str) -> None:
-    """Write the six steps as a page. Raises OSError."""
+def write_report(path: Path, trace: Trace, question: str, assistant: str) -> None:
+    """Write the six steps as an HTML page; `assistant` is its name. Raises OSError."""
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
     page = templates.get_template("trace.html").render(
-        trace=trace, question=words, assistant=assistant, picture=uri(trace.pixels), strip=uri(strip(trace.features)),
-        projected=uri(strip(trace.projected)), maps=[uri(warm(said.cells)) for said in trace.answer],
-        names=list(zip(range(trace.grid**2), trace.words)),
-    )  # fmt: skip
+        trace=trace,
+        question=question,
+        assistant=assistant,
+        drawn_dims=min(DRAWN_DIMS, trace.features.shape[1]),
+        picture=_png_uri(trace.pixels),
+        features=_png_uri(_vector_image(trace.features)),
+        projected=_png_uri(_vector_image(trace.projected)),
+        attention_maps=[_png_uri(attention_overlay(token.attention)) for token in trace.answer],
+    )
     path.write_text(page, "utf-8")
 
 
-def strip(vectors: np.ndarray) -> np.ndarray:
-    """The first numbers of vectors as grey levels, one vector a column: uint8 (SHOWN_NUMBERS, N)."""
-    x = vectors[:, :SHOWN_NUMBERS].T
-    spread = np.quantile(np.abs(x), 0.98) or 1.0  # a few numbers are far larger than the rest
-    return np.uint8(127.5 + 127.5 * np.clip(x / spread, -1, 1))
-
-
-def warm(cells: np.ndarray) -> np.ndarray:
-    """A map over the picture: uint8 (grid, grid, 4), clear where it is 1 or less, warm where it is most."""
-    strength = np.clip(cells - 1, 0, None)
-    alpha = np.uint8(200 * strength / (strength.max() or 1.0))
-    return np.dstack([np.broadcast_to(WARM, (*cells.shape, 3)), alpha])
-
-
-def uri(pixels: np.ndarray) -> str:
-    """A picture as a data URI."""
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
-
-
 def as_json(trace: Trace) -> dict[str, Any]:
-    """The six steps for a page that draws them itself: shapes, pictures as data URIs, words and maps."""
+    """Return the six steps as values that JSON can hold: shapes, images as data URIs, words and maps."""
     return {
-        "pixels": {"shape": trace.pixels.shape, "picture": uri(trace.pixels)},
+        "pixels": {"shape": trace.pixels.shape, "picture": _png_uri(trace.pixels)},
         "grid": trace.grid,
-        "features": {"shape": trace.features.shape, "picture": uri(strip(trace.features))},
-        "projected": {"shape": trace.projected.shape, "picture": uri(strip(trace.projected))},
-        "words": trace.words,
-        "called": trace.called,
-        "sequence": [{"text": token.text, "cell": token.cell, "seen": token.seen} for token in trace.sequence],
+        "features": {"shape": trace.features.shape, "picture": _png_uri(_vector_image(trace.features))},
+        "projected": {"shape": trace.projected.shape, "picture": _png_uri(_vector_image(trace.projected))},
+        "nearest_words": trace.nearest_words,
+        "labels": trace.labels,
+        "sequence": [{"text": token.text, "cell": token.cell, "is_image": token.is_image} for token in trace.sequence],
         "answer": [
-            {"text": said.text, "likely": said.likely, "cells": np.round(said.cells, 3).tolist()} for said in trace.answer
+            {"text": token.text, "candidates": token.candidates, "attention": np.round(token.attention, 3).tolist()}
+            for token in trace.answer
         ],
         "text": trace.text,
     }
+
+
+def attention_overlay(attention: np.ndarray) -> np.ndarray:
+    """Return a map to lay over the image: float (grid, grid) → RGBA uint8 (grid, grid, 4), clear where attention is 1 or less."""
+    strength = np.clip(attention - 1, 0, None)
+    alpha = np.uint8(200 * strength / (strength.max() or 1.0))
+    return np.dstack([np.broadcast_to(ORANGE, (*attention.shape, 3)), alpha])
+
+
+def _vector_image(vectors: np.ndarray) -> np.ndarray:
+    """Draw vectors as grey levels, one vector per column: float (N, D) → uint8 (at most DRAWN_DIMS, N)."""
+    x = vectors[:, :DRAWN_DIMS].T
+    spread = np.quantile(np.abs(x), 0.98) or 1.0  # a few numbers are far larger than the rest
+    grey: np.ndarray = (127.5 + 127.5 * np.clip(x / spread, -1, 1)).astype(np.uint8)
+    return grey
+
+
+def _png_uri(pixels: np.ndarray) -> str:
+    """Return pixels, uint8 (H, W), (H, W, 3) or (H, W, 4), as the data URI of a PNG."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return data_uri(out.getvalue(), "png")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..core.errors import UnreadableMedia, as_utf8
 from ..media.image import jpeg
-from .indexing.segments import place, still
-from .results import Hit
+from .search.hits import Hit
+from .thumbnails import locator, thumbnail
 
 SIDE = 320
 PAGE = """<!doctype html>
@@ -39,15 +39,15 @@ FIGURE = """<figure><a href="{href}"><img loading="lazy" alt="{name}" src="{sour
 <figcaption>{rank}. {name}<div class="bar"><i style="width:{width:.0f}%"></i></div><small>{score:.3f} · {folder}</small></figcaption></figure>"""
 
 
-def write_sheet(path: Path, query: str, hits: list[Hit]) -> None:
-    """Write the hits as a page; a picture that can no longer be read has an empty place. Raises OSError."""
+def write_contact_sheet(path: Path, query: str, hits: list[Hit]) -> None:
+    """Write hits as a page; one that can no longer be read has no picture. Raises OSError."""
     top = max((hit.score for hit in hits), default=1.0)
     figures = [
         FIGURE.format(
             href=html.escape(link(hit)),
             name=html.escape(as_utf8(Path(hit.path).name)),
-            folder=html.escape(" · ".join(filter(None, [place(hit), as_utf8(str(Path(hit.path).parent))]))),
-            source=thumbnail(hit),
+            folder=html.escape(" · ".join(filter(None, [locator(hit), as_utf8(str(Path(hit.path).parent))]))),
+            source=thumbnail_uri(hit),
             rank=hit.rank,
             score=hit.score,
             width=100 * max(0.0, hit.score) / max(top, 1e-6),
@@ -59,15 +59,15 @@ def write_sheet(path: Path, query: str, hits: list[Hit]) -> None:
 
 
 def link(hit: Hit) -> str:
-    """Where a browser opens the file: at the moment or page (W3C Media Fragments 4.2.1, RFC 8118 3)."""
-    begin = "" if hit.start is None else f"#t={hit.start:.2f}"
-    return as_utf8(Path(hit.path).absolute().as_uri()) + (begin if hit.page is None else f"#page={hit.page}")
+    """Return a link that opens the file at the moment or page (W3C Media Fragments 4.2.1, RFC 8118 3)."""
+    fragment = "" if hit.start is None else f"#t={hit.start:.2f}"
+    return as_utf8(Path(hit.path).absolute().as_uri()) + (fragment if hit.page is None else f"#page={hit.page}")
 
 
-def thumbnail(hit: Hit) -> str:
-    """What was found as a small JPEG in a data URI; an empty one where it cannot be read."""
+def thumbnail_uri(hit: Hit) -> str:
+    """Return what was found as a small JPEG in a data URI; an empty one where it cannot be read."""
     try:
-        picture = still(hit, SIDE)
+        picture = thumbnail(hit, SIDE)
     except UnreadableMedia:
         return "data:,"
     return "data:image/jpeg;base64," + base64.b64encode(jpeg(picture, SIDE, 82)).decode()

@@ -15,7 +15,7 @@ PHRASES = (
 
 
 def photographs() -> list[Path]:
-    """The six demo photographs, out of the scikit-image package. Raises MissingExtra."""
+    """Return the six demo photographs, from the scikit-image package. Raises MissingExtra."""
     try:
         import skimage.data
     except ImportError:

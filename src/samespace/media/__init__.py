@@ -1,1 +1,3 @@
-"""Bytes in, arrays and facts out. Pillow and its kin; never torch."""
+"""Read media files: bytes in, images, samples, text and metadata out. Pillow, FFmpeg and PDFium; never torch."""
+
+__all__: list[str] = []

@@ -1,51 +1,66 @@
-"""Sound files, and the sound of films → mono samples, in windows, whatever their length.
+"""Audio files, and the audio of videos → mono samples in windows, however long the file is.
 
-Decoded by FFmpeg's libraries through PyAV, a packet at a time: memory holds one window. A file that breaks off gives what
-comes before the break.
+FFmpeg's libraries decode it packet by packet, through PyAV: memory holds one window. A file that is cut short gives what
+comes before the cut.
 """
 
-import math
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, groupby, repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from ..core.errors import UnreadableMedia, error_summary
 
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.container import InputContainer
+
 RATE = 16_000
-"""Samples a second, where nobody says otherwise."""
-WINDOW = 4.0
-"""Seconds of a window, where nobody says otherwise; the next begins half as much later."""
-SILENCE = 1e-4
-"""Root mean square, of samples between −1 and 1, below which a window holds nothing."""
-GAP, HOLE = 0.1, 3600.0
-"""Seconds without sound that are kept as silence: shorter ones are rounding, longer ones a clock that jumped."""
-BAR, BARS = 3, 160
-"""Pixels of a waveform's bars, and how many there are."""
+"""Default sampling rate, in samples per second."""
+WINDOW_SECONDS = 4.0
+"""Default length of a window; each begins half a window after the one before."""
+SILENCE_RMS = 1e-4
+"""A window counts as silent where the root mean square of its samples, between −1 and 1, is below this."""
+MIN_GAP_SECONDS = 0.1
+"""Shorter gaps between timestamps are rounding, and are closed."""
+MAX_GAP_SECONDS = 3600.0
+"""Longer gaps between timestamps are errors of the file, and are closed; gaps in between become silence."""
+WAVEFORM_SECONDS = 60
+"""Most seconds that a waveform shows."""
+BAR_COUNT = 160
+"""Bars of a waveform."""
+BAR_PIXELS = 3
+"""Width of a waveform's bar, and of the space after it."""
+NO_CUT = sys.maxsize
+"""A sample number beyond the end of any file."""
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A few seconds of sound."""
+class AudioWindow:
+    """A few seconds of audio."""
 
     start: float
     """Seconds from the beginning of the file."""
     end: float
-    samples: np.ndarray
+    """Seconds from the beginning of the file."""
+    samples: npt.NDArray[np.float32]
     """float32 (N,), −1 to 1, mono."""
 
     @property
     def silent(self) -> bool:
-        return float(np.sqrt(np.square(self.samples).mean())) < SILENCE
+        """Whether the samples are too quiet to hold anything."""
+        return float(np.sqrt(np.square(self.samples).mean())) < SILENCE_RMS
 
 
-def open_media(path: str | Path) -> Any:
-    """A film or sound file opened by FFmpeg; to be closed. Raises UnreadableMedia."""
+def open_media(path: str | Path) -> "InputContainer":
+    """Open an audio or video file with FFmpeg and return its container; the caller closes it. Raises UnreadableMedia."""
     import av
 
     try:
@@ -57,15 +72,15 @@ def open_media(path: str | Path) -> Any:
         raise UnreadableMedia(f"it is broken or of no kind that FFmpeg knows ({reason}); play it to check") from None
 
 
-def beginning(container: Any) -> float:
-    """What the clock of a file shows where it begins, in seconds; its streams may begin later."""
+def start_time(container: "InputContainer") -> float:
+    """Return the timestamp at which a file begins, in seconds; its streams may begin later."""
     return (container.start_time or 0) / 1_000_000
 
 
-def blocks(path: str | Path, start: float = 0.0, rate: int = RATE) -> Iterator[np.ndarray]:
-    """Samples from `start` seconds on: float32 (N,), mono. Where nothing is played for a while they are zeros.
+def blocks(path: str | Path, start: float = 0.0, rate: int = RATE) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the samples from `start` seconds on, block by block: float32 (N,), mono, −1 to 1.
 
-    Raises UnreadableMedia.
+    Gaps in the audio are filled with zeros, so that a sample's number gives its time. Raises UnreadableMedia.
     """
     import av
 
@@ -73,107 +88,115 @@ def blocks(path: str | Path, start: float = 0.0, rate: int = RATE) -> Iterator[n
         if not container.streams.audio:
             raise UnreadableMedia("there is no sound in it; play it to check")
         if start:
-            container.seek(int((start + beginning(container)) * av.time_base))
-        given = first = int(start * rate)  # samples, from the beginning of the file
-        for time, block in resampled(container, rate):
-            hole = int(time * rate) - given
-            if given == first:
-                block = block[max(0, -hole) :]  # a seek lands somewhere before
-            if GAP * rate < hole < HOLE * rate:
-                given += hole
-                yield from (np.zeros(min(rate, hole - i), np.float32) for i in range(0, hole, rate))
-            given += len(block)
+            container.seek(int((start + start_time(container)) * av.time_base))
+        first = position = int(start * rate)  # samples from the beginning of the file
+        for time, block in _resample(container, rate):
+            gap = int(time * rate) - position
+            if position == first:
+                block = block[max(0, -gap) :]  # a seek ends somewhat earlier than asked for
+            if MIN_GAP_SECONDS * rate < gap < MAX_GAP_SECONDS * rate:
+                position += gap
+                yield from (np.zeros(min(rate, gap - i), np.float32) for i in range(0, gap, rate))
+            position += len(block)
             yield block
 
 
-def resampled(container: Any, rate: int) -> Iterator[tuple[float, np.ndarray]]:
-    """Samples as they are decoded, float32 (N,), mono, and when they are played: seconds from the beginning of the file.
+def _resample(container: "InputContainer", rate: int) -> Iterator[tuple[float, npt.NDArray[np.float32]]]:
+    """Yield (seconds from the beginning of the file, samples: float32 (N,), mono) for each decoded frame.
 
-    A packet that cannot be decoded is left out; joined files may go on with another rate or number of channels.
+    Packets that cannot be decoded are skipped. The sampling rate and the channels may change within a file, as where files
+    were joined. Raises UnreadableMedia.
     """
     import av
 
     time = 0.0
-    sound = frames(container, container.streams.audio[0])
-    for _, alike in groupby(sound, key=lambda frame: (frame.format.name, frame.layout.name, frame.sample_rate)):
+    for _, same_format in groupby(_decode(container), key=_format_of):
         resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
-        for frame in chain(alike, [None]):  # None gives what the resampler still holds
+        to_resample: Iterator[AudioFrame | None] = chain(same_format, [None])  # None flushes the resampler
+        for frame in to_resample:
             if frame is not None and frame.time is not None:
-                time = frame.time - beginning(container)
+                time = frame.time - start_time(container)
             try:
-                given = resampler.resample(frame)
+                resampled = resampler.resample(frame)
             except (av.FFmpegError, ValueError) as error:
                 raise UnreadableMedia(
                     f"its sound cannot be mixed to one channel ({error_summary(error)}); save it in stereo"
                 ) from None
-            for block in given:
-                yield time, block.to_ndarray()[0]
+            for mono in resampled:
+                yield time, mono.to_ndarray()[0]
 
 
-def frames(container: Any, stream: Any) -> Iterator[Any]:
-    """A stream's frames, up to where the file breaks off."""
+def _format_of(frame: "AudioFrame") -> tuple[str, str, int]:
+    """Return sample format, channel layout and sampling rate."""
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _decode(container: "InputContainer") -> Iterator["AudioFrame"]:
+    """Yield the frames of the first audio stream, up to where the file is cut short."""
     import av
 
-    packets = container.demux(stream)
+    packets = container.demux(container.streams.audio[0])
     while True:
         try:
             packet = next(packets, None)
         except (av.FFmpegError, ValueError):
-            return  # what came before is good
+            return  # the frames before are good
         if packet is None:
             return
         with suppress(av.FFmpegError, ValueError):
             yield from packet.decode()
 
 
-def windows(path: str | Path, seconds: float = WINDOW, rate: int = RATE, cuts: Iterable[float] = ()) -> Iterator[Clip]:
-    """A file's sound, so many seconds at a time, each window half over the one before; none reaches across a cut.
+def windows(
+    path: str | Path, seconds: float = WINDOW_SECONDS, rate: int = RATE, cuts: Iterable[float] = ()
+) -> Iterator[AudioWindow]:
+    """Yield a file's audio in windows of `seconds`, each overlapping the one before by half; none reaches across a cut.
 
-    cuts: seconds, ascending. A window before a cut, and the last, may be shorter. Raises UnreadableMedia.
+    cuts: seconds, ascending. The window before a cut, and the last window, may be shorter. Raises UnreadableMedia.
     """
     size = int(seconds * rate)
-    edges = chain((round(cut * rate) for cut in cuts), repeat(math.inf))
-    held, place, told, edge = np.empty(0, np.float32), 0, 0, next(edges)  # `told`: up to where windows have held all
+    edges = chain((round(cut * rate) for cut in cuts), repeat(NO_CUT))
+    buffer = np.empty(0, np.float32)
+    start, covered, edge = 0, 0, next(edges)  # start of the buffer, end of the last window, next cut: numbers of samples
     for block in blocks(path, rate=rate):
-        held = np.concatenate([held, block])
-        while len(held) >= (wide := min(size, edge - place)):
-            if place + wide > told:
-                yield window(place, held[:wide], rate)
-                told = place + wide
-            step = size // 2 if place + wide < edge else wide
-            held, place = held[step:], place + step
-            if place == edge:
+        buffer = np.concatenate([buffer, block])
+        while len(buffer) >= (length := min(size, edge - start)):
+            if start + length > covered:
+                yield _window(start, buffer[:length], rate)
+                covered = start + length
+            step = size // 2 if start + length < edge else length
+            buffer, start = buffer[step:], start + step
+            if start == edge:
                 edge = next(edges)
-    if place + len(held) > told:
-        yield window(place, held, rate)
+    if start + len(buffer) > covered:
+        yield _window(start, buffer, rate)
 
 
-def window(place: int, samples: np.ndarray, rate: int) -> Clip:
-    return Clip(place / rate, (place + len(samples)) / rate, np.nan_to_num(samples).clip(-1, 1))
+def _window(start: int, samples: npt.NDArray[np.float32], rate: int) -> AudioWindow:
+    """Return a window that begins at sample number `start`, its samples clipped to −1…1."""
+    return AudioWindow(start / rate, (start + len(samples)) / rate, np.nan_to_num(samples).clip(-1, 1))
 
 
 def duration(path: str | Path) -> float:
-    """Seconds, as the file's header tells; 0 where it does not. Raises UnreadableMedia."""
+    """Return the length that the file's header gives, in seconds; 0 where it gives none. Raises UnreadableMedia."""
     with open_media(path) as container:
         return max(0.0, (container.duration or 0) / 1_000_000)
 
 
 def waveform(path: str | Path, start: float = 0.0, end: float | None = None) -> Image.Image:
-    """What sound looks like from `start` to `end` seconds (a minute at most): RGB, bars as high as it is loud.
-
-    Raises UnreadableMedia.
-    """
-    wanted, held = int(min((end or start + 60) - start, 60) * RATE), []
+    """Draw the loudness from `start` to `end` seconds, a minute at most, as bars: RGB, 960 × 240. Raises UnreadableMedia."""
+    missing = int(min((end or start + WAVEFORM_SECONDS) - start, WAVEFORM_SECONDS) * RATE)
+    collected: list[npt.NDArray[np.float32]] = []
     for block in blocks(path, start):
-        held.append(block)
-        wanted -= len(block)
-        if wanted <= 0:
+        collected.append(block)
+        missing -= len(block)
+        if missing <= 0:
             break
-    samples = np.concatenate([*held, np.zeros(1, np.float32)])
-    loud = [float(np.abs(part).max(initial=0)) for part in np.array_split(samples, BARS)]
-    canvas = Image.new("RGB", (BARS * 2 * BAR, 240), (24, 28, 38))
-    pen, top = ImageDraw.Draw(canvas), max(max(loud), 1e-3)
-    for i, level in enumerate(loud):
-        height, x = max(2, 100 * level / top), i * 2 * BAR
-        pen.rounded_rectangle((x, 120 - height, x + BAR, 120 + height), 1, fill=(255, 176, 102))
+    samples = np.concatenate([*collected, np.zeros(1, np.float32)])
+    levels = [float(np.abs(part).max(initial=0)) for part in np.array_split(samples, BAR_COUNT)]
+    canvas = Image.new("RGB", (BAR_COUNT * 2 * BAR_PIXELS, 240), (24, 28, 38))
+    draw, loudest = ImageDraw.Draw(canvas), max(max(levels), 1e-3)
+    for i, level in enumerate(levels):
+        height, x = max(2, 100 * level / loudest), i * 2 * BAR_PIXELS
+        draw.rounded_rectangle((x, 120 - height, x + BAR_PIXELS, 120 + height), 1, fill=(255, 176, 102))
     return canvas

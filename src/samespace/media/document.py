@@ -1,7 +1,7 @@
-"""Documents → pages, each as a picture and as its text. PDFs through PDFium; office files through LibreOffice, if it is here.
+"""Documents → pages, each as an image and as text. PDFs are read by PDFium, office files are converted by LibreOffice first.
 
-PDFium runs in processes of its own (pdfium.py), one for each document that is being read: a page that keeps it busy, or crashes it, costs
-itself and no other. A page is drawn at the size that is asked for, whatever size it claims to have.
+PDFium runs in worker processes (pdfium.py), one for each document that is being read, so that a page which keeps it busy or
+crashes it fails alone. A page is rendered at the size asked for, whatever size it claims to have.
 """
 
 import atexit
@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -27,21 +27,25 @@ from ..core.errors import UnreadableMedia, error_summary
 from . import ocr
 from .kinds import OFFICE
 
-PASSAGE = 600
-"""Characters of a passage, about: what a text tower reads at once."""
-LITTLE_TEXT = 20
-"""Characters below which a page counts as scanned, and is read from its picture."""
-SCAN = 1200
-"""Pixels along the shorter side of a page that is read from its picture."""
-HYPHEN = re.compile("[\x02\ufffe]")
-"""Where a word is parted at a line's end, as PDFium tells it."""
-HEAVY = 30
-"""Seconds that PDFium may take for a page."""
-BROKEN = 20
-"""Pages one after the other that nothing can be made of, after which there is nothing more to come."""
-PATIENCE = 120
-"""Seconds that LibreOffice may take for a file."""
-ONE_OFFICE = threading.Lock()
+if TYPE_CHECKING:
+    from .pdfium import Box, PdfReply, PdfRequest
+
+PASSAGE_CHARACTERS = 600
+"""Longest passage: about as much as a text tower reads at once."""
+MIN_TEXT_CHARACTERS = 20
+"""A page with less text counts as scanned, and its image is read by OCR."""
+OCR_PIXELS = 1200
+"""Shorter side of a page that is read by OCR."""
+LINE_HYPHEN = re.compile("[\x02\ufffe]")
+"""Characters that PDFium returns for a hyphen at the end of a line."""
+PAGE_TIMEOUT_SECONDS = 30
+"""Longest time that PDFium may take for a page."""
+MAX_BROKEN_PAGES = 20
+"""Give up after this many unreadable pages in a row."""
+OFFICE_TIMEOUT_SECONDS = 120
+"""Longest time that LibreOffice may take for a file."""
+_CONVERTING = threading.Lock()
+"""One LibreOffice runs at a time."""
 
 
 @dataclass(frozen=True)
@@ -53,213 +57,239 @@ class Page:
     picture: Image.Image
     """RGB."""
     text: str
-    """As it is written, or read from a scan; may be empty."""
+    """From the file, or read from the image of a scanned page; may be empty."""
 
     @property
     def passages(self) -> list[str]:
-        """The text in pieces that a text tower reads at once, cut between words."""
+        """The text in pieces of at most PASSAGE_CHARACTERS, cut between words."""
         return passages(self.text)
 
 
 def pages(path: str | Path, side: int) -> Iterator[Page]:
-    """A document's pages in order, the shorter side of each `side` pixels; a page that PDFium can make nothing of is empty.
+    """Yield a document's pages in order, rendered with `side` pixels along the shorter side.
 
-    Raises UnreadableMedia, at the end where that is so of every page.
+    A page that cannot be read is blank. Raises UnreadableMedia, after the last page, where that is so of every page.
     """
-    with opened(Path(path)) as document:
-        failed, failure = 0, None
+    with _open_document(Path(path)) as document:
+        broken, failure = 0, None  # unreadable pages in a row, and why
         for number in range(1, document.count + 1):
             try:
-                page, failed = document.page(number, side), 0
+                page, broken = document.page(number, side), 0
             except UnreadableMedia as error:
-                page, failed, failure = Page(number, Image.new("RGB", (side, side), "white"), ""), failed + 1, error
+                page, broken, failure = Page(number, Image.new("RGB", (side, side), "white"), ""), broken + 1, error
             yield page
-            if failed == BROKEN:
+            if broken == MAX_BROKEN_PAGES:
                 break
-        if failure and failed == number:
+        if failure and broken == number:
             raise failure
 
 
 def page_at(path: str | Path, number: int, side: int) -> Image.Image:
-    """One page as a picture, its shorter side `side` pixels. Raises UnreadableMedia."""
-    with opened(Path(path)) as document:
+    """Return the page of this number as RGB, with `side` pixels along the shorter side. Raises UnreadableMedia."""
+    with _open_document(Path(path)) as document:
         if not 1 <= number <= document.count:
             raise UnreadableMedia(f"it has no page {number}; index it again")
-        return document.drawn(number, side)
+        return document.render(number, side)
 
 
-def marks(path: str | Path, number: int, words: Iterable[str]) -> list[tuple[float, float, float, float]]:
-    """Where words stand on a page: left, top, right and bottom of each, in shares of the page as it is drawn.
+def marks(path: str | Path, number: int, words: Iterable[str]) -> "list[Box]":
+    """Return where words are on a page: left, top, right and bottom of each, as shares of the page's width and height.
 
-    What is only drawn there, as in a scan, is not found. Raises UnreadableMedia.
+    Words in images, as in a scan, are not found. Raises UnreadableMedia.
     """
-    with opened(Path(path)) as document:
+    with _open_document(Path(path)) as document:
         return document.marks(number, list(words)) if 1 <= number <= document.count else []
 
 
 @contextmanager
-def opened(path: Path) -> Iterator["Pdf"]:
-    """A document. Raises UnreadableMedia."""
-    with tempfile.TemporaryDirectory() as scratch:
-        document = Pdf(as_pdf(path, Path(scratch)) if path.suffix.lower() in OFFICE else path)
+def _open_document(path: Path) -> Iterator["_Document"]:
+    """Open a document for as long as the context lasts. Raises UnreadableMedia."""
+    with tempfile.TemporaryDirectory() as folder:
+        document = _Document(_convert_to_pdf(path, Path(folder)) if path.suffix.lower() in OFFICE else path)
         try:
             document.open()
             yield document
         finally:
-            document.pdfium.rest()
+            document.worker.release()
 
 
-class Pdf:
-    """A PDF that a process of its own has open."""
+class _Document:
+    """A PDF that is open in a worker process."""
 
-    def __init__(self, file: Path):
-        self.file, self.count, self.pdfium = file, 0, rested()
+    def __init__(self, file: Path) -> None:
+        self.file, self.count, self.worker = file, 0, _take_worker()
 
     def open(self) -> None:
-        """Raises UnreadableMedia."""
+        """Open the file and set `count`, its number of pages. Raises UnreadableMedia."""
         try:
-            answer, _ = self.pdfium.ask(open=str(self.file.absolute()))
-        except ProcessEnded:
-            raise UnreadableMedia("PDFium cannot open it in bearable time; print it to a new PDF") from None
-        if "password" in (error := answer.get("error", "")).lower():
+            reply, _ = self.worker.request({"open": str(self.file.absolute())})
+        except _WorkerEnded:
+            raise UnreadableMedia("PDFium cannot open it in reasonable time; print it to a new PDF") from None
+        if "password" in (error := reply.get("error", "")).lower():
             raise UnreadableMedia("it is locked with a password; save a copy without one")
-        if "error" in answer:
-            raise UnreadableMedia(f"it is broken or no PDF ({error_summary(error)}); open it to check")
-        if not answer["pages"]:
+        if "error" in reply:
+            raise UnreadableMedia(f"it is broken or no PDF ({error_summary(ValueError(error))}); open it to check")
+        if not reply["pages"]:
             raise UnreadableMedia("it has no pages; open it to check")
-        self.count = answer["pages"]
+        self.count = reply["pages"]
 
     def page(self, number: int, side: int) -> Page:
-        """Raises UnreadableMedia."""
-        answer, picture = self.ask(number, side=side, text=True)
-        text = " ".join(HYPHEN.sub("", answer["text"]).split())
-        return Page(number, picture, text if len(text) >= LITTLE_TEXT else self.scanned(number) or text)
+        """Return a page with its text. Raises UnreadableMedia."""
+        reply, pixels = self._request({"page": number, "side": side, "text": True})
+        text = " ".join(LINE_HYPHEN.sub("", reply["text"]).split())
+        return Page(number, _image(reply, pixels), text if len(text) >= MIN_TEXT_CHARACTERS else self._ocr(number) or text)
 
-    def scanned(self, number: int) -> str:
-        """What a page with little text says, read from its picture; empty where no reader is installed. Raises UnreadableMedia."""
-        return ocr.words(self.drawn(number, SCAN)) if ocr.reader() else ""
+    def _ocr(self, number: int) -> str:
+        """Return the text in a page's image; empty where no OCR is installed. Raises UnreadableMedia."""
+        return ocr.words(self.render(number, OCR_PIXELS)) if ocr.reader() else ""
 
-    def drawn(self, number: int, side: int) -> Image.Image:
-        """Raises UnreadableMedia."""
-        return self.ask(number, side=side)[1]
+    def render(self, number: int, side: int) -> Image.Image:
+        """Return a page as RGB, with `side` pixels along the shorter side. Raises UnreadableMedia."""
+        return _image(*self._request({"page": number, "side": side}))
 
-    def marks(self, number: int, words: list[str]) -> list[tuple[float, float, float, float]]:
-        """Raises UnreadableMedia."""
-        return [tuple(box) for box in self.ask(number, words=words)[0].get("marks", ())]
+    def marks(self, number: int, words: list[str]) -> "list[Box]":
+        """Return where words are on a page; see `marks` of this module. Raises UnreadableMedia."""
+        reply, _ = self._request({"page": number, "words": words})
+        return [(left, top, right, bottom) for left, top, right, bottom in reply.get("marks", ())]
 
-    def ask(self, number: int, **request: Any) -> tuple[dict[str, Any], Image.Image | None]:
-        """What PDFium says of a page, and its picture. Raises UnreadableMedia."""
+    def _request(self, request: "PdfRequest") -> tuple["PdfReply", bytes]:
+        """Return the reply for a page, and its pixels. Raises UnreadableMedia; the document stays usable."""
+        number = request["page"]
         try:
-            answer, pixels = self.pdfium.ask(page=number, **request)
-        except ProcessEnded:
-            self.pdfium = rested()
+            reply, pixels = self.worker.request(request)
+        except _WorkerEnded:
+            self.worker = _take_worker()
             self.open()
             raise UnreadableMedia(f"its page {number} is too much for PDFium; print it to a new PDF") from None
-        if "error" in answer:
-            raise UnreadableMedia(f"its page {number} is broken ({error_summary(answer['error'])}); open it to check")
-        return answer, Image.frombytes("RGB", answer["size"], pixels) if answer["size"] else None
+        if "error" in reply:
+            raise UnreadableMedia(f"its page {number} is broken ({error_summary(ValueError(reply['error']))}); open it to check")
+        return reply, pixels
 
 
-class ProcessEnded(Exception):
-    """The process ended before it answered: it crashed, or its time was over."""
+def _image(reply: "PdfReply", pixels: bytes) -> Image.Image:
+    """Return the pixels of a reply as an RGB image."""
+    size = reply["size"]
+    assert size is not None
+    return Image.frombytes("RGB", (size[0], size[1]), pixels)
 
 
-class Pdfium:
+class _WorkerEnded(Exception):
+    """A worker process ended before it replied: it crashed, or took too long and was killed."""
+
+
+class _Worker:
     """A process that runs PDFium, for one document at a time."""
 
-    def __init__(self):
-        command = [sys.executable, "-P", str(Path(__file__).with_name("pdfium.py")), str(2 * HEAVY)]
-        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere, start_new_session=True)
+    def __init__(self) -> None:
+        command = [sys.executable, "-P", str(Path(__file__).with_name("pdfium.py")), str(2 * PAGE_TIMEOUT_SECONDS)]
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null, start_new_session=True)
 
-    def ask(self, **request: Any) -> tuple[dict[str, Any], bytes]:
-        """An answer and its pixels (see pdfium.py). Raises ProcessEnded."""
-        timer = threading.Timer(HEAVY, self.process.kill)
+    def request(self, request: "PdfRequest") -> tuple["PdfReply", bytes]:
+        """Return the reply to a request, and its pixels (see pdfium.py). Raises _WorkerEnded."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        timer = threading.Timer(PAGE_TIMEOUT_SECONDS, self.process.kill)
         timer.start()
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
-            answer = json.loads(self.process.stdout.readline())
-            pixels = self.process.stdout.read(answer["bytes"])
-            if len(pixels) == answer["bytes"]:
-                return answer, pixels
+            reply: PdfReply = json.loads(self.process.stdout.readline())
+            pixels = self.process.stdout.read(reply["bytes"])
+            if len(pixels) == reply["bytes"]:
+                return reply, pixels
         except (OSError, ValueError):
             pass  # it has ended
         except BaseException:
-            self.end()  # an answer that nobody waits for would be taken for the next one
+            self.kill()  # otherwise this reply would be taken for the next one
             raise
         finally:
             timer.cancel()
-        self.end()
-        raise ProcessEnded
+        self.kill()
+        raise _WorkerEnded
 
-    def rest(self) -> None:
-        """Let go of the document, and wait for another."""
-        with suppress(ProcessEnded):
-            self.ask(close=True)
-            RESTING.append(self)
+    def release(self) -> None:
+        """Close the document, and keep the process for another."""
+        with suppress(_WorkerEnded):
+            self.request({"close": True})
+            _idle_workers.append(self)
 
-    def end(self) -> None:
+    def kill(self) -> None:
+        """End the process."""
         self.process.kill()
         self.process.communicate()
 
 
-RESTING: deque[Pdfium] = deque()
-"""Those without a document: starting one takes longer than drawing many pages."""
+_idle_workers: deque[_Worker] = deque()
+"""Idle workers, kept because starting one is slow."""
 
 
-def rested() -> Pdfium:
-    """One that rests, or a new one."""
+def _take_worker() -> _Worker:
+    """Return an idle worker, or a new one."""
     try:
-        return RESTING.pop()
+        return _idle_workers.pop()
     except IndexError:
-        return Pdfium()
+        return _Worker()
 
 
 @atexit.register
-def end_resting() -> None:
-    while RESTING:
-        RESTING.pop().end()
+def _kill_idle_workers() -> None:
+    """End the idle workers when Python exits."""
+    while _idle_workers:
+        _idle_workers.pop().kill()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=RESTING.clear)  # they answer the parent
+    os.register_at_fork(after_in_child=_idle_workers.clear)  # they belong to the parent
 
 
 def passages(text: str) -> list[str]:
-    """Pieces of about PASSAGE characters, cut after a sentence where one ends in the second half, else between words."""
-    found, left = [], " ".join(text.split())
-    while len(left) > PASSAGE:
-        cut = max(left.rfind(end, PASSAGE // 2, PASSAGE) + 1 for end in (". ", "! ", "? "))
-        cut = cut or left.rfind(" ", 1, PASSAGE) + 1 or PASSAGE
-        found.append(left[:cut].strip())
-        left = left[cut:]
-    return [*found, *([left.strip()] if left.strip() else [])]
+    """Cut text into pieces of at most PASSAGE_CHARACTERS.
+
+    Each is cut after a sentence where one ends in its second half, otherwise between words.
+    """
+    found, rest = [], " ".join(text.split())
+    while len(rest) > PASSAGE_CHARACTERS:
+        cut = max(rest.rfind(end, PASSAGE_CHARACTERS // 2, PASSAGE_CHARACTERS) + 1 for end in (". ", "! ", "? "))
+        cut = cut or rest.rfind(" ", 1, PASSAGE_CHARACTERS) + 1 or PASSAGE_CHARACTERS
+        found.append(rest[:cut].strip())
+        rest = rest[cut:]
+    return [*found, *([rest.strip()] if rest.strip() else [])]
 
 
-def as_pdf(path: Path, scratch: Path) -> Path:
-    """An office file as LibreOffice prints it. Raises UnreadableMedia."""
+def _convert_to_pdf(path: Path, folder: Path) -> Path:
+    """Convert an office file with LibreOffice and return the PDF, which is written into `folder`. Raises UnreadableMedia."""
     office = shutil.which("soffice") or shutil.which("libreoffice")
     if not office:
         raise UnreadableMedia("office files are read through LibreOffice; install it, or save the file as PDF")
-    profile = f"-env:UserInstallation={(scratch / 'profile').as_uri()}"
-    command = [office, profile, "--headless", "--convert-to", "pdf", "--outdir", str(scratch), str(path.absolute())]
+    profile = f"-env:UserInstallation={(folder / 'profile').as_uri()}"
+    command = [office, profile, "--headless", "--convert-to", "pdf", "--outdir", str(folder), str(path.absolute())]
     try:
-        with ONE_OFFICE:
-            run(command, PATIENCE)
-        return next(scratch.glob("*.pdf"))
+        with _CONVERTING:
+            _run(command, OFFICE_TIMEOUT_SECONDS)
+        return next(folder.glob("*.pdf"))
     except (subprocess.SubprocessError, OSError, StopIteration):
         raise UnreadableMedia("LibreOffice cannot read it; open it there, or save it as PDF") from None
 
 
-def run(command: list[str], seconds: float) -> None:
-    """Run a program, and end it with all that it started when its time is over, or ours. Raises SubprocessError."""
+def _run(command: list[str], seconds: float) -> None:
+    """Run a program to its end; after `seconds`, or when interrupted, kill it with all that it started.
+
+    Raises SubprocessError where it fails or is killed, and OSError where it cannot be started.
+    """
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
         try:
             status = process.wait(seconds)
         except BaseException:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill_group(process)
             raise
     if status:
         raise subprocess.CalledProcessError(status, command)
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process and all that it started; on Windows, which has no process groups, the process only."""
+    if hasattr(os, "killpg") and hasattr(signal, "SIGKILL"):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()

@@ -1,15 +1,18 @@
-"""Picture files → Pillow images, small enough and the right way up, plus what their headers tell.
+"""Image files → upright Pillow images of moderate size, and the facts in their headers.
 
-Decoding is most of the cost of indexing: a JPEG is decoded at a reduced scale (`Image.draft`) where its pixels
-would be thrown away anyway. What cannot be read raises UnreadableMedia with a reason fit to print.
+Decoding is most of the cost of indexing, so a JPEG that is much larger than needed is decoded at a reduced scale
+(`Image.draft`). A file that cannot be read raises UnreadableMedia with a reason that can be shown to people.
 """
 
+import base64
 import contextlib
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -18,25 +21,25 @@ from ..core.errors import MissingExtra, UnreadableMedia, error_summary
 from .kinds import RAW
 
 MAX_PIXELS = 300_000_000
-"""Larger pictures are refused before decoding: 300 megapixels are 900 MB in memory, and no camera makes them."""
+"""Larger images are refused before decoding: 300 megapixels are 900 MB in memory, and no camera makes them."""
 MAX_BYTES = 1_000_000_000
 """Larger files are not read: disk images are called `.raw` and `.img` too."""
-OPENERS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
-"""Only these decoders are let near a file, whatever it claims to be."""
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
+"""Pillow's decoders that may open a file, whatever it claims to be; see also `_formats`."""
 
-Image.MAX_IMAGE_PIXELS = None  # our own check below says what to do; Pillow's would warn on stderr
+Image.MAX_IMAGE_PIXELS = None  # _check_size replaces it: its message names a remedy, where Pillow would warn on stderr
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a picture's header tells without decoding it."""
+    """Size, time and position of an image, read from the file's header without decoding it."""
 
     width: int
     """Pixels, as displayed."""
     height: int
     """Pixels, as displayed."""
     taken_at: datetime | None = None
-    """When the camera says it was taken, in UTC; read as local time where no zone is given."""
+    """When the image was taken, in UTC; a time without a zone is read as local time."""
     lat: float | None = None
     """Degrees north."""
     lon: float | None = None
@@ -44,37 +47,38 @@ class Facts:
 
 
 def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
-    """Decode one picture, upright, first frame, 8 bits a channel; JPEGs to no less than twice `target` pixels a side.
+    """Decode an image file and return its first frame, upright, 8 bits per channel, and its header's facts.
 
-    `path` gives the name's ending only; `data` is the file. Raises UnreadableMedia.
+    data: the file's content; of `path` only the suffix is used. The image keeps its size, or is scaled down to no less than
+    twice `target` pixels per side. Raises UnreadableMedia.
     """
     if not data:
         raise UnreadableMedia("the file is empty")
     if path.suffix.lower() in RAW:
-        return develop(data, target)
-    if looks_like_svg(path, data):
+        return _develop(data, target)
+    if _looks_like_svg(path, data):
         raise UnreadableMedia("SVG drawings are not supported; export it as PNG")
     try:
-        return decode(data, target)
+        return _decode(data, target)
     except UnidentifiedImageError:
         raise UnreadableMedia("not a picture in any format we know, or a broken one; open it to check")
     except UnreadableMedia:
         raise
     except MemoryError:
         raise UnreadableMedia("not enough memory to decode it; close other programs or make it smaller")
-    except Exception as error:  # decoders fail in every way there is, and one bad file must not stop a run
+    except Exception as error:  # decoders raise errors of every kind, and one bad file must not stop a run
         raise UnreadableMedia(f"the picture is broken or cut short ({error_summary(error)}); restore it from a backup")
 
 
 def header(data: bytes) -> Facts:
-    """What a picture file tells without being decoded. Raises UnreadableMedia."""
+    """Return the facts in an image file's header, without decoding the image. Raises UnreadableMedia."""
     try:
-        with Image.open(io.BytesIO(data), formats=openers(data)) as image:
-            check_size(*image.size)
-            taken, where = facts_of(image)
+        with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
+            _check_size(*image.size)
+            taken_at, (lat, lon) = _time_and_position(image)
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             width, height = reversed(image.size) if turned else image.size
-            return Facts(width, height, taken, *where)
+            return Facts(width, height, taken_at, lat, lon)
     except UnreadableMedia:
         raise
     except Exception as error:  # as in `read`
@@ -82,43 +86,47 @@ def header(data: bytes) -> Facts:
 
 
 def read_named(name: str, data: bytes, target: int) -> Image.Image:
-    """A picture that somebody asks about: as `read`, but UnreadableMedia names it."""
+    """Return the image alone, as `read` does. Raises UnreadableMedia with the file's name in the message."""
     try:
         return read(Path(name), data, target)[0]
     except UnreadableMedia as error:
         raise UnreadableMedia(f"{name}: {error.reason}") from None
 
 
-def decode(data: bytes, target: int) -> tuple[Image.Image, Facts]:
-    """The part of `read` that may fail in any of Pillow's ways."""
-    with Image.open(io.BytesIO(data), formats=openers(data)) as image:
-        check_size(*image.size)
-        size, taken, where = image.size, *facts_of(image)
+def _decode(data: bytes, target: int) -> tuple[Image.Image, Facts]:
+    """Return what `read` returns. Raises whatever Pillow raises, and UnreadableMedia."""
+    with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
+        _check_size(*image.size)
+        size = image.size
+        taken_at, (lat, lon) = _time_and_position(image)
         image.draft("RGB", (2 * target, 2 * target))
         image.load()
-        upright = ImageOps.exif_transpose(shrink(image, target))
-        turned = (size[0] > size[1]) != (upright.width > upright.height)  # some formats turn the header's size themselves
+        picture = ImageOps.exif_transpose(_shrink(image, target))
+        turned = (size[0] > size[1]) != (picture.width > picture.height)  # for some formats Pillow swaps the size itself
         width, height = reversed(size) if turned else size
-        return to_eight_bits(upright), Facts(width, height, taken, *where)
+        return to_eight_bits(picture), Facts(width, height, taken_at, lat, lon)
 
 
-def check_size(width: int, height: int) -> None:
-    """Raises UnreadableMedia before a decompression bomb goes off."""
+def _check_size(width: int, height: int) -> None:
+    """Refuse an image that would fill the memory when decoded. Raises UnreadableMedia."""
     if width * height > MAX_PIXELS:
         raise UnreadableMedia(f"{width} × {height} is over {MAX_PIXELS // 10**6} megapixels; make a smaller copy")
 
 
-def shrink(image: Image.Image, target: int) -> Image.Image:
-    """Cheaply average a huge 8-bit picture down by a whole factor, keeping four times the target a side.
+def _shrink(image: Image.Image, target: int) -> Image.Image:
+    """Return a very large image averaged down by a whole factor, to no less than four times `target` pixels per side.
 
-    The final resize is antialiased over the source either way; this bounds what it has to read.
+    It is fast, and it bounds the work of the final resize, which is antialiased in either case.
     """
     factor = min(image.size) // (4 * target)
     return image.reduce(factor) if factor > 1 and image.mode in ("RGB", "L", "RGBA") else image
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit pictures keep their upper 8 bits, 32-bit and float ones are stretched from their own range; the others are left alone."""
+    """Return an image with 8 bits per channel.
+
+    16-bit images keep their upper 8 bits; 32-bit and float images are scaled from their own range to 0…255.
+    """
     if image.mode not in ("I", "F", "I;16", "I;16L", "I;16B", "I;16N"):
         return image
     if image.mode.startswith("I;16"):
@@ -131,18 +139,18 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def opaque(image: Image.Image, fill: int = 255) -> Image.Image:
-    """Any Pillow mode → RGB, what is transparent on a grey of level `fill`."""
+    """Return an image of any mode as RGB; transparent parts become grey of level `fill`, 0…255."""
     if image.mode == "RGB":
         return image
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (fill, fill, fill, 255))
-        image = Image.alpha_composite(ground, image)
+        background = Image.new("RGBA", image.size, (fill, fill, fill, 255))
+        image = Image.alpha_composite(background, image)
     return image.convert("RGB")
 
 
 def jpeg(image: Image.Image, side: int, quality: int = 85) -> bytes:
-    """A picture as a JPEG of at most this side, seen on white, without metadata and comments."""
+    """Encode an image as a JPEG, at most `side` pixels per side, on white, without metadata."""
     image = opaque(image)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
@@ -150,13 +158,21 @@ def jpeg(image: Image.Image, side: int, quality: int = 85) -> bytes:
     return out.getvalue()
 
 
+def data_uri(data: bytes, kind: str) -> str:
+    """Return an encoded image as a data URI, such as data:image/jpeg;base64,…; `kind` is the MIME subtype: jpeg, png."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
 def upright(image: Image.Image) -> Image.Image:
-    """An opened picture as `read` would give it: turned by its EXIF orientation, 8 bits a channel."""
+    """Return an image turned by its EXIF orientation, with 8 bits per channel, as `read` does for files."""
     return to_eight_bits(ImageOps.exif_transpose(image))
 
 
-def develop(data: bytes, target: int) -> tuple[Image.Image, Facts]:
-    """Camera raw: the embedded preview where there is one, else half-size development. Needs the extra `raw`."""
+def _develop(data: bytes, target: int) -> tuple[Image.Image, Facts]:
+    """Return the JPEG preview in a camera raw file, or else the file developed at half its size.
+
+    Needs the extra `raw`. Raises UnreadableMedia.
+    """
     try:
         import rawpy
     except ImportError:
@@ -168,24 +184,27 @@ def develop(data: bytes, target: int) -> tuple[Image.Image, Facts]:
             except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
                 preview = None
             if preview is not None and preview.format == rawpy.ThumbFormat.JPEG:
-                return decode(preview.data, target)
+                return _decode(preview.data, target)
             image = Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
             return image, Facts(*image.size)
     except (rawpy.LibRawError, OSError, ValueError) as error:
         raise UnreadableMedia(f"the raw file cannot be developed ({error_summary(error)}); export it as JPEG or DNG")
 
 
-def facts_of(image: Image.Image) -> tuple[datetime | None, tuple[float | None, float | None]]:
-    """When and where it was taken, by its header; broken metadata counts as none."""
+def _time_and_position(image: Image.Image) -> tuple[datetime | None, tuple[float | None, float | None]]:
+    """Return when and where an image was taken, as (time, (degrees north, degrees east)), by its EXIF data.
+
+    Each is None where the data do not say, or are broken.
+    """
     try:
         exif = image.getexif()
-        return taken_at(exif), coordinates(exif.get_ifd(ExifTags.IFD.GPSInfo))
-    except Exception:  # a header can be broken in every way there is, and the picture still be good
+        return _taken_at(exif), _coordinates(exif.get_ifd(ExifTags.IFD.GPSInfo))
+    except Exception:  # broken metadata raise errors of every kind, and the image may still be good
         return None, (None, None)
 
 
-def taken_at(exif: Image.Exif) -> datetime | None:
-    """DateTimeOriginal with its offset, or DateTime; local time where there is no offset. EXIF 2.32, §4.6.5."""
+def _taken_at(exif: Image.Exif) -> datetime | None:
+    """Return DateTimeOriginal with its offset, or DateTime, in UTC; local time where there is no offset. EXIF 2.32, §4.6.5."""
     detail = exif.get_ifd(ExifTags.IFD.Exif)
     text = str(detail.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)).strip("\0 ")
     offset = str(detail.get(ExifTags.Base.OffsetTimeOriginal) or "").strip("\0 ")
@@ -195,8 +214,8 @@ def taken_at(exif: Image.Exif) -> datetime | None:
     return None
 
 
-def coordinates(gps: dict) -> tuple[float | None, float | None]:
-    """(degrees north, degrees east), or (None, None). EXIF 2.32, §4.6.6."""
+def _coordinates(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
+    """Return (degrees north, degrees east), or (None, None) where they are missing or impossible. EXIF 2.32, §4.6.6."""
     if not {1, 2, 3, 4} <= gps.keys():
         return None, None
     lat, lon = (sum(float(part) / 60**i for i, part in enumerate(gps[tag])) for tag in (2, 4))
@@ -204,14 +223,15 @@ def coordinates(gps: dict) -> tuple[float | None, float | None]:
     return (lat, lon) if abs(lat) <= 90 and abs(lon) <= 180 and math.isfinite(lat + lon) else (None, None)
 
 
-def looks_like_svg(path: Path, data: bytes) -> bool:
+def _looks_like_svg(path: Path, data: bytes) -> bool:
+    """Return whether a file is an SVG drawing, by its suffix or its first bytes."""
     return path.suffix.lower() in (".svg", ".svgz") or b"<svg" in data[:512]
 
 
-def openers(data: bytes) -> tuple[str, ...]:
-    """The decoders for a file; HEIC's is loaded on the first file that is one, and used for no other."""
+def _formats(data: bytes) -> tuple[str, ...]:
+    """Return the names of the decoders that may open a file; HEIC's is loaded with the first HEIC file."""
     if data[4:8] != b"ftyp" or data[8:12] in (b"avif", b"avis"):
-        return OPENERS
+        return FORMATS
     import pi_heif
 
     pi_heif.register_heif_opener()

@@ -1,4 +1,4 @@
-"""Which files we look at, by the ending of their names."""
+"""Which files are media, and of which kind, by the suffix of their name."""
 
 from pathlib import Path
 
@@ -8,17 +8,18 @@ IMAGE = RAW | frozenset(
     ".jpg .jpeg .jpe .jfif .png .gif .bmp .webp .avif .heic .heif .hif .tif .tiff .jp2 .j2k .ppm .pgm .pbm .pnm "
     ".tga .ico .svg .svgz".split()
 )
-"""Pictures, and drawings that we name in the report but cannot read (SVG)."""
+"""Image files. SVG cannot be read; it is listed so that the report names such files."""
 
 AUDIO = frozenset(".wav .flac .mp3 .ogg .oga .m4a .opus .aac .wma .aiff .aif".split())
 VIDEO = frozenset(".mp4 .m4v .mkv .webm .mov .avi".split())
 OFFICE = frozenset(".odt .odp .ods .doc .docx .ppt .pptx .xls .xlsx .rtf".split())
-"""What LibreOffice makes pages of."""
+"""Office files, which LibreOffice converts to PDF."""
 DOCUMENT = OFFICE | {".pdf"}
 KINDS = {"image": IMAGE, "audio": AUDIO, "video": VIDEO, "document": DOCUMENT}
+"""Kind of file → its suffixes, in lower case."""
 
 
 def kind_of(path: Path) -> str | None:
-    """One of KINDS, or None for a file that is not media."""
-    ending = path.suffix.lower()
-    return next((kind for kind, endings in KINDS.items() if ending in endings), None)
+    """Return the file's kind, one of KINDS, or None for a file that is not media."""
+    suffix = path.suffix.lower()
+    return next((kind for kind, suffixes in KINDS.items() if suffix in suffixes), None)

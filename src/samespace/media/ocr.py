@@ -1,4 +1,4 @@
-"""Words in pictures, read by RapidOCR with the models of its package, where it is installed."""
+"""Text in images, read by RapidOCR with the models of its package, where it is installed."""
 
 import logging
 import threading
@@ -7,27 +7,29 @@ from typing import Any
 
 from PIL import Image
 
-SURE = 0.6
-"""How sure of a line the reader is at least."""
-STRIP = 100
-"""How many times as long as wide a picture may be: the reader makes nothing of a hair."""
-ONE_AT_A_TIME = threading.Lock()
+MIN_CONFIDENCE = 0.6
+"""Lines that RapidOCR is less sure of are dropped, of 1."""
+MAX_ASPECT_RATIO = 100
+"""Longer side over shorter side; images beyond it are not read, because RapidOCR fails on them."""
+_READING = threading.Lock()
+"""RapidOCR reads one image at a time."""
 
 
 def words(picture: Image.Image) -> str:
-    """What is written in a picture (RGB), line after line; empty where no reader is installed, and of a mere strip."""
-    found = reader()
-    if found is None or max(picture.size) > STRIP * min(picture.size):
+    """Return the text in an RGB image, its lines joined by spaces; empty where RapidOCR is not installed."""
+    ocr = reader()
+    if ocr is None or max(picture.size) > MAX_ASPECT_RATIO * min(picture.size):
         return ""
-    with ONE_AT_A_TIME:
-        read = found(picture)
-    lines = zip(read.txts or (), read.scores or ())
-    return " ".join(text for text, score in lines if score >= SURE and len(text.strip()) > 1)  # a ring would be an O
+    with _READING:
+        result = ocr(picture)
+    lines = zip(result.txts or (), result.scores or ())
+    # single characters are dropped: a ring is read as an O
+    return " ".join(text for text, confidence in lines if confidence >= MIN_CONFIDENCE and len(text.strip()) > 1)
 
 
 @cache
 def reader() -> Any:
-    """RapidOCR, or None where it is not installed."""
+    """Return a rapidocr.RapidOCR, loaded once, or None where it is not installed."""
     try:
         from rapidocr import RapidOCR
     except ImportError:

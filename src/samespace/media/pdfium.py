@@ -1,7 +1,7 @@
-"""PDFium in a process of its own, which document.py starts: it opens a PDF, draws its pages, tells their text and where words stand.
+"""PDFium in a worker process, started by document.py: opens a PDF, renders pages, returns their text and where words are.
 
-A page can keep PDFium busy for hours or crash it, and nothing in the same process can stop it; a process can be ended. Each request is
-a line of JSON; each answer is a line of JSON, and after it as many bytes as it names: pixels, RGB, row by row.
+A page can keep PDFium busy for hours or crash it. Nothing in the same process could stop that; a process can be killed.
+A request is a line of JSON. A reply is a line of JSON, followed by its number (`bytes`) of bytes of pixels: RGB, row by row.
 """
 
 import ctypes
@@ -11,91 +11,141 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 from PIL import Image
 
-MAX_TEXT = 100_000
-"""Characters of a page that are read; a page with more is no page for people."""
-MARKS = 200
+MAX_TEXT_CHARACTERS = 100_000
+"""Characters of a page that are returned; the rest is cut."""
+MAX_MARKS = 200
 """Words that are marked on a page at most."""
-FINE = 100_000
-"""Steps along a page's sides, in which places on it are told."""
+MAX_ASPECT_RATIO = 4
+"""Longer side over shorter side, above which a page is rendered smaller than asked for."""
+RESOLUTION = 100_000
+"""Steps along a page's sides in which PDFium returns positions."""
+
+Box = tuple[float, float, float, float]
 
 
-def serve(requests: BinaryIO, answers: BinaryIO, seconds: int) -> None:
-    """Answer until nobody asks any more; end by itself where an answer takes longer than so many seconds."""
-    document = None
+class PdfRequest(TypedDict, total=False):
+    """One of: close the document, open one, or read a page."""
+
+    close: bool
+    """Close the document."""
+    open: str
+    """Absolute path of a PDF to open."""
+    page: int
+    """Number of a page, from 1."""
+    side: int
+    """Pixels along the shorter side of the rendered page; left out: do not render it."""
+    text: bool
+    """Return the text."""
+    words: list[str]
+    """Return where these words are."""
+
+
+class PdfReply(TypedDict, total=False):
+    """What PDFium returned for a request."""
+
+    error: str
+    """What failed; nothing else is returned then."""
+    pages: int
+    """Number of pages of the document that was opened."""
+    text: str
+    """Text of the page."""
+    marks: list[Box]
+    """Where words are: left, top, right and bottom of each, as shares of the page's width and height."""
+    size: tuple[int, int] | None
+    """Width and height of the rendered page, in pixels; None where it was not rendered."""
+    bytes: int
+    """Number of bytes that follow: 3 · width · height, or 0."""
+
+
+def serve(requests: BinaryIO, replies: BinaryIO, seconds: int) -> None:
+    """Reply to requests until there are no more; the process ends itself where a reply takes longer than `seconds`."""
+    document: Any = None
     for line in requests:
-        if hasattr(signal, "alarm"):
-            signal.alarm(seconds)
+        _set_alarm(seconds)
+        reply: PdfReply
+        image: Image.Image | None = None
         try:
-            request = json.loads(line)
+            request: PdfRequest = json.loads(line)
             if "close" in request:
-                document, answer, picture = None, {}, None
+                document, reply = None, {}
             elif "open" in request:
                 document = pypdfium2.PdfDocument(request["open"])
-                answer, picture = {"pages": len(document)}, None
+                reply = {"pages": len(document)}
             else:
-                answer, picture = answer_of(document[request["page"] - 1], **request)
+                reply, image = _read_page(document[request["page"] - 1], request)
         except (pypdfium2.PdfiumError, OSError, ValueError, MemoryError) as error:
-            answer, picture = {"error": str(error)}, None
-        pixels = picture.tobytes() if picture else b""
-        answer |= {"size": picture.size if picture else None, "bytes": len(pixels)}
-        answers.write(json.dumps(answer).encode() + b"\n" + pixels)
-        answers.flush()
-        if hasattr(signal, "alarm"):
-            signal.alarm(0)
+            reply, image = {"error": str(error) or type(error).__name__}, None
+        pixels = image.tobytes() if image else b""
+        reply["size"], reply["bytes"] = image.size if image else None, len(pixels)
+        replies.write(json.dumps(reply).encode() + b"\n" + pixels)
+        replies.flush()
+        _set_alarm(0)
 
 
-def answer_of(
-    sheet: Any, page: int, side: int = 0, text: bool = False, words: Iterable[str] = ()
-) -> tuple[dict[str, Any], Image.Image | None]:
-    """What is asked of a page: its text, where words stand on it, and, with a `side`, its picture."""
-    answer: dict[str, Any] = {"marks": marks(sheet, words)} if words else {}
-    if text:
-        answer["text"] = sheet.get_textpage().get_text_range()[:MAX_TEXT]
-    return answer, drawn(sheet, side) if side else None
+def _set_alarm(seconds: int) -> None:
+    """End the process in so many seconds, or never (0); does nothing on Windows."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(seconds)
 
 
-def drawn(page: Any, side: int) -> Image.Image:
-    """A page as RGB on white, its shorter side `side` pixels, the longer four times that at most. Raises ValueError."""
+def _read_page(page: Any, request: PdfRequest) -> tuple[PdfReply, Image.Image | None]:
+    """Return what is requested of a page, and the rendered page if that is requested. Raises ValueError, PdfiumError."""
+    reply: PdfReply = {}
+    if words := request.get("words"):
+        reply["marks"] = _marks(page, words)
+    if request.get("text"):
+        reply["text"] = page.get_textpage().get_text_range()[:MAX_TEXT_CHARACTERS]
+    side = request.get("side")
+    return reply, _render(page, side) if side else None
+
+
+def _render(page: Any, side: int) -> Image.Image:
+    """Return a page as RGB on white, its shorter side `side` pixels, or less if it is very long. Raises ValueError."""
     width, height = page.get_size()
     if not (width > 0 and height > 0):
         raise ValueError("it has no size")
-    scale = min(side / min(width, height), 4 * side / max(width, height))
-    return page.render(scale=scale, fill_color=(255, 255, 255, 255), may_draw_forms=False).to_pil().convert("RGB")
+    scale = min(side / min(width, height), MAX_ASPECT_RATIO * side / max(width, height))
+    bitmap = page.render(scale=scale, fill_color=(255, 255, 255, 255), may_draw_forms=False)
+    image: Image.Image = bitmap.to_pil().convert("RGB")
+    return image
 
 
-def marks(page: Any, words: Iterable[str]) -> list[tuple[float, float, float, float]]:
-    """Where words stand on a page: left, top, right and bottom of each, in shares of the page as it is drawn."""
+def _marks(page: Any, words: Iterable[str]) -> list[Box]:
+    """Return where words are: left, top, right and bottom of each, as shares of the rendered page's width and height."""
     text = page.get_textpage()
-    found = (place for word in words for place in found_in(text, word))
-    return [on_page(page, [text.get_charbox(i) for i in range(start, start + count)]) for start, count in islice(found, MARKS)]
+    matches = (match for word in words for match in _find(text, word))
+    return [
+        _bounding_box(page, [text.get_charbox(i) for i in range(start, start + count)])
+        for start, count in islice(matches, MAX_MARKS)
+    ]
 
 
-def found_in(text: Any, word: str) -> Iterator[tuple[int, int]]:
-    """First character and number of characters of a word, each time it is there."""
+def _find(text: Any, word: str) -> Iterator[tuple[int, int]]:
+    """Yield the first character and the number of characters of each occurrence of a word."""
     search = text.search(word, match_whole_word=True)
-    while place := search.get_next():
-        yield place
+    while match := search.get_next():
+        yield match
 
 
-def on_page(page: Any, boxes: list[tuple[float, float, float, float]]) -> tuple[float, float, float, float]:
-    """What spans boxes in the page's own coordinates (left, bottom, right, top) → shares of the page as it is drawn."""
+def _bounding_box(page: Any, boxes: list[Box]) -> Box:
+    """Return what encloses boxes (left, bottom, right, top, in points) as left, top, right, bottom, in shares of the page."""
     lefts, bottoms, rights, tops = zip(*boxes)
     corners = []
     for x, y in ((min(lefts), min(bottoms)), (max(rights), max(tops))):
         column, row = ctypes.c_int(), ctypes.c_int()
-        pdfium.FPDF_PageToDevice(page, 0, 0, FINE, FINE, 0, x, y, column, row)  # heeds the page's rotation and crop
-        corners.append((column.value / FINE, row.value / FINE))
+        pdfium.FPDF_PageToDevice(page, 0, 0, RESOLUTION, RESOLUTION, 0, x, y, column, row)  # applies rotation and crop box
+        corners.append((column.value / RESOLUTION, row.value / RESOLUTION))
     (x, y), (u, v) = corners
     return min(x, u), min(y, v), max(x, u), max(y, v)
 
 
 if __name__ == "__main__":
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing that a library prints comes between answers
-    serve(sys.stdin.buffer, answers, int(sys.argv[1]))
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # so that nothing that a library prints comes between replies
+    serve(sys.stdin.buffer, replies, int(sys.argv[1]))

@@ -1,7 +1,7 @@
-"""Speech → words with their times, where faster-whisper and its weights are installed; nothing otherwise.
+"""Speech → text with times, where faster-whisper and its weights are installed.
 
-$SAMESPACE_WHISPER names a model (tiny, base, small, …, taken from the Hugging Face cache and never downloaded here) or its
-folder; base by default.
+The environment variable SAMESPACE_WHISPER names a model (tiny, base, small, …) in the Hugging Face cache, or its folder;
+base by default. Nothing is downloaded here.
 """
 
 import os
@@ -18,44 +18,47 @@ from ..core.errors import UnreadableMedia, error_summary
 from . import audio
 
 MODEL = "SAMESPACE_WHISPER"
-OPENING = threading.Lock()
-"""Files are read in several threads, and one model serves them all."""
+"""Environment variable that names the model."""
+_LOADING = threading.Lock()
+"""Files are read in several threads, which share one model."""
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A stretch of speech."""
+class Utterance:
+    """A piece of a transcript, about a sentence."""
 
     start: float
-    """Seconds."""
+    """Seconds from the beginning of the file."""
     end: float
+    """Seconds from the beginning of the file."""
     text: str
+    """What is spoken, without white space around it; not empty."""
 
 
-def transcript(path: Path) -> Iterator[Stretch]:
-    """What is said in a sound file or film; nothing where there is no model. Raises UnreadableMedia."""
+def transcript(path: Path) -> Iterator[Utterance]:
+    """Yield what is spoken in an audio or video file; nothing where no model is installed. Raises UnreadableMedia."""
     model = whisper()
     if model is None:
         return
     try:
-        samples = np.concatenate([np.empty(0, np.float32), *audio.blocks(path)])  # placed where a player has them
+        samples = np.concatenate([np.empty(0, np.float32), *audio.blocks(path)])  # with gaps, so that times are a player's
         segments, _ = model.transcribe(samples, vad_filter=True)
         for segment in segments:
             if segment.text.strip():
-                yield Stretch(float(segment.start), float(segment.end), segment.text.strip())
+                yield Utterance(float(segment.start), float(segment.end), segment.text.strip())
     except (RuntimeError, ValueError, OSError, IndexError) as error:
         raise UnreadableMedia(f"its speech cannot be written down ({error_summary(error)}); play it to check") from None
 
 
 def whisper() -> Any:
-    """The model, opened once; None where the package or its weights are not here."""
-    with OPENING:
-        return opened()
+    """Return the faster_whisper.WhisperModel, loaded once, or None where the package or its weights are missing."""
+    with _LOADING:
+        return _load_whisper()
 
 
 @cache
-def opened() -> Any:
-    """The same, by the first who comes (`cache` alone lets others come before it is done)."""
+def _load_whisper() -> Any:
+    """Load once; `functools.cache` alone does not lock."""
     try:
         from faster_whisper import WhisperModel
     except ImportError:

@@ -1,169 +1,198 @@
-"""Films → shots, decoding as little as possible, and any single frame.
+"""Videos → shots, decoding as little as possible, and single frames.
 
-Packets are read once and only key frames are decoded, none sooner than STEP seconds after the last. A key frame that came
-before its time was put there because the picture changed: encoders see cuts. Where key frames come by the clock and two of
-them differ, or are far apart, the frames between are decoded too. Memory holds the frames of one shot.
+Packets are read once, and only key frames are decoded, STEP_SECONDS apart or more. Encoders place a key frame earlier than
+usual where the picture changes, so an early key frame marks a cut. Where key frames come at regular intervals and two of
+them differ, or where they are far apart, the frames in between are decoded too. Memory holds the frames of one shot.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from ..core.errors import UnreadableMedia, error_summary
-from .audio import beginning, open_media
+from .audio import open_media, start_time
 
-STEP = 2.0
-"""Seconds between looked-at frames, at least, where nothing changes."""
-GAP = 8.0
-"""Where key frames are further apart, frames between them are decoded."""
-LONGEST = 20.0
-"""Seconds of a shot; a longer one is cut, so that a moment can be found in it."""
-EXACT = 1.0
-"""Seconds by which the beginning of a shot may be off."""
-CHANGED, CUT = 0.15, 0.12
-"""Frames are of different shots where this share of their cells (the second) differs by more than the first, of 1."""
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+STEP_SECONDS = 2.0
+"""Least distance between decoded key frames where nothing changes."""
+MAX_GAP_SECONDS = 8.0
+"""Where key frames are further apart, the frames in between are decoded."""
+MAX_SHOT_SECONDS = 20.0
+"""Longer shots are split, so that a search can point into them."""
+CUT_TOLERANCE_SECONDS = 1.0
+"""Largest error in where a shot begins."""
+CHANGED = 0.15
+"""A cell has changed if one of its channels, 0 to 1, differs by more than this."""
+CUT = 0.12
+"""Cut if more than CUT of the cells change by more than CHANGED."""
 EARLY = 0.9
-"""A key frame that comes after this share of the usual time, or sooner, marks a cut."""
+"""A key frame is early if it comes after less than this share of the longest interval so far."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A moment of a film."""
+    """A frame of a video."""
 
     time: float
     """Seconds from the beginning."""
     picture: Image.Image
-    """RGB, upright, small."""
+    """RGB, upright, scaled down."""
     size: tuple[int, int]
-    """Pixels along and down the film as it is shown."""
+    """Width and height of the video as displayed, in pixels."""
 
     @property
-    def gist(self) -> np.ndarray:
-        """float32 (16, 16, 3), 0 to 1: enough to tell shots apart."""
-        return np.asarray(self.picture.resize((16, 16), Image.Resampling.BOX), np.float32) / 255
+    def signature(self) -> npt.NDArray[np.float32]:
+        """The picture as 16 × 16 cells, compared to find cuts: float32 (16, 16, 3), 0 to 1."""
+        return np.asarray(self.picture.resize((16, 16), Image.Resampling.BOX), np.float32) / np.float32(255)
 
     def differs(self, other: "Frame") -> bool:
-        return float((np.abs(self.gist - other.gist).max(axis=2) > CHANGED).mean()) > CUT
+        """Return whether there is a cut between two frames."""
+        return float((np.abs(self.signature - other.signature).max(axis=2) > CHANGED).mean()) > CUT
 
 
 @dataclass
 class Shot:
-    """A stretch of film without a cut."""
+    """A part of a video without a cut."""
 
     start: float
-    """Seconds."""
+    """Seconds from the beginning."""
     end: float = 0.0
+    """Seconds from the beginning."""
     frames: list[Frame] = field(default_factory=list)
-    """LONGEST / STEP of them at most, and one."""
+    """The last ones: at most MAX_SHOT_SECONDS / STEP_SECONDS, and one more."""
+
+
+@dataclass(frozen=True)
+class _KeyFrame:
+    """A decoded key frame, or the end of the video."""
+
+    frame: Frame | None
+    """None at the end of the video."""
+    interval: float
+    """Seconds since the key frame before it, decoded or not; 0 at the end of the video."""
+    time: float
+    """Seconds from the beginning."""
 
 
 def shots(path: str | Path, side: int) -> Iterator[Shot]:
-    """A film's shots in order; frames have `side` pixels along the shorter side, or are as small as the film.
+    """Yield a video's shots in order; frames are scaled down to `side` pixels along the shorter side.
 
-    A film that breaks off gives the shots before the break. Raises UnreadableMedia where there is not one frame.
+    A video that is cut short gives the shots before that. Raises UnreadableMedia where no frame can be decoded.
     """
-    shot, usual = None, 0.0
-    for frame, since, time in key_frames(path, side):
+    shot, longest_interval = None, 0.0
+    for key in _key_frames(path, side):
         if shot is None:
-            shot = Shot(0.0, time, [frame]) if frame else None
+            shot = Shot(0.0, key.time, [key.frame]) if key.frame else None
             continue
-        last, by_the_clock = shot.frames[-1], since >= EARLY * usual
-        usual = max(usual, since)
-        between = decoded(path, last.time, time, side) if worth_it(frame, last, time, by_the_clock) else ()
-        for seen in chain(between, [frame] if frame else []):  # one by one: a gap may be as long as the film
+        last, regular = shot.frames[-1], key.interval >= EARLY * longest_interval
+        longest_interval = max(longest_interval, key.interval)
+        between = _frames_between(path, last.time, key.time, side) if _may_hide_cut(last, key, regular) else ()
+        for frame in chain(between, [key.frame] if key.frame else []):  # one by one: a gap may be as long as the video
             last = shot.frames[-1]
-            if seen.differs(last) or seen.time - shot.start > LONGEST:
-                shot.end = seen.time if seen.time - last.time <= EXACT or not by_the_clock else (seen.time + last.time) / 2
+            if frame.differs(last) or frame.time - shot.start > MAX_SHOT_SECONDS:
+                exact = frame.time - last.time <= CUT_TOLERANCE_SECONDS or not regular
+                shot.end = frame.time if exact else (frame.time + last.time) / 2
                 yield shot
-                shot = Shot(shot.end, frames=[seen])
+                shot = Shot(shot.end, frames=[frame])
             else:
-                shot.frames = [*shot.frames[-int(LONGEST / STEP) :], seen]
-        shot.end = time
+                shot.frames = [*shot.frames[-int(MAX_SHOT_SECONDS / STEP_SECONDS) :], frame]
+        shot.end = key.time
     if shot is None:
         raise UnreadableMedia("it holds no frame that can be decoded; play it to check")
     yield shot
 
 
-def worth_it(frame: Frame | None, last: Frame, time: float, by_the_clock: bool) -> bool:
-    """Whether to decode what lies between a frame and the next at `time`, or the film's end."""
-    gap = time - last.time
-    return gap > GAP or (gap > 2 * EXACT and (frame is None or (by_the_clock and frame.differs(last))))
+def _may_hide_cut(last: Frame, key: _KeyFrame, regular: bool) -> bool:
+    """Return whether to decode the frames between `last` and `key`; `regular` where the key frame is not early."""
+    gap = key.time - last.time
+    if gap > MAX_GAP_SECONDS:
+        return True
+    return gap > 2 * CUT_TOLERANCE_SECONDS and (key.frame is None or (regular and key.frame.differs(last)))
 
 
-def key_frames(path: str | Path, side: int) -> Iterator[tuple[Frame | None, float, float]]:
-    """(key frame, seconds since the key frame before it, its time); at last (None, 0, the film's end).
-
-    Raises UnreadableMedia.
-    """
+def _key_frames(path: str | Path, side: int) -> Iterator[_KeyFrame]:
+    """Yield the key frames that are early or STEP_SECONDS apart, then the end of the video. Raises UnreadableMedia."""
     import av
 
     with open_media(path) as container:
-        stream = film_of(container)
-        end, last, before = 0.0, -STEP, 0.0
+        stream = video_stream(container)
+        end, last_decoded, last_key = 0.0, -STEP_SECONDS, 0.0  # seconds
         try:
             for packet in container.demux(stream):
-                time = seconds(packet, stream)
+                time = _time_of(packet, stream)
                 if time is None:
                     continue
-                end = max(end, time + float((packet.duration or 0) * stream.time_base))
+                end = max(end, time + float((packet.duration or 0) * _time_base(stream)))
                 if packet.is_keyframe:
-                    since, before = time - before, time
-                    wanted = time - last >= STEP or since < EXACT * EARLY < time - last
-                    if wanted and (frame := only(stream, packet, time, side)):
-                        last = time
-                        yield frame, since, time
+                    interval, last_key = time - last_key, time
+                    gap = time - last_decoded
+                    due = gap >= STEP_SECONDS or interval < CUT_TOLERANCE_SECONDS * EARLY < gap
+                    if due and (frame := _decode_packet(stream, packet, time, side)):
+                        last_decoded = time
+                        yield _KeyFrame(frame, interval, time)
         except (av.FFmpegError, ValueError, MemoryError):
-            pass  # it breaks off here; what came before is good
-        yield None, 0.0, end
+            pass  # the file is cut short here; what came before is good
+        yield _KeyFrame(None, 0.0, end)
 
 
-def only(stream: Any, packet: Any, time: float, side: int) -> Frame | None:
-    """The frame of one packet, whatever came before it; None where it cannot be decoded."""
+def _decode_packet(stream: "VideoStream", packet: "Packet[VideoStream]", time: float, side: int) -> Frame | None:
+    """Return the frame of a key frame's packet, or None where it cannot be decoded."""
     import av
 
     try:
         decoder = stream.codec_context
         frames = [*decoder.decode(packet), *decoder.decode(None)]
         decoder.flush_buffers()
-        return framed(time, frames[0], side) if frames else None
+        return _frame_from(frames[0], time, side) if frames else None
     except (av.FFmpegError, ValueError):
         return None
 
 
-def decoded(path: str | Path, start: float, end: float, side: int) -> Iterator[Frame]:
-    """Frames between two moments, EXACT / 2 seconds apart; what cannot be decoded is left out."""
+def _frames_between(path: str | Path, start: float, end: float, side: int) -> Iterator[Frame]:
+    """Yield the frames between two times, half of CUT_TOLERANCE_SECONDS apart, up to where the file is cut short."""
     import av
 
     with open_media(path) as container:
-        stream, last = film_of(container), start
-        container.seek(offset(start, stream), stream=stream)
+        stream, last = video_stream(container), start
+        container.seek(_timestamp(start, stream), stream=stream)
         try:
             for frame in container.decode(stream):
-                time = seconds(frame, stream)
-                if time is not None and time >= end - EXACT / 4:
+                time = _time_of(frame, stream)
+                if time is not None and time >= end - CUT_TOLERANCE_SECONDS / 4:
                     return
-                if time is not None and time - last >= EXACT / 2:
+                if time is not None and time - last >= CUT_TOLERANCE_SECONDS / 2:
                     last = time
-                    yield framed(time, frame, side)
+                    yield _frame_from(frame, time, side)
         except (av.FFmpegError, ValueError):
             return
 
 
 def frame_at(path: str | Path, time: float, side: int) -> Image.Image:
-    """The frame shown at a moment, or the last before it. Raises UnreadableMedia."""
+    """Return the frame displayed at `time` seconds, or the last before it: RGB, upright, the shorter side `side` or less.
+
+    Raises UnreadableMedia.
+    """
     import av
 
     with open_media(path) as container:
-        stream, found = film_of(container), None
+        stream = video_stream(container)
+        found: VideoFrame | None = None
         try:
-            container.seek(offset(time, stream), stream=stream)
+            container.seek(_timestamp(time, stream), stream=stream)
             for frame in container.decode(stream):
-                if found is not None and (seconds(frame, stream) or 0.0) > time:
+                if found is not None and (_time_of(frame, stream) or 0.0) > time:
                     break
                 found = frame
         except (av.FFmpegError, ValueError) as error:
@@ -171,11 +200,11 @@ def frame_at(path: str | Path, time: float, side: int) -> Image.Image:
                 raise UnreadableMedia(f"its frame at {time:.1f} s cannot be decoded ({error_summary(error)}); play it to check")
         if found is None:
             raise UnreadableMedia(f"it has no frame at {time:.1f} s; index it again")
-        return small(found, side)
+        return _to_image(found, side)
 
 
-def film_of(container: Any) -> Any:
-    """The moving pictures of a file, not a cover. Raises UnreadableMedia."""
+def video_stream(container: "InputContainer") -> "VideoStream":
+    """Return the first video stream that is not a cover image, ready to be decoded. Raises UnreadableMedia."""
     for stream in container.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:
             if stream.codec_context is None:
@@ -185,31 +214,43 @@ def film_of(container: Any) -> Any:
     raise UnreadableMedia("it has no moving pictures; nothing to do")
 
 
-def has_film(path: str | Path) -> bool:
-    """Whether a file has moving pictures. Raises UnreadableMedia where it cannot be opened."""
+def has_video(path: str | Path) -> bool:
+    """Return whether a file has a video stream that is not a cover image. Raises UnreadableMedia where it cannot be opened."""
     with open_media(path) as container:
         return any(not s.disposition & s.disposition.attached_pic for s in container.streams.video)
 
 
-def seconds(timed: Any, stream: Any) -> float | None:
-    """When a packet or frame is shown, from the beginning of the film."""
-    stamp = timed.pts if timed.pts is not None else timed.dts
-    return None if stamp is None else float(stamp * stream.time_base) - beginning(stream.container)
+def _time_of(item: "Packet[VideoStream] | VideoFrame", stream: "VideoStream") -> float | None:
+    """Return when a packet or frame is displayed, in seconds from the beginning of the video; None where it has no time."""
+    timestamp = item.pts if item.pts is not None else item.dts
+    return None if timestamp is None else float(timestamp * _time_base(stream)) - _start_time(stream)
 
 
-def offset(time: float, stream: Any) -> int:
-    return int((time + beginning(stream.container)) / stream.time_base)
+def _timestamp(time: float, stream: "VideoStream") -> int:
+    """Return `time`, in seconds from the beginning of the video, as a timestamp of the stream."""
+    return int((time + _start_time(stream)) / _time_base(stream))
 
 
-def framed(time: float, frame: Any, side: int) -> Frame:
-    """A decoded frame, its picture made small."""
+def _time_base(stream: "VideoStream") -> Fraction:
+    """Return the unit of a stream's timestamps, in seconds."""
+    assert stream.time_base is not None  # FFmpeg sets it on every stream of a file
+    return stream.time_base
+
+
+def _start_time(stream: "VideoStream") -> float:
+    """Return the timestamp at which a stream's file begins, in seconds."""
+    return start_time(cast("InputContainer", stream.container))
+
+
+def _frame_from(frame: "VideoFrame", time: float, side: int) -> Frame:
+    """Return a decoded frame with its picture scaled down."""
     size = frame.width, frame.height
-    return Frame(time, small(frame, side), size[::-1] if frame.rotation % 180 else size)
+    return Frame(time, _to_image(frame, side), size[::-1] if frame.rotation % 180 else size)
 
 
-def small(frame: Any, side: int) -> Image.Image:
-    """A decoded frame as RGB, upright, its shorter side `side` pixels or less."""
+def _to_image(frame: Any, side: int) -> Image.Image:
+    """Return a decoded frame, an av.VideoFrame, as RGB, upright, its shorter side `side` pixels or less."""
     factor = min(1.0, side / max(1, min(frame.width, frame.height)))
     width, height = max(1, round(frame.width * factor)), max(1, round(frame.height * factor))
-    picture = frame.reformat(width, height, format="rgb24", interpolation="AREA").to_image()
+    picture: Image.Image = frame.reformat(width, height, format="rgb24", interpolation="AREA").to_image()
     return picture.rotate(frame.rotation, expand=True) if frame.rotation % 360 else picture

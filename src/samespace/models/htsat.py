@@ -5,6 +5,7 @@ the square, W patches along a window, n windows.
 """
 
 from dataclasses import replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,9 @@ SHIFT_MASK = -100.0
 
 class WindowAttention(Attention):
     """Attention among the patches of each window, with a learned bias for each offset between two of them."""
+
+    offset: Tensor
+    mask: Tensor
 
     def __init__(self, width: int, heads: int, window: int, grid: int, shift: int):
         super().__init__(width, heads)
@@ -88,6 +92,8 @@ class PatchMerging(nn.Module):
 class Htsat(nn.Module):
     """Decibels (B, M, frames) → z (B, E), unit length: CLAP's own, or aligned to another space."""
 
+    stretch: Tensor
+
     def __init__(self, c: HtsatTower):
         super().__init__()
         self.fold, last = c.side // c.mels, c.width * 2 ** (len(c.stages) - 1)
@@ -111,7 +117,7 @@ class Htsat(nn.Module):
         x = rearrange(x, "b m (fold t) -> b 1 (fold m) t", fold=self.fold)  # a square: the parts one below the other
         x = record(tap, "patches", self.norm_pre(self.patch_embed(patchify(x, self.patch))))
         for i, stage in enumerate(self.stages):
-            for j, block in enumerate(stage):
+            for j, block in enumerate(cast(nn.ModuleList, stage)):
                 x = block(x, tap, f"stages.{i}.{j}")
             if i < len(self.merges):
                 x = self.merges[i](x)

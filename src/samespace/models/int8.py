@@ -16,6 +16,10 @@ class Int8Linear(nn.Module):
     Both digits go through one product over the same weights.
     """
 
+    weight: Tensor
+    scale: Tensor
+    bias: Tensor | None
+
     def __init__(self, weight: Tensor, scale: Tensor, bias: Tensor | None = None):
         super().__init__()
         self.register_buffer("weight", weight)
@@ -34,6 +38,9 @@ class Int8Linear(nn.Module):
 
 class Int8Embedding(nn.Module):
     """An int8 table (V, D) whose rows become float32 when they are looked up."""
+
+    weight: Tensor
+    scale: Tensor
 
     def __init__(self, weight: Tensor, scale: Tensor):
         super().__init__()

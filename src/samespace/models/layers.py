@@ -5,6 +5,7 @@ B batch · N tokens · D width · E shared space · H heads · T text tokens · 
 F frames · M mels
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -30,7 +31,12 @@ class QuickGELU(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
-ACTIVATIONS = {"gelu": nn.GELU, "quick_gelu": QuickGELU, "gelu_tanh": partial(nn.GELU, approximate="tanh"), "relu": nn.ReLU}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "quick_gelu": QuickGELU,
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
+    "relu": nn.ReLU,
+}
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, tap: Tap | None, name: str) -> Tensor:

@@ -3,7 +3,7 @@
 Liu et al. 2023, "Visual Instruction Tuning", fig. 1; the two-layer projector is of "Improved Baselines" (2023), §3.2.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +27,25 @@ class ImageFeatures(NamedTuple):
     """(B, 1 + G², E): vectors of the whole image and of its crops; empty where there are no labels."""
 
 
+class ImageTowerModule(Protocol):
+    """What LLaVA needs of an image tower: its features, and how long each is."""
+
+    @property
+    def feature_width(self) -> int: ...
+    def __call__(self, pixels: Tensor) -> Tensor: ...
+    def features(self, pixels: Tensor, layer: int = -1, tap: Tap | None = None) -> Tensor: ...
+    def features_and_embedding(self, pixels: Tensor, layer: int = -1, tap: Tap | None = None) -> tuple[Tensor, Tensor]: ...
+
+
 class Llava(nn.Module):
     """Image tower, projector, language model."""
+
+    image: ImageTowerModule
 
     label_tokens = 0
     """Tokens of an image that come before its patches."""
 
-    def __init__(self, c: AssistantConfig, image: nn.Module, lm: Llama):
+    def __init__(self, c: AssistantConfig, image: ImageTowerModule, lm: Llama):
         super().__init__()
         self.c = c
         self.image, self.lm = image, lm
@@ -64,5 +76,4 @@ class Llava(nn.Module):
 
     def forward(self, ids: Tensor, image_tokens: Tensor) -> Tensor:
         """For training: ids (B, N) and image tokens (M, D) → hidden states (B, N, D)."""
-        hidden: Tensor = self.lm(self.splice(ids, image_tokens))
-        return hidden
+        return self.lm(self.splice(ids, image_tokens))

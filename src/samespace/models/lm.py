@@ -52,16 +52,17 @@ class Cache:
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Append new keys and values of a layer and return all; the model advances `length` once per step."""
-        end, out = self.length + k.shape[2], []
-        for kept, new in ((self.keys, k), (self.values, v)):
-            if kept[layer] is None or kept[layer].shape[2] < end:
-                grown = new.new_empty(*new.shape[:2], -(-end // GROWTH) * GROWTH, new.shape[3])
-                if kept[layer] is not None:
-                    grown[:, :, : self.length] = kept[layer][:, :, : self.length]
-                kept[layer] = grown
-            kept[layer][:, :, self.length : end] = new
-            out.append(kept[layer][:, :, :end])
-        return out[0], out[1]
+        return self._append(self.keys, layer, k), self._append(self.values, layer, v)
+
+    def _append(self, stored: list[Tensor | None], layer: int, new: Tensor) -> Tensor:
+        end, buffer = self.length + new.shape[2], stored[layer]
+        if buffer is None or buffer.shape[2] < end:
+            grown = new.new_empty(*new.shape[:2], -(-end // GROWTH) * GROWTH, new.shape[3])
+            if buffer is not None:
+                grown[:, :, : self.length] = buffer[:, :, : self.length]
+            stored[layer] = buffer = grown
+        buffer[:, :, self.length : end] = new
+        return buffer[:, :, :end]
 
     def first(self, length: int) -> "Cache":
         """Return a copy that holds the first `length` tokens."""

@@ -25,8 +25,7 @@ class TextTransformer(nn.Module):
         self.connector = ResidualAdapter(c.dim, c.adapter, c.act) if c.adapter else nn.Identity()
 
     def forward(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
-        z: Tensor = self.connector(self.proj(self.encode(ids, tap)))
-        return z
+        return self.connector(self.proj(self.encode(ids, tap)))
 
     def encode(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
         """Run everything below the projection: (B, T) → (B, D)."""

@@ -48,8 +48,7 @@ class PatchTransformer(nn.Module):
 
     def encode(self, x: Tensor, tap: Tap | None = None) -> Tensor:
         """Patchify, project, add positions, run the blocks, pool, project: (B, C, h, w) → (B, dim)."""
-        z: Tensor = self.proj(self.pooled(self.tokens(x, tap), tap))
-        return z
+        return self.proj(self.pooled(self.tokens(x, tap), tap))
 
     def tokens(self, x: Tensor, tap: Tap | None = None, blocks: int | None = None) -> Tensor:
         """Return the tokens after all blocks, or the first few: (B, C, h, w) → (B, N, D), class token first if there is one."""
@@ -65,8 +64,7 @@ class PatchTransformer(nn.Module):
         """Return one vector per image: (B, N, D) → (B, D)."""
         if self.pool is not None:
             return self.pool(self.norm_post(x), tap)
-        pooled: Tensor = self.norm_post(x[:, 0])
-        return pooled
+        return self.norm_post(x[:, 0])
 
 
 class ViT(PatchTransformer):
@@ -77,8 +75,7 @@ class ViT(PatchTransformer):
         self.connector = ResidualAdapter(c.dim or c.width, c.adapter, c.act) if c.adapter else nn.Identity()
 
     def forward(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
-        z: Tensor = self.connector(self.encode(pixels, tap))
-        return z
+        return self.connector(self.encode(pixels, tap))
 
     @property
     def feature_width(self) -> int:

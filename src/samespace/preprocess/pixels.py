@@ -1,26 +1,31 @@
-"""A picture becomes the square of numbers that an image tower reads."""
+"""Images → square arrays of pixels, the input of an image tower."""
+
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from ..core.config import Prep
 from ..media.image import opaque
 
-LONGEST_RATIO = 32
-"""Of longer strips only the middle is resized: the rest would be cut away, and a 1 × 100,000 strip would fill memory."""
+MAX_ASPECT_RATIO = 32
+"""Longer images are cropped before they are resized: the ends would be cut off anyway, and a resized 1 × 100,000 strip would
+fill the memory."""
 RESAMPLE = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+"""Prep.interpolation → Pillow's filter."""
 
 
-def square(image: Image.Image, p: Prep) -> np.ndarray:
-    """A picture → uint8 (S, S, 3), resized the way the space's towers were trained."""
-    return np.asarray(RESIZES[p.resize](opaque(image, p.fill), p))
+def square(image: Image.Image, p: Prep) -> npt.NDArray[np.uint8]:
+    """Return an image as uint8 (S, S, 3), resized as the space's towers were trained; S is p.size."""
+    return np.asarray(RESIZE[p.resize](opaque(image, p.fill), p))
 
 
-def shortest(image: Image.Image, p: Prep) -> Image.Image:
-    """Shorter side to S, then the middle. As in torchvision's Resize and CenterCrop."""
+def _shortest(image: Image.Image, p: Prep) -> Image.Image:
+    """Resize the shorter side to S, then crop the centre. As torchvision's Resize and CenterCrop."""
     w, h = image.size
-    if max(w, h) > LONGEST_RATIO * min(w, h):
-        image = middle(image, min(w, LONGEST_RATIO * h), min(h, LONGEST_RATIO * w))
+    if max(w, h) > MAX_ASPECT_RATIO * min(w, h):
+        image = _center_crop(image, min(w, MAX_ASPECT_RATIO * h), min(h, MAX_ASPECT_RATIO * w))
         w, h = image.size
     short = min(w, h)
     w, h = (p.size, int(p.size * h / w)) if w == short else (int(p.size * w / h), p.size)
@@ -30,35 +35,38 @@ def shortest(image: Image.Image, p: Prep) -> Image.Image:
     return image.crop((left, top, left + p.size, top + p.size))
 
 
-def middle(image: Image.Image, width: int, height: int) -> Image.Image:
+def _center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Return the middle of an image, of this size."""
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
 
 
-def squash(image: Image.Image, p: Prep) -> Image.Image:
-    """Both sides to S, whatever the proportions."""
+def _squash(image: Image.Image, p: Prep) -> Image.Image:
+    """Resize both sides to S, whatever the proportions."""
     return resized(image, (p.size, p.size), p)
 
 
-def longest(image: Image.Image, p: Prep) -> Image.Image:
-    """Longer side to S, the rest filled: nothing is cut away."""
+def _longest(image: Image.Image, p: Prep) -> Image.Image:
+    """Resize the longer side to S, and pad the shorter with grey of level p.fill; nothing is cut off."""
     w, h = image.size
     scale = p.size / max(w, h)
     image = resized(image, (max(1, round(w * scale)), max(1, round(h * scale))), p)
-    ground = Image.new("RGB", (p.size, p.size), (p.fill,) * 3)
-    ground.paste(image, ((p.size - image.width) // 2, (p.size - image.height) // 2))
-    return ground
+    canvas = Image.new("RGB", (p.size, p.size), (p.fill,) * 3)
+    canvas.paste(image, ((p.size - image.width) // 2, (p.size - image.height) // 2))
+    return canvas
 
 
-RESIZES = {"shortest": shortest, "squash": squash, "longest": longest}
+RESIZE: dict[str, Callable[[Image.Image, Prep], Image.Image]] = {"shortest": _shortest, "squash": _squash, "longest": _longest}
+"""Prep.resize → what resizes an RGB image to S × S."""
 
 
 def resized(image: Image.Image, size: tuple[int, int], p: Prep) -> Image.Image:
+    """Return an image resized to (width, height), antialiased; the image itself if it has that size."""
     return image if image.size == size else image.resize(size, RESAMPLE[p.interpolation])
 
 
-def normalize_pixels(pixels: np.ndarray, p: Prep) -> np.ndarray:
-    """uint8 (B, S, S, 3) → float32 (B, 3, S, S): (pixel / 255 − mean) / std."""
+def normalize_pixels(pixels: npt.NDArray[np.uint8], p: Prep) -> npt.NDArray[np.float32]:
+    """Return uint8 (B, S, S, 3) as float32 (B, 3, S, S): (pixel / 255 − mean) / std."""
     scale = np.float32(1 / 255) / np.asarray(p.std, np.float32)
     shift = np.asarray(p.mean, np.float32) / np.asarray(p.std, np.float32)
     return np.ascontiguousarray((pixels * scale - shift).transpose(0, 3, 1, 2))

@@ -1,33 +1,37 @@
-"""A large picture becomes a small whole and tiles of it, so that small print survives.
+"""A large image → the whole, scaled down, and tiles of it, so that small print stays readable.
 
-After Liu et al. 2024, "LLaVA-NeXT" (AnyRes): the grid of tiles is chosen to fit the picture's proportions.
+After Liu et al. 2024, "LLaVA-NeXT" (AnyRes): the grid of tiles is chosen to fit the image's proportions.
 """
 
 import math
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from ..core.config import Prep
 from ..media.image import opaque
 from .pixels import resized, square
 
-DETAIL = 0.25
-"""What a tile more is worth against distorted proportions, in the units of a logarithm."""
+TILE_WEIGHT = 0.25
+"""Weight of the logarithm of the number of tiles against the logarithm of the distortion of the proportions."""
 
 
-def grid(width: int, height: int, size: int, most: int, start: float) -> tuple[int, int]:
-    """Columns and rows for a picture of these sides; (1, 1) where neither side reaches `start` · `size`."""
-    if max(width, height) < start * size:
+def grid(width: int, height: int, size: int, max_tiles: int, min_ratio: float) -> tuple[int, int]:
+    """Return the columns and rows of tiles, `size` pixels per side, for an image of this width and height.
+
+    (1, 1) where neither side reaches `min_ratio` · `size`.
+    """
+    if max(width, height) < min_ratio * size:
         return 1, 1
-    columns, rows = (min(most, math.ceil(side / size)) for side in (width, height))
-    fits = [(c, r) for c in range(1, columns + 1) for r in range(1, rows + 1) if c * r <= most]
-    return min(fits, key=lambda g: abs(math.log(width * g[1] / (height * g[0]))) - DETAIL * math.log(g[0] * g[1]))
+    columns, rows = (min(max_tiles, math.ceil(side / size)) for side in (width, height))
+    grids = [(c, r) for c in range(1, columns + 1) for r in range(1, rows + 1) if c * r <= max_tiles]
+    return min(grids, key=lambda g: abs(math.log(width * g[1] / (height * g[0]))) - TILE_WEIGHT * math.log(g[0] * g[1]))
 
 
-def views(image: Image.Image, p: Prep, most: int, start: float) -> np.ndarray:
-    """The whole, then its tiles row by row: uint8 (1 + tiles, S, S, 3); the whole alone where it needs no tiles."""
-    columns, rows = grid(*image.size, p.size, most, start)
+def views(image: Image.Image, p: Prep, max_tiles: int, min_ratio: float) -> npt.NDArray[np.uint8]:
+    """Return the whole image, then its tiles row by row: uint8 (1 + tiles, S, S, 3); (1, S, S, 3) where it needs no tiles."""
+    columns, rows = grid(*image.size, p.size, max_tiles, min_ratio)
     whole = square(image, p)
     if columns * rows == 1:
         return whole[None]

@@ -1,18 +1,20 @@
-"""Words become token ids, cleaned and padded the way the text tower was trained."""
+"""Texts → token ids, cleaned and padded as the text tower was trained."""
 
 import html
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from ..core.config import Prep
 from ..core.errors import UnknownSpace, as_utf8
 
 
-def clip(text: str) -> str:
-    """The first CLIP's cleaning: mend mojibake, unescape HTML twice, join white space, lower case."""
+def _clean_clip(text: str) -> str:
+    """Clean a text as the first CLIP does: repair its encoding, unescape HTML twice, join white space, lower case."""
     import ftfy
 
     text = html.unescape(html.unescape(ftfy.fix_text(text)))
@@ -20,7 +22,7 @@ def clip(text: str) -> str:
 
 
 def canonicalize(text: str) -> str:
-    """SigLIP's cleaning as open_clip does it: CLIP's, then without punctuation."""
+    """Clean a text as open_clip does for SigLIP: as for CLIP, and without punctuation."""
     import ftfy
 
     text = html.unescape(html.unescape(ftfy.fix_text(text))).strip()
@@ -28,36 +30,39 @@ def canonicalize(text: str) -> str:
     return " ".join(text.split())
 
 
-def siglip(text: str) -> str:
-    """SigLIP's cleaning as transformers does it: lower case, no punctuation, single spaces."""
+def _clean_siglip(text: str) -> str:
+    """Clean a text as transformers does for SigLIP: lower case, no punctuation, single spaces."""
     text = text.lower().translate(str.maketrans("", "", string.punctuation))
     return " ".join(text.split())
 
 
-CLEANERS = {"clip": clip, "canonicalize": canonicalize, "siglip": siglip, "none": str}
+CLEANERS: dict[str, Callable[[str], str]] = {
+    "clip": _clean_clip, "canonicalize": canonicalize, "siglip": _clean_siglip, "none": str,
+}  # fmt: skip
+"""Prep.clean → what cleans a text before it is tokenized."""
 
 
 class Words:
     """A tokenizer with its space's cleaning and padding."""
 
-    def __init__(self, tokenizer: Tokenizer, prep: Prep):
+    def __init__(self, tokenizer: Tokenizer, prep: Prep) -> None:
         self.tokenizer, self.clean = tokenizer, CLEANERS[prep.clean]
         self.tokenizer.enable_truncation(prep.context)
         length = prep.context if prep.pad_to_context else None
         self.tokenizer.enable_padding(pad_id=prep.pad, length=length)
 
-    def ids(self, texts: list[str]) -> np.ndarray:
-        """Texts → int64 (B, T)."""
+    def ids(self, texts: list[str]) -> npt.NDArray[np.int64]:
+        """Return the token ids of texts, cut or padded to one length: int64 (B, T)."""
         encoded = self.tokenizer.encode_batch([self.clean(as_utf8(t)) for t in texts])
         return np.array([e.ids for e in encoded], dtype=np.int64).reshape(len(texts), -1)
 
     def count(self, text: str) -> int:
-        """Tokens of a text, without padding."""
+        """Return the number of tokens of a text, cut at the context, without padding."""
         return sum(self.tokenizer.encode(self.clean(as_utf8(text))).attention_mask)
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
-    """A tokenizer.json. Raises UnknownSpace."""
+    """Return the tokenizer of a tokenizer.json. Raises UnknownSpace."""
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception

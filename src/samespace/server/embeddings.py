@@ -1,4 +1,4 @@
-"""/v1/embeddings: texts and pictures → vectors of the space."""
+"""/v1/embeddings: texts and images → vectors of the space."""
 
 import base64
 import threading
@@ -11,38 +11,38 @@ from ..core.errors import RequestError
 from ..spaces.space import Space
 from .schemas import EmbeddingRequest
 
-MOST = 512
+MAX_INPUTS = 512
 """Inputs in one request."""
+ENCODING = threading.Lock()
+"""Held while an input is decoded and encoded: one at a time, since each may be large."""
 
 
-ONE = threading.Lock()
-"""Pictures are decoded one at a time: each may be large."""
-
-
-def embeddings(said: EmbeddingRequest, space: Space, urls_allowed: bool) -> dict[str, Any]:
-    """Raises RequestError, UnreadableMedia."""
-    if not 1 <= (count := len(said.given)) <= MOST:
-        raise RequestError(f"there are {count} inputs; send between 1 and {MOST}")
-    if said.dimensions and said.dimensions > space.dim:
-        raise RequestError(f"dimensions is {said.dimensions} and vectors here have {space.dim}; ask for no more")
-    vectors, words = [], 0
-    for item in said.items(urls_allowed):
-        vectors.append(vector(item, space))
-        words += space.words.count(item) if isinstance(item, str) else 0
+def embeddings(body: EmbeddingRequest, space: Space, urls_allowed: bool) -> dict[str, Any]:
+    """Return a response in OpenAI's shape. Raises RequestError, UnreadableMedia."""
+    if not 1 <= body.count <= MAX_INPUTS:
+        raise RequestError(f"there are {body.count} inputs; send between 1 and {MAX_INPUTS}")
+    if body.dimensions and body.dimensions > space.dim:
+        raise RequestError(f"dimensions is {body.dimensions} and vectors here have {space.dim}; ask for no more")
+    vectors, tokens = [], 0
+    for item in body.read_inputs(urls_allowed):
+        vectors.append(encode(item, space))
+        tokens += space.words.count(item) if isinstance(item, str) else 0
     z = np.stack(vectors)
-    if said.dimensions:
-        z = z[:, : said.dimensions]
+    if body.dimensions:
+        z = z[:, : body.dimensions]
         z = z / np.linalg.norm(z, axis=1, keepdims=True).clip(min=1e-12)
-    data = [{"object": "embedding", "index": n, "embedding": written(v, said.encoding_format)} for n, v in enumerate(z)]
-    return {"object": "list", "data": data, "model": said.model, "usage": {"prompt_tokens": words, "total_tokens": words}}
+    data = [{"object": "embedding", "index": n, "embedding": to_json(v, body.encoding_format)} for n, v in enumerate(z)]
+    return {"object": "list", "data": data, "model": body.model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
 
 
-def vector(item: str | Picture, space: Space) -> np.ndarray:
-    """A text's or picture's vector, (dim,). Raises UnreadableMedia."""
-    with ONE:
-        return space.text([item])[0] if isinstance(item, str) else space.image([space.decode(item.data, item.name)])[0]
+def encode(item: str | Picture, space: Space) -> np.ndarray:
+    """Return the vector of a text or an image: float32 (dim,). Raises UnreadableMedia."""
+    with ENCODING:
+        z = space.text([item]) if isinstance(item, str) else space.image([space.decode(item.data, item.name)])
+    vector: np.ndarray = z[0]
+    return vector
 
 
-def written(z: np.ndarray, encoding: str) -> str | list[float]:
-    """A vector as numbers, or as base64 of little-endian float32."""
+def to_json(z: np.ndarray, encoding: str) -> str | list[float]:
+    """Return a vector as numbers, or as base64 of little-endian float32."""
     return base64.b64encode(z.astype("<f4").tobytes()).decode() if encoding == "base64" else [float(x) for x in z]

@@ -1,8 +1,11 @@
-"""Every refusal in OpenAI's shape."""
+"""Every error response in OpenAI's shape."""
 
 from typing import Any
 
-from starlette.responses import JSONResponse
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
 
 from ..core.errors import (
     LibraryBusy,
@@ -23,17 +26,46 @@ STATUS: list[tuple[tuple[type[SamespaceError], ...], int, str]] = [
     ((LibraryBusy,), 409, "conflict_error"),
     ((MissingExtra,), 501, "server_error"),
 ]
+"""Errors, the status they are answered with, and OpenAI's type of error; others are 500."""
+ROUTES = "the routes are /v1/models, embeddings, chat/completions and search, and the pages"
 
 
 def error_body(message: str, kind: str, code: str | None = None, param: str | None = None) -> dict[str, Any]:
+    """Return the body of an error response; `kind` is OpenAI's type of error."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def refusal(status: int, message: str, kind: str, code: str | None = None, param: str | None = None) -> JSONResponse:
+def error_response(status: int, message: str, kind: str, code: str | None = None, param: str | None = None) -> JSONResponse:
+    """Return an error response."""
     return JSONResponse(error_body(as_utf8(message), kind, code, param), status)
 
 
-def refusal_of(error: SamespaceError) -> JSONResponse:
-    """The answer to an error raised on purpose."""
-    status, kind = next(((s, k) for kinds, s, k in STATUS if isinstance(error, kinds)), (500, "server_error"))
-    return refusal(status, str(error), kind)
+def unexpected(error: Exception) -> str:
+    """Return the message for an error that nothing else handles."""
+    return f"something went wrong here ({type(error).__name__}); the server goes on"
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every error in OpenAI's shape."""
+
+    @app.exception_handler(SamespaceError)
+    async def on_samespace_error(_: Request, error: SamespaceError) -> Response:
+        status, kind = next(((s, k) for kinds, s, k in STATUS if isinstance(error, kinds)), (500, "server_error"))
+        return error_response(status, str(error), kind)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid_request(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"] if part != "body")
+        message = f"{field or 'the body'}: {first['msg']}; correct the request"
+        return error_response(400, message, "invalid_request_error", param=field or None)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_error(_: Request, error: HTTPException) -> Response:
+        no_route = error.detail == "Not Found"  # Starlette's detail where no route matches
+        message = f"{error.detail}; {ROUTES}" if no_route else error.detail
+        return error_response(error.status_code, message, "invalid_request_error")
+
+    @app.exception_handler(Exception)
+    async def on_unexpected_error(_: Request, error: Exception) -> Response:
+        return error_response(500, unexpected(error), "server_error")

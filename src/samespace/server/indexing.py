@@ -1,68 +1,107 @@
-"""Indexing from the page: one folder at a time, in a thread, watched as it goes."""
+"""Indexing from the page: one folder at a time, in a thread, with its progress as events."""
 
 import asyncio
 import json
 import threading
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 from ..core.errors import LibraryBusy, SamespaceError
 from ..core.paths import absolute, to_path, to_text
+from ..library.indexing.report import Report
 from ..library.library import Library
-from ..library.results import Report
 
-PACE = 0.3
-"""Seconds between two reports."""
-NAMED = 200
-"""Skipped files that are named."""
+INTERVAL = 0.3
+"""Seconds between two events."""
+MAX_SKIPPED = 200
+"""Skipped files that are listed."""
 
 
-class Indexing:
-    """What is being indexed, or was last."""
+@dataclass(frozen=True)
+class ReportSummary:
+    """A report as the page shows it."""
+
+    added: int
+    reused: int
+    moved: int
+    removed: int
+    same: int
+    seconds: float
+    skipped: list[tuple[str, str]]
+    """Some skipped files: (path as text, reason)."""
+    skipped_count: int
+    """Number of all skipped files."""
+
+    @staticmethod
+    def of(report: Report) -> "ReportSummary":
+        """Summarize a report."""
+        skipped = [(to_text(path), reason) for path, reason in report.skipped[:MAX_SKIPPED]]
+        return ReportSummary(
+            report.added, report.reused, report.moved, report.removed, report.same, round(report.seconds, 1), skipped,
+            len(report.skipped),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class IndexingState:
+    """The current run of indexing, or the last one."""
+
+    running: bool = False
+    folder: str = ""
+    """As text; empty before the first run."""
+    done: int = 0
+    """Files embedded or skipped."""
+    total: int = 0
+    """Files to embed; 0 while the folder is scanned."""
+    elapsed: float = 0.0
+    """Seconds since the scan ended."""
+    report: ReportSummary | None = None
+    error: str | None = None
+
+
+class IndexingJob:
+    """Indexes a folder in the background."""
 
     def __init__(self, library: Library):
         self.library, self.lock = library, threading.Lock()
-        self.state: dict[str, Any] = {"running": False}
+        self.state = IndexingState()
 
     def start(self, folder: str) -> None:
-        """Begin. Raises LibraryBusy while another folder is being indexed."""
+        """Begin to index a folder, given as text. Raises LibraryBusy while another is being indexed."""
         path = absolute(to_path(folder))
         with self.lock:
-            if self.state["running"]:
-                raise LibraryBusy(f"{self.state['folder']} is being indexed; wait until it is done")
-            self.state = {"running": True, "folder": to_text(path), "done": 0, "total": 0}
-        threading.Thread(target=self.run, args=(path,), daemon=True).start()
+            if self.state.running:
+                raise LibraryBusy(f"{self.state.folder} is being indexed; wait until it is done")
+            self.state = IndexingState(running=True, folder=to_text(path))
+        threading.Thread(target=self._run, args=(path,), daemon=True).start()
 
-    def run(self, path: str) -> None:
+    def _run(self, path: str) -> None:
+        scan_ended: float | None = None
+
+        def on_progress(report: Report, done: int, total: int) -> None:
+            nonlocal scan_ended
+            now = time.monotonic()
+            scan_ended = now if scan_ended is None else scan_ended
+            elapsed = round(now - scan_ended, 1)
+            self.state = replace(self.state, report=ReportSummary.of(report), done=done, total=total, elapsed=elapsed)
+
+        error = None
         try:
-            self.state |= told(self.library.add([path], progress=self.note))
-        except SamespaceError as error:
-            self.state["error"] = str(error)
-        except Exception as error:  # the page must hear of it; the server goes on
-            self.state["error"] = f"something went wrong here ({type(error).__name__}: {error}); the server goes on"
+            report = self.library.add([path], progress=on_progress)
+            self.state = replace(self.state, report=ReportSummary.of(report))
+        except SamespaceError as failure:
+            error = str(failure)
+        except Exception as failure:  # shown on the page; the server goes on
+            error = f"something went wrong here ({type(failure).__name__}: {failure}); the server goes on"
         finally:
-            self.state["running"] = False
-
-    def note(self, report: Report, done: int, total: int) -> None:
-        began = self.state.setdefault("began", time.monotonic())
-        self.state |= told(report) | {"done": done, "total": total, "elapsed": round(time.monotonic() - began, 1)}
+            self.state = replace(self.state, running=False, error=error)
 
     async def events(self) -> AsyncIterator[str]:
-        """The state as server-sent events, until nothing runs any more."""
+        """Yield the state as server-sent events, until nothing is running."""
         while True:
-            state = dict(self.state)
-            yield f"data: {json.dumps(state)}\n\n"
-            if not state["running"]:
+            state = self.state
+            yield f"data: {json.dumps(asdict(state))}\n\n"
+            if not state.running:
                 return
-            await asyncio.sleep(PACE)
-
-
-def told(report: Report) -> dict[str, Any]:
-    """A report as the page shows it."""
-    counts = {name: getattr(report, name) for name in ("added", "reused", "moved", "removed", "same")}
-    return counts | {
-        "seconds": round(report.seconds, 1),
-        "skipped": [[to_text(path), reason] for path, reason in report.skipped[:NAMED]],
-        "skipped_count": len(report.skipped),
-    }
+            await asyncio.sleep(INTERVAL)

@@ -1,19 +1,21 @@
-"""Several libraries behind one address: which of them a request is about, the page keeps in a cookie."""
+"""Several libraries behind one address: a cookie of the pages says which of them a request is about."""
 
-from typing import Any
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 COOKIE = "samespace-library"
 
 
-class Switch:
-    """One app for each library, by the library's folder; the first where none, or one that is not here, is chosen."""
+class LibraryRouter:
+    """Passes each request to the app of the library in its cookie; to the first where there is none, or an unknown one."""
 
-    def __init__(self, apps: dict[str, Any]):
+    def __init__(self, apps: Mapping[str, ASGIApp]):
+        """`apps` are keyed by their library's location."""
         self.apps, self.first = apps, next(iter(apps.values()))
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         chosen = unquote(Request(scope).cookies.get(COOKIE, "")) if scope["type"] == "http" else ""
         await self.apps.get(chosen, self.first)(scope, receive, send)

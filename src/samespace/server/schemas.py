@@ -1,36 +1,52 @@
-"""Requests in OpenAI's shapes, and what others ask of the same routes. Unknown fields are let through, as OpenAI does."""
+"""Bodies of requests: OpenAI's for /v1, our own for the pages. Unknown fields are ignored, as OpenAI does."""
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, FiniteFloat
 
-from ..assistant.request import Message, Request
+from ..assistant.request import Message, Picture, Request
 from ..core.errors import RequestError
-from .pictures import picture
+from .urls import read_picture
 
-LONGEST = 2000
+MAX_QUERY = 2000
 """Characters of a query."""
 
 
 class ImageUrl(BaseModel):
+    """OpenAI's `image_url`."""
+
     url: str
 
 
-class Part(BaseModel):
-    """A piece of a message's content."""
+class ContentPart(BaseModel):
+    """A part of a message's content."""
 
     type: str
     text: str | None = None
     image_url: ImageUrl | str | None = None
 
 
-class Turn(BaseModel):
+class ChatMessage(BaseModel):
+    """A message of a conversation."""
+
     role: str
-    content: str | list[Part] | None = None
+    content: str | list[ContentPart] | None = None
+
+    @property
+    def parts(self) -> Sequence[str | ContentPart]:
+        """The content as it was sent."""
+        return self.content if isinstance(self.content, list) else [self.content or ""]
+
+    def message(self, urls_allowed: bool) -> Message:
+        """Return it as an assistant takes it. Raises RequestError."""
+        role = "system" if self.role == "developer" else self.role
+        return Message(role, tuple(read_part(part, urls_allowed) for part in self.parts))
 
 
 class StreamOptions(BaseModel):
+    """OpenAI's `stream_options`."""
+
     include_usage: bool = False
 
 
@@ -38,7 +54,7 @@ class ChatRequest(BaseModel):
     """POST /v1/chat/completions."""
 
     model: str
-    messages: list[Turn]
+    messages: list[ChatMessage]
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = 0.0
@@ -50,11 +66,11 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
 
     def request(self, urls_allowed: bool) -> Request:
-        """Raises RequestError."""
+        """Return it as an assistant takes it. Raises RequestError."""
         if self.n not in (None, 1):
             raise RequestError("one answer is given to a request; leave n out, or send the request again")
         return Request(
-            tuple(message_of(turn, urls_allowed) for turn in self.messages),
+            tuple(message.message(urls_allowed) for message in self.messages),
             self.max_completion_tokens or self.max_tokens or 256,
             self.temperature or 0.0,
             1.0 if self.top_p is None else self.top_p,
@@ -63,29 +79,19 @@ class ChatRequest(BaseModel):
         )
 
 
-def message_of(turn: Turn, urls_allowed: bool) -> Message:
-    role = "system" if turn.role == "developer" else turn.role
-    return Message(role, tuple(part_of(part, urls_allowed) for part in parts_of(turn)))
-
-
-def parts_of(turn: Turn) -> list[Any]:
-    """A message's content as it was sent: words (str) and Parts."""
-    return turn.content if isinstance(turn.content, list) else [turn.content or ""]
-
-
-def part_of(part: str | Part, urls_allowed: bool) -> Any:
-    """A text, or a picture's bytes."""
+def read_part(part: str | ContentPart, urls_allowed: bool) -> str | Picture:
+    """Return a part's text, or its image. Raises RequestError."""
     if isinstance(part, str):
         return part
     if part.type == "text" and part.text is not None:
         return part.text
     if part.type == "image_url" and part.image_url is not None:
-        return picture(part.image_url if isinstance(part.image_url, str) else part.image_url.url, urls_allowed)
+        return read_picture(part.image_url if isinstance(part.image_url, str) else part.image_url.url, urls_allowed)
     raise RequestError(f"a content part of type {part.type!r} is not understood here; send text and image_url parts")
 
 
-class Given(BaseModel):
-    """Jina's way: an object that says what it is."""
+class EmbeddingItem(BaseModel):
+    """Jina's inputs: an object with a text or an image."""
 
     text: str | None = None
     image: str | None = None
@@ -96,69 +102,79 @@ class EmbeddingRequest(BaseModel):
     """POST /v1/embeddings: OpenAI's `input`, infinity's `modality`, Jina's items, vLLM's `messages`."""
 
     model: str
-    input: str | list[str] | list[Given] | list[int] | list[list[int]] | None = None
+    input: str | list[str] | list[EmbeddingItem] | list[int] | list[list[int]] | None = None
     modality: Literal["text", "image"] = "text"
-    messages: list[Turn] | None = None
+    messages: list[ChatMessage] | None = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(default=None, ge=1)
 
     @property
-    def given(self) -> list[Any]:
-        """The inputs as they were sent."""
+    def count(self) -> int:
+        """Number of inputs."""
         if self.messages is not None:
-            return [part for turn in self.messages for part in parts_of(turn)]
-        return [self.input] if isinstance(self.input, str) else self.input or []
+            return sum(len(message.parts) for message in self.messages)
+        return 1 if isinstance(self.input, str) else len(self.input or ())
 
-    def items(self, urls_allowed: bool) -> Iterator[Any]:
-        """Texts (str) and pictures (Picture), in order, each fetched when it is asked for. Raises RequestError."""
-        for one in self.given:
-            yield item_of(one, self.modality, urls_allowed) if self.messages is None else part_of(one, urls_allowed)
+    def read_inputs(self, urls_allowed: bool) -> Iterator[str | Picture]:
+        """Yield texts and images in order, each downloaded when it is needed. Raises RequestError."""
+        if self.messages is not None:
+            for part in (part for message in self.messages for part in message.parts):
+                yield read_part(part, urls_allowed)
+            return
+        for item in [self.input] if isinstance(self.input, str) else self.input or []:
+            yield read_item(item, self.modality, urls_allowed)
 
 
-def item_of(item: Any, modality: str, urls_allowed: bool) -> Any:
-    if isinstance(item, Given):
+def read_item(item: str | EmbeddingItem | int | list[int], modality: str, urls_allowed: bool) -> str | Picture:
+    """Return an item's text, or its image. Raises RequestError."""
+    content: object = item
+    if isinstance(item, EmbeddingItem):
         if (item.text is None) == (item.image is None):
             raise RequestError('an item holds either "text" or "image"; correct the input')
-        item, modality = (item.text, "text") if item.image is None else (item.image, "image")
-    if not isinstance(item, str):
+        content, modality = (item.text, "text") if item.image is None else (item.image, "image")
+    if not isinstance(content, str):
         raise RequestError("token ids are not understood here, because every model has its own; send texts")
     if modality == "text":
-        return item
-    return picture(item if item.startswith(("data:", "http:", "https:")) else f"data:image/any;base64,{item}", urls_allowed)
+        return content
+    is_url = content.startswith(("data:", "http:", "https:"))
+    return read_picture(content if is_url else f"data:image/any;base64,{content}", urls_allowed)
 
 
 class SearchRequest(BaseModel):
     """POST /v1/search."""
 
-    query: str = Field(max_length=LONGEST)
+    query: str = Field(max_length=MAX_QUERY)
     top: int = Field(default=10, ge=1, le=1000)
     min_relevance: float = Field(default=0.0, ge=0, le=1)
 
 
-class Weighted(BaseModel):
-    """A picture, sound or film beside the words of a search: one that is indexed, or one that was dropped on the page."""
+class WeightedTerm(BaseModel):
+    """A file added to the words of a search: one that is indexed, or one that is sent. POST /app/vector."""
 
     id: str = ""
-    picture: str = ""
-    """A data URI."""
+    """Of an indexed segment."""
+    media: str = ""
+    """A data URI of an image, audio or video file."""
     weight: float = 1.0
 
 
-class PageSearch(BaseModel):
-    """POST /app/search: what the page asks."""
+class PageSearchRequest(BaseModel):
+    """POST /app/search."""
 
-    query: str = Field(default="", max_length=LONGEST)
-    also: list[Weighted] = Field(default=[], max_length=32)
+    query: str = Field(default="", max_length=MAX_QUERY)
+    terms: list[WeightedTerm] = Field(default=[], max_length=32)
+    """Added to the words."""
     top: int = Field(default=200, ge=1, le=10_000)
     kinds: list[str] = []
     under: str = ""
+    """A folder."""
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
     within: str = ""
-    """The id of a hit: all moments or pages of its file are ranked, and nothing else."""
+    """A hit's id: all segments of its file are ranked, and nothing else."""
 
 
-class Folder(BaseModel):
+class FolderRequest(BaseModel):
     """POST /app/index and /app/forget."""
 
     folder: str = Field(min_length=1)
@@ -171,14 +187,14 @@ class CompareRequest(BaseModel):
     spaces: list[str] = Field(min_length=1, max_length=4)
 
 
-Numbers = Annotated[list[FiniteFloat], Field(min_length=1, max_length=4096)]
+Vector = Annotated[list[FiniteFloat], Field(min_length=1, max_length=4096)]
 
 
 class ContrastRequest(BaseModel):
-    """POST /app/lesson/contrast: vectors of pictures and of their captions, in the same order."""
+    """POST /app/lesson/contrast: vectors of images and of their captions, in the same order."""
 
-    images: list[Numbers]
-    texts: list[Numbers]
+    images: list[Vector]
+    texts: list[Vector]
     temperature: float = Field(default=0.07, ge=0.005, le=10)
 
 
@@ -200,7 +216,7 @@ class PatchRequest(BaseModel):
     """Counted row by row, from 0."""
 
 
-class SidesRequest(BaseModel):
+class ImageSizeRequest(BaseModel):
     """POST /app/lesson/sides."""
 
     width: int = Field(ge=1, le=100_000)

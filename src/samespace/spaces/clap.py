@@ -1,8 +1,8 @@
-"""Ears for a space: a CLAP checkpoint's audio tower, and a bridge from CLAP's space that is learnt from words alone.
+"""Add a CLAP audio tower to a space, aligned by training on text only.
 
-Words go through both text towers, and a small map learns to turn CLAP's vector of a text into the space's. CLAP has put
-sounds beside the texts that tell of them, so the map serves sounds too; noise on what it learns from covers the gap that
-is left between the two (after Nukrai et al. 2022, "Text-Only Training for Image Captioning using Noise-Injected CLIP").
+Texts go through both text towers, and a small map learns to turn CLAP's vector of a text into the space's. CLAP places sounds
+near the texts that describe them, so the map serves sounds too; noise on the training vectors covers the gap between the two
+(after Nukrai et al. 2022, "Text-Only Training for Image Captioning using Noise-Injected CLIP").
 """
 
 import shutil
@@ -19,30 +19,31 @@ from torch.nn.functional import normalize
 
 from ..core.config import HtsatTower, Prep, SpaceConfig, TextTower
 from ..core.errors import UnknownSpace
-from ..evaluate.retrieval import recall_at_k
+from ..core.metrics import recall_at_k
 from ..models.htsat import Alignment, ClapText, Htsat
 from ..models.losses import clip_loss
 from ..preprocess.mel import spectrogram
 from ..preprocess.tokens import Words, read_tokenizer
-from .checkpoint import ACTS, WEIGHT_FILES, fill, read_json, read_tensors
-from .export import add_audio
+from .export import add_audio_tower
 from .space import Space
+from .tensors import WEIGHT_FILES, fill, read_json, read_tensors
+from .transformers_layout import ACTS
 from .weight_maps import CLAP, Weights, renamed
 
 TEMPLATES = ("{}", "the sound of {}", "a recording of {}", "{} can be heard")
 STEPS, BATCH, RATE, NOISE = 1500, 512, 1e-3, 0.1
-"""Of learning the bridge; the noise is the standard deviation of each vector's length, spread over its numbers."""
-WIDE = 2
-"""The bridge's hidden width, in lengths of CLAP's z."""
+"""Of training the alignment; the noise is relative to a vector's length, spread over its numbers."""
+WIDTH_FACTOR = 2
+"""The alignment's hidden width, in lengths of CLAP's z."""
 SCALE = 20.0
 HELD_OUT = 0.1
-"""Share of the words that the bridge is measured with, not learnt from."""
+"""Share of the words that the alignment is measured on, not trained on."""
 CONTEXT = 77
 
 
 @dataclass
 class Clap:
-    """What a folder holds."""
+    """A CLAP checkpoint."""
 
     audio: Htsat
     c: HtsatTower
@@ -53,11 +54,11 @@ class Clap:
         """Texts → CLAP's z: float32 (B, inner), unit length."""
         ids = (torch.from_numpy(self.words.ids(list(texts[i : i + 256]))) for i in range(0, len(texts), 256))
         with torch.inference_mode():
-            return torch.cat([self.text(some) for some in ids])
+            return torch.cat([self.text(batch) for batch in ids])
 
 
 def load(folder: Path) -> Clap:
-    """A transformers ClapModel folder. Raises UnknownSpace (another kind, one with fusion), WeightsMismatch."""
+    """Load a transformers ClapModel folder. Raises UnknownSpace (another kind, one with fusion), WeightsMismatch."""
     values = read_json(folder / "config.json")
     file = next((folder / f for f in WEIGHT_FILES if (folder / f).exists()), None)
     if values.get("model_type") != "clap" or file is None:
@@ -68,15 +69,15 @@ def load(folder: Path) -> Clap:
     pre = folder / "preprocessor_config.json"
     c = audio_tower(values.get("audio_config", {}), read_json(pre) if pre.exists() else {}, dim)
     text = text_tower(values.get("text_config", {}), dim)
-    audio, reader = Htsat(c), ClapText(text)
-    fill(audio, folded(part(weights, "audio.")))
-    fill(reader, seated(part(weights, "text."), weights["embeddings.token_type_embeddings.weight"], text.pad))
+    audio, text_model = Htsat(c), ClapText(text)
+    fill(audio, fold_batch_norm(part(weights, "audio.")))
+    fill(text_model, fold_positions(part(weights, "text."), weights["embeddings.token_type_embeddings.weight"], text.pad))
     prep = Prep(context=CONTEXT, pad=text.pad, clean="none", pad_to_context=False)
-    return Clap(audio.eval(), c, reader.eval(), Words(read_tokenizer(folder / "tokenizer.json"), prep))
+    return Clap(audio.eval(), c, text_model.eval(), Words(read_tokenizer(folder / "tokenizer.json"), prep))
 
 
 def audio_tower(values: dict[str, Any], pre: dict[str, Any], dim: int) -> HtsatTower:
-    """audio_config and preprocessor_config.json; what they leave out has clap-htsat-unfused's value."""
+    """Read audio_config and preprocessor_config.json; what they leave out has clap-htsat-unfused's value."""
     depths, width = tuple(values.get("depths", (2, 2, 6, 2))), values.get("patch_embeds_hidden_size", 96)
     heads = values.get("num_attention_heads", [4, 8, 16, 32])
     if [n // heads[0] for n in heads] != [2**i for i in range(len(heads))]:
@@ -93,7 +94,7 @@ def audio_tower(values: dict[str, Any], pre: dict[str, Any], dim: int) -> HtsatT
 
 
 def text_tower(values: dict[str, Any], dim: int) -> TextTower:
-    """text_config: RoBERTa, whose positions begin after that of padding."""
+    """Read text_config: RoBERTa, whose positions begin after that of padding."""
     pad = values.get("pad_token_id", 1)
     return TextTower(
         vocab=values.get("vocab_size", 50_265), context=values.get("max_position_embeddings", 514) - pad - 1,
@@ -104,68 +105,69 @@ def text_tower(values: dict[str, Any], dim: int) -> TextTower:
 
 
 def part(weights: Weights, prefix: str) -> Weights:
+    """Return the weights under a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
-def folded(weights: Weights, eps: float = 1e-5) -> Weights:
-    """The batch norm over the bands as a gain and a shift."""
+def fold_batch_norm(weights: Weights, eps: float = 1e-5) -> Weights:
+    """Replace the batch norm over the bands by a gain and a shift."""
     scale, shift, mean, var = (weights.pop(f"norm_in.{n}") for n in ("weight", "bias", "running_mean", "running_var"))
     gain = scale / (var + eps).sqrt()
     return weights | {"gain": gain, "shift": shift - mean * gain}
 
 
-def seated(weights: Weights, types: Tensor, pad: int) -> Weights:
-    """RoBERTa's positions from the first that words have, with the one segment embedding added."""
+def fold_positions(weights: Weights, types: Tensor, pad: int) -> Weights:
+    """Return RoBERTa's positions from the first that tokens use, with the one segment embedding added."""
     return weights | {"backbone.pos_embed": weights["backbone.pos_embed"][pad + 1 :] + types[0]}
 
 
-def hear(space: Space, clap: Clap, target: Path, name: str, words: Sequence[str], origin: str = "") -> SpaceConfig:
-    """A copy of a space that hears through CLAP: a new folder, whole or not at all. Raises UnknownSpace if it exists.
+def add_clap(space: Space, clap: Clap, target: Path, name: str, words: Sequence[str], origin: str = "") -> SpaceConfig:
+    """Copy a space and add a CLAP audio tower: a new folder, whole or not at all. Returns its config.
 
-    The other towers stay as they are, so libraries of the space stay its own. Returns the config as written.
+    The other towers stay as they are, so the vectors of existing libraries stay valid. Raises UnknownSpace if it exists.
     """
     if target.exists():
         raise UnknownSpace(f"{target} is there already; choose another name")
-    bridge, recall = learned(space, clap, words)
-    c = replace(clap.c, clap_dim=clap.c.dim, alignment=WIDE * clap.c.dim, dim=space.dim)
+    alignment, recall = train_alignment(space, clap, words)
+    c = replace(clap.c, clap_dim=clap.c.dim, alignment=WIDTH_FACTOR * clap.c.dim, dim=space.dim)
     tower = Htsat(c)
-    tower.load_state_dict(clap.audio.state_dict() | {f"alignment.{n}": x for n, x in bridge.state_dict().items()}, strict=True)
+    tower.load_state_dict(clap.audio.state_dict() | {f"alignment.{n}": x for n, x in alignment.state_dict().items()}, strict=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         made = Path(scratch) / "space"
         shutil.copytree(space.folder, made)
-        card = {"sound": {"from": origin, "words": len(words), "recall@1 of words held out": round(recall, 4)}}
-        config = add_audio(made, tower.eval(), c, examples(c), name=name, card=card)
+        card = {"audio": {"from": origin, "words": len(words), "recall@1 of words held out": round(recall, 4)}}
+        config = add_audio_tower(made, tower.eval(), c, examples(c), name=name, card=card)
         made.rename(target)
     return config
 
 
-def learned(space: Space, clap: Clap, words: Sequence[str]) -> tuple[Alignment, float]:
-    """The bridge, and how often a word held out is the first of those held out that its bridged vector finds."""
+def train_alignment(space: Space, clap: Clap, words: Sequence[str]) -> tuple[Alignment, float]:
+    """Return the alignment, and recall@1 of its vectors among words that it was not trained on."""
     torch.manual_seed(0)
     texts = [template.format(word) for word in words for template in TEMPLATES]
     z_in, z_out = clap.encode_text(texts), torch.from_numpy(space.text(texts))
     tested = torch.from_numpy(np.random.default_rng(0).random(len(words)) < HELD_OUT).repeat_interleave(len(TEMPLATES))
-    bridge, seen = Alignment(clap.c.dim, WIDE * clap.c.dim, space.dim), (~tested).nonzero()[:, 0]
-    optimizer = torch.optim.AdamW(bridge.parameters(), RATE)
+    alignment, trained = Alignment(clap.c.dim, WIDTH_FACTOR * clap.c.dim, space.dim), (~tested).nonzero()[:, 0]
+    optimizer = torch.optim.AdamW(alignment.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, STEPS)
     for _ in range(STEPS):
-        some = seen[torch.randperm(len(seen))[:BATCH]]
-        noisy = normalize(z_in[some] + NOISE / z_in.shape[1] ** 0.5 * torch.randn_like(z_in[some]), dim=-1)
-        z = normalize(bridge(noisy), dim=-1)
-        loss = clip_loss(z, z_out[some], torch.tensor(SCALE)) + 1 - (z * z_out[some]).sum(dim=-1).mean()
+        rows = trained[torch.randperm(len(trained))[:BATCH]]
+        noisy = normalize(z_in[rows] + NOISE / z_in.shape[1] ** 0.5 * torch.randn_like(z_in[rows]), dim=-1)
+        z = normalize(alignment(noisy), dim=-1)
+        loss = clip_loss(z, z_out[rows], torch.tensor(SCALE)) + 1 - (z * z_out[rows]).sum(dim=-1).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     plain = tested.nonzero()[:: len(TEMPLATES), 0]
     with torch.inference_mode():
-        scores = (normalize(bridge(z_in[plain]), dim=-1) @ z_out[plain].T).numpy()
-    return bridge, float(recall_at_k(scores, np.eye(len(plain), dtype=bool), 1)) if len(plain) else 0.0
+        scores = (normalize(alignment(z_in[plain]), dim=-1) @ z_out[plain].T).numpy()
+    return alignment, float(recall_at_k(scores, np.eye(len(plain), dtype=bool), 1)) if len(plain) else 0.0
 
 
 def examples(c: HtsatTower) -> np.ndarray:
-    """Hiss, tones and clicks, on which narrower weights are compared: float32 (B, M, frames)."""
+    """Return spectrograms of noise, clicks and tones, on which quantized weights are compared: float32 (B, M, frames)."""
     rng, t = np.random.default_rng(0), np.arange(int(c.seconds * c.rate)) / c.rate
     tones = [np.sin(2 * np.pi * f * t) * np.exp(-t * d) for f, d in ((220, 0.2), (1000, 2.0), (5000, 0.0))]
     clicks = (np.abs(np.sin(2 * np.pi * 2 * t)) > 0.999) * rng.normal(0, 0.5, len(t))
@@ -173,7 +175,7 @@ def examples(c: HtsatTower) -> np.ndarray:
     return np.stack([spectrogram(sound.astype(np.float32), c) for sound in sounds])
 
 
-def known_words(space: Space) -> list[str]:
-    """Whole words of the space's own vocabulary, what the bridge is learnt from where nobody gives words."""
+def vocabulary_words(space: Space) -> list[str]:
+    """Return whole words of the space's own vocabulary, the default texts for training the alignment."""
     vocabulary = space.words.tokenizer.get_vocab()
     return sorted(word for word in (w.removesuffix("</w>") for w in vocabulary) if word.isalpha() and 3 <= len(word) <= 16)

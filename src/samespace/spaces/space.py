@@ -16,7 +16,7 @@ from ..core.machine import usable_cpus
 from ..media import image as image_media
 from ..preprocess.mel import spectrogram
 from ..preprocess.pixels import normalize_pixels, square
-from .calibration import FILE, Calibration
+from .calibration import BACKGROUND_FILE, Calibration
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -134,7 +134,7 @@ class Space:
     def background(self) -> np.ndarray | None:
         """Vectors of captions about anything: float32 (C, dim)."""
         try:
-            return np.asarray(np.load(self.folder / FILE, allow_pickle=False), np.float32)
+            return np.asarray(np.load(self.folder / BACKGROUND_FILE, allow_pickle=False), np.float32)
         except (OSError, ValueError):
             return None
 

@@ -1,4 +1,4 @@
-"""Other projects' weight names -> ours: one table per family, read top to bottom, then a few changes of shape."""
+"""Other projects' weight names → ours: one table per family, applied top to bottom, then a few changes of shape."""
 
 import re
 from collections.abc import Callable
@@ -128,7 +128,7 @@ IGNORED = re.compile(
 
 
 def renamed(weights: Weights, names: Names) -> Weights:
-    """The same tensors under our names, in our shapes: q, k, v packed, convolutional patches flattened."""
+    """Return tensors under our names, in our shapes: q, k, v packed, patch convolutions flattened."""
     ours: Weights = {}
     for name, tensor in weights.items():
         if IGNORED.search(name):
@@ -142,7 +142,7 @@ def renamed(weights: Weights, names: Names) -> Weights:
 
 
 def packed(weights: Weights) -> Weights:
-    """Join what checkpoints keep apart: q, k, v, gate and up; split what they join in SigLIP's pooling head."""
+    """Concatenate what checkpoints store apart (q, k, v, gate, up); split what they join in SigLIP's pooling head."""
     out = dict(weights)
     for name in weights:
         if ".attn.q." in name:
@@ -160,7 +160,7 @@ def packed(weights: Weights) -> Weights:
 
 
 def shaped(weights: Weights) -> Weights:
-    """Patch convolutions (D, C, P, P) become (D, C·P²); leading axes of length one go."""
+    """Flatten patch convolutions (D, C, P, P) to (D, C·P²), and drop leading axes of length one."""
     shapes = {
         "image.patch_embed.weight": lambda x: x.flatten(1),
         "audio.patch_embed.weight": lambda x: x.flatten(1),

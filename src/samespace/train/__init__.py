@@ -1,1 +1,1 @@
-"""A run config in, a trained space or assistant out."""
+"""Training: a run config in, a trained space or assistant out."""

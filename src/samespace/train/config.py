@@ -1,15 +1,16 @@
-"""A run card: one TOML file that says what is trained, from what, on what, and how."""
+"""A run config: one TOML file that says what is trained, on which data, and how."""
 
 import dataclasses
 import math
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from ..core.config import ImageTower, Prep, TextTower, from_dict
-from ..core.errors import CardError
+from ..core.errors import ConfigError
 from ..core.paths import expanded
 
 
@@ -20,78 +21,78 @@ class Source:
     path: str = ""
     """A folder, .tsv, .csv, .jsonl, .parquet or .tar files ({00..99} for many), or hf://NAME; local or s3://…"""
     weight: float = 1.0
-    """How often it is drawn from, against the others."""
+    """How often it is sampled, relative to the other sources."""
     image: str = "filepath"
     """In a table: the column of pictures (paths relative to the table, or bytes)."""
     caption: str = "title"
-    """In a table: the column of captions; several, separated by commas, are drawn from in turn."""
+    """In a table: the column of captions; of several, separated by commas, one is sampled each time."""
     templates: tuple[str, ...] = ("{}",)
-    """Sentences with {} for the caption, one drawn for each picture: "a photo of a {}"."""
+    """Sentences with {} for the caption, one sampled for each picture: "a photo of a {}"."""
 
 
 @dataclass(frozen=True)
-class Card:
-    """The settings of a run."""
+class RunConfig:
+    """The settings of a training run."""
 
     name: str = ""
-    """Name of the run and of the space; the card's file name by default."""
+    """Name of the run and of the space; the file's name by default."""
     out: str = ""
     """Folder for checkpoints, metrics and the finished space; runs/NAME by default."""
     task: str = "space"
-    """space (pairs of pictures and captions), assistant (conversations about pictures), or regions (a new assistant's
-    projector learns to name the regions that conversations come with, before its language model reads anything)."""
+    """space (pairs of pictures and captions), assistant (conversations about pictures), or regions (the projector of a new
+    assistant learns to name regions of pictures; the language model does not run)."""
     start: str = ""
-    """A space, folder or hub name whose weights are trained further; empty to begin from nothing. An assistant begins from
-    an assistant, or with the image tower of a space and `language`."""
+    """A space, folder or hub name to fine-tune; empty for new weights. An assistant starts from an assistant, or from the
+    image tower of a space and `language`."""
     language: str = ""
     """For a new assistant: its language model, by name (SmolLM2-135M-Instruct), as a folder or a .gguf file."""
     template: str = ""
-    """For a new assistant: a file with the chat template to use in place of the language model's own."""
+    """For a new assistant: a file with the chat template to use instead of the language model's own."""
     tiles: int = 1
-    """For a new assistant: most tiles that a large picture is cut into."""
-    places: bool = False
-    """Of an assistant: each token of a picture learns to say where it stands, too, beginning from the words for it."""
+    """For a new assistant: the most tiles that a large picture is cut into."""
+    position_embedding: bool = False
+    """For an assistant: add a learned 2-D position to each token of a picture, initialised from the words for it."""
     image: ImageTower = field(default_factory=ImageTower)
-    """From nothing: the image tower."""
+    """For new weights: the image tower."""
     text: TextTower = field(default_factory=TextTower)
-    """From nothing: the text tower; `vocab` 0 takes the tokenizer's own size."""
+    """For new weights: the text tower; `vocab` 0 takes the tokenizer's own size."""
     prep: Prep = field(default_factory=Prep)
-    """From nothing: the preprocessing."""
+    """For new weights: the preprocessing."""
     tokenizer: str = "starter"
-    """From nothing: the space, or folder with a tokenizer.json, whose tokenizer is used."""
+    """For new weights: the space, or folder with a tokenizer.json, whose tokenizer is used."""
     train: tuple[Source, ...] = ()
-    """Sources of pairs, mixed by weight."""
+    """Training sources, mixed by weight."""
     val: tuple[Source, ...] = ()
-    """Pairs that are never trained on; recall on them is the curve."""
+    """Validation sources, never trained on."""
     augment: str = "crop"
     """none, crop (open_clip's random resized crop) or strong (for cut-outs and drawings)."""
     lock: tuple[str, ...] = ()
-    """Parts that stay as they are, by the beginning of their names: image (LiT), text, image.blocks.0."""
+    """Frozen parts, by the beginning of their parameters' names: image (LiT), text, image.blocks.0."""
     lora: int = 0
-    """Rank of LoRA; everything but its matrices then stays as it is. 0 for none."""
-    lora_on: str = ""
-    """Regular expression of the linear layers that get one; empty for those of all blocks (an assistant: of its language
-    model's)."""
-    connector: int = 0
-    """Hidden width of a connector after each tower; everything else then stays as it is. 0 for none."""
-    rates: dict[str, float] = field(default_factory=dict)
-    """Learning rates of parts, by the beginning of their names, as multiples of lr."""
+    """Rank of LoRA, which freezes all other weights; 0 for none."""
+    lora_targets: str = ""
+    """Regular expression of the linear layers that LoRA is added to; empty for those of all blocks (of an assistant: those of
+    its language model)."""
+    adapter: int = 0
+    """Hidden width of a residual adapter after each tower, which freezes all other weights; 0 for none."""
+    lr_multipliers: dict[str, float] = field(default_factory=dict)
+    """Learning rates of parts, by the beginning of their parameters' names, as multiples of lr."""
     loss: str = "clip"
     """clip (softmax) or siglip (sigmoid)."""
     teacher: str = ""
-    """A space whose similarities are learned beside the pairs."""
+    """A space whose similarities are distilled, in addition to the loss on pairs."""
     teacher_weight: float = 1.0
-    """Weight of the teacher's loss, against 1 for the pairs."""
+    """Weight of the distillation loss; the loss on pairs has weight 1."""
     steps: int = 1000
-    """Optimiser steps."""
+    """Optimizer steps."""
     batch: int = 256
-    """Pairs that are told apart in one step, on all machines together."""
-    chunk: int = 0
-    """Pairs in memory at a time: gradients are cached (GradCache) and equal the whole batch's. 0 for all at once."""
+    """Global batch size: pairs contrasted per step."""
+    grad_cache_chunk: int = 0
+    """Pairs in memory at a time; gradients are cached (GradCache) and equal those of the whole batch. 0 for all at once."""
     accumulate: int = 1
-    """Batches whose gradients are added up for one step."""
-    recompute: bool = False
-    """Gradient checkpointing: activations of blocks are computed again when they are needed."""
+    """Batches whose gradients are accumulated for one step."""
+    gradient_checkpointing: bool = False
+    """Recompute the activations of blocks in the backward pass instead of storing them."""
     precision: str = "fp32"
     """fp32 or bf16 (autocast; weights stay fp32)."""
     optimizer: str = "adamw"
@@ -99,27 +100,27 @@ class Card:
     lr: float = 5e-4
     """Peak learning rate."""
     warmup: int = 100
-    """Steps of linear warm-up; then half a cosine to zero."""
+    """Steps of linear warm-up, before a cosine decay to zero."""
     weight_decay: float = 0.1
-    """For matrices only."""
+    """Weight decay of matrices; vectors and scalars have none."""
     beta2: float = 0.98
     """AdamW's second beta."""
-    clip: float = 1.0
-    """Largest norm of the gradient; 0 for any."""
-    average: float = 0.0
-    """Decay of a running average of the weights, which is then what is evaluated and kept; 0 for none."""
-    shard: bool = False
-    """With torchrun: FSDP2, which splits weights over machines, in place of DDP."""
+    grad_clip: float = 1.0
+    """Largest norm of the gradient; 0 for no limit."""
+    ema_decay: float = 0.0
+    """Decay of an exponential moving average of the weights, which is then evaluated and exported; 0 for none."""
+    fsdp: bool = False
+    """With torchrun: shard the weights over processes (FSDP2) instead of replicating them (DDP)."""
     seed: int = 0
-    """Of weights, order, augmentation."""
+    """Seed of weights, order and augmentation."""
     threads: int = 0
-    """Threads that read pictures; 0 for as many as there are processors."""
+    """Threads that decode pictures; 0 for one per processor."""
     save_every: int = 200
     """Steps between checkpoints."""
     evaluate_every: int = 200
     """Steps between evaluations."""
     device: str = ""
-    """cpu, cuda or mps; empty for the best there is."""
+    """cpu, cuda or mps; empty for the best available."""
 
 
 CHOICES = {
@@ -138,63 +139,77 @@ CHOICES = {
     "prep.crop": ("round", "floor"),
     "prep.clean": ("clip", "canonicalize", "siglip", "none"),
 }
-RANGES = {  # not below, not above
-    "chunk": (0, math.inf), "threads": (0, math.inf), "seed": (0, math.inf), "warmup": (0, math.inf), "lora": (0, math.inf),
-    "connector": (0, math.inf), "lr": (0, math.inf), "weight_decay": (0, math.inf), "clip": (0, math.inf),
-    "average": (0, 0.99999), "beta2": (0, 0.99999), "teacher_weight": (0, math.inf),
+"""Setting → allowed values."""
+RANGES = {
+    **{
+        key: (0, math.inf)
+        for key in (
+            "adapter", "grad_cache_chunk", "grad_clip", "lora", "lr", "seed", "teacher_weight", "threads", "warmup", "weight_decay",
+        )
+    },
+    "ema_decay": (0, 0.99999),
+    "beta2": (0, 0.99999),
 }  # fmt: skip
+"""Setting → (minimum, maximum)."""
 AT_LEAST_ONE = ("steps", "batch", "accumulate", "save_every", "evaluate_every")
 
 
-def read_card(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> Card:
-    """A card from its file, with `key=value` laid over it. Raises CardError naming the key that is wrong.
+def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run config from a TOML file and apply `key=value` overrides. Raises ConfigError naming the key that is wrong.
 
-    Paths of sources are relative to the card, and those laid over it to the working directory.
+    Paths of sources are relative to the file; those in overrides are relative to the working directory.
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CardError(f"{path} cannot be read as a run card ({error}); write TOML such as: steps = 1000") from None
-    said: dict[str, Any] = {}
+        raise ConfigError(f"{path} cannot be read as a run config ({error}); write TOML such as: steps = 1000") from None
     keys = [override.partition("=")[0].strip() for override in overrides]
-    if twice := next((key for key in keys if keys.count(key) > 1), None):
-        raise CardError(f"{twice} is set more than once; a range of files needs quotes: 'train=shards/{{00..41}}.tar'")
+    if repeated := next((key for key in keys if keys.count(key) > 1), None):
+        raise ConfigError(f"{repeated} is set more than once; a range of files needs quotes: 'train=shards/{{00..41}}.tar'")
+    overridden: dict[str, Any] = {}
     for override in overrides:
-        lay_over(said, override)
-    values = merged(placed(values, path.parent), placed(said, Path.cwd()))
-    card = from_dict(Card, values, CardError)
-    card = dataclasses.replace(card, name=card.name or path.stem)
-    card = dataclasses.replace(card, out=str(expanded(card.out or f"runs/{card.name}")))
-    check(card)
-    return card
+        _apply_override(overridden, override)
+    values = _merge(_parse_sources(values, path.parent), _parse_sources(overridden, Path.cwd()))
+    config = from_dict(RunConfig, values, ConfigError)
+    config = dataclasses.replace(config, name=config.name or path.stem)
+    config = dataclasses.replace(config, out=str(expanded(config.out or f"runs/{config.name}")))
+    validate(config)
+    return config
 
 
-def card_of(values: dict[str, Any], overrides: list[str]) -> Card:
-    """A recipe's own card, without a file or sources, with `key=value` laid over it. Raises CardError naming the key that is wrong."""
+def config_from(values: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
+    """Build a recipe's run config, which has no file and no sources, from values and `key=value` overrides.
+
+    Raises ConfigError naming the key that is wrong.
+    """
     values = dict(values)
     for override in overrides:
-        lay_over(values, override)
-    return from_dict(Card, values, CardError)
+        _apply_override(values, override)
+    return from_dict(RunConfig, values, ConfigError)
 
 
-def placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The same with the sources opened up into Source, their paths below the folder."""
+def _parse_sources(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the values with `train` and `val` as tuples of Source, their paths relative to the folder."""
     sources = {key: values[key] for key in ("train", "val") if key in values}
-    listed = {key: s if isinstance(s, list) else [s] for key, s in sources.items()}
-    return values | {key: tuple(source_of(s, folder) for s in some) for key, some in listed.items()}
+    lists = {key: value if isinstance(value, list) else [value] for key, value in sources.items()}
+    return values | {key: tuple(_parse_source(value, folder) for value in listed) for key, listed in lists.items()}
 
 
-def merged(values: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """One set of settings laid over another, table by table."""
-    tables = {k: merged(values[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(values.get(k), dict)}
-    return values | over | tables
+def _merge(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with the overrides applied, table by table."""
+    tables = {
+        key: _merge(values[key], value)
+        for key, value in overrides.items()
+        if isinstance(value, dict) and isinstance(values.get(key), dict)
+    }
+    return values | overrides | tables
 
 
-def lay_over(values: dict[str, Any], override: str) -> None:
-    """Set one `key=value`; `image.width=256` reaches into a table. Values are TOML, or else words."""
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    """Set one `key=value` in place; `image.width=256` sets a key of a table. A value that is not TOML is a string."""
     key, equals, text = override.partition("=")
     if not equals:
-        raise CardError(f"{override!r} sets nothing; write key=value, such as lr=1e-4")
+        raise ConfigError(f"{override!r} sets nothing; write key=value, such as lr=1e-4")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -203,49 +218,54 @@ def lay_over(values: dict[str, Any], override: str) -> None:
     for table in tables:
         values = values.setdefault(table, {})
         if not isinstance(values, dict):
-            raise CardError(f"{table} is set to {values!r} and {key} is a setting within it; leave out one of them")
+            raise ConfigError(f"{table} is set to {values!r} and {key} is a setting within it; leave out one of them")
     values[name] = value
 
 
-def source_of(value: Any, folder: Path) -> Source:
-    """A path, or a table of Source's settings."""
+def _parse_source(value: Any, folder: Path) -> Source:
+    """Build a Source from a path or a table of its settings. Raises ConfigError."""
     if not isinstance(value, str | dict):
-        raise CardError(f'{value!r} is no source; write train = "pairs.tsv"')
-    source = from_dict(Source, {"path": value} if isinstance(value, str) else value, CardError)
+        raise ConfigError(f'{value!r} is not a source; write train = "pairs.tsv"')
+    source = from_dict(Source, {"path": value} if isinstance(value, str) else value, ConfigError)
     if not source.path:
-        raise CardError('a source has no path; write train = [{ path = "pairs.tsv" }]')
-    if not source.templates or not all("{}" in t for t in source.templates):
-        raise CardError(f"a template of {source.path} has no {{}}; write one such as: a photo of a {{}}")
+        raise ConfigError('a source has no path; write train = [{ path = "pairs.tsv" }]')
+    if not source.templates or not all("{}" in template for template in source.templates):
+        raise ConfigError(f"a template of {source.path} has no {{}}; write one such as: a photo of a {{}}")
     if source.weight <= 0:
-        raise CardError(f"the weight of {source.path} is {source.weight:g}; give more than 0, or leave the source out")
+        raise ConfigError(f"the weight of {source.path} is {source.weight:g}; give more than 0, or leave the source out")
     local = "://" not in source.path
     return dataclasses.replace(source, path=str(folder / expanded(source.path)) if local else source.path)
 
 
-def check(card: Card) -> None:
-    """Raises CardError on values that cannot work."""
+def validate(config: RunConfig) -> None:
+    """Raise ConfigError on values that cannot work, by themselves or together."""
     for key, allowed in CHOICES.items():
-        if (value := attrgetter(key)(card)) not in allowed:
-            raise CardError(f"{key} is {value!r}; choose one of {', '.join(allowed)}")
+        if (value := attrgetter(key)(config)) not in allowed:
+            raise ConfigError(f"{key} is {value!r}; choose one of {', '.join(allowed)}")
     for key in AT_LEAST_ONE:
-        if getattr(card, key) < 1:
-            raise CardError(f"{key} is {getattr(card, key)}; give at least 1")
+        if getattr(config, key) < 1:
+            raise ConfigError(f"{key} is {getattr(config, key)}; give at least 1")
     for key, (least, most) in RANGES.items():
-        if not least <= getattr(card, key) <= most:
-            raise CardError(
-                f"{key} is {getattr(card, key)}; give {least:g}" + (f" to {most:g}" if most < math.inf else " or more")
-            )
-    if not all(isinstance(rate, int | float) and rate >= 0 for rate in card.rates.values()):
-        raise CardError(f"rates is {card.rates}; give numbers from 0 on, such as: rates = {{ image = 0.1 }}")
-    if not card.train:
-        raise CardError('the card names no pairs to train on; write train = ["pairs.tsv"]')
-    if card.shard and (card.average or card.lora or card.optimizer != "adamw"):
-        raise CardError("shard goes with neither average, lora nor muon; leave them out, or train with DDP")
-    if (card.lora or card.connector) and not card.start:
-        raise CardError('lora and connector train beside weights that are there; name them: start = "starter"')
-    if card.task != "space" and (card.shard or card.connector or not card.start):
-        raise CardError("an assistant begins from a space or an assistant, without shard or connector; write start = ...")
-    if card.task == "regions" and (card.lora or "lm" not in card.lock):
-        raise CardError('regions teach the projector while the language model rests; write lock = ["image", "lm"], no lora')
-    if card.lora and card.connector:
-        raise CardError("lora and connector both leave everything else as it is; choose one")
+        if not least <= getattr(config, key) <= most:
+            limit = f" to {most:g}" if most < math.inf else " or more"
+            raise ConfigError(f"{key} is {getattr(config, key)}; give {least:g}{limit}")
+    if not all(isinstance(factor, int | float) and factor >= 0 for factor in config.lr_multipliers.values()):
+        example = "lr_multipliers = { image = 0.1 }"
+        raise ConfigError(f"lr_multipliers is {config.lr_multipliers}; give numbers from 0 on, such as: {example}")
+    if not config.train:
+        raise ConfigError('the run config has no pairs to train on; write train = ["pairs.tsv"]')
+    _validate_combinations(config)
+
+
+def _validate_combinations(config: RunConfig) -> None:
+    """Raise ConfigError on settings that exclude each other."""
+    if config.fsdp and (config.ema_decay or config.lora or config.optimizer != "adamw"):
+        raise ConfigError("fsdp works with neither ema_decay, lora nor muon; leave them out, or train with DDP")
+    if (config.lora or config.adapter) and not config.start:
+        raise ConfigError('lora and adapter add to weights that exist; name them: start = "starter"')
+    if config.task != "space" and (config.fsdp or config.adapter or not config.start):
+        raise ConfigError("an assistant starts from a space or an assistant, without fsdp or adapter; write start = ...")
+    if config.task == "regions" and (config.lora or "lm" not in config.lock):
+        raise ConfigError('regions train the projector and freeze the language model; write lock = ["image", "lm"], no lora')
+    if config.lora and config.adapter:
+        raise ConfigError("lora and adapter each freeze all other weights; choose one")

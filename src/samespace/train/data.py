@@ -1,18 +1,18 @@
-"""Sources -> batches: mixed by weight, decoded ahead in threads, and the same again after a resume.
+"""Sources → batches: mixed by weight, decoded ahead in threads, and the same again after a resume.
 
-What is drawn depends on the seed and on how many items were drawn before, on nothing else. So a checkpoint keeps a few
-counts, and a resumed run sees the batches that the straight one would have seen.
+What is drawn depends only on the seed and on how many items were drawn before. So a checkpoint holds a few counts, and a
+resumed run sees the batches that the uninterrupted one would have seen.
 """
 
 import hashlib
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,48 +20,53 @@ from PIL import Image
 from torch import Tensor
 
 from ..core.config import Prep
-from ..core.errors import CardError, UnreadableMedia, error_summary
+from ..core.errors import ConfigError, UnreadableMedia, error_summary
 from ..core.machine import usable_cpus
-from ..evaluate.retrieval import folded
+from ..evaluate.retrieval import caption_key
 from ..media import image as image_media
 from ..preprocess.pixels import square
 from ..preprocess.tokens import Words
 from .augment import AUGMENTS
 from .config import Source
-from .sources import Item, Listed, Sharded, open_source
+from .sources import DataSource, Item, NamedItem, open_source
 
-MAX_BAD = 0.01
-"""Share of samples that may be unreadable before a run stops."""
-ENOUGH = 1000
-"""Samples to have looked at before that share is judged, unless as many different ones are bad as may be of these."""
-AHEAD = 128
-"""Samples being read or waiting, for each thread."""
+MAX_SKIPPED = 0.01
+"""Share of samples that may be skipped before a run stops."""
+MIN_SEEN = 1000
+"""That share is judged once so many samples were seen, or once more different ones were skipped than it allows of these."""
+PREFETCH = 128
+"""Samples being decoded or waiting, per thread."""
+
+ItemT = TypeVar("ItemT", bound=NamedItem)
+BatchT_co = TypeVar("BatchT_co", covariant=True)
+SplittableT = TypeVar("SplittableT", bound="Splittable")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One pair, drawn."""
+    """One pair, ready for a batch."""
 
     name: str
     pixels: np.ndarray
     """uint8 (S, S, 3)"""
     caption: str
-    """Without its template: equal captions are right for each other's pictures."""
+    """Without its template: pictures with equal captions are positives of each other."""
     text: str
+    """The caption in its template."""
 
 
 @dataclass
 class Batch:
-    """Pairs, ready for the towers; row i of each belongs together."""
+    """Pairs as the towers take them; row i of each field belongs to pair i."""
 
     pixels: Tensor
     """uint8 (B, S, S, 3)"""
     ids: Tensor
     """int64 (B, T)"""
     group: Tensor
-    """int64 (B,): equal numbers, equal captions."""
+    """int64 (B,): equal numbers for equal captions."""
     captions: list[str]
-    """As drawn."""
+    """In their templates."""
     names: list[str]
     """Of the pictures, for reports."""
 
@@ -69,87 +74,135 @@ class Batch:
         return len(self.ids)
 
     def rows(self, start: int, stop: int) -> "Batch":
+        """Return pairs start to stop."""
         part = slice(start, stop)
         return Batch(self.pixels[part], self.ids[part], self.group[part], self.captions[part], self.names[part])
 
 
+class Splittable(Protocol):
+    """A batch that can be cut into smaller ones."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, start: int, stop: int) -> Self:
+        """Return rows start to stop."""
+        ...
+
+
+def split(batch: SplittableT, size: int) -> Iterator[SplittableT]:
+    """Yield a batch in parts of `size` rows; 0 for one part."""
+    step = size or len(batch)
+    for start in range(0, len(batch), step):
+        yield batch.rows(start, min(start + step, len(batch)))
+
+
 @dataclass
-class Bad:
-    """Samples that could not be used, and of how many."""
+class SkippedSamples:
+    """Samples that could not be used."""
 
-    looked: int = 0
-    names: dict[str, str] = field(default_factory=dict)
-    """Name → why."""
+    seen: int = 0
+    """Samples looked at, skipped ones included."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Name → reason."""
     count: int = 0
-    """With repetition: a bad sample comes again in every epoch."""
+    """Samples skipped, with repetition: one that cannot be read is skipped in every epoch."""
 
-    def note(self, name: str, reason: str) -> None:
-        """Name a sample and count it; raises CardError when more than one in a hundred is bad: of many that were looked at, or
-        with as many different ones already."""
-        self.names[name] = reason
+    def add(self, name: str, reason: str) -> None:
+        """Record a skipped sample. Raises ConfigError where more than MAX_SKIPPED of the samples are skipped."""
+        self.reasons[name] = reason
         self.count += 1
-        judged = self.looked >= ENOUGH or len(self.names) > MAX_BAD * ENOUGH
-        if judged and self.count > MAX_BAD * self.looked:
-            some = "; ".join(f"{n}: {r}" for n, r in list(self.names.items())[-3:])
-            raise CardError(f"{self.count} of {self.looked} samples cannot be used, more than 1%; mend the data ({some})")
+        enough = self.seen >= MIN_SEEN or len(self.reasons) > MAX_SKIPPED * MIN_SEEN
+        if enough and self.count > MAX_SKIPPED * self.seen:
+            last = "; ".join(f"{name}: {reason}" for name, reason in list(self.reasons.items())[-3:])
+            raise ConfigError(f"{self.count} of {self.seen} samples cannot be used, more than 1%; correct the data ({last})")
 
 
-class Mixture:
-    """An endless stream of items from several sources, which can be set to any point of it."""
+@dataclass(frozen=True)
+class Position:
+    """Where a loader is in its data; a checkpoint holds it."""
+
+    drawn: int = 0
+    """Items drawn from the mixture."""
+    sources: tuple[tuple[int, int], ...] = ()
+    """For each source, its epoch and the items drawn in it; empty at the very beginning."""
+    names: tuple[str, ...] = ()
+    """Names of the sources."""
+    batches: int = 0
+    """Batches already yielded of the items that follow (conversations are batched a window at a time)."""
+
+
+class BatchLoader(Protocol[BatchT_co]):
+    """What a trainer needs of a loader."""
+
+    position: Position
+    """Where the next batch begins; set it to resume."""
+    skipped: SkippedSamples
+
+    def __iter__(self) -> Iterator[BatchT_co]:
+        """Yield batches without end, from `position` on."""
+        ...
+
+
+class Mixture(Generic[ItemT]):
+    """An endless stream of items from several sources, which can start at any position."""
 
     def __init__(
-        self, sources: tuple[Source, ...], seed: int, rank: int = 0, world: int = 1,
-        opener: Callable[[Source], Listed | Sharded] = open_source,
-    ):  # fmt: skip
-        self.opened = [opener(s) for s in sources]
-        self.chances = np.array([s.weight for s in sources]) / sum(s.weight for s in sources)
+        self, sources: Sequence[Source], opener: Callable[[Source], DataSource[ItemT]], seed: int, rank: int = 0, world: int = 1
+    ):
+        self.opened = [opener(source) for source in sources]
+        self.probabilities = np.array([s.weight for s in sources]) / sum(s.weight for s in sources)
         self.sources, self.seed, self.rank, self.world = sources, seed, rank, world
+        self.names = tuple(source.path.rstrip("/").rsplit("/", 1)[-1] for source in sources)  # a folder may have moved
+        self.start(Position())
+
+    def start(self, position: Position) -> None:
+        """Go to a position. Raises ConfigError where it is one in other sources."""
+        if position.names not in ((), self.names):
+            names = ", ".join(position.names)
+            raise ConfigError(f"the run began with {names}; give it the same sources, or name another folder: out=…")
+        self.drawn = position.drawn
+        self.progress = list(position.sources) or [(0, 0) for _ in self.sources]
+        self.streams = [self._stream(i) for i in range(len(self.sources))]
 
     @property
-    def names(self) -> list[str]:
-        """Of the sources, without their folders, which may have moved."""
-        return [source.path.rstrip("/").rsplit("/", 1)[-1] for source in self.sources]
+    def position(self) -> Position:
+        """Where the next item begins."""
+        return Position(self.drawn, tuple(self.progress), self.names)
 
-    def start(self, drawn: int, places: list[list[int]], names: list[str] | None = None) -> None:
-        """Go to where `drawn` items have been drawn, and each source is at (epoch, items of it). Raises CardError where these
-        were other sources."""
-        if names not in (None, self.names):
-            raise CardError(f"the run began with {', '.join(names)}; give it the same sources, or name another folder: out=…")
-        self.drawn, self.places = drawn, [list(place) for place in places] or [[0, 0] for _ in self.sources]
-        self.streams = [self.stream(i) for i in range(len(self.sources))]
-
-    def stream(self, i: int) -> Iterator[Item]:
-        """Source i from its place on, epoch after epoch."""
-        first, skipped = self.places[i]
-        for epoch in count(first):
-            self.places[i] = [epoch, skipped if epoch == first else 0]
+    def _stream(self, i: int) -> Iterator[ItemT]:
+        """Yield source i's items from its place on, epoch after epoch."""
+        first_epoch, offset = self.progress[i]
+        for epoch in count(first_epoch):
+            drawn = offset if epoch == first_epoch else 0
+            self.progress[i] = epoch, drawn
             rng = np.random.default_rng([self.seed, i, epoch])
             empty = True
-            for item in islice(self.opened[i].epoch(rng, self.rank, self.world), self.places[i][1], None):
-                self.places[i][1] += 1
+            for item in islice(self.opened[i].epoch(rng, self.rank, self.world), drawn, None):
+                drawn += 1
+                self.progress[i] = epoch, drawn
                 empty = False
                 yield item
-            if empty and epoch > first:
-                raise CardError(f"{self.sources[i].path} holds no pairs for process {self.rank}; give more")
+            if empty and epoch > first_epoch:
+                raise ConfigError(f"{self.sources[i].path} holds no pairs for process {self.rank}; give more")
 
-    def __iter__(self) -> Iterator[tuple[int, Source, Item]]:
-        """(number of the draw, source, item)"""
+    def __iter__(self) -> Iterator[tuple[int, Source, ItemT]]:
+        """Yield (number of the draw, source, item)."""
         while True:
-            i = np.random.default_rng([self.seed, self.rank, self.drawn]).choice(len(self.sources), p=self.chances)
+            i = np.random.default_rng([self.seed, self.rank, self.drawn]).choice(len(self.sources), p=self.probabilities)
             self.drawn += 1
             yield self.drawn, self.sources[i], next(self.streams[i])
 
 
 class Loader:
-    """Batches of a mixture, decoded ahead."""
+    """Batches of pairs from a mixture, decoded ahead."""
 
-    def __init__(self, mixture: Mixture, words: Words, prep: Prep, batch: int, augment: str, threads: int):
+    def __init__(self, mixture: Mixture[Item], words: Words, prep: Prep, batch: int, augment: str, threads: int):
         self.mixture, self.words, self.prep, self.batch = mixture, words, prep, batch
-        self.view, self.threads, self.bad = AUGMENTS[augment], threads, Bad()
-        self.place: dict[str, Any] = {"drawn": 0, "places": []}
+        self.augment, self.threads = AUGMENTS[augment], threads
+        self.skipped, self.position = SkippedSamples(), Position()
 
     def load(self, drawn: int, source: Source, item: Item) -> Sample | str:
-        """One sample, or why not. Runs in a thread."""
+        """Return one sample, or why it is skipped. Runs in a thread."""
         rng = np.random.default_rng([self.mixture.seed, self.mixture.rank, drawn, 1])
         try:
             picture, captions = read_item(item, self.prep.size)
@@ -157,36 +210,36 @@ class Loader:
             return error.reason
         caption = captions[rng.integers(len(captions))]
         template = source.templates[rng.integers(len(source.templates))]
-        return Sample(item.name, self.view(picture, rng, self.prep), caption, template.replace("{}", caption))
+        return Sample(item.name, self.augment(picture, rng, self.prep), caption, template.replace("{}", caption))
 
     def __iter__(self) -> Iterator[Batch]:
-        """Endless batches; after each, `place` says where the next begins."""
-        self.mixture.start(**self.place)
-        pool, ahead, good = ThreadPoolExecutor(self.threads), deque(), []
-        stream, most = iter(self.mixture), min(2 * self.batch, AHEAD * self.threads)
+        """Yield batches without end; after each, `position` is where the next begins."""
+        self.mixture.start(self.position)
+        stream, capacity = iter(self.mixture), min(2 * self.batch, PREFETCH * self.threads)
+        pool = ThreadPoolExecutor(self.threads)
+        pending: deque[tuple[str, Position, Future[Sample | str]]] = deque()
+        samples: list[Sample] = []
         try:
             while True:
-                while len(ahead) < most:
+                while len(pending) < capacity:
                     drawn, source, item = next(stream)
-                    places = [list(p) for p in self.mixture.places]
-                    place = {"drawn": drawn, "places": places, "names": self.mixture.names}
-                    ahead.append((item.name, place, pool.submit(self.load, drawn, source, item)))
-                name, place, future = ahead.popleft()
+                    pending.append((item.name, self.mixture.position, pool.submit(self.load, drawn, source, item)))
+                name, position, future = pending.popleft()
                 loaded = future.result()
-                self.bad.looked += 1
+                self.skipped.seen += 1
                 if isinstance(loaded, str):
-                    self.bad.note(name, loaded)
+                    self.skipped.add(name, loaded)
                     continue
-                good.append(loaded)
-                if len(good) == self.batch:
-                    self.place, batch, good = place, batch_of(good, self.words), []
+                samples.append(loaded)
+                if len(samples) == self.batch:
+                    self.position, batch, samples = position, collate(samples, self.words), []
                     yield batch
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def read_item(item: Item, size: int) -> tuple[Image.Image, tuple[str, ...]]:
-    """An item's picture, decoded, and its captions. Raises UnreadableMedia, whatever is wrong."""
+    """Return an item's decoded picture and its captions. Raises UnreadableMedia, whatever is wrong."""
     try:
         data, captions = item.load()
         if not captions:
@@ -194,49 +247,54 @@ def read_item(item: Item, size: int) -> tuple[Image.Image, tuple[str, ...]]:
         return image_media.read(Path(item.name), data, size)[0], captions
     except UnreadableMedia:
         raise
-    except Exception as error:  # storage and readers fail in every way there is, and one bad sample must not stop a run
+    except Exception as error:  # storage and readers raise many kinds of exceptions, and one bad sample must not stop a run
         raise UnreadableMedia(f"it cannot be read ({error_summary(error)})") from None
 
 
-def batch_of(samples: list[Sample], words: Words) -> Batch:
-    texts = [s.text for s in samples]
-    pixels, ids = np.stack([s.pixels for s in samples]), words.ids(texts)
-    group = groups_of([s.caption for s in samples])
-    return Batch(torch.from_numpy(pixels), torch.from_numpy(ids), group, texts, [s.name for s in samples])
+def collate(samples: list[Sample], words: Words) -> Batch:
+    """Return samples as one batch."""
+    texts = [sample.text for sample in samples]
+    pixels, ids = np.stack([sample.pixels for sample in samples]), words.ids(texts)
+    group = caption_groups([sample.caption for sample in samples])
+    return Batch(torch.from_numpy(pixels), torch.from_numpy(ids), group, texts, [sample.name for sample in samples])
 
 
-def groups_of(captions: tuple[str, ...] | list[str]) -> Tensor:
-    """A number for each caption, equal where captions are: int64 (B,), the same on every machine."""
-    digests = [hashlib.blake2b(folded(c).encode("utf-8", "replace"), digest_size=8).digest() for c in captions]
+def caption_groups(captions: Sequence[str]) -> Tensor:
+    """Return a number for each caption, equal for equal captions and the same on every machine: int64 (B,)."""
+    digests = [hashlib.blake2b(caption_key(c).encode("utf-8", "replace"), digest_size=8).digest() for c in captions]
     return torch.tensor([int.from_bytes(d, "big", signed=True) for d in digests])
 
 
-def read_pairs(sources: tuple[Source, ...], prep: Prep, bad: Bad, threads: int = 0) -> tuple[np.ndarray, list[tuple[str, ...]]]:
-    """All pairs of sources, as they are searched: uint8 (B, S, S, 3), and each picture's captions.
+def read_pairs(
+    sources: Sequence[Source], prep: Prep, skipped: SkippedSamples, threads: int = 0
+) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """Return all pairs of sources without augmentation: pictures, uint8 (B, S, S, 3), and each picture's captions.
 
-    The pictures lie in a file without a name, of which the system keeps in memory what fits.
+    The pictures are in an unlinked temporary file, of which the system keeps in memory what fits. Raises ConfigError where no
+    pair can be read, or too many are skipped.
     """
-    captions, threads = [], threads or usable_cpus()
+    threads = threads or usable_cpus()
 
     def load(job: tuple[Source, Item]) -> tuple[str, np.ndarray | None, tuple[str, ...]]:
         source, item = job
         try:
-            picture, said = read_item(item, prep.size)
+            picture, texts = read_item(item, prep.size)
         except UnreadableMedia as error:
             return item.name, None, (error.reason,)
-        return item.name, square(picture, prep), tuple(source.templates[0].replace("{}", c) for c in said)
+        return item.name, square(picture, prep), tuple(source.templates[0].replace("{}", text) for text in texts)
 
-    jobs = ((source, item) for source in sources for item in open_source(source).plain())
+    captions: list[tuple[str, ...]] = []
+    jobs = ((source, item) for source in sources for item in open_source(source).in_order())
     with tempfile.TemporaryFile() as file, ThreadPoolExecutor(threads) as pool:
-        while some := list(islice(jobs, AHEAD * threads)):
-            for name, pixels, said in pool.map(load, some):
-                bad.looked += 1
+        while window := list(islice(jobs, PREFETCH * threads)):
+            for name, pixels, texts in pool.map(load, window):
+                skipped.seen += 1
                 if pixels is None:
-                    bad.note(name, said[0])
+                    skipped.add(name, texts[0])
                     continue
                 file.write(pixels.tobytes())
-                captions.append(said)
+                captions.append(texts)
         if not captions:
-            raise CardError("the pairs to evaluate on cannot be read; check the paths of val")
+            raise ConfigError("the pairs to evaluate on cannot be read; check the paths of val")
         file.flush()
         return np.memmap(file, np.uint8, "r", shape=(len(captions), prep.size, prep.size, 3)), captions

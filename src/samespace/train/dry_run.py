@@ -1,58 +1,102 @@
-"""`--dry-run`: what a card would do, seen before hours are spent on it."""
+"""`--dry-run`: what a run would do, shown before hours are spent on it."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .adapters import sizes
-from .config import Card
+from ..models.llava import IMAGE_TOKEN
+from .adapters import parameter_counts
+from .assistant_run import AssistantRun
+from .config import RunConfig
+from .conversations import IGNORE
 from .data import Batch
-from .metrics import contact_sheet
-from .run import Run
+from .runs import Run
+from .space_run import SpaceRun
 
-SAMPLE = 4
-"""Pairs whose activations are counted, to estimate a batch's."""
+MEASURED_PAIRS = 4
+"""Pairs whose activations are measured, to estimate those of a batch."""
 
 
-def report(card: Card) -> Iterator[str]:
-    """Lines to print; the first batch is drawn to OUT/batch.png."""
-    run = Run(card)
+def report(config: RunConfig) -> Iterator[str]:
+    """Yield lines to print: the first batch, parameters, and for a space the memory; a space's batch is drawn to OUT/batch.png."""
+    if config.task == "space":
+        yield from _report_space(SpaceRun(config))
+    else:
+        yield from _report_assistant(AssistantRun(config))
+
+
+def _report_space(run: SpaceRun) -> Iterator[str]:
     batch = next(iter(run.loader))
-    pixels, ids = tuple(batch.pixels.shape), tuple(batch.ids.shape)
-    yield f"a batch: {len(batch)} pairs, pixels uint8 {pixels}, ids int64 {ids}, {run.config.dim}-d space"
-    for name, (total, learning) in sizes(run.model).items():
-        yield f"  {name:24} {total / 1e6:9.2f} M parameters, {learning / 1e6:9.2f} M learn"
-    yield f"memory: about {estimate(run, batch) / 1e9:.1f} GB (weights, gradients, AdamW, activations)"
-    folder = Path(card.out)
+    pixels, ids, dim = tuple(batch.pixels.shape), tuple(batch.ids.shape), run.space_config.dim
+    yield f"a batch: {len(batch)} pairs, pixels uint8 {pixels}, ids int64 {ids}, {dim}-d space"
+    yield from _parameter_lines(run)
+    yield f"memory: about {estimate_memory(run, batch) / 1e9:.1f} GB (weights, gradients, AdamW, activations)"
+    folder = Path(run.config.out)
     folder.mkdir(parents=True, exist_ok=True)
     contact_sheet(batch, folder / "batch.png")
     yield f"first batch: {folder / 'batch.png'}"
-    for name, reason in run.loader.bad.names.items():
-        yield f"left out {name}: {reason}"
+    yield from _skipped_lines(run)
 
 
-def estimate(run: Run, batch: Batch) -> int:
-    """Bytes at the peak: counted for a few pairs and for twice as many, drawn out to what is in memory at a time."""
-    few = max(1, min(SAMPLE, len(batch) // 2))
-    once, twice = kept_for(run, batch.rows(0, few)), kept_for(run, batch.rows(0, 2 * few))
-    activations = (twice - once) / few
-    at_a_time = min(run.card.chunk or len(batch), len(batch))
-    total, learning = (sum(v[i] for v in sizes(run.model).values()) for i in (0, 1))
-    weights = 4 * (total * (2 if run.card.average else 1) + 3 * learning)
-    return int(weights + activations * at_a_time + 3 * batch.pixels.nbytes)  # this batch, and the next as it comes in
+def _report_assistant(run: AssistantRun) -> Iterator[str]:
+    batch = next(iter(run.loader))
+    shape, learned, views = tuple(batch.ids.shape), int((batch.targets != IGNORE).sum()), sum(batch.views)
+    yield f"a batch: {len(batch)} conversations, ids int64 {shape}, {learned} tokens learned, {views} views"
+    yield from _parameter_lines(run)
+    ids = [i if i != IMAGE_TOKEN else 0 for i in batch.ids[0].tolist()]
+    yield f"the first: {run.chat.tokenizer.decode(ids, skip_special_tokens=False)!r}"
+    yield from _skipped_lines(run)
 
 
-def kept_for(run: Run, batch: Batch) -> int:
-    """Bytes that a forward pass keeps for its backward pass."""
-    kept: dict[int, int] = {}
+def _parameter_lines(run: Run[Any, Any]) -> Iterator[str]:
+    for part, (total, trained) in parameter_counts(run.model).items():
+        yield f"  {part:24} {total / 1e6:9.2f} M parameters, {trained / 1e6:9.2f} M trained"
 
-    def keep(x: Tensor) -> Tensor:
-        kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+
+def _skipped_lines(run: Run[Any, Any]) -> Iterator[str]:
+    for name, reason in run.loader.skipped.reasons.items():
+        yield f"skipped {name}: {reason}"
+
+
+def estimate_memory(run: SpaceRun, batch: Batch) -> int:
+    """Return the bytes of a step at its peak, extrapolated from the activations of a few pairs and of twice as many."""
+    few = max(1, min(MEASURED_PAIRS, len(batch) // 2))
+    activations = (activation_bytes(run, batch.rows(0, 2 * few)) - activation_bytes(run, batch.rows(0, few))) / few
+    at_a_time = min(run.config.grad_cache_chunk or len(batch), len(batch))
+    total, trained = (sum(counts[i] for counts in parameter_counts(run.model).values()) for i in (0, 1))
+    weights = 4 * (total * (2 if run.config.ema_decay else 1) + 3 * trained)
+    return int(weights + activations * at_a_time + 3 * batch.pixels.nbytes)  # of this batch, and the next while it is decoded
+
+
+def activation_bytes(run: SpaceRun, batch: Batch) -> int:
+    """Return the bytes that a forward pass keeps for the backward pass."""
+    sizes: dict[int, int] = {}
+
+    def measure(x: Tensor) -> Tensor:
+        sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
         return x
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        out = run.trainee(batch.pixels.to(run.device), batch.ids.to(run.device))
+    with torch.autograd.graph.saved_tensors_hooks(measure, lambda x: x):
+        out = run.training_model(batch.pixels.to(run.device), batch.ids.to(run.device))
     del out
-    return sum(kept.values())
+    return sum(sizes.values())
+
+
+def contact_sheet(batch: Batch, path: Path, most: int = 48, side: int = 112) -> None:
+    """Draw a batch's first pictures with their captions to a file, as the towers get them."""
+    count = min(most, len(batch))
+    across = min(8, count)
+    sheet = Image.new("RGB", (across * (side + 8), math.ceil(count / across) * (side + 34)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for i in range(count):
+        x, y = i % across * (side + 8) + 4, i // across * (side + 34) + 4
+        sheet.paste(Image.fromarray(batch.pixels[i].numpy()).resize((side, side)), (x, y))
+        text = batch.captions[i].encode("latin-1", "replace").decode("latin-1")
+        pen.text((x, y + side + 1), text[:19], fill="black")
+        pen.text((x, y + side + 13), text[19:38], fill="black")
+    sheet.save(path)

@@ -1,174 +1,201 @@
-"""The training loop. One for every task: what a step does with a batch is the task's business."""
+"""The training loop, the same for every task: what a step does with a batch is the task's part."""
 
 import math
-import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.fsdp import FSDPModule
-from torch.optim.swa_utils import AveragedModel
 
 from ..core.errors import TrainingStopped
-from . import checkpoint as state
-from .config import Card
-from .data import Batch, Loader
-from .optim import Optimizer, average_of, lr_at, optimizer_of, set_rate
-from .tasks import gathered_objects, rank, world_size
+from . import checkpoint
+from .config import RunConfig
+from .data import BatchLoader, Position
+from .distributed import gather_objects, rank, world_size
+from .optim import Optimizer, build_ema, build_optimizer, lr_at, set_lr
 
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-"""With FSDP2 a checkpoint is put together from all machines, and looks as one machine's does."""
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+FULL_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+"""With FSDP2 a checkpoint is gathered from all processes, and looks like that of one."""
+MAX_LOGIT_SCALE = 100.0
+"""CLIP's temperature is clipped here. Radford et al. 2021, §2.5."""
+
+BatchT = TypeVar("BatchT")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Progress:
-    """What a run can say of itself after a step."""
+    """The state of a run after a step."""
 
     step: int
     """Steps done."""
     loss: float
-    """Of the last step."""
-    norm: float
-    """Of the gradient, before it was clipped."""
-    rate: float
-    """Pairs a second since this process began."""
-    bad: int
-    """Samples left out so far."""
-    memory: int
-    """Largest memory of this process so far, in megabytes."""
+    """Loss of this step."""
+    grad_norm: float
+    """Norm of this step's gradient, before clipping."""
+    samples_per_second: float
+    """Samples per second since this process began."""
+    skipped: int
+    """Different samples skipped so far."""
+    peak_memory: int
+    """Largest memory of this process so far, in megabytes; 0 where it cannot be measured."""
 
 
-class Trainer:
-    """A model, what moves its weights, and where it stands."""
+class Trainer(Generic[BatchT]):
+    """A model, its optimizer, and the step it is at."""
 
-    def __init__(self, card: Card, model: nn.Module, loader: Loader, folder: Path, main: bool = True):
-        self.card, self.model, self.loader, self.main = card, model, loader, main
-        self.plain: nn.Module = getattr(model, "module", model)  # without DDP
-        self.optimizer: Optimizer = optimizer_of(model, card)
-        self.average: AveragedModel | None = average_of(self.plain, card)
+    def __init__(
+        self, config: RunConfig, model: nn.Module, loader: BatchLoader[BatchT], folder: Path, writes: bool = True
+    ):  # fmt: skip
+        """`model` may be wrapped in DDP or FSDP2. Checkpoints go to the folder; of several processes one `writes` them."""
+        self.config, self.model, self.loader, self.writes = config, model, loader, writes
+        self.unwrapped: nn.Module = getattr(model, "module", model)  # without DDP
+        self.optimizer: Optimizer = build_optimizer(model, config)
+        self.ema = build_ema(self.unwrapped, config)
         self.checkpoint, self.step, self.sharded = folder / "checkpoint.pt", 0, isinstance(model, FSDPModule)
 
     def resume(self) -> None:
-        """Go on from the checkpoint."""
-        kept = state.load(self.checkpoint)
+        """Go on from the checkpoint. Raises TrainingStopped where it is of another model or number of processes."""
+        state = checkpoint.load(self.checkpoint)
         try:
-            if self.sharded:
-                set_state_dict(
-                    self.model, self.optimizer, options=WHOLE,
-                    model_state_dict=kept["model"], optim_state_dict=kept["optimizer"],
-                )  # fmt: skip
-            else:
-                self.plain.load_state_dict(kept["model"])
-                self.optimizer.load_state_dict(kept["optimizer"])
-            if self.average is not None:
-                self.average.load_state_dict(kept["average"])
-        except (KeyError, ValueError, RuntimeError) as error:
+            self._load_weights(state)
+            positions = [Position(**position) for position in state["positions"]]
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
             text = str(error).splitlines()[0]
             raise TrainingStopped(f"{self.checkpoint} is of another model ({text}); name another folder: out=…") from None
-        if len(kept["places"]) != world_size():
-            raise TrainingStopped(
-                f"the run had {len(kept['places'])} processes; go on with as many, or name another folder: out=…"
-            )
-        self.step, self.loader.place = kept["step"], kept["places"][rank()]
-        for group, said in zip(self.optimizer.param_groups, optimizer_of(self.model, self.card).param_groups):
-            group |= {k: said[k] for k in ("rate", "weight_decay", "betas") if k in said}  # the card may say otherwise by now
+        if len(positions) != world_size():
+            raise TrainingStopped(f"the run had {len(positions)} processes; go on with as many, or name another folder: out=…")
+        self.step, self.loader.position = state["step"], positions[rank()]
+        configured = build_optimizer(self.model, self.config).param_groups
+        for group, settings in zip(self.optimizer.param_groups, configured):  # the config may have changed since
+            group |= {key: settings[key] for key in ("lr_multiplier", "weight_decay", "betas") if key in settings}
+
+    def _load_weights(self, state: dict[str, Any]) -> None:
+        """Load model, optimizer and moving average."""
+        if self.sharded:
+            set_state_dict(
+                self.model, self._torch_optimizer(), options=FULL_STATE,
+                model_state_dict=state["model"], optim_state_dict=state["optimizer"],
+            )  # fmt: skip
+        else:
+            self.unwrapped.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+
+    def _torch_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer of a sharded model, which is always a single one."""
+        assert isinstance(self.optimizer, torch.optim.Optimizer)
+        return self.optimizer
 
     def save(self) -> None:
-        """Write where the run stands. Every process calls it; one writes."""
-        model, optimizer, places = self.plain.state_dict(), self.optimizer.state_dict(), gathered_objects(self.loader.place)
+        """Write a checkpoint. Every process calls it."""
+        positions = [asdict(position) for position in gather_objects(self.loader.position)]
         if self.sharded:
-            model, optimizer = get_state_dict(self.model, self.optimizer, options=WHOLE)
-        if self.main:
-            average = self.average.state_dict() if self.average is not None else {}
-            parts = {"model": model, "optimizer": optimizer, "average": average}
-            state.save(self.checkpoint, parts | {"step": self.step, "places": places})
+            model, optimizer = get_state_dict(self.model, self._torch_optimizer(), options=FULL_STATE)
+        else:
+            model, optimizer = self.unwrapped.state_dict(), self.optimizer.state_dict()
+        if self.writes:
+            ema = self.ema.state_dict() if self.ema is not None else {}
+            state = {"model": model, "optimizer": optimizer, "ema": ema, "step": self.step, "positions": positions}
+            checkpoint.save(self.checkpoint, state)
 
-    def train(self, backward: Callable[[Batch, float], Tensor], on_step: Callable[[Progress], None]) -> None:
-        """Run the card's steps. `backward(batch, share)` adds the gradients of share · loss and returns the loss.
+    def train(self, backward: Callable[[BatchT, float], Tensor], on_step: Callable[[Progress], None]) -> None:
+        """Run the configured steps. `backward(batch, weight)` adds the gradients of weight · loss and returns the loss.
 
-        Raises TrainingStopped on SIGTERM and Ctrl-C (after a checkpoint), and on a loss that is no number.
+        Raises TrainingStopped on SIGTERM and Ctrl-C (after a checkpoint), and on a loss that is not finite.
         """
-        card, batches, started, first = self.card, iter(self.loader), time.monotonic(), self.step
-        with asked_to_stop() as asked:
-            while self.step < card.steps:
-                set_rate(self.optimizer, lr_at(self.step, card))
+        config, batches, started, first = self.config, iter(self.loader), time.monotonic(), self.step
+        with catch_stop_signals() as signals:
+            while self.step < config.steps:
+                set_lr(self.optimizer, lr_at(self.step, config))
                 loss = 0.0
-                for _ in range(card.accumulate):
+                for _ in range(config.accumulate):
                     batch = next(batches)
-                    loss += backward(batch, 1 / card.accumulate).item() / card.accumulate
+                    loss += backward(batch, 1 / config.accumulate).item() / config.accumulate
                     if not math.isfinite(loss):
-                        raise TrainingStopped(self.describe(f"the loss is {loss}", batch))
-                norm = self.update(batch)
+                        raise TrainingStopped(self._describe_failure(f"the loss is {loss}", batch))
+                grad_norm = self._update(batch)
                 self.step += 1
-                loss, stop = agreed(loss, bool(asked))
-                rate = (self.step - first) * card.batch * card.accumulate / (time.monotonic() - started)
-                if self.step % card.save_every == 0 or self.step == card.steps:
+                loss, stop = combine(loss, bool(signals))
+                rate = (self.step - first) * config.batch * config.accumulate / (time.monotonic() - started)
+                if self.step % config.save_every == 0 or self.step == config.steps:
                     self.save()
-                on_step(Progress(self.step, loss, norm, rate, len(self.loader.bad.names), memory()))
-                if stop and self.step < card.steps:
+                skipped = len(self.loader.skipped.reasons)
+                on_step(Progress(self.step, loss, grad_norm, rate, skipped, peak_memory()))
+                if stop and self.step < config.steps:
                     self.save()
-                    raise TrainingStopped(f"stopped at step {self.step} of {card.steps}; the same command with --resume goes on")
+                    raise TrainingStopped(
+                        f"stopped at step {self.step} of {config.steps}; the same command with --resume goes on"
+                    )
 
-    def update(self, batch: Batch) -> float:
-        """One step of the optimizer; the gradient's norm. Raises TrainingStopped where that is no number."""
-        trainable = [p for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.clip_grad_norm_(trainable, self.card.clip or math.inf)
-        norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
-        if not math.isfinite(norm):
-            raise TrainingStopped(self.describe(f"the gradient is {norm}", batch))
+    def _update(self, batch: BatchT) -> float:
+        """Make one optimizer step and return the gradient's norm. Raises TrainingStopped where that is not finite."""
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.grad_clip or math.inf)
+        grad_norm = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        if not math.isfinite(grad_norm):
+            raise TrainingStopped(self._describe_failure(f"the gradient is {grad_norm}", batch))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             for name, p in self.model.named_parameters():
-                if name.endswith("logit_scale") and p.requires_grad and self.card.loss == "clip":
-                    p.clamp_(max=math.log(100))  # Radford et al. 2021, §2.5
-        if self.average is not None:
-            self.average.update_parameters(self.plain)
-        return norm
+                if name.endswith("logit_scale") and p.requires_grad and self.config.loss == "clip":
+                    p.clamp_(max=math.log(MAX_LOGIT_SCALE))
+        if self.ema is not None:
+            self.ema.update_parameters(self.unwrapped)
+        return grad_norm
 
-    def describe(self, what: str, batch: Batch) -> str:
-        """What a loss or gradient that is no number came from; the whole batch's names go to a file."""
+    def _describe_failure(self, what: str, batch: Any) -> str:
+        """Return the message on a loss or gradient that is not finite, and write the names of its batch to a file."""
         file = self.checkpoint.with_name(f"bad_batch{rank() or ''}.txt")
-        file.write_text("".join(f"{n}\t{c}\n" for n, c in zip(batch.names, batch.captions)), "utf-8", "replace")
+        rows = zip(batch.names, batch.captions)
+        file.write_text("".join(f"{name}\t{caption}\n" for name, caption in rows), "utf-8", "replace")
         return (
             f"{what} at step {self.step}, for a batch that begins with {batch.names[0]} (all: {file}); "
             "lower lr or raise warmup, then go on with --resume"
         )
 
 
-def agreed(loss: float, asked: bool) -> tuple[float, bool]:
-    """The mean loss of all processes, and whether any was asked to stop: all stop after the same step, or none."""
-    told = gathered_objects((loss, asked))
-    return sum(loss for loss, _ in told) / len(told), any(asked for _, asked in told)
+def combine(loss: float, stop: bool) -> tuple[float, bool]:
+    """Return the mean loss of all processes, and whether any was told to stop: all stop after the same step, or none."""
+    gathered = gather_objects((loss, stop))
+    return sum(loss for loss, _ in gathered) / len(gathered), any(stop for _, stop in gathered)
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[list[Any]]:
-    """A list that is no longer empty once SIGTERM or Ctrl-C has come; a second Ctrl-C stops at once."""
-    asked: list[Any] = []
+def catch_stop_signals() -> Iterator[list[int]]:
+    """Yield a list that SIGTERM and Ctrl-C are appended to; a second Ctrl-C raises KeyboardInterrupt."""
+    signals: list[int] = []
 
-    def ask(number: int, frame: Any) -> None:
-        if asked and number == signal.SIGINT:
+    def handle(number: int, frame: Any) -> None:
+        if signals and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked.append(number)
+        signals.append(number)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield asked
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def memory() -> int:
-    """Largest memory of this process so far, in megabytes."""
+def peak_memory() -> int:
+    """Return the largest memory of this process so far, in megabytes; 0 where the system does not tell."""
+    if resource is None:
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)

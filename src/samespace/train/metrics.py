@@ -1,22 +1,19 @@
-"""What a run tells while it goes on: metrics.jsonl, TensorBoard events, a curve, a contact sheet."""
+"""Metrics of a run while it goes on: metrics.jsonl, TensorBoard events, a curve."""
 
 import json
 import math
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
-
-from .data import Batch
-
-POINTS = 100
-"""Of a curve that is kept in a card, at most."""
+MAX_POINTS = 100
+"""Points of a curve in a training card, at most."""
 
 
-class Watch:
-    """Writes numbers by step. On a resume, what was written after the checkpoint is taken back."""
+class Metrics:
+    """Writes metrics by step."""
 
     def __init__(self, folder: Path, first: int):
+        """Write to a folder, from step `first` + 1 on; on a resume, rows after the checkpoint at `first` are removed."""
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder, self.file = folder, folder / "metrics.jsonl"
@@ -24,16 +21,16 @@ class Watch:
         self.file.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
         self.events = SummaryWriter(folder / "events", purge_step=first + 1 if first else None)
 
-    def note(self, step: int, **values: Any) -> None:
-        """One row of metrics, its numbers as events too."""
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Append one row to metrics.jsonl, and its values as events."""
         with open(self.file, "a", encoding="utf-8") as out:
             out.write(json.dumps({"step": step} | values) + "\n")
         for name, value in values.items():
             self.events.add_scalar(name, value, step)
         self.events.flush()
 
-    def draw(self) -> None:
-        """curve.png: the loss, and recall on the validation pairs, by step."""
+    def draw_curve(self) -> None:
+        """Draw curve.png: the loss and the validation metrics, by step."""
         import matplotlib
 
         matplotlib.use("agg")
@@ -42,12 +39,12 @@ class Watch:
         rows = read_rows(self.file)
         figure = Figure(figsize=(9, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
-        loss = [(r["step"], r["loss"]) for r in rows if "loss" in r]
+        loss = [(row["step"], row["loss"]) for row in rows if "loss" in row]
         left.plot(*zip(*loss) if loss else ((), ()), linewidth=1)
         left.set(title="loss", xlabel="step")
-        names = sorted({k for r in rows for k in r if k.startswith("val/")})
+        names = validation_metrics(rows)
         for name in names:
-            points = [(r["step"], r[name]) for r in rows if name in r]
+            points = [(row["step"], row[name]) for row in rows if name in row]
             right.plot(*zip(*points), marker="o", markersize=3, linewidth=1, label=name.removeprefix("val/"))
         right.set(title="validation", xlabel="step", ylim=(0, 1))
         if names:
@@ -59,7 +56,7 @@ class Watch:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a last line that a kill cut short is left out."""
+    """Return the rows of metrics.jsonl; a last line that is cut short, by a kill, is left out."""
     rows = []
     for line in path.read_text("utf-8").splitlines() if path.exists() else ():
         try:
@@ -69,30 +66,20 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def curves_of(file: Path) -> dict[str, list[list[float]]]:
-    """The loss, and each number of validation: [step, value] pairs, each the mean of the steps up to it since the last."""
+def validation_metrics(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the validation metrics in rows of metrics.jsonl, sorted."""
+    return sorted({name for row in rows for name in row if name.startswith("val/")})
+
+
+def read_curves(file: Path) -> dict[str, list[list[float]]]:
+    """Return the curves in metrics.jsonl, of the loss and of each validation metric: [step, value] points."""
     rows = read_rows(file)
-    names = sorted({name for row in rows for name in row if name.startswith("val/")})
-    return {name: thinned([(r["step"], r[name]) for r in rows if name in r]) for name in ("loss", *names)}
+    names = ("loss", *validation_metrics(rows))
+    return {name: downsample([(row["step"], row[name]) for row in rows if name in row]) for name in names}
 
 
-def thinned(points: list[tuple[int, float]]) -> list[list[float]]:
-    """At most POINTS of them: the last step and the mean value of each bunch."""
-    bunch = math.ceil(len(points) / POINTS)
-    some = (points[i : i + bunch] for i in range(0, len(points), bunch or 1))
-    return [[steps[-1], round(sum(values) / len(values), 5)] for steps, values in (zip(*s) for s in some)]
-
-
-def contact_sheet(batch: Batch, path: Path, most: int = 48, side: int = 112) -> None:
-    """The first pictures of a batch with their captions, as the towers get them."""
-    count = min(most, len(batch))
-    across = min(8, count)
-    sheet = Image.new("RGB", (across * (side + 8), math.ceil(count / across) * (side + 34)), "white")
-    pen = ImageDraw.Draw(sheet)
-    for i in range(count):
-        x, y = i % across * (side + 8) + 4, i // across * (side + 34) + 4
-        sheet.paste(Image.fromarray(batch.pixels[i].numpy()).resize((side, side)), (x, y))
-        words = batch.captions[i].encode("latin-1", "replace").decode("latin-1")
-        pen.text((x, y + side + 1), words[:19], fill="black")
-        pen.text((x, y + side + 13), words[19:38], fill="black")
-    sheet.save(path)
+def downsample(points: list[tuple[int, float]]) -> list[list[float]]:
+    """Return at most MAX_POINTS points: the last step and the mean value of each group of points."""
+    size = math.ceil(len(points) / MAX_POINTS)
+    groups = (points[i : i + size] for i in range(0, len(points), size or 1))
+    return [[group[-1][0], round(sum(value for _, value in group) / len(group), 5)] for group in groups]

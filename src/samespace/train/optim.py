@@ -1,4 +1,4 @@
-"""How weights move: groups of parameters with their own rates, warm-up and cosine, a running average."""
+"""Optimizers with parameter groups, the learning-rate schedule, and the moving average of the weights."""
 
 import math
 from typing import Any
@@ -7,88 +7,98 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .config import Card
+from .config import RunConfig
 
 
-def lr_at(step: int, card: Card) -> float:
-    """Linear warm-up, then half a cosine to zero."""
-    if step < card.warmup:
-        return card.lr * (step + 1) / card.warmup
-    return card.lr * 0.5 * (1 + math.cos(math.pi * (step - card.warmup) / max(1, card.steps - card.warmup)))
+def lr_at(step: int, config: RunConfig) -> float:
+    """Return the learning rate of a step: linear warm-up, then cosine decay to zero."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-class Together:
-    """Several optimizers, each with weights of its own, that step as one."""
+class ChainedOptimizer:
+    """Several optimizers, each with its own parameters, that step as one."""
 
-    def __init__(self, *parts: torch.optim.Optimizer):
-        self.parts = parts
+    def __init__(self, *optimizers: torch.optim.Optimizer):
+        self.optimizers = optimizers
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        return [group for part in self.parts for group in part.param_groups]
+        """The parameter groups of all."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def step(self) -> None:
-        for part in self.parts:
-            part.step()
+        """Update all parameters."""
+        for optimizer in self.optimizers:
+            optimizer.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        for part in self.parts:
-            part.zero_grad(set_to_none)
+        """Clear all gradients."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"parts": [part.state_dict() for part in self.parts]}
+        """Return the states of all."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
 
-    def load_state_dict(self, kept: dict[str, Any]) -> None:
-        for part, its in zip(self.parts, kept["parts"], strict=True):
-            part.load_state_dict(its)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load what `state_dict` returned. Raises KeyError or ValueError where it is of other optimizers."""
+        for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
 
 
-Optimizer = torch.optim.Optimizer | Together
+Optimizer = torch.optim.Optimizer | ChainedOptimizer
 
 
-def optimizer_of(model: nn.Module, card: Card) -> Optimizer:
-    """AdamW over what is trainable; vectors and scalars (biases, norms, temperature) are not decayed.
+def build_optimizer(model: nn.Module, config: RunConfig) -> Optimizer:
+    """Return AdamW over the trainable parameters, or Muon over the matrices of blocks and AdamW over the rest.
 
-    Or Muon (Jordan et al. 2024) over the matrices of blocks, scaled to move as far as AdamW's (Liu et al. 2025, "Muon is Scalable
-    for LLM Training", §2.2), and AdamW over the rest. Each group carries `rate`, the multiple of the learning rate that the card
-    gives its part.
+    Vectors and scalars (biases, norms, temperature) have no weight decay. Each parameter group holds `lr_multiplier`, its
+    multiple of the learning rate. Muon: Jordan et al. 2024, scaled to AdamW's step length as in Liu et al. 2025, "Muon is
+    Scalable for LLM Training", §2.2.
     """
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    turned = {n: p for n, p in trainable.items() if card.optimizer == "muon" and p.ndim == 2 and ".blocks." in n}
-    rest = {n: p for n, p in trainable.items() if n not in turned}
-    parts: list[torch.optim.Optimizer] = []
-    if turned:
-        parts.append(torch.optim.Muon(groups_of(turned, card), lr=card.lr, adjust_lr_fn="match_rms_adamw"))
+    matrices = {n: p for n, p in trainable.items() if config.optimizer == "muon" and p.ndim == 2 and ".blocks." in n}
+    rest = {n: p for n, p in trainable.items() if n not in matrices}
+    optimizers: list[torch.optim.Optimizer] = []
+    if matrices:
+        optimizers.append(torch.optim.Muon(parameter_groups(matrices, config), lr=config.lr, adjust_lr_fn="match_rms_adamw"))
     if rest:
-        parts.append(torch.optim.AdamW(groups_of(rest, card), lr=card.lr, betas=(0.9, card.beta2), eps=1e-6))
-    return parts[0] if len(parts) == 1 else Together(*parts)
+        groups = parameter_groups(rest, config)
+        optimizers.append(torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), eps=1e-6))
+    return optimizers[0] if len(optimizers) == 1 else ChainedOptimizer(*optimizers)
 
 
-def groups_of(parameters: dict[str, nn.Parameter], card: Card) -> list[dict[str, Any]]:
-    """Parameters by name → groups with one rate and one decay."""
+def parameter_groups(parameters: dict[str, nn.Parameter], config: RunConfig) -> list[dict[str, Any]]:
+    """Return named parameters in groups of one learning rate and one weight decay each."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, p in parameters.items():
-        fitting = [part for part in card.rates if within(plain_name(name), part)]
-        rate = card.rates[max(fitting, key=len)] if fitting else 1.0
-        groups.setdefault((rate, card.weight_decay if p.ndim >= 2 else 0.0), []).append(p)
-    return [{"params": ps, "rate": rate, "weight_decay": decay} for (rate, decay), ps in groups.items()]
+        parts = [part for part in config.lr_multipliers if belongs_to(plain_name(name), part)]
+        multiplier = config.lr_multipliers[max(parts, key=len)] if parts else 1.0
+        groups.setdefault((multiplier, config.weight_decay if p.ndim >= 2 else 0.0), []).append(p)
+    return [{"params": ps, "lr_multiplier": lr, "weight_decay": decay} for (lr, decay), ps in groups.items()]
 
 
 def plain_name(name: str) -> str:
-    """A parameter's name in the model, without what DDP and the trainee put before it."""
+    """Return a parameter's name in the model, without the prefixes of DDP and of the training model."""
     return name.removeprefix("module.").removeprefix("model.")
 
 
-def within(name: str, part: str) -> bool:
-    """Whether a parameter belongs to a part: image.blocks.1 has image.blocks.1.attn.…, not image.blocks.10."""
+def belongs_to(name: str, part: str) -> bool:
+    """Return whether a parameter is of a part: image.blocks.1.attn.… is of image.blocks.1, image.blocks.10.… is not."""
     return name == part or name.startswith(f"{part}.")
 
 
-def set_rate(optimizer: Optimizer, lr: float) -> None:
+def set_lr(optimizer: Optimizer, lr: float) -> None:
+    """Set the learning rate of every group to its multiple of `lr`."""
     for group in optimizer.param_groups:
-        group["lr"] = lr * group["rate"]
+        group["lr"] = lr * group["lr_multiplier"]
 
 
-def average_of(model: nn.Module, card: Card) -> AveragedModel | None:
-    """The running average of the weights, where the card asks for one. Polyak & Juditsky 1992."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(card.average)) if card.average else None
+def build_ema(model: nn.Module, config: RunConfig) -> AveragedModel | None:
+    """Return the exponential moving average of a model's weights, if the run has one. Polyak and Juditsky 1992."""
+    if not config.ema_decay:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))

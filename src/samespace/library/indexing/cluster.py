@@ -1,4 +1,4 @@
-"""Files -> z on many machines: the encoder on Ray Data, with the same outcomes as embed.Embedder.
+"""Files → segments on many machines: the encoder on Ray Data, with the same outcomes as embed.Embedder.
 
 Workers read files by the same paths as here (a shared disk) and load the space themselves. Outcomes stream back and are
 written by the process that called, because a library is written by merging: a moved file keeps its row, a second
@@ -17,15 +17,15 @@ import numpy as np
 from ...core.errors import LibraryError, MissingExtra, error_summary
 from ...core.machine import THREADS
 from ...spaces.space import Space
+from ..store.records import File
 from .embed import Embedded, Embedder, Skipped
-from .scan import File
 
-TOGETHER = 64
+BATCH_FILES = 64
 """Files that a worker takes at a time."""
 
 
 class Cluster:
-    """Stands where an Embedder stands, and has a Ray cluster do its work."""
+    """A FileEncoder that has a Ray cluster do the work."""
 
     def __init__(self, address: str, space: Space):
         """address: of a running cluster (`ray://host:10001`, `host:6379`, auto), or `local` to start one here.
@@ -39,13 +39,13 @@ class Cluster:
         self.space = space
         try:
             if not ray.is_initialized():
-                knock(address)
-                ray.init(address, log_to_driver=False, logging_level="error")
+                _check_listening(address)
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
             raise LibraryError(f"no Ray cluster answers at {address} ({error}); start one with: ray start --head") from None
 
     def files(self, files: Iterable[File], seen: set[str]) -> Iterator[list[Embedded | Skipped]]:
-        """Outcomes of files, in no order. Copies of `seen` bytes come without a vector, as from Embedder."""
+        """Encode files, in no order. Copies of `seen` contents come without segments, as from Embedder. Raises LibraryError."""
         import ray
 
         rows = [asdict(file) for file in files]
@@ -53,10 +53,10 @@ class Cluster:
             return
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        data = ray.data.from_items(rows, override_num_blocks=max(1, len(rows) // TOGETHER))
+        workers = max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+        data = ray.data.from_items(rows, override_num_blocks=max(1, len(rows) // BATCH_FILES))
         encoded = data.map_batches(
-            Worker, fn_constructor_args=(str(self.space.folder), frozenset(seen)), batch_size=TOGETHER, batch_format="numpy",
+            _Worker, fn_constructor_args=(str(self.space.folder), frozenset(seen)), batch_size=BATCH_FILES, batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers), num_cpus=1,
         )  # fmt: skip
         try:
@@ -69,23 +69,24 @@ class Cluster:
             ) from None
 
 
-def knock(address: str) -> None:
+def _check_listening(address: str) -> None:
     """Raises OSError where nothing listens at host:port; Ray itself would go on trying for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
-class Worker:
-    """What a Ray actor does: one process with one space."""
+class _Worker:
+    """A Ray actor: one process with one space."""
 
     def __init__(self, space: str, seen: frozenset[str]):
         os.environ[THREADS] = "1"  # the cluster starts a worker for each processor
         self.embedder, self.seen = Embedder(Space(Path(space))), seen
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Encode a batch of files, given as a column for each field of File → a column of outcomes."""
         files = [File(*values) for values in zip(*(batch[name].tolist() for name in File.__dataclass_fields__))]
-        outcomes = [outcome for some in self.embedder.files(files, set(self.seen)) for outcome in some]
+        outcomes = [outcome for part in self.embedder.files(files, set(self.seen)) for outcome in part]
         column = np.empty(len(outcomes), dtype=object)
         column[:] = outcomes
         return {"outcome": column}

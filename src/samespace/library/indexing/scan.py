@@ -1,4 +1,4 @@
-"""Which files lie under a folder, and which of them have to be looked at again."""
+"""Which files lie under a folder, and which of them have to be embedded again."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -6,48 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...media.kinds import kind_of
+from ..store.records import File, IndexedFile
 
 NEVER_ENTERED = frozenset({"@eaDir", "node_modules", ".git", "System Volume Information", "$RECYCLE.BIN", "__MACOSX"})
 """Folders of other programs. Names that begin with a dot are not entered either."""
 
 
 @dataclass(frozen=True)
-class File:
-    """One media file as the file system has it."""
-
-    path: str
-    """Absolute."""
-    root: str
-    """The folder it was found under, absolute."""
-    kind: str
-    """One of media.kinds.KINDS."""
-    size: int
-    """Bytes."""
-    mtime: int
-    """Nanoseconds since 1970."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the library holds of a file."""
-
-    size: int
-    mtime: int
-    hash: str
-    has_vector: bool
-    """Whether it has a vector of the space in use."""
-
-
-@dataclass(frozen=True)
 class Changes:
-    """A walk held against the library."""
+    """What differs between the file system and the library."""
 
-    look: list[File]
+    to_embed: list[File]
     """New, changed, or without a vector of this space."""
     same: int
-    """Known, with the same size and time."""
+    """Number of files with the same size and time."""
     gone: list[str]
-    """Paths the library holds under these roots, and the file system no longer."""
+    """Paths under these roots that are in the library, and no longer on disk."""
 
 
 def walk(roots: Iterable[Path], exclude: Iterable[str], problems: list[tuple[str, str]]) -> Iterator[File]:
@@ -55,7 +29,7 @@ def walk(roots: Iterable[Path], exclude: Iterable[str], problems: list[tuple[str
 
     Symbolic links to folders are not followed. What cannot be listed or read is added to `problems`.
     """
-    skip, given = NEVER_ENTERED | set(exclude), set()
+    skip, given = NEVER_ENTERED | set(exclude), set[str]()
     for root in map(os.path.abspath, roots):
         start = root if os.path.isdir(root) else os.path.dirname(root)
         found = walk_folder(root, start, skip, problems) if start == root else [as_file(root, start, problems)]
@@ -65,7 +39,8 @@ def walk(roots: Iterable[Path], exclude: Iterable[str], problems: list[tuple[str
                 yield file
 
 
-def walk_folder(folder: str, root: str, skip: set[str], problems: list[tuple[str, str]]) -> Iterator[File | None]:
+def walk_folder(folder: str, root: str, skip: frozenset[str], problems: list[tuple[str, str]]) -> Iterator[File | None]:
+    """Yield a folder's media files and those below it; None for one that cannot be read."""
     pending = [folder]
     while pending:
         folder = pending.pop()
@@ -87,6 +62,7 @@ def walk_folder(folder: str, root: str, skip: set[str], problems: list[tuple[str
 
 
 def as_file(path: str, root: str, problems: list[tuple[str, str]]) -> File | None:
+    """Return a path as a media file; None, and a problem, where it is none."""
     kind = kind_of(Path(path))
     try:
         stat = os.stat(path)
@@ -94,29 +70,29 @@ def as_file(path: str, root: str, problems: list[tuple[str, str]]) -> File | Non
         problems.append((path, f"it cannot be read ({error.strerror}); check the file or the link"))
         return None
     if kind is None or not os.path.isfile(path):
-        problems.append((path, "it is neither a picture nor sound, film or document; give a folder, or such a file"))
+        problems.append((path, "it is neither a picture nor sound, video or document; give a folder, or such a file"))
         return None
     return File(path, root, kind, stat.st_size, stat.st_mtime_ns)
 
 
-def compare(files: Iterable[File], known: dict[str, Known], roots: Iterable[Path]) -> Changes:
-    """Hold a walk against what the library knows: size and time first, the content hash only where those differ."""
-    look, same, here = [], 0, set()
+def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Iterable[Path]) -> Changes:
+    """Compare files on disk with the library, by size and time."""
+    to_embed, same, here = [], 0, set()
     for file in files:
         here.add(file.path)
-        old = known.get(file.path)
+        old = indexed.get(file.path)
         if old and old.has_vector and (old.size, old.mtime) == (file.size, file.mtime):
             same += 1
         else:
-            look.append(file)
+            to_embed.append(file)
     inside = tuple(os.path.join(os.path.abspath(r), "") for r in roots)
     exact = {os.path.abspath(r) for r in roots}
-    gone = [p for p in known if p not in here and (p.startswith(inside) or p in exact) and is_gone(p)]
-    return Changes(look, same, gone)
+    gone = [p for p in indexed if p not in here and (p.startswith(inside) or p in exact) and is_gone(p)]
+    return Changes(to_embed, same, gone)
 
 
 def is_gone(path: str) -> bool:
-    """Whether the system says that there is no such file; an unreadable folder or a failing disk says no such thing."""
+    """Whether the file system says that there is no such file; an unreadable folder or a failing disk does not say so."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,99 +1,113 @@
-"""Several rankings of the same library as one: what is seen, heard, read, and found by its words."""
+"""Several rankings of the same library as one: by image, audio, text vectors, and by the words of texts."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 from math import prod
-from typing import Any
 
-from ..store.records import place_of
+from ..store.records import Candidate
 
-LITERAL = 0.9
-"""Probability that a text is meant that has all words of a query."""
+Ranking = list[Candidate]
+EXACT_TEXT = 0.9
+"""Relevance of a text that has all words of a query."""
+RANK_OFFSET = 60
+"""k of reciprocal rank fusion."""
 
 
-def fused(*rankings: list[dict[str, Any]], each: bool = False) -> list[dict[str, Any]]:
-    """Rankings of files as one: each counts 1 / (60 + rank). After Cormack et al. 2009, reciprocal rank fusion.
+def reciprocal_rank_fusion(*rankings: Ranking, group_by_file: bool = True) -> Ranking:
+    """Merge rankings: each gives 1 / (60 + rank). Cormack et al. 2009.
 
-    Of a file's rows the likeliest stays.
+    Of a file's candidates, or a place's, the most relevant stays.
     """
-    rows: dict[tuple, dict[str, Any]] = {}
-    weight: dict[tuple, float] = defaultdict(float)
-    for row in (row for ranking in rankings for row in ranking):
-        held = rows.setdefault(key_of(row, each), row)
-        if row.get("relevance", 0) > held.get("relevance", 0):
-            rows[key_of(row, each)] = row
+    best: dict[Hashable, Candidate] = {}
+    weight: dict[Hashable, float] = defaultdict(float)
+    for candidate in (candidate for ranking in rankings for candidate in ranking):
+        held = best.setdefault(_key(candidate, group_by_file), candidate)
+        if (candidate.relevance or 0) > (held.relevance or 0):
+            best[_key(candidate, group_by_file)] = candidate
     for ranking in rankings:
-        for rank, key in enumerate(dict.fromkeys(key_of(row, each) for row in ranking), 1):
-            weight[key] += 1 / (60 + rank)
-    return sorted(rows.values(), key=lambda row: -weight[key_of(row, each)])
+        for rank, key in enumerate(dict.fromkeys(_key(candidate, group_by_file) for candidate in ranking), 1):
+            weight[key] += 1 / (RANK_OFFSET + rank)
+    return sorted(best.values(), key=lambda candidate: -weight[_key(candidate, group_by_file)])
 
 
-def by_relevance(rankings: list[list[dict[str, Any]]], each: bool) -> list[dict[str, Any]]:
-    """Rankings as one, the likeliest head next: the order within each of them is kept."""
-    left, rows = [list(ranking) for ranking in rankings if ranking], {}
-    while left:
-        best = max(left, key=lambda ranking: ranking[0]["relevance"])
-        row = best.pop(0)
-        rows.setdefault(key_of(row, each), row)
-        left = [ranking for ranking in left if ranking]
-    return list(rows.values())
+def by_relevance(rankings: Sequence[Ranking], group_by_file: bool) -> Ranking:
+    """Merge rankings, the most relevant head next: the order within each of them is kept."""
+    remaining, merged = [list(ranking) for ranking in rankings if ranking], dict[Hashable, Candidate]()
+    while remaining:
+        best = max(remaining, key=lambda ranking: ranking[0].relevance or 0)
+        candidate = best.pop(0)
+        merged.setdefault(_key(candidate, group_by_file), candidate)
+        remaining = [ranking for ranking in remaining if ranking]
+    return list(merged.values())
 
 
-def agreed(rankings: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Places that several rankings find, the likeliest first: what is both seen and heard is likelier than either says alone.
+def by_score(rankings: Sequence[Ranking], group_by_file: bool) -> Ranking:
+    """Merge rankings, the nearest first; of a file's candidates, or a place's, the nearest stays."""
+    merged: dict[Hashable, Candidate] = {}
+    for candidate in sorted((candidate for ranking in rankings for candidate in ranking), key=lambda c: -c.score):
+        merged.setdefault(_key(candidate, group_by_file), candidate)
+    return list(merged.values())
 
-    As if each were independent of the others: 1 − Π(1 − p). Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", §4.3
-    ("noisy or").
+
+def noisy_or(rankings: Sequence[Ranking]) -> Ranking:
+    """Return the places that several rankings find, the likeliest first, with 1 − Π(1 − p) as relevance.
+
+    As if each ranking were independent of the others. Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", §4.3.
     """
-    files: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+    files: dict[str, list[tuple[int, Candidate]]] = defaultdict(list)
     for n, ranking in enumerate(rankings):
-        for row in ranking:
-            files[row["path"]].append((n, row))
-    found = []
-    for rows in files.values():
-        doubts = [{n: 1 - row["relevance"]} for n, row in rows]  # of each row's place, and of each ranking the least
-        for i, j in meeting([row for _, row in rows]):
-            (n, one), (m, other) = rows[i], rows[j]
+        for candidate in ranking:
+            files[candidate.segment.path].append((n, candidate))
+    found: list[tuple[float, Candidate]] = []
+    for numbered in files.values():
+        # For each candidate: by ranking, the least 1 − p of what that ranking finds at the same place.
+        doubts = [{n: 1 - (candidate.relevance or 0)} for n, candidate in numbered]
+        for i, j in overlapping([candidate for _, candidate in numbered]):
+            (n, one), (m, other) = numbered[i], numbered[j]
             if m != n:
-                doubts[i][m] = min(doubts[i].get(m, 1.0), 1 - other["relevance"])
-                doubts[j][n] = min(doubts[j].get(n, 1.0), 1 - one["relevance"])
-        found += [(round(1 - prod(some.values()), 4), row) for some, (_, row) in zip(doubts, rows) if len(some) > 1]
-    found.sort(key=lambda pair: (-pair[0], -pair[1]["relevance"]))  # of a place's rows the likeliest shows it
-    return [row | {"relevance": together} for together, row in found]
+                doubts[i][m] = min(doubts[i].get(m, 1.0), 1 - (other.relevance or 0))
+                doubts[j][n] = min(doubts[j].get(n, 1.0), 1 - (one.relevance or 0))
+        found += [
+            (round(1 - prod(doubt.values()), 4), candidate)
+            for doubt, (_, candidate) in zip(doubts, numbered)
+            if len(doubt) > 1
+        ]  # fmt: skip
+    found.sort(key=lambda pair: (-pair[0], -(pair[1].relevance or 0)))  # the likeliest of a place's candidates represents it
+    return [replace(candidate, relevance=combined) for combined, candidate in found]
 
 
-def meeting(rows: list[dict[str, Any]]) -> Iterator[tuple[int, int]]:
-    """Which two of a file's rows are of the same page, or share a moment."""
-    spans, near = [span(row) for row in rows], []
-    for i in sorted(range(len(rows)), key=spans.__getitem__):
-        near = [j for j in near if spans[j][1] > spans[i][0]]
-        yield from ((j, i) for j in near if spans[j][0] < spans[i][1])
-        near.append(i)
+def overlapping(candidates: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of a file's candidates that are of the same page, or share a moment."""
+    spans = [_span(candidate) for candidate in candidates]
+    current: list[int] = []
+    for i in sorted(range(len(candidates)), key=spans.__getitem__):
+        current = [j for j in current if spans[j][1] > spans[i][0]]
+        yield from ((j, i) for j in current if spans[j][0] < spans[i][1])
+        current.append(i)
 
 
-def span(row: dict[str, Any]) -> tuple[float, float]:
-    """Where in its file a row begins and ends, in seconds or pages."""
-    page = row["page"] or 0
-    return (page, page + 1) if row["start"] is None else (row["start"], row["end"])
+def _span(candidate: Candidate) -> tuple[float, float]:
+    """Return where in its file a candidate begins and ends, in seconds or pages."""
+    segment = candidate.segment
+    page = segment.page or 0
+    return (page, page + 1) if segment.start is None else (segment.start, segment.end or segment.start)
 
 
-def by_score(rankings: list[list[dict[str, Any]]], each: bool) -> list[dict[str, Any]]:
-    """Rankings as one, the nearest first; of a file's rows the nearest stays."""
-    rows: dict[tuple, dict[str, Any]] = {}
-    for row in sorted((row for ranking in rankings for row in ranking), key=lambda row: -row["score"]):
-        rows.setdefault(key_of(row, each), row)
-    return list(rows.values())
-
-
-def credit(rows: list[dict[str, Any]], words: str) -> None:
-    """A text that has most of a query's words is likely meant, whatever its vector says."""
+def lexical_boost(candidates: Ranking, words: str) -> Ranking:
+    """Raise relevance by the share of query words found in the text."""
     wanted = {w for w in re.findall(r"\w+", words.lower()) if len(w) > 2 or w.isdigit()}
-    for row in rows:
-        if wanted and row.get("text") and "relevance" in row:
-            share = len(wanted & set(re.findall(r"\w+", row["text"].lower()))) / len(wanted)
-            row["relevance"] = round(max(row["relevance"], LITERAL * share**3), 4)
+
+    def boosted(candidate: Candidate) -> Candidate:
+        if not wanted or not candidate.segment.text or candidate.relevance is None:
+            return candidate
+        share = len(wanted & set(re.findall(r"\w+", candidate.segment.text.lower()))) / len(wanted)
+        return replace(candidate, relevance=round(max(candidate.relevance, EXACT_TEXT * share**3), 4))
+
+    return list(map(boosted, candidates))
 
 
-def key_of(row: dict[str, Any], each: bool) -> tuple:
-    return place_of(row) if each else (row["path"],)
+def _key(candidate: Candidate, group_by_file: bool) -> Hashable:
+    """Return what candidates have in common of which one is kept: the file, or the place in it."""
+    return candidate.segment.path if group_by_file else candidate.segment.place

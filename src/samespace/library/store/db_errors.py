@@ -1,68 +1,87 @@
-"""What stands around every use of the database: its errors as one sentence, Ctrl-C held back from its writes, one writer."""
+"""What surrounds every use of the database: its errors as one sentence, Ctrl-C held back from writes, one writer at a time."""
 
 import contextlib
 import functools
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from ...core.errors import LibraryBusy, LibraryError
-from .location import Home
+from ...core.errors import LibraryBusy, LibraryError, SamespaceError
+from .location import Location
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def clear_errors(method: Callable) -> Callable:
-    """LanceDB's errors, which are RuntimeError, ValueError or OSError with a Rust report, as one clear sentence."""
+class HasLocation(Protocol):
+    """Something with a library's location."""
+
+    location: Location
+
+
+S = TypeVar("S", bound=HasLocation)
+
+
+def clear_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Raise LanceDB's errors, which are RuntimeError, ValueError or OSError with a Rust report, as one clear LibraryError."""
 
     @functools.wraps(method)
-    def guarded(self: Any, *arguments: Any, **options: Any) -> Any:
+    def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return method(self, *arguments, **options)
+            return method(self, *args, **kwargs)
+        except SamespaceError:
+            raise
         except (RuntimeError, OSError, ValueError, OverflowError) as error:
             text = " ".join(str(error).split())
             if "No space left" in text or "StorageFull" in text:
-                raise LibraryError(f"the disk of {self.home} is full; free some space and run the same command again") from error
+                raise LibraryError(
+                    f"the disk of {self.location} is full; free some space and run the same command again"
+                ) from error
             if "ermission denied" in text or "Read-only" in text:
                 raise LibraryError(
-                    f"{self.home} cannot be written; check its permissions, or choose another --library"
+                    f"{self.location} cannot be written; check its permissions, or choose another --library"
                 ) from error
-            raise LibraryError(f"the library {self.home} cannot be used ({text[:200]}); index into a new --library") from error
+            raise LibraryError(
+                f"the library {self.location} cannot be used ({text[:200]}); index into a new --library"
+            ) from error
 
-    return guarded
+    return wrapper
 
 
-def uninterrupted(method: Callable) -> Callable:
+def uninterrupted(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
     """Hold Ctrl-C back until a write is done: LanceDB would go on writing behind the exception, beside our next write."""
 
     @functools.wraps(method)
-    def shielded(self: Any, *arguments: Any, **options: Any) -> Any:
+    def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if threading.current_thread() is not threading.main_thread():
-            return method(self, *arguments, **options)
-        pressed = []
+            return method(self, *args, **kwargs)
+        pressed: list[bool] = []
         before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
         try:
-            done = method(self, *arguments, **options)
+            result = method(self, *args, **kwargs)
         finally:
             signal.signal(signal.SIGINT, before)
         if pressed:
             raise KeyboardInterrupt
-        return done
+        return result
 
-    return shielded
+    return wrapper
 
 
 @contextlib.contextmanager
-def locked(home: Home) -> Iterator[None]:
-    """A library held for writing. Raises LibraryBusy at once where another process of this machine does, LibraryError."""
+def write_lock(location: Location) -> Iterator[None]:
+    """Hold a library for writing. Raises LibraryBusy at once where another process of this machine does, LibraryError."""
     from filelock import FileLock, Timeout
 
+    lock: Any
     try:
-        home.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(home.folder / ".lock", timeout=0)
+        location.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(location.folder / ".lock", timeout=0)
         lock.acquire()
     except Timeout:
-        raise LibraryBusy(f"another process is indexing into {home}; wait for it, or use another --library") from None
+        raise LibraryBusy(f"another process is indexing into {location}; wait for it, or use another --library") from None
     except OSError as error:
-        raise LibraryError(f"{home} cannot be written ({error.strerror}); choose another place with --library") from None
+        raise LibraryError(f"{location} cannot be written ({error.strerror}); choose another place with --library") from None
     with lock:
         yield

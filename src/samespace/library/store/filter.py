@@ -1,29 +1,23 @@
-"""Which segments a search may return, said once for both ways of searching."""
+"""Which segments a search may return, compiled for both ways of searching."""
 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from ...core.paths import to_text
 
-SENSES = {
-    "sight": "(part IS NULL OR part IN ('top', 'bottom'))",
-    "sound": "part = 'sound'",
-    "text": "starts_with(part, 'text')",
-}
-"""What of a file a segment is of: conditions in SQL over its `part`."""
-
 
 @dataclass(frozen=True)
 class Filter:
-    """Empty fields let everything through."""
+    """Conditions on segments; empty fields let everything through."""
 
     kinds: tuple[str, ...] = ()
-    """Such as `image`."""
+    """Kinds of files, such as `image`."""
     under: str = ""
     """A folder, absolute."""
     since: datetime | None = None
@@ -31,20 +25,20 @@ class Filter:
     until: datetime | None = None
     """Before this time."""
     without: tuple[str, ...] = ()
-    """Paths left out: the pictures that a query itself names."""
-    sense: str = ""
-    """What of a file: one of SENSES."""
+    """Paths left out, such as the files that a query itself names."""
+    modality: str = ""
+    """One of records.MODALITIES."""
     within: str = ""
-    """A file, absolute: its moments or pages only."""
+    """A file, absolute: only its segments."""
 
     @property
     def prefix(self) -> str:
-        """What the stored paths under a folder begin with."""
+        """The beginning of the stored paths under the folder."""
         return to_text(os.path.join(self.under, ""))
 
     @property
     def sql(self) -> str | None:
-        """As a condition in SQL over the columns path, kind and moment; None where all rows pass."""
+        """The conditions as SQL; None where all rows pass."""
         parts = []
         if self.kinds:
             parts.append(f"kind IN ({literals(self.kinds)})")
@@ -53,46 +47,46 @@ class Filter:
         if self.within:
             parts.append(f"path = {literals([to_text(self.within)])}")
         if self.since:
-            parts.append(f"moment >= {micros(self.since)}")
+            parts.append(f"time >= {microseconds(self.since)}")
         if self.until:
-            parts.append(f"moment < {micros(self.until)}")
+            parts.append(f"time < {microseconds(self.until)}")
         if self.without:
             parts.append(f"path NOT IN ({literals(map(to_text, self.without))})")
-        if self.sense:
-            parts.append(SENSES[self.sense])
+        if self.modality:
+            parts.append(f"modality = {literals([self.modality])}")
         return " AND ".join(parts) or None
 
-    def mask(self, table: Any) -> Any:
-        """The same as a boolean column for an Arrow table with the columns path, kind and moment."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
+    def rows(self, table: Any) -> np.ndarray:
+        """Return the numbers of the rows of an Arrow table that pass, in order."""
+        import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-        mask = pa.array(np.ones(len(table), bool))
+        from .arrow import int64_array, string_array
+
+        conditions = []
         if self.kinds:
-            mask = pc.and_(mask, pc.is_in(table["kind"], pa.array(self.kinds)))
+            conditions.append(pc.is_in(table["kind"], string_array(self.kinds)))
         if self.under:
-            mask = pc.and_(mask, pc.starts_with(table["path"], self.prefix))
+            conditions.append(pc.starts_with(table["path"], self.prefix))
         if self.within:
-            mask = pc.and_(mask, pc.equal(table["path"], to_text(self.within)))
+            conditions.append(pc.is_in(table["path"], string_array([to_text(self.within)])))
         if self.since:
-            mask = pc.and_(mask, pc.greater_equal(table["moment"], micros(self.since)))
+            conditions.append(pc.greater_equal(table["time"], int64_array([microseconds(self.since)])[0]))
         if self.until:
-            mask = pc.and_(mask, pc.less(table["moment"], micros(self.until)))
+            conditions.append(pc.less(table["time"], int64_array([microseconds(self.until)])[0]))
         if self.without:
-            mask = pc.and_(mask, pc.invert(pc.is_in(table["path"], pa.array(map(to_text, self.without)))))
-        if self.sense and "part" in table.column_names:
-            part = pc.fill_null(table["part"], "")
-            of_sound, of_text = pc.equal(part, "sound"), pc.starts_with(part, "text")
-            other = pc.invert(pc.or_(of_sound, of_text))
-            mask = pc.and_(mask, {"sight": other, "sound": of_sound, "text": of_text}[self.sense])
-        return mask
+            conditions.append(pc.invert(pc.is_in(table["path"], string_array(map(to_text, self.without)))))
+        if self.modality:
+            conditions.append(pc.is_in(table["modality"], string_array([self.modality])))
+        if not conditions:
+            return np.arange(len(table))
+        return np.from_dlpack(pc.indices_nonzero(reduce(pc.and_, conditions))).astype(np.int64)
 
 
 def literals(texts: Iterable[str]) -> str:
-    """String literals of SQL, comma-separated."""
+    """Return SQL string literals, comma-separated."""
     return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
 
 
-def micros(when: datetime) -> int:
-    """Microseconds since 1970."""
+def microseconds(when: datetime) -> int:
+    """Return microseconds since 1970."""
     return int(when.timestamp() * 1_000_000)

@@ -1,18 +1,17 @@
-"""What a library says of itself: its spaces, its senses, and whether it has texts; one small file, written whole or not at all."""
+"""What a library says of itself, in one small file: its spaces, its modalities, and whether it has texts."""
 
 import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...core.errors import LibraryError
-from .location import Home
+from .location import Location
 
-FILE = "library.json"
+FILE, FORMAT = "library.json", 2
 
 
 @dataclass(frozen=True)
-class Held:
+class SpaceRecord:
     """A space whose vectors the library holds."""
 
     name: str
@@ -22,56 +21,64 @@ class Held:
     complete: bool = False
     """Whether every file has one; until then another space's vectors answer where there are any."""
     audio: str = ""
-    """The audio tower that heard the library's sound; empty for none."""
+    """Hash of the audio tower's weights that embedded the library's sound; empty for none."""
 
 
-class Note:
-    """library.json."""
+@dataclass(frozen=True)
+class Contents:
+    """The file's contents."""
 
-    def __init__(self, where: str | Path):
-        self.home = Home(where)
+    spaces: dict[str, SpaceRecord]
+    """Fingerprint → space, oldest first."""
+    modalities: tuple[str, ...] = ("image",)
+    """Modalities of the library's segments."""
+    has_text: bool = False
+    """Whether segments have texts, which searches then read too."""
+
+
+class LibraryMetadata:
+    """library.json, read anew each time: another process may have written it."""
+
+    def __init__(self, location: Location):
+        self.location = location
 
     @property
     def exists(self) -> bool:
-        return self.home.read(FILE) is not None
+        """Whether there is a library. Raises LibraryError."""
+        return self.location.read(FILE) is not None
 
-    @property
-    def spaces(self) -> dict[str, Held]:
-        """Fingerprint → space, oldest first. Raises LibraryError."""
-        text = self.home.read(FILE)
+    def read(self) -> Contents:
+        """Return the contents; empty ones where there is no library. Raises LibraryError."""
+        text = self.location.read(FILE)
         if text is None:
-            return {}
+            return Contents({})
         try:
-            note = json.loads(text)
-            return {fingerprint: Held(**held) for fingerprint, held in note["spaces"].items()}
+            values = json.loads(text)
+            if values["format"] != FORMAT:
+                raise LibraryError(
+                    f"{self.location} has format {values['format']}, this version writes {FORMAT}; index into a new --library"
+                )
+            spaces = {fingerprint: SpaceRecord(**record) for fingerprint, record in values["spaces"].items()}
+            return Contents(spaces, tuple(values["modalities"]), bool(values["has_text"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise LibraryError(f"{self.home}/{FILE} cannot be read ({error}); restore it, or index into a new --library")
+            raise LibraryError(f"{self.location}/{FILE} cannot be read ({error}); restore it, or index into a new --library")
 
-    def usual_space(self) -> str:
-        """Name of the space that answers where none is named: the newest complete one."""
-        names = [held.name for held in self.spaces.values()]
-        complete = [held.name for held in self.spaces.values() if held.complete]
-        return (complete or names or ["starter"])[-1]
-
-    def note_space(self, fingerprint: str, held: Held) -> None:
-        """Remember a space, in the order of first coming."""
-        self.write_note(spaces=self.spaces | {fingerprint: held})
+    def update(self, **changes: Any) -> None:
+        """Write the file with spaces, modalities or has_text changed. Raises LibraryError, OSError."""
+        now = replace(self.read(), **changes)
+        self.location.write(FILE, json.dumps({"format": FORMAT} | asdict(now), indent=2))
 
     @property
-    def captioned(self) -> bool:
-        """Whether segments have texts, which searches then read too."""
-        return self.noted("captioned", False)
+    def spaces(self) -> dict[str, SpaceRecord]:
+        """Fingerprint → space, oldest first. Raises LibraryError."""
+        return self.read().spaces
 
-    @property
-    def senses(self) -> tuple[str, ...]:
-        """What segments are of: sight, and sound or text where the library has them."""
-        return tuple(self.noted("senses", ["sight"]))
+    def record_space(self, fingerprint: str, record: SpaceRecord) -> None:
+        """Remember a space; a new one comes last."""
+        self.update(spaces=self.spaces | {fingerprint: record})
 
-    def noted(self, name: str, otherwise: Any) -> Any:
-        return json.loads(self.home.read(FILE) or "{}").get(name, otherwise)
-
-    def write_note(self, **changes: Any) -> None:
-        """Write the note with spaces, captioned or senses changed."""
-        now = {"captioned": self.captioned, "senses": self.senses, "spaces": self.spaces} | changes
-        note = {"format": 1} | now | {"spaces": {f: asdict(h) for f, h in now["spaces"].items()}}
-        self.home.write(FILE, json.dumps(note, indent=2))
+    def default_space(self) -> str:
+        """Return the space that answers where none is named: the newest complete one."""
+        records = list(self.spaces.values())
+        complete = [record.name for record in records if record.complete]
+        return (complete or [record.name for record in records] or ["starter"])[-1]

@@ -1,76 +1,122 @@
-"""A segment as a row: its columns, its id, its vectors."""
+"""What a library holds: files and their segments; what is written to it, and what a search finds in it."""
 
 import hashlib
 import os
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 
-from ...core.paths import to_path
-
-SHOWN = ("path", "kind", "start", "end", "page", "part", "width", "height", "taken_at", "lat", "lon", "size", "moment")
-"""Columns a search returns."""
-
-
-def segment_fields(pa: Any) -> list[Any]:
-    """The columns of a segment, without vectors. Times are UTC; `moment` is taken_at, or mtime where unknown.
-
-    `part` is empty for what is seen of a file (a picture, shot or page), or names what else has a vector at that place:
-    `sound`, `top` and `bottom` of a page, its `text 1`, `text 2`, … .
-    """
-    moment = pa.timestamp("us", "UTC")
-    types = {
-        "id": pa.string(), "path": pa.string(), "root": pa.string(), "kind": pa.string(), "start": pa.float32(),
-        "end": pa.float32(), "page": pa.int32(), "part": pa.string(), "hash": pa.string(), "size": pa.int64(), "mtime": pa.int64(),
-        "width": pa.int32(), "height": pa.int32(), "taken_at": moment, "moment": pa.int64(), "lat": pa.float64(),
-        "lon": pa.float64(), "text": pa.string(),
-    }  # fmt: skip
-    return [pa.field(name, kind) for name, kind in types.items()]
+IMAGE, AUDIO, TEXT = MODALITIES = ("image", "audio", "text")
+"""What of a file a segment is of."""
+UPPER, LOWER = 1, 2
+"""Ordinals of a page's overlapping halves; 0 is the whole page."""
 
 
-def shown_fields(pa: Any, names: list[str]) -> list[Any]:
-    """The columns of these names."""
-    schema = pa.schema(segment_fields(pa))
-    return [schema.field(name) for name in names]
+@dataclass(frozen=True)
+class File:
+    """A media file as the file system has it."""
+
+    path: str
+    """Absolute."""
+    root: str
+    """The folder it was found under, absolute."""
+    kind: str
+    """One of media.kinds.KINDS."""
+    size: int
+    """Bytes."""
+    mtime: int
+    """Nanoseconds since 1970."""
 
 
-def place_of(row: dict[str, Any]) -> tuple:
-    """Which file, and where in it: equal for what is seen, heard and read at one place."""
-    return row["path"], row.get("start"), row.get("page")
+@dataclass(frozen=True)
+class IndexedFile:
+    """What a library knows of a file."""
+
+    size: int
+    """Bytes."""
+    mtime: int
+    """Nanoseconds since 1970."""
+    hash: str
+    """BLAKE2b of the content, 32 hex digits."""
+    has_vector: bool
+    """Whether it has a vector of the space in use."""
 
 
-def segment_id(row: dict[str, Any]) -> str:
-    """32 hex digits for a path and a place in it."""
-    start = None if row.get("start") is None else f"{row['start']:.2f}"  # stored with fewer digits than it comes with
-    key = "\0".join([row["path"], str(start), str(row.get("page")), *filter(None, [row.get("part")])])
-    return hashlib.blake2b(os.fsencode(key), digest_size=16).hexdigest()
+@dataclass(frozen=True)
+class Segment:
+    """A row of a library: an image, a window of audio, a shot of video, a page or a passage of a document."""
+
+    path: str
+    """Absolute."""
+    kind: str
+    """Kind of the file: image, audio, video or document."""
+    start: float | None = None
+    """Seconds, in audio and video."""
+    end: float | None = None
+    """Seconds."""
+    page: int | None = None
+    """From 1, in documents."""
+    modality: str = IMAGE
+    """What of that place its vector is of: image, audio or text."""
+    ordinal: int = 0
+    """Which of several at that place: UPPER or LOWER of a page, passages of text from 1; 0 for the whole."""
+    width: int | None = None
+    """Pixels, as displayed."""
+    height: int | None = None
+    """Pixels, as displayed."""
+    taken_at: datetime | None = None
+    """UTC."""
+    lat: float | None = None
+    """Degrees north."""
+    lon: float | None = None
+    """Degrees east."""
+    size: int = 0
+    """Bytes of the file."""
+    time: int = 0
+    """When it was taken or, where that is unknown, last changed: microseconds since 1970."""
+    root: str = ""
+    """The indexed folder; empty where it was not read."""
+    hash: str = ""
+    """BLAKE2b of the file's content; empty where it was not read."""
+    mtime: int = 0
+    """Nanoseconds since 1970; 0 where it was not read."""
+    text: str | None = None
+    """What is written or spoken there, or a caption; None where there is none or it was not read."""
+
+    @property
+    def id(self) -> str:
+        """32 hex digits that identify the segment as long as its path and place stay the same."""
+        start = None if self.start is None else f"{np.float32(self.start):.2f}"  # as it is stored
+        key = "\0".join([self.path, str(start), str(self.page), self.modality, str(self.ordinal)])
+        return hashlib.blake2b(os.fsencode(key), digest_size=16).hexdigest()
+
+    @property
+    def place(self) -> tuple[str, float | None, int | None]:
+        """File and place in it: equal for the image, audio and text of one place."""
+        return self.path, self.start, self.page
 
 
-def placed(row: dict[str, Any]) -> dict[str, Any]:
-    """A stored row with its paths as the file system has them."""
-    return row | {"path": to_path(row["path"]), "root": to_path(row["root"])}
+@dataclass(frozen=True)
+class SegmentWrite:
+    """A segment to be stored. Spaces that `vectors` does not name keep their vectors."""
+
+    segment: Segment
+    vectors: Mapping[str, np.ndarray | None] = field(default_factory=dict)
+    """Fingerprint → float32 (dim,), or None to forget it."""
+    keeps_text: bool = False
+    """Keep the text that is stored already."""
 
 
-def content_hash(data: bytes) -> str:
-    """32 hex digits for a file's bytes: files with the same are copies."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+@dataclass(frozen=True)
+class Candidate:
+    """A segment that a search has found."""
 
-
-def file_hash(path: Path) -> str:
-    """The same of a file that may be too large to hold. Raises OSError."""
-    digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while data := file.read(1 << 20):
-            digest.update(data)
-    return digest.hexdigest()
-
-
-def halved(value: Any) -> Any:
-    """Vectors as fp16, everything else as it is."""
-    return value.astype(np.float16) if isinstance(value, np.ndarray) else value
-
-
-def column(fingerprint: str) -> str:
-    """Name of the column that holds a space's vectors."""
-    return f"z_{fingerprint}"
+    segment: Segment
+    score: float
+    """Cosine to the query."""
+    z: np.ndarray
+    """float32 (dim,), unit length."""
+    relevance: float | None = None
+    """Calibrated probability that it is what the query means."""

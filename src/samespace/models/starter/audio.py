@@ -4,6 +4,8 @@ The audio spectrogram transformer (Gong et al. 2021, "AST") with the strided con
 §2.2) in place of square patches: a chunk is a moment with all its bands.
 """
 
+from typing import cast
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -53,8 +55,7 @@ class AudioTransformer(nn.Module):
         self.associate = HopfieldLayer(c.hopfield_pairs, c.dim) if c.hopfield_pairs else nn.Identity()
 
     def forward(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
-        z: Tensor = self.associate(normalize(self.proj(self.pooled(self.tokens(mels, tap))), dim=-1))
-        return z
+        return self.associate(normalize(self.proj(self.pooled(self.tokens(mels, tap))), dim=-1))
 
     def tokens(self, mels: Tensor, tap: Tap | None = None) -> Tensor:
         """Return the last block's tokens: (B, M, F), F at most `frames` → (B, N, D)."""
@@ -62,8 +63,7 @@ class AudioTransformer(nn.Module):
         x = x + self.pos_embed[: x.shape[1]]  # (B, N, D)
         for i, block in enumerate(self.blocks):
             x = block(x, None, tap, f"blocks.{i}")
-        tokens: Tensor = self.norm(x)
-        return tokens
+        return self.norm(x)
 
     def chunks(self, mels: Tensor) -> Tensor:
         """Cut a spectrogram into chunks of frames: (B, M, F) → (B, N, D)."""
@@ -87,7 +87,9 @@ class AudioTransformer(nn.Module):
 
         An exporter does so anyway, and would leave weights under their old names that no longer fit the module.
         """
-        for conv, norm, _ in self.chunk:
+        for layer in self.chunk:
+            conv, norm, _ = cast(tuple[nn.Conv1d, nn.BatchNorm1d, nn.GELU], tuple(cast(nn.Sequential, layer)))
+            assert norm.running_mean is not None and norm.running_var is not None
             gain = norm.weight / (norm.running_var + norm.eps).sqrt()
             conv.weight *= gain[:, None, None]
             norm.bias -= norm.running_mean * gain

@@ -38,7 +38,7 @@ class MBConv(nn.Module):
 
     def __init__(self, cin: int, cout: int, kernel: int, stride: int, expansion: int):
         super().__init__()
-        hidden, self.channels_in = cin * expansion, cin
+        hidden = cin * expansion
         self.shortcut = stride == 1 and cin == cout
         self.expand = conv(cin, hidden) if expansion > 1 else None
         self.depthwise = conv(hidden, hidden, kernel, stride, groups=hidden)
@@ -63,14 +63,16 @@ class EfficientNetLite(nn.Module):
         super().__init__()
         width, depth = SCALES[name]
         self.stem = None if first else conv(3, STEM, 3, 2)
-        blocks, cin = [], STEM
+        blocks, channels_in, cin = [], [], STEM
         for i, (repeats, kernel, stride, expansion, channels) in enumerate(STAGES):
             cout = round_channels(channels * width)
             fixed = i in (0, len(STAGES) - 1)  # the Lite models do not deepen the first and last stage
             for j in range(repeats if fixed else math.ceil(repeats * depth)):
+                channels_in.append(cin)
                 blocks.append(MBConv(cin, cout, kernel, stride if j == 0 else 1, expansion))
                 cin = cout
         self.blocks = nn.Sequential(*blocks[first:])
+        self.first_channels = channels_in[first]
         self.head = conv(cin, HEAD)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,4 +89,4 @@ class EfficientNetLite(nn.Module):
     @property
     def in_channels(self) -> int:
         """Channels of the map that the first block reads."""
-        return self.blocks[0].channels_in
+        return self.first_channels

@@ -32,8 +32,7 @@ class ConSEHead(nn.Module):
 
     def forward(self, x: Tensor, tap: Tap | None = None) -> Tensor:
         logits = self.classifier(x.mean(dim=(2, 3)))  # (B, K)
-        z: Tensor = self.vectors(record(tap, "classes", (self.scale * logits).softmax(dim=-1)))  # (B, E)
-        return z
+        return self.vectors(record(tap, "classes", (self.scale * logits).softmax(dim=-1)))  # (B, E)
 
 
 class SecondBranch(PatchTransformer):
@@ -75,15 +74,14 @@ class HybridViT(PatchTransformer):
         top = self.trunk.top(middle, self.second_branch_at)  # (B, 1280, H/32, W/32)
         if self.branch is None:
             return [top]
-        return [top, self.branch.trunk.top(middle, 0), middle, F.adaptive_avg_pool2d(pixels, middle.shape[2:])]
+        return [top, self.branch.trunk.top(middle, 0), middle, F.adaptive_avg_pool2d(pixels, (middle.shape[2], middle.shape[3]))]
 
     def embedding(self, maps: list[Tensor], tap: Tap | None = None) -> Tensor:
         """Join prior and learned parts: maps → (B, E), not yet of unit length."""
         learned = [self.encode(maps[0], tap)]
         if self.branch is not None:
             learned.append(self.branch.encode_with_colours(maps[1], maps[3]))
-        z: Tensor = self.connector(learned[0] if self.prior is None else self.join(self.prior(maps[0], tap), *learned))
-        return z
+        return self.connector(learned[0] if self.prior is None else self.join(self.prior(maps[0], tap), *learned))
 
     def join(self, prior: Tensor, *learned: Tensor) -> Tensor:
         """Concatenate prior and learned parts so that training one leaves the other intact: (B, E).

@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ...core.config import LabelledAssistantConfig
 from ..layers import Tap, record
-from ..llava import ImageFeatures, Llava
+from ..llava import ImageFeatures, ImageTowerModule, Llava
 from ..lm import Llama
 from .label_bank import LabelBank
 
@@ -33,7 +33,7 @@ class LabelledLlava(Llava):
 
     c: LabelledAssistantConfig
 
-    def __init__(self, c: LabelledAssistantConfig, image: nn.Module, lm: Llama):
+    def __init__(self, c: LabelledAssistantConfig, image: ImageTowerModule, lm: Llama):
         super().__init__(c, image, lm)
         self.memory = LabelBank(c.labels, c.image.dim, c.label_length) if c.labels else None
         self.label_tokens = c.label_length + c.crop_grid**2 if c.labels else 0

@@ -40,5 +40,4 @@ class ForkedTextTransformer(TextTransformer):
         vector, own = x.chunk(2, dim=-1) if self.second_branch_at else (x, x)
         learned = [F.normalize(z, dim=-1) for z in self.proj(own).chunk(self.n_projections, dim=-1)]
         prior = [self.keep(F.normalize(vector, dim=-1))] if self.prior_dim else []
-        z: Tensor = self.connector(torch.cat([*prior, *learned], dim=-1))
-        return z
+        return self.connector(torch.cat([*prior, *learned], dim=-1))

@@ -1,26 +1,30 @@
 // Requests to this server. Whatever goes wrong comes back as {error: one sentence}.
 
+export const NO_ANSWER = "The server does not answer; start it again with: samespace serve";
+
+// The options of fetch for a POST request with a JSON body.
+export const post = (body) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
 export async function ask(path, body, signal) {
-  const how = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   try {
-    const answer = await fetch(path, { ...how, signal });
-    const said = await answer.json();
-    return answer.ok ? said : { error: said.error.message };
+    const response = await fetch(path, { ...(body && post(body)), signal });
+    const json = await response.json();
+    return response.ok ? json : { error: json.error.message };
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    return { error: "The server does not answer; start it again with: samespace serve" };
+    return { error: NO_ANSWER };
   }
 }
 
-// Runs one request at a time: a new one cancels the last, whose answer is then null.
-export function laterThan() {
-  let last = null;
+// Returns a function that runs one request at a time: a new one cancels the last, whose result is then null.
+export function latestOnly() {
+  let latest = null;
   return async (start) => {
-    last?.abort();
-    const mine = (last = new AbortController());
+    latest?.abort();
+    const controller = (latest = new AbortController());
     try {
-      const answer = await start(mine.signal);
-      return mine === last ? answer : null;
+      const result = await start(controller.signal);
+      return controller === latest ? result : null;
     } catch (error) {
       if (error.name === "AbortError") return null;
       throw error;

@@ -1,12 +1,12 @@
-// The Ask page: a picture, questions about it, answers as they come.
-import { ask as request } from "./ask.js";
-import { paintMap } from "./map.js";
-import { pictures } from "./picture.js";
+// The Ask page: a picture, questions about it, answers as they are generated.
+import { NO_ANSWER, ask as request, post } from "./ask.js";
+import { paintHeatmap } from "./heatmap.js";
+import { mediaInput } from "./media.js";
 
 const at = (id) => document.getElementById(id);
-const { model, elsewhere } = document.querySelector(".ask").dataset;
-const LONGEST = 128; // tokens of an answer
-const TRACED = 64; // of them, those that can be looked into
+const { model, endpoint } = document.querySelector(".ask").dataset;
+const MAX_TOKENS = 128; // of an answer
+const MAX_TRACED = 64; // tokens of an answer whose attention is shown
 let messages = [];
 let picture = null;
 let running = null;
@@ -18,30 +18,30 @@ function start(name, uri) {
   at("turns").replaceChildren();
   at("picture").src = uri;
   at("picture").alt = name;
-  at("looked").classList.remove("on");
+  at("heatmap").classList.remove("on");
   for (const id of ["picture", "tries", "other"]) at(id).hidden = false;
   at("empty").hidden = true;
   for (const id of ["question", "send"]) at(id).disabled = false;
   at("question").focus();
 }
 
-async function ask(words) {
-  const mine = messages; // another picture begins another list
-  const content = mine.length
-    ? words
-    : [{ type: "image_url", image_url: { url: picture } }, { type: "text", text: words }];
-  mine.push({ role: "user", content });
-  turn("mine", words);
-  const bubble = turn("theirs", "");
-  const first = !mine.slice(0, -1).length;
-  const answer = await streamed(mine, bubble);
-  if (answer) mine.push({ role: "assistant", content: answer });
-  else mine.pop();
-  if (answer && first && !elsewhere) offerLooks(bubble, picture, words, answer);
+async function ask(question) {
+  const conversation = messages; // another picture begins another one
+  const content = conversation.length
+    ? question
+    : [{ type: "image_url", image_url: { url: picture } }, { type: "text", text: question }];
+  conversation.push({ role: "user", content });
+  addTurn("mine", question);
+  const bubble = addTurn("theirs", "");
+  const isFirst = conversation.length === 1;
+  const answer = await stream(conversation, bubble);
+  if (answer) conversation.push({ role: "assistant", content: answer });
+  else conversation.pop();
+  if (answer && isFirst && !endpoint) offerTrace(bubble, picture, question, answer);
 }
 
-// Where in the picture each word of a first answer looked: traced when somebody asks for it.
-function offerLooks(bubble, uri, question, answer) {
+// The attention of each token of a first answer to the picture, computed on request.
+function offerTrace(bubble, uri, question, answer) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "quiet";
@@ -49,68 +49,68 @@ function offerLooks(bubble, uri, question, answer) {
   button.addEventListener("click", async () => {
     button.textContent = "Looking again…";
     button.disabled = true;
-    const traced = await request("/app/lesson/trace", { picture: uri, question, max_tokens: TRACED });
+    const trace = await request("/app/lesson/trace", { picture: uri, question, max_tokens: MAX_TRACED });
     if (picture !== uri) return;
-    if (traced.error) button.textContent = traced.error;
-    else bubble.replaceChildren(...traced.answer.map((said) => lookButton(said)), entryNote("Point at a word."));
+    if (trace.error) button.textContent = trace.error;
+    else bubble.replaceChildren(...trace.answer.map(tokenButton), note("Point at a word."));
   });
   bubble.replaceChildren(answer, document.createElement("br"), button);
 }
 
-function lookButton(said) {
-  const word = document.createElement("button");
-  word.type = "button";
-  word.className = "look";
-  word.textContent = said.text;
-  const look = () => paintMap(at("looked"), at("picture"), said.cells.map((row) => row.map((x) => Math.max(0, x - 1))));
-  for (const event of ["pointerenter", "focus", "click"]) word.addEventListener(event, look);
-  word.addEventListener("pointerleave", () => at("looked").classList.remove("on"));
-  return word;
+function tokenButton({ text, attention }) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "token";
+  button.textContent = text;
+  const aboveMean = attention.map((row) => row.map((x) => Math.max(0, x - 1)));
+  const paint = () => paintHeatmap(at("heatmap"), at("picture"), aboveMean);
+  for (const event of ["pointerenter", "focus", "click"]) button.addEventListener(event, paint);
+  button.addEventListener("pointerleave", () => at("heatmap").classList.remove("on"));
+  return button;
 }
 
-function entryNote(text) {
-  const note = document.createElement("small");
-  note.textContent = text;
-  return note;
+function note(text) {
+  const element = document.createElement("small");
+  element.textContent = text;
+  return element;
 }
 
-function turn(whose, text) {
+function addTurn(className, text) {
   const item = document.createElement("li");
-  item.className = whose;
+  item.className = className;
   item.textContent = text;
   at("turns").append(item);
   item.scrollIntoView({ block: "nearest" });
   return item;
 }
 
-// The answer, written into the bubble as it comes; nothing where it went wrong before the first word.
-async function streamed(messages, bubble) {
-  const mine = (running = new AbortController());
-  busy(true);
+// Writes the answer into the bubble as it is generated and returns it; empty where it failed before the first word.
+async function stream(conversation, bubble) {
+  const controller = (running = new AbortController());
+  setBusy(true);
   let answer = "";
   try {
-    const asked = { model, messages, stream: true, max_tokens: LONGEST };
-    const how = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) };
-    const reply = await fetch("/v1/chat/completions", { ...how, signal: mine.signal });
-    if (!reply.ok) throw new Error((await reply.json()).error.message);
-    for await (const event of eventsOf(reply.body)) {
+    const body = { model, messages: conversation, stream: true, max_tokens: MAX_TOKENS };
+    const response = await fetch("/v1/chat/completions", { ...post(body), signal: controller.signal });
+    if (!response.ok) throw new Error((await response.json()).error.message);
+    for await (const event of eventsOf(response.body)) {
       if (event.error) throw new Error(event.error.message);
       answer += event.choices[0]?.delta.content ?? "";
       bubble.textContent = answer;
     }
   } catch (error) {
     if (error.name !== "AbortError") {
-      const reason = error instanceof TypeError ? "The server does not answer; start it again with: samespace serve" : error.message;
+      const reason = error instanceof TypeError ? NO_ANSWER : error.message;
       bubble.textContent = answer ? `${answer} … ${reason}` : reason;
       bubble.classList.add("wrong");
     }
   }
-  if (mine === running) busy(false);
+  if (controller === running) setBusy(false);
   if (!answer && !bubble.textContent) bubble.remove();
   return answer;
 }
 
-// Server-sent events out of a body of bytes.
+// Server-sent events in a stream of bytes.
 async function* eventsOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   for (let text = ""; ; ) {
@@ -125,32 +125,32 @@ async function* eventsOf(body) {
   }
 }
 
-function busy(now) {
-  at("turns").ariaBusy = String(now);
-  at("send").hidden = now;
-  at("stop").hidden = !now;
-  at("question").disabled = now;
-  if (!now) at("question").focus();
+function setBusy(busy) {
+  at("turns").ariaBusy = String(busy);
+  at("send").hidden = busy;
+  at("stop").hidden = !busy;
+  at("question").disabled = busy;
+  if (!busy) at("question").focus();
 }
 
 const stop = () => running?.abort();
 
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const words = at("question").value.trim();
+  const question = at("question").value.trim();
   at("question").value = "";
-  if (words) ask(words);
+  if (question) ask(question);
 });
 at("stop").addEventListener("click", stop);
 for (const button of document.querySelectorAll(".try")) button.addEventListener("click", () => at("send").hidden || ask(button.textContent));
 
-const complain = (text) => turn("theirs", text).classList.add("wrong");
-const read = pictures({ zone: at("about"), button: at("choose"), input: at("file"), take: start, complain });
+const showError = (text) => addTurn("theirs", text).classList.add("wrong");
+const read = mediaInput({ zone: at("zone"), button: at("choose"), input: at("file"), onFile: start, onError: showError });
 at("other").addEventListener("click", () => at("file").click());
 
-const wanted = new URLSearchParams(location.search).get("id");
-if (wanted) {
-  const reply = await fetch(`/pictures/${encodeURIComponent(wanted)}/large`);
-  if (reply.ok) read(new File([await reply.blob()], "a picture of the library"));
-  else complain((await reply.json()).error.message);
+const id = new URLSearchParams(location.search).get("id");
+if (id) {
+  const response = await fetch(`/pictures/${encodeURIComponent(id)}/large`);
+  if (response.ok) read(new File([await response.blob()], "a picture of the library"));
+  else showError((await response.json()).error.message);
 }

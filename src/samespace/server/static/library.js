@@ -1,46 +1,46 @@
-// The library page: add a folder, watch it being indexed, read what was skipped and why.
-import { ask } from "./ask.js";
+// The library page: add a folder, follow its indexing, read which files were skipped and why.
+import { NO_ANSWER, ask } from "./ask.js";
 
 const at = (id) => document.getElementById(id);
 
 async function add(folder) {
   const answer = await ask("/app/index", { folder });
-  if (answer.error) return tell(answer.error);
-  watch(true);
+  if (answer.error) return showMessage(answer.error);
+  follow(true);
 }
 
 async function forget(folder) {
-  if (!confirm(`Let go of all that was indexed of ${folder}? The files themselves stay.`)) return;
+  if (!confirm(`Remove ${folder} from the library? Its files are not touched.`)) return;
   const answer = await ask("/app/forget", { folder });
-  tell(answer.error ?? `${folder}: ${answer.forgotten} forgotten.`);
+  showMessage(answer.error ?? `${folder}: ${answer.forgotten} removed from the library.`);
   refresh();
 }
 
-// What the library holds, as the server would show it now.
+// Replace the library's contents by what the server renders now.
 async function refresh() {
   const page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
-  at("held").replaceWith(page.getElementById("held"));
+  at("contents").replaceWith(page.getElementById("contents"));
 }
 
-function tell(text) {
+function showMessage(text) {
   at("progress").hidden = false;
   at("bar").hidden = true;
-  at("told").textContent = text;
+  at("message").textContent = text;
 }
 
-// `begun`: something was begun from this page, or is seen running, so that what the page lists changes when it ends.
-function watch(begun = false) {
+// `changed`: indexing was started from this page, or is running, so that the contents are out of date when it ends.
+function follow(changed = false) {
   const events = new EventSource("/app/index");
   events.onmessage = ({ data }) => {
     const state = JSON.parse(data);
-    begun ||= state.running;
+    changed ||= state.running;
     if (!state.running) events.close();
-    if (!state.running && begun) refresh();
+    if (!state.running && changed) refresh();
     if (state.folder) show(state);
   };
   events.onerror = () => {
     events.close();
-    tell("The server does not answer; start it again with: samespace serve");
+    showMessage(NO_ANSWER);
   };
 }
 
@@ -49,12 +49,12 @@ function show(state) {
   at("bar").hidden = !state.running;
   if (state.total) Object.assign(at("bar"), { max: state.total, value: state.done });
   else at("bar").removeAttribute("value");
-  at("told").ariaLive = state.running ? "off" : "polite"; // announced when it ends, not with every file
-  at("told").textContent = state.error ?? (state.running ? going(state) : done(state));
-  at("after").hidden = state.running || Boolean(state.error);
-  const skipped = state.skipped ?? [];
+  at("message").ariaLive = state.running ? "off" : "polite"; // announced when it ends, not with every file
+  at("message").textContent = state.error ?? (state.running ? progress(state) : summary(state));
+  at("search-link").hidden = state.running || Boolean(state.error);
+  const skipped = state.report?.skipped ?? [];
   at("skipped").hidden = !skipped.length;
-  at("skipped").querySelector("summary").textContent = `${state.skipped_count} skipped, and why`;
+  at("skipped").querySelector("summary").textContent = `${state.report?.skipped_count} skipped, and why`;
   at("skipped").querySelector("ul").replaceChildren(
     ...skipped.map(([path, reason]) => {
       const item = document.createElement("li");
@@ -66,14 +66,15 @@ function show(state) {
   );
 }
 
-function going({ folder, done, total, elapsed }) {
-  if (!total) return `Looking through ${folder}…`;
+function progress({ folder, done, total, elapsed }) {
+  if (!total) return `Scanning ${folder}…`;
   const rate = done / Math.max(elapsed, 0.1);
-  const left = rate ? Math.round((total - done) / rate) : 0;
-  return `${done} of ${total} files, ${rate.toFixed(0)} a second, ${left > 90 ? `${Math.round(left / 60)} minutes` : `${left} seconds`} left`;
+  const seconds = rate ? Math.round((total - done) / rate) : 0;
+  const time = seconds > 90 ? `${Math.round(seconds / 60)} minutes` : `${seconds} seconds`;
+  return `${done} of ${total} files, ${rate.toFixed(0)} a second, ${time} left`;
 }
 
-const done = ({ folder, added, reused, moved, removed, same, seconds }) =>
+const summary = ({ folder, report: { added, reused, moved, removed, same, seconds } }) =>
   `${folder}: ${added} added, ${reused + moved} recognised, ${same} unchanged, ${removed} gone, in ${seconds} s.`;
 
 at("add").addEventListener("submit", (event) => {
@@ -81,7 +82,7 @@ at("add").addEventListener("submit", (event) => {
   add(at("folder").value.trim());
 });
 document.addEventListener("click", ({ target }) => {
-  if (target.matches(".again")) add(target.dataset.folder);
+  if (target.matches(".index-again")) add(target.dataset.folder);
   if (target.matches(".forget")) forget(target.dataset.folder);
 });
-watch();
+follow();

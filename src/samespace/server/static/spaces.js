@@ -1,33 +1,33 @@
-// Two spaces asked the same: what each ranks first among the same pictures.
-import { ask, laterThan } from "./ask.js";
+// Two spaces compared: what each ranks first among the same pictures.
+import { ask, latestOnly } from "./ask.js";
 import { make } from "./learn/html.js";
 
-const SHOWN = 12;
+const TOP = 12;
 const WAIT = 200; // milliseconds after the last key
 const at = (id) => document.getElementById(id);
-const fresh = laterThan();
-let waiting = 0;
+const latest = latestOnly();
+let timer = 0;
 
 async function compare() {
   const query = at("query").value.trim();
   if (!query) return;
   const spaces = [at("left").value, at("right").value];
-  at("told").textContent = "The spaces look…";
-  const answer = await fresh((signal) => ask("/app/compare", { query, spaces }, signal));
+  at("status").textContent = "The spaces rank the pictures…";
+  const answer = await latest((signal) => ask("/app/compare", { query, spaces }, signal));
   if (!answer) return;
-  at("told").textContent = answer.error ?? `The same ${answer.spaces[0].hits.length} pictures, nearest first. Cosines of different spaces do not compare; orders do.`;
-  at("compared").replaceChildren(...(answer.spaces ?? []).map(column));
+  at("status").textContent = answer.error ?? `The same ${answer.spaces[0].hits.length} pictures, nearest first. Compare the orders: cosines of different spaces are not comparable.`;
+  at("rankings").replaceChildren(...(answer.spaces ?? []).map(column));
 }
 
 function column({ name, dim, hits }) {
-  const list = make("ol", { className: "photos" }, ...hits.slice(0, SHOWN).map(({ url, name, score }) =>
+  const list = make("ol", { className: "photos" }, ...hits.slice(0, TOP).map(({ url, name, score }) =>
     make("li", {}, make("img", { src: url, alt: name, title: name }), make("small", {}, score.toFixed(3)))));
   return make("section", {}, make("h3", {}, `${name}, ${dim} dimensions`), list);
 }
 
-function soon() {
-  clearTimeout(waiting);
-  waiting = setTimeout(compare, WAIT);
+function compareSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(compare, WAIT);
 }
 
-for (const id of ["query", "left", "right"]) at(id).addEventListener("input", soon);
+for (const id of ["query", "left", "right"]) at(id).addEventListener("input", compareSoon);

@@ -1,23 +1,23 @@
-// What a picture or film costs, in tokens, by the rules that providers have published and on the assistant that runs here; the
+// What a picture or video costs in tokens, by the rules that providers have published and on the assistant that runs here; the
 // tiles are drawn on the reader's picture.
-import { ask, laterThan } from "../ask.js";
-import { chosen, imageOf } from "./chosen.js";
-import { make, piece } from "./html.js";
+import { ask, latestOnly } from "../ask.js";
+import { chooser, imageOf } from "./chooser.js";
+import { exercise, make } from "./html.js";
 
 const fitted = ([w, h], side) => {
   const scale = Math.min(1, side / Math.max(w, h));
   return [w * scale, h * scale];
 };
 
-// Each: sides in pixels -> {tokens, size, tile?, how}; frame: tokens of a film's frame, where they are not those of a picture.
+// Each: count(sides in pixels) -> {tokens, size, tile?, how}; frame: tokens of a video's frame, where they differ from a picture's.
 export const RULES = [
   {
     name: "GPT-4V, GPT-4o",
     source: "OpenAI's vision guide, 2024",
     count(sides) {
-      const inside = fitted(sides, 2048);
-      const scale = Math.min(1, 768 / Math.min(...inside));
-      const size = inside.map((n) => Math.round(n * scale));
+      const fit = fitted(sides, 2048);
+      const scale = Math.min(1, 768 / Math.min(...fit));
+      const size = fit.map((n) => Math.round(n * scale));
       const tiles = size.map((n) => Math.ceil(n / 512));
       return { tokens: 85 + 170 * tiles[0] * tiles[1], size, tile: 512, how: `85 + 170 × ${tiles[0]} × ${tiles[1]} tiles of 512` };
     },
@@ -47,23 +47,23 @@ export const RULES = [
   },
 ];
 
-export const costs = piece(async (place) => {
-  let [image, rule, seconds, own] = [null, RULES[0], 0, null];
-  const fresh = laterThan();
+export const costs = exercise(async (container) => {
+  let [image, rule, seconds, assistantRule] = [null, RULES[0], 0, null];
+  const latest = latestOnly();
   const canvas = make("canvas", { className: "cut", role: "img", ariaLabel: "The picture in its tiles" });
   const body = make("tbody");
   const width = make("input", { type: "number", min: 1, max: 8000, oninput: draw });
   const height = make("input", { type: "number", min: 1, max: 8000, oninput: draw });
   const head = make("tr");
-  const film = make("p", { className: "note" });
-  const choose = await chosen(place.dataset.photograph, async (uri, length = 0) => {
+  const videoNote = make("p", { className: "note" });
+  const line = await chooser(container.dataset.photograph, async (uri, length = 0) => {
     image = await imageOf(uri);
     seconds = length;
     [width.value, height.value] = [image.naturalWidth, image.naturalHeight];
     draw();
   }, true);
-  place.replaceChildren(choose, make("p", { className: "actions" }, make("label", {}, "Width ", width), make("label", {}, "Height ", height)),
-    make("div", { className: "scroll" }, make("table", { className: "costs" }, make("thead", {}, head), body)), film, canvas,
+  container.replaceChildren(line, make("p", { className: "actions" }, make("label", {}, "Width ", width), make("label", {}, "Height ", height)),
+    make("div", { className: "scroll" }, make("table", { className: "costs" }, make("thead", {}, head), body)), videoNote, canvas,
     make("p", { className: "note" }, "Providers change their rules; these are as published then."));
   draw();
 
@@ -71,19 +71,19 @@ export const costs = piece(async (place) => {
     if (!image) return;
     const sides = [width, height].map((input) => Math.max(1, Number(input.value) || 1));
     paint(sides);
-    const answer = await fresh((signal) => ask("/app/lesson/sides", { width: sides[0], height: sides[1] }, signal));
+    const answer = await latest((signal) => ask("/app/lesson/sides", { width: sides[0], height: sides[1] }, signal));
     if (!answer) return;
-    own = answer.name ? ours(answer) : null;
-    if (own && rule.name === own.name) rule = own;
+    assistantRule = answer.name ? ruleOf(answer) : null;
+    if (assistantRule && rule.name === assistantRule.name) rule = assistantRule;
     paint(sides);
   }
 
   function paint(sides) {
-    const names = ["Model", "Tokens", ...(seconds ? ["The film"] : []), "How", "Rule"];
+    const names = ["Model", "Tokens", ...(seconds ? ["The video"] : []), "How", "Rule"];
     head.replaceChildren(...names.map((text) => make("th", { scope: "col" }, text)));
-    const rules = own ? [...RULES, own] : RULES;
+    const rules = assistantRule ? [...RULES, assistantRule] : RULES;
     body.replaceChildren(...rules.map((one) => row(one, one.count(sides))));
-    film.textContent = seconds ? `The film lasts ${Math.round(seconds)} s; it is counted at one frame a second, each as a picture, where its reader has no rule of its own for films.` : "";
+    videoNote.textContent = seconds ? `The video lasts ${Math.round(seconds)} s. It is counted at one frame a second, each as a picture, where the model has no rule of its own for videos.` : "";
     const { size, tile } = rule.count(sides);
     const scale = Math.min(1, 640 / Math.max(...size));
     [canvas.width, canvas.height] = size.map((n) => Math.max(1, Math.round(n * scale)));
@@ -97,16 +97,16 @@ export const costs = piece(async (place) => {
   }
 
   function row(one, { tokens, how }) {
-    const take = make("button", { type: "button", ariaPressed: String(one === rule), title: "Draw its tiles", onclick: () => ((rule = one), draw()) }, one.name);
-    const whole = Math.round((one.frame ?? tokens) * (one.frames ?? Math.ceil(seconds)));
-    const numbers = [tokens, ...(seconds ? [whole] : [])].map((n) => make("td", {}, make("b", {}, n.toLocaleString())));
-    return make("tr", {}, make("th", { scope: "row" }, take), ...numbers, make("td", {}, how), make("td", { className: "note" }, one.source));
+    const choose = make("button", { type: "button", ariaPressed: String(one === rule), title: "Draw its tiles", onclick: () => ((rule = one), draw()) }, one.name);
+    const ofVideo = Math.round((one.frame ?? tokens) * (one.frames ?? Math.ceil(seconds)));
+    const numbers = [tokens, ...(seconds ? [ofVideo] : [])].map((n) => make("td", {}, make("b", {}, n.toLocaleString())));
+    return make("tr", {}, make("th", { scope: "row" }, choose), ...numbers, make("td", {}, how), make("td", { className: "note" }, one.source));
   }
 });
 
-// The running assistant, by its own settings.
-function ours({ name, tokens, each, views, columns, rows, size, stills }) {
-  const how = views > 1 ? `${each} × (the whole + ${columns} × ${rows} tiles of ${size})` : `${each}: the whole, at ${size} px`;
-  const source = `runs here; of a film or document it is shown the ${stills} places that fit the question`;
-  return { name, source, frames: stills, count: () => ({ tokens, size: [columns * size, rows * size], tile: size, how }) };
+// The running assistant's rule, from the server's answer for one picture.
+function ruleOf({ name, tokens, tokens_per_view: perView, views, columns, rows, size, max_places: maxPlaces }) {
+  const how = views > 1 ? `${perView} × (the whole + ${columns} × ${rows} tiles of ${size})` : `${perView}: the whole, at ${size} px`;
+  const source = `runs here; of a video or document it is given the ${maxPlaces} shots or pages that fit the question best`;
+  return { name, source, frames: maxPlaces, count: () => ({ tokens, size: [columns * size, rows * size], tile: size, how }) };
 }

@@ -1,35 +1,35 @@
 // Patch arithmetic on the reader's picture: image size, patch size, tokens; one patch's pixels as numbers.
-import { chosen, imageOf } from "./chosen.js";
-import { make, piece } from "./html.js";
+import { chooser, imageOf } from "./chooser.js";
+import { exercise, make } from "./html.js";
 
-const KNOWN = [
+const PRESETS = [
   { size: 224, patch: 32, name: "ViT-B/32" },
   { size: 224, patch: 16, name: "ViT-B/16 and L/16" },
   { size: 224, patch: 14, name: "ViT-L/14" },
   { size: 336, patch: 14, name: "ViT-L/14 at 336, as in LLaVA-1.5" },
 ];
 
-export const cutter = piece(async (place) => {
+export const cutter = exercise(async (container) => {
   let image = null;
   let picked = 0;
   const size = make("input", { type: "range", min: 112, max: 448, step: 112 / 8, value: 224, oninput: draw });
   const patch = make("select", { onchange: draw }, ...[14, 16, 32].map((n) => make("option", { value: n, selected: n === 16 }, `${n} px`)));
   const canvas = make("canvas", { className: "cut", tabIndex: 0, role: "img", ariaLabel: "The picture, cut into patches", onclick: pick, onkeydown: move });
-  const told = make("p", { className: "told", role: "status" });
+  const status = make("p", { className: "status-line", role: "status" });
   const one = make("canvas", { className: "one", ariaHidden: "true" });
   const numbers = make("p", { className: "note numbers" });
-  const presets = make("p", { className: "tries" }, ...KNOWN.map((known) => make("button", { type: "button", onclick: () => set(known) }, known.name)));
-  const own = await chosen(place.dataset.photograph, async (uri) => {
+  const presets = make("p", { className: "tries" }, ...PRESETS.map((preset) => make("button", { type: "button", onclick: () => set(preset) }, preset.name)));
+  const line = await chooser(container.dataset.photograph, async (uri) => {
     image = await imageOf(uri);
     draw();
   });
-  place.replaceChildren(own, presets, make("p", { className: "actions" }, make("label", {}, "Picture ", size), make("label", {}, "Patch ", patch)), told,
-    make("div", { className: "beside" }, canvas, make("div", {}, one, numbers)));
+  container.replaceChildren(line, presets, make("p", { className: "actions" }, make("label", {}, "Picture ", size), make("label", {}, "Patch ", patch)), status,
+    make("div", { className: "columns" }, canvas, make("div", {}, one, numbers)));
   draw();
 
-  function set(known) {
-    size.value = known.size;
-    patch.value = known.patch;
+  function set(preset) {
+    size.value = preset.size;
+    patch.value = preset.patch;
     draw();
   }
 
@@ -65,8 +65,8 @@ export const cutter = piece(async (place) => {
     const flat = [...pixels.data].filter((_, i) => i % 4 !== 3);
     numbers.textContent = `Patch ${picked + 1}, row ${row + 1}, column ${column + 1}: ${p} × ${p} × 3 = ${flat.length} numbers: ${flat.slice(0, 24).join(" ")} …`;
     const text = `${side} px at patch ${p}: ${grid} × ${grid} = ${grid * grid} tokens`;
-    told.textContent = `${text}; attention compares each with each, ${(grid ** 4).toLocaleString()} pairs in every head.`;
-    canvas.ariaLabel = `The picture, cut: ${text}`;
+    status.textContent = `${text}; attention compares each with each, ${(grid ** 4).toLocaleString()} pairs in every head.`;
+    canvas.ariaLabel = `The picture, cut into patches: ${text}`;
   }
 
   function pick(event) {

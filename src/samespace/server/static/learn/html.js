@@ -12,13 +12,13 @@ export function make(name, properties = {}, ...children) {
   return element;
 }
 
-// Runs a piece; what goes wrong becomes one sentence in its place.
-export const piece = (start) => async (place) => {
-  place.setAttribute("aria-busy", "true");
+// Runs an exercise in an element; an error becomes one sentence there.
+export const exercise = (start) => async (container) => {
+  container.setAttribute("aria-busy", "true");
   try {
-    await start(place);
+    await start(container);
   } catch (error) {
-    place.replaceChildren(make("p", { className: "wrong" }, error.message));
+    container.replaceChildren(make("p", { className: "wrong" }, error.message));
   }
-  place.removeAttribute("aria-busy");
+  container.removeAttribute("aria-busy");
 };

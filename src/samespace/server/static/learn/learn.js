@@ -1,28 +1,28 @@
-// The lesson: each hands-on piece has a module; this one starts them and marks where the reader is.
+// The course: each exercise has a module; this one starts them and marks the part that is being read.
 import { costs } from "./costs.js";
 import { cutter } from "./cutter.js";
-import { inside } from "./inside.js";
-import { kinds } from "./kinds.js";
 import { matrix } from "./matrix.js";
+import { modalities } from "./modalities.js";
+import { patch } from "./patch.js";
 import { quiz } from "./quiz.js";
 import { mine, space } from "./space.js";
 import { steps } from "./steps.js";
 import { towers } from "./towers.js";
 
-const pieces = { towers, kinds, matrix, space, mine, cutter, inside, steps, costs, quiz };
+const exercises = { towers, modalities, matrix, space, mine, cutter, patch, steps, costs, quiz };
 
-// A piece begins when it comes near the window: the models have time for the one being read.
+// An exercise starts when it comes near the window, so that the models are free for the one being read.
 const starter = new IntersectionObserver(
   (entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       starter.unobserve(target);
-      pieces[target.id](target);
+      exercises[target.id](target);
     }
   },
   { rootMargin: "400px" },
 );
-for (const place of Object.keys(pieces).map((id) => document.getElementById(id))) if (place) starter.observe(place);
+for (const element of Object.keys(exercises).map((id) => document.getElementById(id))) if (element) starter.observe(element);
 
 const links = [...document.querySelectorAll(".rail a")];
 const marker = new IntersectionObserver(

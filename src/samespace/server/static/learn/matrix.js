@@ -1,36 +1,36 @@
 // A live contrastive batch: cosines, the symmetric InfoNCE, a temperature, captions to swap, training steps by the server.
 import { ask } from "../ask.js";
-import { make, piece } from "./html.js";
+import { exercise, make } from "./html.js";
 import { CAPTIONS, cosine, embed, photographs } from "./vectors.js";
 
-export const matrix = piece(async (place) => {
-  const pictures = await photographs(place.dataset.photographs.split(" "));
+export const matrix = exercise(async (container) => {
+  const pictures = await photographs(container.dataset.photographs.split(" "));
   const captions = pictures.map(({ name }) => CAPTIONS[name] ?? name);
   const start = { images: pictures.map(({ z }) => z), texts: await embed(captions), captions };
-  let now = structuredClone(start);
+  let current = structuredClone(start);
   let chosen = -1;
   const losses = [];
 
   const table = make("table", { className: "matrix" });
-  const told = make("p", { className: "told", role: "status" });
+  const status = make("p", { className: "status-line", role: "status" });
   const dial = make("input", { type: "range", min: -2, max: 0, step: 0.01, value: Math.log10(0.07), oninput: draw });
   const curve = make("canvas", { className: "curve", width: 240, height: 60, role: "img", ariaLabel: "The loss, step by step" });
   const train = make("button", { type: "button", onclick: learn }, "Train 10 steps");
-  const again = make("button", { type: "button", className: "quiet", onclick: () => { now = structuredClone(start); losses.length = 0; draw(); } }, "Start again");
+  const again = make("button", { type: "button", className: "quiet", onclick: () => { current = structuredClone(start); losses.length = 0; draw(); } }, "Start again");
   const label = make("label", {}, "Temperature ", dial);
-  place.replaceChildren(table, label, told, make("p", { className: "actions" }, train, again, curve));
+  container.replaceChildren(table, label, status, make("p", { className: "actions" }, train, again, curve));
   draw();
 
   function draw() {
     const temperature = 10 ** dial.value;
-    const cosines = now.images.map((z) => now.texts.map((t) => cosine(z, t)));
-    const head = make("tr", {}, make("td"), ...now.captions.map((text, i) => make("th", { scope: "col" }, captionButton(text, i))));
+    const cosines = current.images.map((z) => current.texts.map((t) => cosine(z, t)));
+    const head = make("tr", {}, make("td"), ...current.captions.map((text, i) => make("th", { scope: "col" }, captionButton(text, i))));
     const rows = cosines.map((row, i) =>
       make("tr", {}, make("th", { scope: "row" }, make("img", { src: pictures[i].url, alt: CAPTIONS[pictures[i].name] ?? "" })), ...row.map((c, j) => cell(c, i === j))),
     );
     table.replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
     const loss = infoNce(cosines, temperature);
-    told.textContent = `temperature ${temperature.toFixed(3)} · loss ${loss.toFixed(3)} · guessing would be ${Math.log(cosines.length).toFixed(3)}`;
+    status.textContent = `temperature ${temperature.toFixed(3)} · loss ${loss.toFixed(3)} · guessing would be ${Math.log(cosines.length).toFixed(3)}`;
     drawCurve(curve, losses);
   }
 
@@ -38,7 +38,7 @@ export const matrix = piece(async (place) => {
     const swap = () => {
       if (chosen < 0) chosen = i;
       else {
-        for (const list of [now.captions, now.texts]) [list[i], list[chosen]] = [list[chosen], list[i]];
+        for (const list of [current.captions, current.texts]) [list[i], list[chosen]] = [list[chosen], list[i]];
         chosen = -1;
       }
       draw();
@@ -48,12 +48,12 @@ export const matrix = piece(async (place) => {
 
   async function learn() {
     train.disabled = true;
-    const asked = { images: now.images.map((z) => [...z]), texts: now.texts.map((z) => [...z]), temperature: 10 ** dial.value };
-    const answer = await ask("/app/lesson/contrast", asked);
+    const body = { images: current.images.map((z) => [...z]), texts: current.texts.map((z) => [...z]), temperature: 10 ** dial.value };
+    const answer = await ask("/app/lesson/contrast", body);
     train.disabled = false;
-    if (answer.error) return void (told.textContent = answer.error);
-    now.images = answer.images;
-    now.texts = answer.texts;
+    if (answer.error) return void (status.textContent = answer.error);
+    current.images = answer.images;
+    current.texts = answer.texts;
     losses.push(...answer.losses);
     draw();
   }

@@ -1,10 +1,10 @@
-// The knowledge check: five questions, four right ones pass, kept in this browser.
+// The knowledge check: five questions, of which four must be right; answers are stored in this browser.
 import { make } from "./html.js";
 
 const KEY = "samespace.quiz";
 const PASS = 4;
 
-// The first answer of each is the right one; they are shown in the order of `order`.
+// The first answer of each is the right one; they appear in the order of `order`.
 export const QUESTIONS = [
   {
     ask: "What does CLIP's training do with a picture and its caption?",
@@ -24,7 +24,7 @@ export const QUESTIONS = [
     why: "224 / 16 = 14 along each side, and 14 × 14 = 196. 49 would be patch 32, 256 patch 14.",
   },
   {
-    ask: "What stands between vision encoder and language model in LLaVA-1.5?",
+    ask: "What is between vision encoder and language model in LLaVA-1.5?",
     answers: ["Two linear layers with a GELU between", "A second language model", "A search index of captions", "Nothing: widths are equal"],
     order: [1, 0, 2, 3],
     why: "The projector brings each patch vector from the encoder's width (1024) to the language model's (4096). The first LLaVA had one linear layer.",
@@ -49,22 +49,22 @@ export const QUESTIONS = [
       "Text that describes the picture",
     ],
     order: [0, 3, 1, 2],
-    why: "They simply stand in the sequence. Attention does not care whether a vector once was a patch or a word.",
+    why: "They are simply part of the sequence. Attention does not care whether a vector once was a patch or a word.",
   },
 ];
 
-export function quiz(place) {
-  const given = kept();
+export function quiz(container) {
+  const chosen = load();
   const result = make("p", { className: "result", role: "status" });
-  const again = make("button", { type: "button", onclick: () => (given.fill(null), keep(given), draw()) }, "Try again");
+  const again = make("button", { type: "button", onclick: () => (chosen.fill(null), save(chosen), draw()) }, "Try again");
   const list = make("ol", { className: "quiz" });
-  place.replaceChildren(list, result, again);
+  container.replaceChildren(list, result, again);
   draw();
 
   function draw() {
     list.replaceChildren(...QUESTIONS.map((question, i) => item(question, i)));
-    const right = given.filter((answer) => answer === 0).length;
-    const open = given.filter((answer) => answer === null).length;
+    const right = chosen.filter((answer) => answer === 0).length;
+    const open = chosen.filter((answer) => answer === null).length;
     again.hidden = open === QUESTIONS.length;
     result.className = `result ${open ? "" : right >= PASS ? "passed" : "failed"}`;
     result.replaceChildren(...(open ? [`${QUESTIONS.length - open} of ${QUESTIONS.length} answered`] : verdict(right)));
@@ -73,12 +73,12 @@ export function quiz(place) {
   function item({ ask, answers, order, why }, i) {
     const name = `question-${i}`;
     const choices = order.map((k) => {
-      const radio = make("input", { type: "radio", name, checked: given[i] === k, disabled: given[i] !== null, onchange: () => ((given[i] = k), keep(given), draw()) });
-      const mark = given[i] === null ? "" : k === 0 ? "right" : given[i] === k ? "mistaken" : "";
+      const radio = make("input", { type: "radio", name, checked: chosen[i] === k, disabled: chosen[i] !== null, onchange: () => ((chosen[i] = k), save(chosen), draw()) });
+      const mark = chosen[i] === null ? "" : k === 0 ? "right" : chosen[i] === k ? "mistaken" : "";
       return make("label", { className: mark }, radio, answers[k]);
     });
-    const told = given[i] === null ? [] : [make("p", { className: "note" }, `${given[i] === 0 ? "Right." : "Not quite."} ${why}`)];
-    return make("li", {}, make("fieldset", {}, make("legend", {}, `${i + 1}. ${ask}`), ...choices, ...told));
+    const explanation = chosen[i] === null ? [] : [make("p", { className: "note" }, `${chosen[i] === 0 ? "Right." : "Not quite."} ${why}`)];
+    return make("li", {}, make("fieldset", {}, make("legend", {}, `${i + 1}. ${ask}`), ...choices, ...explanation));
   }
 }
 
@@ -92,14 +92,14 @@ function verdict(right) {
   ];
 }
 
-function kept() {
+function load() {
   try {
-    const found = JSON.parse(localStorage.getItem(KEY));
-    if (Array.isArray(found) && found.length === QUESTIONS.length) return found;
+    const stored = JSON.parse(localStorage.getItem(KEY));
+    if (Array.isArray(stored) && stored.length === QUESTIONS.length) return stored;
   } catch {
-    // what is kept there is not ours
+    // something else is stored there
   }
   return Array(QUESTIONS.length).fill(null);
 }
 
-const keep = (given) => localStorage.setItem(KEY, JSON.stringify(given));
+const save = (chosen) => localStorage.setItem(KEY, JSON.stringify(chosen));

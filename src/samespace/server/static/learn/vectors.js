@@ -1,12 +1,12 @@
 // Vectors from the running space.
 import { ask } from "../ask.js";
-import { asUri } from "../picture.js";
+import { toDataUri } from "../media.js";
 
-// Texts and data URIs -> Float32Arrays of unit length, in order. Throws a sentence.
+// Texts and data URIs -> Float32Arrays of unit length, in order. Throws an Error with a sentence.
 export async function embed(inputs) {
-  const known = await model;
+  const id = await model;
   const input = inputs.map((item) => (item.startsWith("data:") ? { image: item } : { text: item }));
-  const answer = await ask("/v1/embeddings", { model: known, input });
+  const answer = await ask("/v1/embeddings", { model: id, input });
   if (answer.error) throw new Error(answer.error);
   return answer.data.map(({ embedding }) => Float32Array.from(embedding));
 }
@@ -16,10 +16,10 @@ const model = ask("/v1/models").then((answer) => answer.data?.[0].id);
 export const cosine = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
 
 // A picture of this server as a data URI.
-export async function uriOf(url) {
+export async function dataUriOf(url) {
   const reply = await fetch(url);
   if (!reply.ok) throw new Error((await reply.json()).error.message);
-  return asUri(await reply.blob());
+  return toDataUri(await reply.blob());
 }
 
 const PHOTOGRAPHS = "/app/lesson/photographs/";
@@ -27,11 +27,11 @@ const vectors = new Map();
 
 // The demo's photographs: [{name, url, z}], embedded once.
 export async function photographs(names) {
-  const wanted = names.filter((name) => !vectors.has(name));
-  if (wanted.length) {
-    const uris = await Promise.all(wanted.map((name) => uriOf(PHOTOGRAPHS + name)));
-    const found = await embed(uris);
-    wanted.forEach((name, i) => vectors.set(name, found[i]));
+  const missing = names.filter((name) => !vectors.has(name));
+  if (missing.length) {
+    const uris = await Promise.all(missing.map((name) => dataUriOf(PHOTOGRAPHS + name)));
+    const embedded = await embed(uris);
+    missing.forEach((name, i) => vectors.set(name, embedded[i]));
   }
   return names.map((name) => ({ name, url: PHOTOGRAPHS + name, z: vectors.get(name) }));
 }

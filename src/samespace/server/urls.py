@@ -1,4 +1,4 @@
-"""Pictures out of requests: data URIs, and http URLs where they are allowed, but never from inside the network."""
+"""URLs in requests → bytes: data URIs, and http URLs where they are allowed, but never from inside the network."""
 
 import base64
 import binascii
@@ -17,16 +17,18 @@ from ..assistant.request import Picture
 from ..core.errors import RequestError
 
 MAX_BYTES = 32_000_000
-"""Of one picture."""
+"""Bytes of one file."""
 SECONDS, REDIRECTS = 10, 3
+"""Time for a download, and how many redirects are followed."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-DATA = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*?(?P<base64>;base64)?,", re.ASCII)
+"""IPv6 addresses that carry an IPv4 address in their last 32 bits. RFC 6052."""
+DATA_URI = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*?(?P<base64>;base64)?,", re.ASCII)
 
 
-def picture(url: str, urls_allowed: bool) -> Picture:
-    """`data:image/png;base64,…`, or an http URL → a picture's bytes. Raises RequestError."""
+def read_picture(url: str, urls_allowed: bool) -> Picture:
+    """Return the image behind a data URI, or behind an http URL where `urls_allowed`. Raises RequestError."""
     if url.startswith("data:"):
-        return Picture(data_of(url), "the picture in the request")
+        return Picture(decode_data_uri(url), "the picture in the request")
     if not url.startswith(("http://", "https://")):
         raise RequestError("a picture is given as a data URI (data:image/png;base64,…) or an http URL; correct image_url")
     if not urls_allowed:
@@ -36,9 +38,9 @@ def picture(url: str, urls_allowed: bool) -> Picture:
     return Picture(fetch(url), "the picture behind the URL")
 
 
-def data_of(url: str) -> bytes:
-    """The bytes of a data URI. RFC 2397."""
-    match = DATA.match(url)
+def decode_data_uri(url: str) -> bytes:
+    """Return the bytes of a data URI (RFC 2397). Raises RequestError."""
+    match = DATA_URI.match(url)
     if match is None:
         raise RequestError("the data URI cannot be understood; write data:image/png;base64, and then the picture in base64")
     body = url[match.end() :]
@@ -51,43 +53,46 @@ def data_of(url: str) -> bytes:
 
 
 def fetch(url: str) -> bytes:
-    """The bytes behind a URL, from public addresses only, redirects included. Raises RequestError."""
+    """Return the bytes behind a URL, from public addresses only, redirects included. Raises RequestError."""
     deadline, host = time.monotonic() + SECONDS, url
     for _ in range(REDIRECTS + 1):
         try:
             parts = urlsplit(url)
             host = parts.hostname or ""
-            with contextlib.closing(connect(parts.scheme, host, parts.port)) as connection, ended(connection.sock, deadline):
+            connection, sock = connect(parts.scheme, host, parts.port)
+            with contextlib.closing(connection), closed_at(sock, deadline):
                 path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
                 connection.request("GET", path, headers={"Accept": "image/*"})
                 response = connection.getresponse()
-                if response.status in (301, 302, 303, 307, 308) and response.getheader("Location"):
-                    url = urljoin(url, response.getheader("Location"))
+                location = response.getheader("Location")
+                if response.status in (301, 302, 303, 307, 308) and location:
+                    url = urljoin(url, location)
                     continue
                 if response.status != 200:
                     raise RequestError(f"{host} answers {response.status}; check the URL, or send a data URI")
-                return received(response, deadline)
+                return read_body(response, deadline)
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise RequestError(f"{host} does not give the picture ({error}); check the URL, or send a data URI") from None
     raise RequestError(f"the URL leads through more than {REDIRECTS} redirects; give the last one")
 
 
-def received(response: http.client.HTTPResponse, deadline: float) -> bytes:
-    """The whole body, of bearable size, in bearable time."""
-    data, part = b"", b" "
-    while part:
-        part = response.read1(1 << 16)
+def read_body(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """Return the whole body. Raises RequestError where it is over MAX_BYTES, TimeoutError after the deadline."""
+    data = b""
+    while part := response.read1(1 << 16):
         data += part
         if len(data) > MAX_BYTES:
             raise RequestError(f"the picture is over {MAX_BYTES // 10**6} MB; send a smaller one")
         if time.monotonic() > deadline:
-            raise TimeoutError(f"it took more than {SECONDS} seconds")
+            break
+    if time.monotonic() > deadline:  # a connection that was shut looks like a body that has ended
+        raise TimeoutError(f"it took more than {SECONDS} seconds")
     return data
 
 
 @contextlib.contextmanager
-def ended(sock: socket.socket, deadline: float) -> Iterator[None]:
-    """A connection that is shut at the deadline, whatever is still coming: a head may drip for hours."""
+def closed_at(sock: socket.socket, deadline: float) -> Iterator[None]:
+    """Shut a connection at the deadline: response headers may come a byte at a time for hours."""
     timer = threading.Timer(deadline - time.monotonic(), shut, [sock])
     timer.start()
     try:
@@ -97,32 +102,36 @@ def ended(sock: socket.socket, deadline: float) -> Iterator[None]:
 
 
 def shut(sock: socket.socket) -> None:
+    """Shut a connection; do nothing where it is closed already."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
 
 
-def connect(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-    """A connection to the very address that was checked: a name that resolves anew cannot turn it inwards."""
+def connect(scheme: str, host: str, port: int | None) -> tuple[http.client.HTTPConnection, socket.socket]:
+    """Connect to a public host; return the connection and its socket. Raises RequestError, OSError.
+
+    The address that was checked is the one connected to: a name that resolves differently the second time leads nowhere.
+    """
     if scheme not in ("http", "https"):
         raise RequestError("only http and https URLs are fetched; send the picture as a data URI")
     port = port or {"http": 80, "https": 443}[scheme]
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    found = sorted({info[4][0].partition("%")[0] for info in infos}, key=lambda a: ":" in a)  # IPv4 first
-    if not found or not all(map(is_public, found)):
+    addresses = sorted({str(info[4][0]).partition("%")[0] for info in infos}, key=lambda a: ":" in a)  # IPv4 first
+    if not addresses or not all(map(is_public, addresses)):
         raise RequestError(f"{host} is an address inside this network, and is not fetched from; send the picture as a data URI")
-    sock = socket.create_connection((found[0], port), timeout=SECONDS)
+    sock = socket.create_connection((addresses[0], port), timeout=SECONDS)
     if scheme == "https":
         sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
     connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
     connection.sock = sock
-    return connection
+    return connection, sock
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is of the open internet, and so is an IPv4 address that it may carry inside."""
+    """Whether an address is of the public internet, and so is an IPv4 address embedded in it."""
     ip = ipaddress.ip_address(address)
-    inside = [ip]
+    addresses: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = [ip]
     if isinstance(ip, ipaddress.IPv6Address):
-        inside += [v4 for v4 in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if v4]
-        inside += [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)] if ip in NAT64 else []
-    return all(part.is_global for part in inside)
+        addresses += [v4 for v4 in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if v4]
+        addresses += [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)] if ip in NAT64 else []
+    return all(part.is_global for part in addresses)

@@ -1,12 +1,12 @@
-// A map of numbers, painted warm over a picture that is shown whole within its box.
+// Heat maps, and boxes of words, painted over a picture that is shown whole within its box.
 
 const WARM = [255, 120, 20];
 
-export function paintMap(canvas, image, map) {
-  lay(canvas, image);
-  const rows = map.length;
-  const columns = map[0].length;
-  const values = map.flat();
+export function paintHeatmap(canvas, image, heatmap) {
+  align(canvas, image);
+  const rows = heatmap.length;
+  const columns = heatmap[0].length;
+  const values = heatmap.flat();
   const low = Math.min(...values);
   const spread = Math.max(...values) - low || 1;
   canvas.width = columns;
@@ -16,13 +16,13 @@ export function paintMap(canvas, image, map) {
     const strength = (value - low) / spread;
     pixels.data.set([...WARM, Math.round(190 * strength ** 2)], 4 * i);
   });
-  canvas.getContext("2d").putImageData(pixels, 0, 0); // the browser smooths it as it is stretched
+  canvas.getContext("2d").putImageData(pixels, 0, 0); // the browser smooths it when it is stretched
   canvas.classList.add("on");
 }
 
 // Words marked on a page: boxes as shares of it, left, top, right and bottom.
 export function paintBoxes(canvas, image, boxes) {
-  lay(canvas, image);
+  align(canvas, image);
   [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
   const pen = canvas.getContext("2d");
   pen.fillStyle = `rgb(${WARM} / 0.4)`.replaceAll(",", " ");
@@ -31,13 +31,14 @@ export function paintBoxes(canvas, image, boxes) {
   canvas.classList.add("on");
 }
 
-function lay(canvas, image) {
-  const { left, top, width, height } = shownAt(image);
+// Put a canvas exactly over an image.
+function align(canvas, image) {
+  const { left, top, width, height } = contentBox(image);
   Object.assign(canvas.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
 }
 
-// Where an image really stands, in pixels of its box: all of it, or what object-fit: contain leaves.
-function shownAt(image) {
+// Where in its element an image is drawn, in pixels: everywhere, or what object-fit: contain leaves.
+function contentBox(image) {
   if (getComputedStyle(image).objectFit === "fill") return { left: 0, top: 0, width: image.clientWidth, height: image.clientHeight };
   const scale = Math.min(image.clientWidth / image.naturalWidth, image.clientHeight / image.naturalHeight);
   const width = image.naturalWidth * scale;

@@ -1,42 +1,42 @@
-// Inside the running space's image tower: one patch's vector, its position, and where it looks, by layer and head.
-import { ask, laterThan } from "../ask.js";
-import { paintMap } from "../map.js";
-import { chosen } from "./chosen.js";
-import { make, piece } from "./html.js";
+// One patch in the running space's image tower: its embedding, its position and its attention, by layer and head.
+import { ask, latestOnly } from "../ask.js";
+import { paintHeatmap } from "../heatmap.js";
+import { chooser } from "./chooser.js";
+import { exercise, make } from "./html.js";
 
 const NUMBERS = 96;
 
-export const inside = piece(async (place) => {
+export const patch = exercise(async (container) => {
   let [uri, picked, grid] = ["", 0, 0];
-  const fresh = laterThan();
+  const latest = latestOnly();
   const image = make("img", { alt: "The picture, to choose a patch of" });
   const mark = make("span", { className: "mark" });
   const view = make("div", { className: "frame", tabIndex: 0, role: "group", ariaLabel: "Choose a patch with the mouse or the arrow keys", onclick: pick, onkeydown: move }, image, mark);
-  const told = make("p", { className: "told", role: "status" });
-  const rest = make("div", { className: "insides" });
-  const own = await chosen(place.dataset.photograph, (given) => {
-    uri = given;
+  const status = make("p", { className: "status-line", role: "status" });
+  const values = make("div", { className: "patch-values" });
+  const line = await chooser(container.dataset.photograph, (chosenUri) => {
+    uri = chosenUri;
     image.src = uri;
-    look();
+    update();
   });
-  place.replaceChildren(own, make("div", { className: "beside even" }, view, make("div", {}, told, rest)));
+  container.replaceChildren(line, make("div", { className: "columns even" }, view, make("div", {}, status, values)));
 
-  async function look() {
-    const answer = await fresh((signal) => ask("/app/lesson/patch", { picture: uri, patch: picked }, signal));
+  async function update() {
+    const answer = await latest((signal) => ask("/app/lesson/patch", { picture: uri, patch: picked }, signal));
     if (!answer) return;
-    if (answer.error) return void (told.textContent = answer.error);
+    if (answer.error) return void (status.textContent = answer.error);
     grid = answer.grid;
     const [row, column] = [Math.floor(picked / grid), picked % grid];
     const side = 100 / grid;
     Object.assign(mark.style, { width: `${side}%`, height: `${side}%`, left: `${column * side}%`, top: `${row * side}%` });
-    const of = answer.hybrid ? `cells of ${answer.hybrid}'s last map, cut with a patch of 1 (the paper's hybrid)` : "patches";
-    told.textContent = `${grid} × ${grid} ${of}. Patch ${picked + 1}, row ${row + 1}, column ${column + 1}, as ${answer.vector.length} numbers:`;
-    rest.replaceChildren(
-      bars(answer.vector, "Its vector after the linear projection"),
-      make("p", { className: "note" }, "Its position, added to that; and which patches have positions like it:"),
-      make("div", { className: "side" }, bars(answer.position, "Its learned position"), heat([answer.near], "near", image, row, column)),
-      ...attention("Where it looks", answer.attention, image, row, column),
-      ...(answer.summary.length ? attention("Where the class token looks, whose vector becomes z", answer.summary, image) : []),
+    const what = answer.backbone ? `cells of ${answer.backbone}'s last map, cut with a patch of 1 (the paper's hybrid)` : "patches";
+    status.textContent = `${grid} × ${grid} ${what}. Patch ${picked + 1}, row ${row + 1}, column ${column + 1}, as ${answer.embedding.length} numbers:`;
+    values.replaceChildren(
+      bars(answer.embedding, "Its embedding, after the linear projection"),
+      make("p", { className: "note" }, "Its position embedding, which is added; and how similar the positions of the other patches are:"),
+      make("div", { className: "side" }, bars(answer.pos_embed, "Its learned position embedding"), heat([answer.position_similarity], "similarity of positions", image, row, column)),
+      ...attention("Its attention", answer.attention, image, row, column),
+      ...(answer.class_attention.length ? attention("Attention of the class token, whose vector becomes z", answer.class_attention, image) : []),
       make("p", { className: "note" }, `Through all layers at once (attention rollout): the patch${answer.rollout.length > 1 ? ", then the class token" : ""}:`),
       heat(answer.rollout, "through all layers", image),
     );
@@ -58,16 +58,16 @@ export const inside = piece(async (place) => {
   function choose(row, column) {
     if (row < 0 || column < 0 || row >= grid || column >= grid) return;
     picked = row * grid + column;
-    look();
+    update();
   }
 });
 
 // The first numbers of a vector as bars.
 function bars(vector, label) {
-  const shown = vector.slice(0, NUMBERS);
-  const most = Math.max(...shown.map(Math.abs)) || 1;
-  const all = shown.map((x) => make("i", { className: x < 0 ? "down" : "", style: { height: `${(50 * Math.abs(x)) / most}%` } }));
-  return make("div", { className: "bars", role: "img", ariaLabel: `${label}: ${shown.slice(0, 6).join(", ")} …` }, ...all);
+  const first = vector.slice(0, NUMBERS);
+  const most = Math.max(...first.map(Math.abs)) || 1;
+  const all = first.map((x) => make("i", { className: x < 0 ? "down" : "", style: { height: `${(50 * Math.abs(x)) / most}%` } }));
+  return make("div", { className: "bars", role: "img", ariaLabel: `${label}: ${first.slice(0, 6).join(", ")} …` }, ...all);
 }
 
 const attention = (title, layers, image, row, column) => [
@@ -86,7 +86,7 @@ function heat(maps, label, image, row, column) {
       const side = 100 / map.length;
       frame.append(make("span", { className: "mark", style: { width: `${side}%`, height: `${side}%`, left: `${column * side}%`, top: `${row * side}%` } }));
     }
-    small.decode().then(() => paintMap(canvas, small, map), () => null);
+    small.decode().then(() => paintHeatmap(canvas, small, map), () => null);
     return frame;
   }));
 }

@@ -1,27 +1,27 @@
-// Pictures that people choose, drop or paste, and sound and films where they are welcome -> data URIs.
+// Pictures that people choose, drop or paste, and audio and videos where they are accepted -> data URIs.
 
-const SIDE = 1024; // pixels; models look at less
-const MOST = 30e6; // bytes of what the browser cannot make smaller
+const SIDE = 1024; // pixels; models read fewer
+const MAX_BYTES = 30e6; // of what the browser cannot make smaller
 
-// Calls take(file name, data URI) for each picture given, and complain(sentence) for what is none.
-export function pictures({ zone, button, input, take, complain }) {
+// Calls onFile(file name, data URI) for each file, and onError(sentence) for one that cannot be used.
+export function mediaInput({ zone, button, input, onFile, onError }) {
   const read = async (file) => {
     try {
-      take(file.name, await readPicture(file));
+      onFile(file.name, await readMedia(file));
     } catch (error) {
-      complain(error.message);
+      onError(error.message);
     }
   };
-  const given = (files) => {
+  const readOne = (files) => {
     const file = [...files].find(({ type }) => type.startsWith("image/")) ?? files[0];
     if (file) read(file);
   };
   button.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
-    given(input.files);
+    readOne(input.files);
     input.value = "";
   });
-  document.addEventListener("paste", (event) => given(event.clipboardData.files));
+  document.addEventListener("paste", (event) => readOne(event.clipboardData.files));
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
     zone.classList.add("over");
@@ -30,17 +30,17 @@ export function pictures({ zone, button, input, take, complain }) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     zone.classList.remove("over");
-    given(event.dataTransfer.files);
+    readOne(event.dataTransfer.files);
   });
   return read;
 }
 
-export const isHeard = (uri) => /^data:(audio|video)/.test(uri);
+export const isAudioOrVideo = (uri) => /^data:(audio|video)/.test(uri);
 
-// A file as a data URI, or throws a sentence: large pictures made smaller, those that this browser does not know as they are.
-export async function readPicture(file) {
+// A file as a data URI, or throws a sentence. Large pictures are made smaller; formats that this browser does not know stay as they are.
+export async function readMedia(file) {
   const bitmap = await createImageBitmap(file).catch(() => null);
-  if (!bitmap && (!file.size || /^(application|text)\//.test(file.type))) throw new Error(`${file.name} is no picture; choose one that is.`);
+  if (!bitmap && (!file.size || /^(application|text)\//.test(file.type))) throw new Error(`${file.name} is not a picture; choose one that is.`);
   const scale = bitmap && SIDE / Math.max(bitmap.width, bitmap.height);
   if (scale && scale < 1) {
     const canvas = new OffscreenCanvas(Math.ceil(bitmap.width * scale), Math.ceil(bitmap.height * scale));
@@ -49,11 +49,11 @@ export async function readPicture(file) {
     pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     file = await canvas.convertToBlob({ type: file.type === "image/jpeg" ? "image/jpeg" : "image/png", quality: 0.92 });
   }
-  if (file.size > MOST) throw new Error(`${file.name} is over ${MOST / 1e6} MB; choose a smaller one.`);
-  return asUri(file);
+  if (file.size > MAX_BYTES) throw new Error(`${file.name} is over ${MAX_BYTES / 1e6} MB; choose a smaller one.`);
+  return toDataUri(file);
 }
 
-export const asUri = (blob) =>
+export const toDataUri = (blob) =>
   new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result);

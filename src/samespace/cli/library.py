@@ -1,0 +1,111 @@
+"""`samespace index`, `forget`, `import` and `demo`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ..core.paths import expanded
+from .console import Json, LibraryPath, SpaceName, escape_control, indexing_bar, print_result, print_status
+
+if TYPE_CHECKING:
+    from ..library.indexing.report import Report
+    from ..library.library import Library
+
+MAX_NAMED = 20
+"""Files skipped for the same reason are named one by one up to this number."""
+
+
+def index(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", readable=False, help="Folders or files to index.")],
+    library: LibraryPath = None,
+    space: SpaceName = None,
+    exclude_dir: Annotated[list[str] | None, typer.Option(help="Name of folders to skip; may be repeated.")] = None,
+    additional: Annotated[
+        bool, typer.Option("--additional", help="Add the vectors of this space to a library that has those of another.")
+    ] = False,
+    ray: Annotated[
+        str, typer.Option(help="Address of a Ray cluster that embeds the files; local starts one on this machine.")
+    ] = "",
+    json_: Json = False,
+) -> None:
+    """Index folders: embed new and changed images, audio, videos and documents, and keep the rest."""
+    from ..library.library import Library
+
+    opened = Library(library, space, ray)
+    with indexing_bar() as progress:
+        report = opened.add(folders, exclude_dir or (), additional, progress)
+    print_report(report, opened, json_)
+
+
+def forget(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders or files; they need not exist any more.")],
+    library: LibraryPath = None,
+    space: SpaceName = None,
+) -> None:
+    """Remove folders and files from the library. The files themselves are not touched."""
+    from ..library.library import Library
+
+    count = Library(library, space).forget(paths)
+    print_status(
+        f"{count} {'file' if count == 1 else 'files'} removed from the library" + ("" if count else "; none of these is in it")
+    )
+
+
+def import_vectors(
+    program: Annotated[Literal["rclip", "clip-retrieval"], typer.Argument(help="The program that made the vectors.")],
+    source: Annotated[Path, typer.Argument(help="rclip's db.sqlite3, or clip-retrieval's output folder.")],
+    library: LibraryPath = None,
+    space: SpaceName = None,
+    json_: Json = False,
+) -> None:
+    """Import vectors that another program made with the same checkpoint; no file is embedded again."""
+    from ..library import importers
+    from ..library.library import Library
+
+    opened = Library(library, space)
+    with indexing_bar() as progress:
+        report = importers.import_vectors(opened, importers.READERS[program](expanded(source)), progress)
+    print_report(report, opened, json_)
+
+
+def demo(
+    library: Annotated[
+        Path | None, typer.Option(help="Keep the photographs in this library; a temporary one by default.")
+    ] = None,
+) -> None:
+    """Index six photographs and search them."""
+    from ..library.demo import run
+
+    run(library, print_result)
+
+
+def print_report(report: "Report", library: "Library", as_json: bool) -> None:
+    """Print what indexing did."""
+    for line in skipped_lines(report.skipped):
+        print_status(line)
+    counts = {name: getattr(report, name) for name in ("added", "reused", "moved", "removed", "same")}
+    if as_json:
+        skipped = [{"path": path, "reason": reason} for path, reason in report.skipped]
+        rest = {"skipped": skipped, "seconds": round(report.seconds, 2), "library": str(library.location)}
+        print_result(json.dumps(counts | rest))
+        return
+    text = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to index"
+    rate = report.looked / report.seconds if report.seconds else 0.0
+    speed = f" ({rate:.{0 if rate >= 10 else 1}f} files/s)" if rate else ""
+    print_result(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{speed}")
+    print_result(f"library: {library.location}")
+
+
+def skipped_lines(skipped: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield a line for each skipped file, or one line for many files with the same reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        by_reason.setdefault(reason, []).append(escape_control(name))
+    for reason, names in by_reason.items():
+        if len(names) > MAX_NAMED:
+            yield f"skipped {len(names)} files, the first is {names[0]} (--json lists all): {reason}"
+        else:
+            yield from (f"skipped {name}: {reason}" for name in names)

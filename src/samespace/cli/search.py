@@ -1,0 +1,115 @@
+"""`samespace search`."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..core.errors import QueryError
+from ..core.paths import absolute
+from .console import Json, LibraryPath, SpaceName, escape_control, print_result, print_status
+
+if TYPE_CHECKING:
+    from ..library.search.hits import Hit
+
+NO_HITS = "nothing found; index more files, or loosen the filters and --min-relevance"
+
+
+def search(
+    query: Annotated[list[str], typer.Argument(help="Words, a file, or both: 2:golden retriever + ./pool.jpg - cat")],
+    library: LibraryPath = None,
+    space: SpaceName = None,
+    top: Annotated[int, typer.Option("--top", "-t", min=1, help="Number of hits.")] = 10,
+    filepath_only: Annotated[bool, typer.Option("--filepath-only", "-f", help="Print paths only, each once.")] = False,
+    null: Annotated[bool, typer.Option("--null", "-0", help="Print paths only, each ended by NUL, for: xargs -0")] = False,
+    kind: Annotated[list[str] | None, typer.Option(help="Only image, audio, video or document; may be repeated.")] = None,
+    under: Annotated[Path | None, typer.Option(help="Only files below this folder.")] = None,
+    since: Annotated[str | None, typer.Option(help="Taken on this date or later: 2024, 2024-06 or 2024-06-30.")] = None,
+    until: Annotated[str | None, typer.Option(help="Taken on this date or earlier.")] = None,
+    min_relevance: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out hits whose probability of being relevant is lower, such as 0.5.")
+    ] = 0.0,
+    grid: Annotated[Path | None, typer.Option(help="Write a contact sheet to this HTML file.")] = None,
+    segments: Annotated[
+        bool, typer.Option("--segments", help="Every shot, window of audio and page, not only the best of each file.")
+    ] = False,
+    preview: Annotated[bool, typer.Option("--preview", "-p", help="Draw the hits in the terminal.")] = False,
+    json_: Json = False,
+) -> None:
+    """Find images, moments of audio and video, and pages, by words, by a file, or by both."""
+    from ..library.library import Library
+    from ..library.store.filter import Filter
+    from ..media.kinds import KINDS
+
+    if unknown := set(kind or ()) - set(KINDS):
+        raise QueryError(f"there is no kind {unknown.pop()!r}; choose one of {', '.join(KINDS)}")
+    filter = Filter(tuple(kind or ()), absolute(under) if under else "", parse_date(since), parse_date(until, end=True))
+    if filter.since and filter.until and filter.since >= filter.until:
+        raise QueryError(f"--since {since} is after --until {until}; swap them")
+    text = " ".join(query)
+    hits = Library(library, space).search(text, top, filter, min_relevance, group_by_file=not segments)
+    if grid:
+        from ..library.contact_sheet import write_contact_sheet
+
+        write_contact_sheet(grid, text, hits)
+        print_status(f"contact sheet: {grid}")
+    if min_relevance and any(hit.relevance is None for hit in hits):
+        print_status("--min-relevance has no effect here: the query names a file, or the space has no calibration")
+    if not hits:
+        print_status(NO_HITS)
+    if json_:
+        print_json(hits)
+    elif filepath_only or null:
+        print_paths(hits, "\0" if null else "\n")
+    else:
+        print_hits(hits, preview)
+
+
+def parse_date(text: str | None, end: bool = False) -> datetime | None:
+    """Return the start of a day, month or year in local time, or with `end` its end. Raises QueryError."""
+    if text is None:
+        return None
+    for form in ("%Y-%m-%d", "%Y-%m", "%Y"):
+        try:
+            start = datetime.strptime(text, form)
+            return (next_start(start, form) if end else start).astimezone(UTC)
+        except (ValueError, OverflowError):
+            continue
+    raise QueryError(f"{text!r} is not a date; write 2024, 2024-06 or 2024-06-30")
+
+
+def next_start(start: datetime, form: str) -> datetime:
+    """Return when the next day, month or year starts."""
+    if form == "%Y-%m-%d":
+        return start + timedelta(days=1)
+    if form == "%Y-%m":
+        return (start + timedelta(days=31)).replace(day=1)
+    return start.replace(year=start.year + 1)
+
+
+def print_json(hits: "list[Hit]") -> None:
+    """Print each hit as a JSON object."""
+    for hit in hits:
+        fields = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in vars(hit).items()}
+        print_result(json.dumps(fields))
+
+
+def print_paths(hits: "list[Hit]", end: str) -> None:
+    """Print the files of hits, each once."""
+    for path in dict.fromkeys(hit.path for hit in hits):
+        print_result(path, end)
+
+
+def print_hits(hits: "list[Hit]", preview: bool) -> None:
+    """Print hits as a table; with `preview` also as pictures."""
+    from ..library.thumbnails import locator
+
+    for hit in hits:
+        relevance = "" if hit.relevance is None else f"  {hit.relevance:4.0%}"
+        print_result(f"{hit.rank:3}  {hit.score:6.3f}{relevance}  {escape_control(hit.path)}  {locator(hit)}".rstrip())
+        if preview:
+            from .preview import draw
+
+            print_result(draw(hit))

@@ -1,0 +1,84 @@
+"""`samespace serve` and `mcp`."""
+
+import socket
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import AssistantName, LibraryPath, SpaceName, exit_with_error, needs_extra, print_status
+
+if TYPE_CHECKING:
+    from ..library.library import Library
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Addresses that only this machine can reach."""
+
+
+def serve(
+    library: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--library",
+            "-l",
+            help="Folder of a library, or s3://bucket/folder; may be repeated: the pages then offer a choice.",
+            show_default="$SAMESPACE_LIBRARY, or user data",
+        ),
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of the (first) library's space.")
+    ] = None,
+    assistant: AssistantName = "starter",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines connect.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8077,
+    api_key: Annotated[str, typer.Option(envvar="SAMESPACE_API_KEY", help="Require this bearer key from clients.")] = "",
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another host name that this server answers to; may be repeated.")
+    ] = None,
+    allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch images from public http URLs.")] = False,
+) -> None:
+    """Serve the pages, and an OpenAI-compatible API for search, embeddings and answers."""
+    with needs_extra("serving", "serve"):
+        import uvicorn
+
+        from ..server.app import create_server
+    from ..library.library import Library
+
+    first, *others = [*library] if library else [None]
+    libraries = [Library(first, space), *(Library(other) for other in others)]
+    app = create_server(libraries, assistant, key=api_key, allow_urls=allow_urls, hosts=(host, *(allow_host or ())))
+    with listen(host, port) as listener:
+        threading.Thread(target=warm, args=(libraries,), daemon=True).start()
+        print_status(f"serving on http://{f'[{host}]' if ':' in host else host}:{port} (API: /v1); stop with Ctrl-C")
+        if host not in LOOPBACK and not api_key:
+            print_status("other machines can connect, search and see your pictures; require a key with --api-key")
+        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def warm(libraries: "list[Library]") -> None:
+    """Load what the first searches need."""
+    for library in libraries:
+        library.warm()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that accepts connections; exit where the address cannot be used."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        exit_with_error(f"cannot listen ({error.strerror}); choose another --port, or --host", 1)
+
+
+def mcp(
+    library: LibraryPath = None,
+    space: SpaceName = None,
+    assistant: AssistantName = "starter",
+) -> None:
+    """Offer search, ask and classify to other assistants, as an MCP server over stdio."""
+    with needs_extra("an MCP server", "serve"):
+        from ..server.mcp_server import create_mcp_server
+    from ..library.library import Library
+
+    create_mcp_server(Library(library, space), assistant).run("stdio")

@@ -1,0 +1,46 @@
+"""One patch of an image, followed through a space's image tower."""
+
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from ..assistant.request import Picture
+from ..explain.patch import inspect_patch
+from ..models.vit import PatchTransformer
+from ..preprocess.pixels import normalize_pixels, square
+from ..spaces import checkpoint
+from ..spaces.space import Space
+
+_LOADING = Lock()
+"""Held while a tower is loaded: lru_cache alone would load it once per thread."""
+
+
+def patch_values(space: Space, picture: Picture, number: int) -> dict[str, Any]:
+    """Return what the image tower computes for patch `number`, counted row by row from 0, as values that JSON can hold.
+
+    The keys are the fields of explain.patch.PatchActivations, and `backbone`: the CNN of a hybrid tower, empty for others.
+    Raises UnreadableMedia, RequestError where there is no such patch.
+    """
+    prep = space.config.prep
+    pixels = normalize_pixels(square(space.decode(picture.data, picture.name), prep)[None], prep)
+    tower: Any = image_tower(space)  # inspect_patch is declared for a ViT, and takes every PatchTransformer
+    activations = inspect_patch(tower, pixels, number)
+    arrays = {name: np.round(value, 4).tolist() for name, value in asdict(activations).items() if name != "grid"}
+    return {"grid": activations.grid, "backbone": getattr(space.config.image, "backbone", "")} | arrays
+
+
+def image_tower(space: Space) -> PatchTransformer:
+    """Return a space's image tower in torch, loaded once."""
+    with _LOADING:
+        return _load_image_tower(space.folder)
+
+
+@lru_cache(maxsize=4)
+def _load_image_tower(folder: Path) -> PatchTransformer:
+    tower = checkpoint.load(folder).model.image
+    assert isinstance(tower, PatchTransformer)  # all image towers are
+    return tower

@@ -1,0 +1,46 @@
+"""What an image costs the running assistant, in tokens."""
+
+from dataclasses import dataclass
+
+from ..assistant.engine import Assistant
+from ..assistant.excerpts import MAX_PLACES
+from ..assistant.request import AssistantBackend
+from ..preprocess.tiles import grid
+
+
+@dataclass(frozen=True)
+class TokenCost:
+    """The tokens of an image, and the tiles it is cut into."""
+
+    name: str
+    """The assistant's."""
+    tokens: int
+    """views × tokens_per_view."""
+    tokens_per_view: int
+    views: int
+    """1, or 1 + columns × rows: the whole image and its tiles."""
+    columns: int
+    rows: int
+    size: int
+    """Side of a view, in pixels."""
+    max_places: int
+    """Shots of a video, or pages of a document, that the assistant is shown."""
+
+
+def assistant_cost(assistant: AssistantBackend, width: int, height: int) -> TokenCost | None:
+    """Return what an image of these sides, in pixels, costs an assistant; None for one that does not run on this machine."""
+    if not isinstance(assistant, Assistant):
+        return None
+    c, model = assistant.model.c, assistant.model
+    side: int = model.image.grid  # type: ignore[assignment]  # patches along each side; nn.Module types no attributes
+    tokens_per_view = model.label_tokens + side**2
+    columns, rows = grid(width, height, c.prep.size, c.tiles, c.tile_from)
+    views = view_count(columns, rows)
+    return TokenCost(
+        assistant.name, views * tokens_per_view, tokens_per_view, views, columns, rows, c.prep.size, MAX_PLACES
+    )  # fmt: skip
+
+
+def view_count(columns: int, rows: int) -> int:
+    """Return how many views an image is encoded as: one, or the whole and each of its tiles."""
+    return 1 if columns * rows == 1 else 1 + columns * rows

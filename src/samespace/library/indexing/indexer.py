@@ -1,0 +1,214 @@
+"""One run of indexing: scan, embed what changed, write, remove what is gone."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ...media.kinds import kind_of
+from ...spaces.space import Space
+from ..store.filter import microseconds
+from ..store.lance import Store
+from ..store.metadata import SpaceRecord
+from ..store.records import File, IndexedFile, Segment, SegmentWrite
+from .embed import Embedded, Embedder, FileEncoder, Skipped
+from .report import Progress, Report
+from .scan import Changes, compare, walk
+
+FLUSH_ROWS, FLUSH_SECONDS = 1024, 10
+"""Vectors are written this often; a killed run loses no more than this and does it again."""
+WITH_AUDIO = ("audio", "video")
+"""Kinds of files that may have sound."""
+
+
+class AudioRefresh:
+    """Keeps a library's audio vectors those of one audio tower.
+
+    Where the space's audio tower is not the one that embedded the library's audio, files with sound count as not yet embedded,
+    their old audio vectors go, and once none is stale the new tower is recorded.
+    """
+
+    def __init__(self, store: Store, space: Space):
+        self.store, self.space = store, space
+        self.record = store.metadata.spaces[space.fingerprint]
+        self.changed = self.record.audio != space.config.audio_weights
+
+    def begin(self, changes: Changes) -> None:
+        """Remove the audio vectors of files that are about to be embedded again: windows may begin elsewhere."""
+        if self.changed:
+            paths = [file.path for file in changes.to_embed if file.kind in WITH_AUDIO]
+            self.store.remove_audio_vectors(paths, self.space.fingerprint)
+
+    def finish(self, changes: Changes, indexed: dict[str, IndexedFile], report: Report) -> None:
+        """Forget files that have lost their audio and could not be read, and record the tower if nothing is stale."""
+        if not self.changed:
+            return
+        unread = {path for path, _ in report.skipped}
+        self.store.remove([f.path for f in changes.to_embed if f.kind in WITH_AUDIO and f.path in unread])
+        seen = {file.path for file in changes.to_embed} | set(changes.gone)
+        stale = {path for path, old in indexed.items() if not old.has_vector and kind_of(Path(path)) in WITH_AUDIO}
+        if not stale - seen:
+            record = replace(self.record, name=self.space.handle, audio=self.space.config.audio_weights)
+            self.store.metadata.record_space(self.space.fingerprint, record)
+
+
+@dataclass
+class _Run:
+    """The state of one run."""
+
+    indexed: dict[str, IndexedFile]
+    gone: set[str]
+    report: Report
+    embedded: list[Embedded] = field(default_factory=list)
+    """Waiting to be written."""
+    copies: list[Embedded] = field(default_factory=list)
+    """Files of known content, waiting for its vectors."""
+
+
+class Indexer:
+    """Brings a library up to date with folders, in one space."""
+
+    def __init__(self, store: Store, space: Space, encoder: FileEncoder):
+        self.store, self.space, self.encoder = store, space, encoder
+        self.local = Embedder(space)
+
+    def run(self, roots: list[Path], exclude: Iterable[str], report: Report, progress: Progress | None) -> None:
+        """Index folders and files into `report`. Whatever interrupts it, everything written so far is kept.
+
+        The library is held for writing. Raises LibraryError, LibraryBusy.
+        """
+        fingerprint = self.space.fingerprint
+        with self.store.writing():
+            record = SpaceRecord(self.space.handle, self.space.dim, audio=self.space.config.audio_weights)
+            self.store.add_space(fingerprint, record)
+            audio = AudioRefresh(self.store, self.space)
+            indexed = self.store.indexed(fingerprint, stale_audio=audio.changed)
+            changes = compare(walk(roots, exclude, report.skipped), indexed, roots)
+            report.same = changes.same
+            audio.begin(changes)
+            try:
+                self._embed(changes, _Run(indexed, set(changes.gone), report), progress)
+                self.store.remove(changes.gone)
+                audio.finish(changes, indexed, report)
+                report.removed += len(changes.gone) - report.moved
+            finally:
+                self.store.finish(fingerprint)
+
+    def _embed(self, changes: Changes, run: _Run, progress: Progress | None) -> None:
+        """Embed the changed files and write their segments, every few seconds."""
+        seen = {old.hash for old in run.indexed.values() if old.has_vector}
+        unlisted = run.report.looked  # what the scan could not look into
+
+        def show() -> None:
+            if progress:
+                done = run.report.looked - unlisted + len(run.embedded) + len(run.copies)
+                progress(run.report, done, len(changes.to_embed))
+
+        show()
+        due = time.monotonic() + FLUSH_SECONDS
+        try:
+            for outcomes in self.encoder.files(changes.to_embed, seen):
+                self._collect(outcomes, run)
+                waiting = sum(len(outcome.segments) for outcome in run.embedded) + len(run.copies)
+                if waiting >= FLUSH_ROWS or time.monotonic() > due:
+                    self._flush(run)
+                    due = time.monotonic() + FLUSH_SECONDS
+                show()
+        finally:
+            self._flush(run)
+
+    def _collect(self, outcomes: list[Embedded | Skipped], run: _Run) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome, Skipped):
+                self._skip(outcome, run)
+            else:
+                (run.embedded if outcome.segments else run.copies).append(outcome)
+
+    def _flush(self, run: _Run) -> None:
+        """Write what is waiting."""
+        self._write(run.embedded, run)
+        run.report.added += len(run.embedded)
+        run.embedded.clear()
+        self._reuse(run.copies, run)
+        run.copies.clear()
+
+    def _skip(self, skipped: Skipped, run: _Run) -> None:
+        """Report a file that cannot be read; if its content has changed, its vectors are of what is no longer there."""
+        run.report.skipped.append((skipped.file.path, skipped.reason))
+        old = run.indexed.get(skipped.file.path)
+        if old and skipped.hash and old.hash != skipped.hash:
+            self.store.remove([skipped.file.path])
+            run.report.removed += 1
+
+    def _reuse(self, copies: list[Embedded], run: _Run) -> None:
+        """Give files of known content the vectors of that content; encode the rest after all, one of each content first."""
+        while copies:
+            writes: list[SegmentWrite] = []
+            replaced: list[str] = []
+            first: dict[str, File] = {}
+            later: list[Embedded] = []
+            twins = self.store.by_hash([copy.hash for copy in copies], self.space.fingerprint)
+            for copy in copies:
+                if not (twin := twins.get(copy.hash)):  # it could not be read, or has changed since
+                    if first.setdefault(copy.hash, copy.file) is not copy.file:
+                        later.append(copy)
+                    continue
+                writes += [replace(write, segment=at_file(write.segment, copy.file, copy.hash)) for write in twin]
+                source = twin[0].segment.path
+                if copy.file.path in run.indexed and copy.file.path != source and copy.file.kind != "image":
+                    replaced.append(copy.file.path)  # it may have had more pages, or shots, than it has now
+                if source in run.gone:
+                    run.gone.discard(source)
+                    run.report.moved += 1
+                else:
+                    run.report.reused += 1
+            self.store.remove(replaced)
+            self.store.upsert(writes)
+            self._embed_here(list(first.values()), run)
+            copies = later
+
+    def _embed_here(self, files: list[File], run: _Run) -> None:
+        """Embed files of different contents in this process, and write their segments."""
+        for outcomes in self.local.files(files, set()):
+            for outcome in outcomes:
+                if isinstance(outcome, Skipped):
+                    self._skip(outcome, run)
+                else:
+                    self._write([outcome], run)
+                    run.report.added += 1
+
+    def _write(self, outcomes: list[Embedded], run: _Run) -> None:
+        """Write the segments of files; those of an older content are removed."""
+        again = [outcome for outcome in outcomes if outcome.file.path in run.indexed]
+        changed = {outcome.file.path for outcome in again if run.indexed[outcome.file.path].hash != outcome.hash}
+        self.store.remove([o.file.path for o in again if o.file.path in changed and o.file.kind != "image"])
+        self.store.upsert(write for o in outcomes for write in self._writes(o, o.file.path in changed))
+
+    def _writes(self, outcome: Embedded, changed: bool) -> list[SegmentWrite]:
+        """Return a file's segments for the store; where the content has changed, other spaces' vectors and captions go.
+
+        The text of an image is a caption given to it, and is kept; other files' texts come from the files.
+        """
+        others = dict.fromkeys(self.store.metadata.spaces) if changed else {}
+        keeps_text = outcome.file.kind == "image" and not changed
+        writes = []
+        for encoded in outcome.segments:
+            segment = Segment(
+                "", outcome.file.kind, encoded.start, encoded.end, encoded.page, encoded.modality, encoded.ordinal,
+                text=encoded.text or None,
+            )  # fmt: skip
+            if facts := encoded.facts:
+                segment = replace(
+                    segment, width=facts.width, height=facts.height, taken_at=facts.taken_at, lat=facts.lat, lon=facts.lon
+                )
+            vectors = others | {self.space.fingerprint: encoded.z}
+            writes.append(SegmentWrite(at_file(segment, outcome.file, outcome.hash), vectors, keeps_text))
+        return writes
+
+
+def at_file(segment: Segment, file: File, digest: str) -> Segment:
+    """Return a segment as one of this file."""
+    time = microseconds(segment.taken_at) if segment.taken_at else file.mtime // 1000
+    return replace(
+        segment, path=file.path, root=file.root, kind=file.kind, size=file.size, mtime=file.mtime, hash=digest, time=time
+    )  # fmt: skip

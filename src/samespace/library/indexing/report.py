@@ -1,0 +1,33 @@
+"""What indexing did."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Report:
+    """What indexing did, file by file."""
+
+    added: int = 0
+    """Embedded: new, changed, or given this space's vector."""
+    reused: int = 0
+    """Copies of known content: their vectors were reused."""
+    moved: int = 0
+    """Known content at a new path, the old path gone."""
+    removed: int = 0
+    """No longer on disk, or changed and no longer readable."""
+    same: int = 0
+    """Unchanged since the last time."""
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    """(path, reason)"""
+    seconds: float = 0.0
+    """Wall-clock time."""
+
+    @property
+    def looked(self) -> int:
+        """Files read so far."""
+        return self.added + self.reused + self.moved + len(self.skipped)
+
+
+Progress = Callable[[Report, int, int], None]
+"""Called with the report so far, the number of files done, and the number to do."""

@@ -1,0 +1,55 @@
+"""What a search returns."""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from ..store.records import Candidate, Segment
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A ranked segment."""
+
+    rank: int
+    """From 1."""
+    score: float
+    """Cosine to the query."""
+    path: str
+    """Absolute."""
+    kind: str
+    """Kind of the file: image, audio, video or document."""
+    relevance: float | None = None
+    """Probability that it is what the words mean; None for a query with a file, or in a space without calibration."""
+    start: float | None = None
+    """Seconds, in audio and video."""
+    end: float | None = None
+    """Seconds."""
+    page: int | None = None
+    """From 1, in documents."""
+    modality: str = "image"
+    """What of that place matches: image, audio or text."""
+    ordinal: int = 0
+    """Which half of a page (1 upper, 2 lower), or which passage of text; 0 for the whole."""
+    width: int | None = None
+    """Pixels, as displayed."""
+    height: int | None = None
+    """Pixels, as displayed."""
+    taken_at: datetime | None = None
+    """UTC."""
+    lat: float | None = None
+    """Degrees north."""
+    lon: float | None = None
+    """Degrees east."""
+    size: int | None = None
+    """Bytes."""
+
+    @property
+    def id(self) -> str:
+        """32 hex digits that identify the segment as long as its path and place stay the same."""
+        return Segment(self.path, self.kind, self.start, self.end, self.page, self.modality, self.ordinal).id
+
+    @staticmethod
+    def of(candidate: Candidate, rank: int) -> "Hit":
+        """Return a candidate as the hit of this rank."""
+        shared = {f.name: getattr(candidate.segment, f.name) for f in fields(Hit) if hasattr(candidate.segment, f.name)}
+        return Hit(rank=rank, score=candidate.score, relevance=candidate.relevance, **shared)

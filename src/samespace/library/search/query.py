@@ -1,0 +1,133 @@
+"""A query → a vector: words, a file, or algebra over both, such as `2:golden retriever + ./pool.jpg - cat`."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...core.errors import QueryError, as_utf8
+from ...core.paths import expanded
+from ...media.kinds import kind_of
+from ...spaces.space import Space
+
+_SIGN = re.compile(r"(?:(?<=\s)|^)([+-])(?=\s|$)")
+_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.S)
+MAX_TERMS = 32
+"""Terms of a query; each is encoded for itself."""
+
+Weighted = tuple[float, np.ndarray]
+"""A weight and a vector (dim,)."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a query: weight × (words or a file)."""
+
+    weight: float
+    text: str
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Query:
+    """A parsed query and its vector."""
+
+    terms: tuple[Term, ...]
+    z: np.ndarray
+    """float32 (dim,), unit length."""
+    words_only: bool
+    """Whether it has no files and no extra vectors."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files it names, absolute."""
+        return tuple(os.path.abspath(term.path) for term in self.terms if term.path)
+
+    @property
+    def phrase(self) -> str:
+        """The words, where it is one positive phrase and nothing else; otherwise empty."""
+        plain = self.words_only and len(self.terms) == 1 and self.terms[0].weight > 0
+        return self.terms[0].text if plain else ""
+
+
+class QueryEncoder:
+    """Turns queries into vectors of one space."""
+
+    def __init__(self, space: Space):
+        self.space = space
+
+    def query(self, text: str, files: bool = True, extra_vectors: Sequence[Weighted] = ()) -> Query:
+        """Parse and encode a query.
+
+        Terms are joined by ` + ` and ` - `; a number and a colon before a term is its weight. A term that names an existing
+        file is that file, anything else is words; with `files` false everything is words. `extra_vectors` are added to the
+        text, which may then be empty. Raises QueryError, UnreadableMedia.
+        """
+        terms = parse(text, files) if text.strip() or not extra_vectors else []
+        zero = np.zeros(self.space.dim, np.float32)
+        z = sum((term.weight * self.encode(term) for term in terms), zero)
+        z = z + sum((weight * vector for weight, vector in extra_vectors), zero)
+        length = float(np.linalg.norm(z))
+        if length < 1e-6:
+            raise QueryError(f"the terms of {text!r} cancel out; change a weight")
+        words_only = not extra_vectors and not any(term.path for term in terms)
+        return Query(tuple(terms), z / length, words_only)
+
+    def encode(self, term: Term) -> np.ndarray:
+        """Encode one term without its weight → float32 (dim,). Raises UnreadableMedia."""
+        if not term.path:
+            (z,) = self.space.text([term.text])
+        elif (kind := kind_of(term.path)) is None or kind == "image":
+            (z,) = self.space.image([term.path])
+        else:
+            from ..indexing.segments import mean_vector, segments_of  # and with it the decoders, which words need none of
+
+            z = mean_vector(segments_of(term.path, kind, self.space))
+        return np.asarray(z)
+
+
+def parse(text: str, files: bool = True) -> list[Term]:
+    """Split a query into terms. Raises QueryError."""
+    if files and names_file(text):
+        return [parse_term(text)]
+    first, *rest = _SIGN.split(text)
+    signed = [("+", first)] if first.strip() or not rest else []
+    signed += zip(rest[0::2], rest[1::2])
+    if len(signed) > MAX_TERMS:
+        raise QueryError(f"the query has {len(signed)} terms; {MAX_TERMS} at most are added up")
+    if not all(body.strip() for _, body in signed):
+        raise QueryError('the query has an empty term; write words or a file, such as: samespace search "a dog + snow"')
+    return [parse_term(body.strip(), sign, files=files) for sign, body in signed]
+
+
+def without_signs(question: str) -> str:
+    """Return words without the signs that algebra reads: "2 - 1" in a question subtracts nothing."""
+    return " ".join(_SIGN.sub(" ", question).split())
+
+
+def parse_term(body: str, sign: str = "+", weighted: bool = True, files: bool = True) -> Term:
+    """Parse one term: `2:./pool.jpg`, `a cat`; with `weighted` false a number and a colon are words. Raises QueryError."""
+    weight = 1.0
+    if weighted and not (files and names_file(body)) and (match := _WEIGHT.fullmatch(body)):
+        weight, body = float(match[1]), match[2].strip()
+    path = expanded(body) if files and names_file(body) else None
+    if files and not path and _looks_like_path(body):
+        raise QueryError(f"{body!r} is no file; check the path, or write words without a slash in front")
+    return Term(weight if sign == "+" else -weight, body if path else as_utf8(body), path)
+
+
+def _looks_like_path(text: str) -> bool:
+    """Whether a text can only be a path: it begins like one, or is one word that ends as the names of files do."""
+    begins = text.startswith((os.sep, f".{os.sep}", f"..{os.sep}", f"~{os.sep}"))
+    return begins or (bool(kind_of(Path(text))) and not re.search(r"\s", text)) or (os.sep in text and os.path.isdir(text))
+
+
+def names_file(text: str) -> bool:
+    """Whether a text is the path of an existing file."""
+    try:
+        return len(text) < 4096 and os.path.isfile(expanded(text))
+    except ValueError:  # a NUL character
+        return False

@@ -1,0 +1,88 @@
+"""Segments as rows of Arrow tables, and Arrow's values as NumPy's.
+
+`pa.array`, `pa.scalar` and `to_numpy` import pandas where it is installed, which takes longer than a whole search; what searches
+use does without them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from ...core.paths import to_path, to_text
+from .records import Segment
+
+DISPLAYED = (
+    "path", "kind", "start", "end", "page", "modality", "ordinal", "width", "height", "taken_at", "lat", "lon", "size", "time",
+)  # fmt: skip
+"""Columns that a search returns."""
+SEGMENT_FIELDS = tuple(f.name for f in fields(Segment))
+SCHEMA = pa.schema(
+    {
+        "id": pa.string(), "path": pa.string(), "root": pa.string(), "kind": pa.string(), "start": pa.float32(),
+        "end": pa.float32(), "page": pa.int32(), "modality": pa.string(), "ordinal": pa.int32(), "hash": pa.string(),
+        "size": pa.int64(), "mtime": pa.int64(), "width": pa.int32(), "height": pa.int32(),
+        "taken_at": pa.timestamp("us", "UTC"), "time": pa.int64(), "lat": pa.float64(), "lon": pa.float64(), "text": pa.string(),
+    }
+)  # fmt: skip
+"""Columns of a segment, without its vectors: `id` and SEGMENT_FIELDS."""
+
+
+def vector_column(fingerprint: str) -> str:
+    """Return the name of the column that holds a space's vectors."""
+    return f"z_{fingerprint}"
+
+
+def segment_of(row: Mapping[str, Any]) -> Segment:
+    """Return a stored row as a segment, with paths as the file system has them."""
+    values = {name: row[name] for name in SEGMENT_FIELDS if name in row}
+    return Segment(**values | {name: to_path(values[name]) for name in ("path", "root") if name in values})
+
+
+def row_of(segment: Segment) -> dict[str, Any]:
+    """Return a segment as a row without vectors, with paths as text."""
+    return vars(segment) | {"id": segment.id, "path": to_text(segment.path), "root": to_text(segment.root)}
+
+
+def segments_of(table: pa.Table) -> Iterator[Segment]:
+    """Yield the rows of a table as segments."""
+    names = [name for name in table.schema.names if name in SEGMENT_FIELDS]
+    return map(segment_of, table.select(names).to_pylist())
+
+
+def matrices(vectors: pa.ChunkedArray) -> list[np.ndarray]:
+    """Return a column of vectors as arrays (rows, dim), without copying."""
+    return [np.from_dlpack(chunk.flatten()).reshape(len(chunk), -1) for chunk in vectors.chunks]
+
+
+def vectors_of(column: pa.ChunkedArray) -> list[np.ndarray]:
+    """Return a column of vectors: float32 (dim,) each."""
+    return [z.astype(np.float32) for matrix in matrices(column) for z in matrix]
+
+
+def numbers_of(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a column of numbers."""
+    return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])
+
+
+def int64_array(numbers: np.ndarray | Sequence[int]) -> pa.Array:
+    """Return whole numbers as an Arrow array."""
+    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(np.asarray(numbers, np.int64))])
+
+
+def string_array(texts: Iterable[str]) -> pa.Array:
+    """Return texts as an Arrow array."""
+    data = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, data)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(data), pa.py_buffer(ends), pa.py_buffer(b"".join(data)))
+
+
+def read_parquet_column(parquet: Path, name: str) -> list[Any]:
+    """Return a column of a Parquet file. Raises OSError, ValueError, KeyError."""
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    values: list[Any] = pq.read_table(parquet, columns=[name])[name].to_pylist()
+    return values

@@ -1,0 +1,1 @@
+"""The routes, by what they serve; each module has a `router`."""

@@ -1,0 +1,44 @@
+"""/v1: models, embeddings, search and chat completions, in OpenAI's shapes."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from ...core.paths import to_text
+from ..chat import complete
+from ..embeddings import embeddings
+from ..schemas import ChatRequest, EmbeddingRequest, SearchRequest
+from ..state import State
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/models")
+def models(state: State) -> dict[str, Any]:
+    """List the space and the assistant."""
+    names = dict.fromkeys([state.library.space.handle, state.assistant.name])
+    data = [{"id": name, "object": "model", "created": 0, "owned_by": "samespace"} for name in names]
+    return {"object": "list", "data": data}
+
+
+@router.post("/embeddings")
+def embed(body: EmbeddingRequest, state: State) -> JSONResponse:
+    """Embed texts and images."""
+    return JSONResponse(embeddings(body, state.library.space, state.allow_urls))
+
+
+@router.post("/search")
+def search(body: SearchRequest, state: State) -> dict[str, Any]:
+    """Search the library with words; no part of the query opens a file."""
+    hits = state.library.search(body.query, body.top, min_relevance=body.min_relevance, files=False)
+    return {"object": "list", "data": [asdict(hit) | {"path": to_text(hit.path)} for hit in hits]}
+
+
+@router.post("/chat/completions")
+async def chat(body: ChatRequest, request: Request, state: State) -> Response:
+    """Answer a conversation, whole or streamed."""
+    assistant = await run_in_threadpool(state.assistant.open, body.model)
+    return await complete(body, assistant, request, state.allow_urls, state.metrics.count_tokens)

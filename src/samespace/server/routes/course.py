@@ -1,0 +1,66 @@
+"""/app/lesson: what the course computes on the running models.
+
+What needs torch is imported when it is first needed, so that the server starts sooner.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
+
+from ...core.errors import UnknownAssistant
+from ...course.photographs import find_photograph
+from ..schemas import ContrastRequest, ImageSizeRequest, PatchRequest, TraceRequest
+from ..state import State
+from ..urls import read_picture
+
+router = APIRouter(prefix="/app/lesson")
+
+
+@router.get("/photographs/{name}")
+def photograph(name: str) -> FileResponse:
+    """Return one of the demo's photographs."""
+    path = find_photograph(name)
+    if path is None:
+        raise HTTPException(404, f"there is no photograph {name[:40]!r}; drop six of your own")
+    return FileResponse(path)
+
+
+@router.post("/contrast")
+def contrast(body: ContrastRequest) -> dict[str, Any]:
+    """Train a batch of pairs for a few steps."""
+    from ...course.contrast import train_pairs
+
+    return asdict(train_pairs(body.images, body.texts, body.temperature))
+
+
+@router.post("/patch")
+def patch(body: PatchRequest, state: State) -> dict[str, Any]:
+    """Return what the image tower computes for one patch."""
+    from ...course.patches import patch_values
+
+    return patch_values(state.library.space, read_picture(body.picture, urls_allowed=False), body.patch)
+
+
+@router.post("/sides")
+def token_cost(body: ImageSizeRequest, state: State) -> dict[str, Any]:
+    """Return what an image of this size costs the assistant in tokens; nothing where that is not known."""
+    from ...course.token_costs import assistant_cost
+
+    try:
+        cost = assistant_cost(state.assistant.open(), body.width, body.height)
+    except UnknownAssistant:  # none is installed: the table leaves it out
+        cost = None
+    return asdict(cost) if cost else {}
+
+
+@router.post("/trace")
+def trace(body: TraceRequest, state: State) -> dict[str, Any]:
+    """Return every intermediate value of the assistant for one question."""
+    from ...explain.report import as_json
+    from ...explain.trace import trace
+
+    picture = read_picture(body.picture, urls_allowed=False)
+    return as_json(trace(state.assistant.open(), picture, body.question, body.max_tokens))

@@ -1,0 +1,63 @@
+"""The pages. They load nothing from anywhere but this server."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter
+from jinja2 import Environment, FileSystemLoader
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from ...course.outline import MINUTES, PARTS
+from ...library.demo import PHOTOGRAPHS
+from ...spaces.registry import SPACES
+from ..installed import installed_models
+from ..security import HEADERS, KEY_COOKIE
+from ..state import ServerState, State
+
+TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parents[1] / "templates"), autoescape=True)
+
+router = APIRouter()
+
+
+def page(state: ServerState, template: str, **values: Any) -> HTMLResponse:
+    """Render a page."""
+    store = state.library.store
+    values |= {"count": store.count() if store.exists else 0, "space": state.library.space.handle}
+    values |= {"location": str(state.library.location), "locations": state.locations, "assistant": state.assistant.name}
+    return HTMLResponse(TEMPLATES.get_template(template).render(page=template, **values), headers=HEADERS)
+
+
+@router.get("/")
+def search_page(state: State, key: str = "") -> Response:
+    """Return the search page; with `key`, set it as a cookie first."""
+    if key:  # it is right, or none is needed: the middleware has checked it
+        response = RedirectResponse("/", headers=HEADERS)
+        response.set_cookie(KEY_COOKIE, key, httponly=True, samesite="strict")
+        return response
+    return page(state, "search.html")
+
+
+@router.get("/ask")
+def ask_page(state: State) -> HTMLResponse:
+    """Return the page to ask about a picture."""
+    return page(state, "ask.html", endpoint=urlsplit(state.assistant.name).hostname)
+
+
+@router.get("/learn")
+def course_page(state: State) -> HTMLResponse:
+    """Return the course."""
+    return page(state, "learn.html", photographs=PHOTOGRAPHS, parts=PARTS, minutes=MINUTES)
+
+
+@router.get("/spaces")
+def spaces_page(state: State) -> HTMLResponse:
+    """Return the installed spaces and assistants."""
+    return page(state, "spaces.html", installed=installed_models(), names=list(SPACES.installed()))
+
+
+@router.get("/library")
+def library_page(state: State) -> HTMLResponse:
+    """Return the library's folders."""
+    store = state.library.store
+    return page(state, "library.html", folders=store.folders() if store.exists else [])

@@ -1,0 +1,73 @@
+"""/app: what the pages of search, spaces and the library ask."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, StreamingResponse
+
+from ...core.paths import to_path
+from ..schemas import CompareRequest, FolderRequest, PageSearchRequest, WeightedTerm
+from ..security import HEADERS, is_loopback
+from ..state import State
+
+Words = Annotated[str, Query(max_length=200)]
+
+router = APIRouter(prefix="/app")
+
+
+async def check_may_change(request: Request, state: State) -> None:
+    """Raises HTTPException 403 for a request from another machine to a server without a key."""
+    if not (state.key or is_loopback(request)):
+        raise HTTPException(403, "folders are changed from this machine, or with a key; start: samespace serve --api-key KEY")
+
+
+@router.post("/search")
+def search(body: PageSearchRequest, state: State) -> JSONResponse:
+    """Search by words and media."""
+    return JSONResponse(vars(state.search_page.search(body)))  # not a dict: FastAPI would validate every number of every hit
+
+
+@router.post("/vector")
+def vector(body: WeightedTerm, state: State) -> dict[str, Any]:
+    """Embed a file that is sent."""
+    return {"z": np.round(state.search_page.vector(body), 5).tolist()}
+
+
+@router.get("/why/{id}")
+def heatmaps(id: str, words: Words, state: State) -> dict[str, Any]:
+    """Return heat maps of a hit, row by row: for the words together, then for each."""
+    return {"words": words.split(), "maps": np.round(state.search_page.heatmaps(id, words), 4).tolist()}
+
+
+@router.get("/marks/{id}")
+def marked_words(id: str, words: Words, state: State) -> dict[str, Any]:
+    """Return where words are on a hit's page."""
+    return {"boxes": state.search_page.marked_words(id, words)}
+
+
+@router.post("/compare")
+def compare(body: CompareRequest, state: State) -> dict[str, Any]:
+    """Rank the same pictures by several spaces."""
+    return {"spaces": [asdict(state.comparison.rank(name, body.query)) for name in body.spaces]}
+
+
+@router.post("/index", status_code=202, dependencies=[Depends(check_may_change)])
+def index(body: FolderRequest, state: State) -> dict[str, str]:
+    """Begin to index a folder."""
+    state.indexing.start(body.folder)
+    return {"status": "begun"}
+
+
+@router.get("/index")
+async def indexing_events(state: State) -> StreamingResponse:
+    """Stream the progress of indexing, until nothing is running."""
+    return StreamingResponse(state.indexing.events(), media_type="text/event-stream", headers=HEADERS)
+
+
+@router.post("/forget", dependencies=[Depends(check_may_change)])
+def forget(body: FolderRequest, state: State) -> dict[str, int]:
+    """Remove what is indexed of a folder from the library."""
+    return {"forgotten": state.library.forget([to_path(body.folder)])}

@@ -1,0 +1,121 @@
+"""What the search page asks: hits by words and media, heat maps of a hit, and words marked on a page."""
+
+import re
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cachetools import LRUCache
+
+from ..core.paths import absolute, to_path, to_text
+from ..explain.heatmap import WindowEmbeddings, embed_windows, phrase_directions
+from ..library.indexing.segments import STREAMED, mean_vector
+from ..library.library import Library
+from ..library.search.hits import Hit
+from ..library.store.filter import Filter
+from ..library.thumbnails import locator
+from ..media import document
+from .library_media import LibraryMedia, not_found, resolve_within
+from .schemas import PageSearchRequest, WeightedTerm
+from .urls import read_picture
+
+LIKELY = 0.5
+"""Hits of a lower relevance stand below the line."""
+CACHED_IMAGES = 64
+"""Images whose windows' vectors are remembered."""
+MIN_MARKED = 3
+"""Characters of the shortest word that is marked on a page."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, as shares of a page."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a search shows."""
+
+    hits: list[dict[str, Any]]
+    """Each as `hit_json` gives it."""
+    likely: int | None
+    """How many are likely meant; None where no hit has a relevance."""
+    line: int | None
+    """The rank after which none is likely meant; None where no hit has a relevance."""
+
+
+class SearchPage:
+    """AssistantBackend the search page of one library."""
+
+    def __init__(self, library: Library, media: LibraryMedia):
+        self.library, self.media = library, media
+        self.windows: LRUCache[str, WindowEmbeddings] = LRUCache(CACHED_IMAGES)  # by the segment's id
+        self.lock = threading.Lock()  # media are decoded and embedded one at a time: each may be large
+
+    def search(self, request: PageSearchRequest) -> Results:
+        """Search by words and by media that are indexed or were sent.
+
+        Raises RequestError, QueryError, UnreadableMedia, LibraryError, HTTPException 404.
+        """
+        paths = [self.media.segment(term.id).path for term in request.terms if term.id]
+        under = absolute(to_path(request.under)) if request.under else ""
+        within = self.media.segment(request.within).path if request.within else ""
+        excluded = () if within else tuple(paths)
+        filter = Filter(tuple(request.kinds), under, request.since, request.until, excluded, within=within)
+        vectors = [(term.weight, self.vector(term)) for term in request.terms]
+        hits = self.library.search(
+            request.query, request.top, filter, files=False, extra_vectors=vectors, group_by_file=not within
+        )  # fmt: skip
+        if all(hit.relevance is None for hit in hits):
+            return Results([hit_json(hit) for hit in hits], None, None)
+        likely = [hit.rank for hit in hits if (hit.relevance or 0) >= LIKELY]
+        return Results([hit_json(hit) for hit in hits], len(likely), max(likely, default=0))
+
+    def vector(self, term: WeightedTerm) -> np.ndarray:
+        """Return the vector of a term: float32 (dim,). Raises RequestError, UnreadableMedia, HTTPException 404."""
+        if term.id:
+            z = self.library.vector(term.id)
+            if z is None:
+                raise not_found(term.id)
+            return z
+        sent, space = read_picture(term.media, urls_allowed=False), self.library.space
+        kind = term.media.removeprefix("data:").partition("/")[0]
+        with self.lock:
+            if kind not in STREAMED:
+                vector: np.ndarray = space.image([space.decode(sent.data, sent.name)])[0]
+                return vector
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(sent.data)
+                file.flush()
+                return mean_vector(list(STREAMED[kind](Path(file.name), space)))
+
+    def heatmaps(self, id: str, words: str) -> list[np.ndarray]:
+        """Return heat maps of a segment, for a phrase and then for each of its words: float32 (GRID, GRID) each.
+
+        Raises UnreadableMedia, HTTPException 404.
+        """
+        segment = self.media.segment(id)
+        with self.lock:
+            windows = self.windows.get(id)
+            if windows is None:
+                windows = self.windows[id] = embed_windows(self.library.space, self.media.open(segment))
+        return [windows.heatmap(z) for z in phrase_directions(self.library.space, words)]
+
+    def marked_words(self, id: str, words: str) -> list[Box]:
+        """Return where words are on a document's page; nothing for other segments.
+
+        Raises UnreadableMedia, HTTPException 404.
+        """
+        segment = self.media.segment(id)
+        if segment.kind != "document" or segment.page is None:
+            return []
+        path = resolve_within(segment.path, segment.root)
+        return document.marks(path, segment.page, [word for word in re.findall(r"\w+", words) if len(word) >= MIN_MARKED])
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """Return a hit as the page shows it."""
+    path = Path(to_text(hit.path))
+    added = {"id": hit.id, "path": str(path), "name": path.name, "folder": str(path.parent), "locator": locator(hit)}
+    return vars(hit) | added | {"taken_at": hit.taken_at and hit.taken_at.isoformat()}

@@ -1,0 +1,33 @@
+"""What the routes of one app share."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from ..library.library import Library
+from .indexing import IndexingJob
+from .lazy_assistant import LazyAssistant
+from .library_media import LibraryMedia
+from .metrics import Metrics
+from .search_page import SearchPage
+from .space_comparison import SpaceComparison
+
+
+class ServerState:
+    """A library, an assistant, and what answers requests about them."""
+
+    def __init__(self, library: Library, assistant: LazyAssistant, key: str, allow_urls: bool, locations: tuple[str, ...]):
+        """`key` is empty where none is needed; `locations` are the libraries that the pages offer, where there are several."""
+        self.library, self.assistant, self.key, self.allow_urls, self.locations = library, assistant, key, allow_urls, locations
+        self.metrics, self.media, self.indexing = Metrics(), LibraryMedia(library), IndexingJob(library)
+        self.search_page, self.comparison = SearchPage(library, self.media), SpaceComparison(library, self.media)
+
+
+async def state_of(request: Request) -> ServerState:
+    """Return the state of the app that a request came to."""
+    state: ServerState = request.app.state.server
+    return state
+
+
+State = Annotated[ServerState, Depends(state_of)]
+"""The type of a route's parameter that is given the state."""

@@ -1,0 +1,148 @@
+"""Towers → ONNX graphs, and one weights file that both runtimes read.
+
+Graphs hold no large weights: these are ONNX external data that points into a safetensors file, where torch finds the same bytes
+under the parameters' own names.
+"""
+
+import errno
+import hashlib
+import json
+import logging
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import external_data_helper, numpy_helper
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+from torch import Tensor, nn
+
+from ..core.errors import error_summary
+from .quantize import LARGE
+
+State = dict[str, Tensor]
+"""fp32 parameters by name."""
+
+
+def fp32_state(model: nn.Module) -> State:
+    """Return a module's parameters and buffers in fp32."""
+    return {name: tensor.detach().float() for name, tensor in model.state_dict().items()}
+
+
+def trace(
+    model: nn.Module, example: Tensor, dynamic: dict[int, Any], input_name: str, state: State, scratch: Path
+) -> onnx.ModelProto:
+    """Export a module that returns z as an fp32 ONNX model; initializers have the names that `state` has for them."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            model.eval(), (example,), dynamo=True, dynamic_shapes=(dynamic,), input_names=[input_name], output_names=["z"],
+            verbose=False,
+        )  # fmt: skip
+    assert program is not None  # it is None without `dynamo`
+    program.save(scratch / "traced.onnx", external_data=False)
+    graph = onnx.load(scratch / "traced.onnx")
+    _simplify(graph)
+    _name_weights(graph, state)
+    return graph
+
+
+def _simplify(model: onnx.ModelProto) -> None:
+    """Drop the exporter's notes, and transpose the weights of `Gemm(transB=1)` so that every product reads (in, out)."""
+    del model.graph.value_info[:]
+    initializers = {i.name: i for i in model.graph.initializer}
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            if node.op_type == "Gemm" and attribute.name == "transB" and attribute.i:
+                attribute.i = 0
+                weight = initializers[node.input[1]]
+                transposed = np.ascontiguousarray(numpy_helper.to_array(weight).T)
+                weight.CopyFrom(numpy_helper.from_array(transposed, weight.name))
+
+
+def _name_weights(model: onnx.ModelProto, state: State) -> None:
+    """Rename initializers after the parameters they equal; `X.T` where the exporter has transposed one."""
+    by_content = {}
+    for name, tensor in state.items():
+        by_content[_digest(tensor.numpy())] = name
+        if tensor.ndim == 2:
+            by_content.setdefault(_digest(tensor.T.numpy()), f"{name}.T")
+    renamed: dict[str, str] = {}
+    for initializer in model.graph.initializer:
+        found = by_content.get(_digest(numpy_helper.to_array(initializer)))
+        if found and found not in renamed.values():
+            renamed[initializer.name] = found
+            initializer.name = found
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = renamed.get(name, name)
+
+
+def run(model: onnx.ModelProto, x: np.ndarray, scratch: Path) -> np.ndarray:
+    """Return z for inputs x, in batches of 32."""
+    path = scratch / "run.onnx"
+    onnx.save(model, path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: x[i : i + 32]})[0] for i in range(0, len(x), 32)])
+
+
+def save_with_shared_weights(graphs: dict[str, onnx.ModelProto], state: State, file: Path) -> None:
+    """Write a safetensors file with every parameter once, then TOWER.onnx beside it, whose large weights point into it.
+
+    Raises OSError.
+    """
+    tensors = [tensor for graph in graphs.values() for tensor in graph.graph.initializer if _parameter_of(tensor.name) in state]
+    stored = {tensor.name: np.ascontiguousarray(numpy_helper.to_array(tensor)) for tensor in tensors}
+    in_graphs = {_parameter_of(name) for name in stored}
+    stored |= {name: tensor.numpy() for name, tensor in state.items() if name not in in_graphs}
+    stored = {name: array for name, array in stored.items() if not name.endswith("_zero_point")}
+    try:
+        save_file(stored, file)
+    except SafetensorError as error:  # a full disk, which is no OSError to it
+        raise OSError(errno.EIO, error_summary(error), str(file)) from None
+    offsets = _offsets(file)
+    for tower, graph in graphs.items():
+        for initializer in graph.graph.initializer:
+            if initializer.name in offsets and stored[initializer.name].nbytes > LARGE:
+                start, length = offsets[initializer.name]
+                initializer.CopyFrom(numpy_helper.from_array(stored[initializer.name], initializer.name))
+                external_data_helper.set_external_data(initializer, file.name, start, length)
+                initializer.ClearField("raw_data")
+        file.with_name(f"{tower}.onnx").write_bytes(graph.SerializeToString())
+
+
+def _parameter_of(name: str) -> str:
+    """Return the parameter that a stored tensor belongs to."""
+    for ending in ("_quantized", "_scale", "_zero_point"):
+        name = name.removesuffix(ending)
+    return name.removesuffix(".T")
+
+
+def _offsets(path: Path) -> dict[str, tuple[int, int]]:
+    """Return where each tensor of a safetensors file lies: name → (byte offset in the file, length)."""
+    with open(path, "rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+    header.pop("__metadata__", None)
+    return {n: (8 + size + v["data_offsets"][0], v["data_offsets"][1] - v["data_offsets"][0]) for n, v in header.items()}
+
+
+def _digest(array: np.ndarray) -> bytes:
+    shape = str(array.shape).encode()
+    return hashlib.sha256(shape + np.ascontiguousarray(array, np.float32).tobytes()).digest()
+
+
+def digest_of_state(state: State) -> str:
+    """Return the SHA-256 over all fp32 parameters, by name."""
+    whole = hashlib.sha256()
+    for name in sorted(state):
+        whole.update(name.encode() + _digest(state[name].numpy()))
+    return whole.hexdigest()

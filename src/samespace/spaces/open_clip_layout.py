@@ -1,0 +1,64 @@
+"""open_clip folders: open_clip_config.json → our settings; CLIP, or the SigLIP variants with a timm ViT."""
+
+from typing import Any
+
+from ..core.config import ImageTower, TextTower
+from ..core.errors import UnknownSpace
+
+OPEN_CLIP_MODEL = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "init_logit_bias", "init_logit_scale"}
+OPEN_CLIP_VISION = {
+    "image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio",
+    "timm_model_name", "timm_model_pretrained", "timm_pool", "timm_proj",
+}  # fmt: skip
+OPEN_CLIP_TEXT = {
+    "context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "no_causal_mask", "proj_bias", "pool_type",
+    "norm_kwargs", "act_kwargs", "hf_tokenizer_name", "tokenizer_kwargs", "hf_model_name",
+}  # fmt: skip
+"""Settings we know the meaning of; a model with others would load and be wrong."""
+
+
+def open_clip_image(model: dict[str, Any]) -> ImageTower:
+    """Read vision_cfg of an open_clip CLIP. Raises UnknownSpace."""
+    v = model["vision_cfg"]
+    if not isinstance(v.get("layers", 12), int):
+        raise UnknownSpace("this open_clip model has a ResNet image tower; only its ViT models are supported here")
+    width = v.get("width", 768)
+    return ImageTower(
+        image_size=v.get("image_size", 224), patch=v.get("patch_size", 16), width=width, layers=v.get("layers", 12),
+        heads=width // v.get("head_width", 64), mlp=int(width * v.get("mlp_ratio", 4.0)),
+        act="quick_gelu" if model.get("quick_gelu") else "gelu", dim=model["embed_dim"],
+    )  # fmt: skip
+
+
+TIMM_SIZES = {"base": (768, 12, 12, 3072), "large": (1024, 24, 16, 4096), "so400m": (1152, 27, 16, 4304)}
+
+
+def timm_tower(v: dict[str, Any]) -> ImageTower:
+    """Return a SigLIP ViT that open_clip takes from timm, by its name, such as vit_base_patch16_siglip_224."""
+    parts = v["timm_model_name"].split("_")
+    if parts[0] != "vit" or "siglip" not in parts or parts[1] not in TIMM_SIZES:
+        raise UnknownSpace(f"image tower {v['timm_model_name']!r} is not supported; of timm's, only SigLIP's ViTs are")
+    width, layers, heads, mlp = TIMM_SIZES[parts[1]]
+    return ImageTower(
+        image_size=v.get("image_size", 224), patch=int(parts[2].removeprefix("patch")), width=width, layers=layers,
+        heads=heads, mlp=mlp, act="gelu", eps=1e-6, pool="attention", norm_pre=False, patch_bias=True, dim=0,
+    )  # fmt: skip
+
+
+def open_clip_text(model: dict[str, Any]) -> TextTower:
+    """Read text_cfg of an open_clip model; `no_causal_mask` marks SigLIP's. Raises UnknownSpace."""
+    t = model["text_cfg"]
+    if "hf_model_name" in t:
+        raise UnknownSpace(f"text tower {t['hf_model_name']!r} is not supported; open_clip's own text towers are")
+    width, siglip = t.get("width", 512), t.get("no_causal_mask", False)
+    act = "quick_gelu" if model.get("quick_gelu") else "gelu"
+    if (t.get("act_kwargs") or {}).get("approximate") == "tanh":
+        act = "gelu_tanh"
+    vocab = t.get("vocab_size", 49408)
+    return TextTower(
+        vocab=vocab, context=t.get("context_length", 77), width=width, layers=t.get("layers", 12),
+        heads=t.get("heads", 8), mlp=int(width * t.get("mlp_ratio", 4.0)), act=act,
+        eps=(t.get("norm_kwargs") or {}).get("eps", 1e-5), mask="none" if siglip else "causal",
+        pool="last" if t.get("pool_type") == "last" else "end", end=1 if siglip else vocab - 1, pad=1 if siglip else 0,
+        dim=model["embed_dim"], proj_bias=t.get("proj_bias", False),
+    )  # fmt: skip

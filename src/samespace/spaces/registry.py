@@ -1,0 +1,63 @@
+"""Which spaces there are: the one inside the package, and those that were converted from checkpoints.
+
+A pulled checkpoint is converted once, with torch, into a space folder under the user's data; searching uses that.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..core.config import SpaceConfig
+from ..core.errors import MissingExtra, UnknownSpace
+from ..core.paths import expanded
+from ..core.registry import Registry
+from .space import Space, read_space_config
+
+STARTER = Path(__file__).with_name("starter")
+SPACES = Registry("SAMESPACE_SPACES", "spaces", "space.json", read_space_config, (("starter", STARTER),))
+
+
+def load(space: str | Path = "starter") -> Space:
+    """Open a space by name or folder, ready to encode. Raises UnknownSpace."""
+    folder = find(space)
+    return Space(folder, str(space) if SPACES.installed().get(str(space)) == folder else "")
+
+
+def find(space: str | Path) -> Path:
+    """Return the folder of an installed space, or the folder itself. Raises UnknownSpace."""
+    if (folder := SPACES.find(space)) is not None:
+        return folder
+    if expanded(space).is_dir() or str(space).count("/") == 1 or str(space).startswith("hf-hub:"):
+        raise UnknownSpace(f"{space} is not installed as a space yet; install it with: samespace spaces pull {space}")
+    raise UnknownSpace(f"there is no space {str(space)!r}; list those installed with: samespace spaces list")
+
+
+def find_folder(name: str) -> Path:
+    """Return any folder as it is (a checkpoint's, a tokenizer's), or else an installed space's. Raises UnknownSpace."""
+    folder = expanded(name)
+    return folder if folder.is_dir() else find(name)
+
+
+def install(folder: Path, name: str, origin: str) -> SpaceConfig:
+    """Convert a checkpoint's folder into an installed space. Raises MissingExtra, UnknownSpace, WeightsMismatch."""
+    taken = SPACES.installed().get(name)
+    if name in ("", ".", "..", "starter") or (taken and read_space_config(taken).origin != origin):
+        raise UnknownSpace(f"a space called {name!r} is there already; rename the folder, or use: samespace spaces export")
+    return convert(folder, SPACES.folder_for(name), name=name, origin=origin)
+
+
+def convert(
+    folder: Path, target: Path, name: str = "", origin: str = "", pairs: Path | None = None, precision: str = "auto"
+) -> SpaceConfig:
+    """Convert any checkpoint or space folder into a space folder. `pairs` and `precision` as in export.export.
+
+    Raises MissingExtra, UnknownSpace, WeightsMismatch.
+    """
+    try:
+        from . import checkpoint, export
+    except ImportError:
+        raise MissingExtra("converting a checkpoint", "train") from None
+    loaded = checkpoint.load(folder, name)
+    if origin:
+        loaded.config = replace(loaded.config, origin=origin)
+    held_out = export.held_out_pairs(loaded, pairs or export.HELD_OUT) if precision == "auto" else None
+    return export.export(loaded, target, held_out, audio_from=folder if loaded.config.audio else None)

@@ -1,0 +1,80 @@
+"""Weights files and config files, read without executing anything from them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from ..core.errors import UnknownSpace, WeightsMismatch
+from .weight_maps import Weights
+
+WEIGHT_FILES = (
+    "open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin", "model.pth",
+)  # fmt: skip
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises UnknownSpace."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return values
+    except (OSError, ValueError) as error:
+        raise UnknownSpace(f"{path} cannot be read ({error}); download it again")
+
+
+def find_weights(folder: Path) -> Path:
+    """Return a checkpoint's weights file. Raises UnknownSpace."""
+    file = next((folder / f for f in WEIGHT_FILES if (folder / f).exists()), None)
+    if file is None:
+        raise UnknownSpace(f"{folder} holds none of {', '.join(WEIGHT_FILES)}; download the weights too")
+    return file
+
+
+def read_tensors(path: Path) -> Weights:
+    """Read all tensors of a weights file, on the CPU. Raises WeightsMismatch on a file that is not one."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, EOFError, ValueError, KeyError) as error:
+        raise WeightsMismatch(f"{path} is not a readable weights file ({error}); download it again")
+    except Exception as error:  # pickle.UnpicklingError, RuntimeError: a broken file, or one that asks to run code
+        raise WeightsMismatch(f"{path} is not a file of plain tensors and is refused; use .safetensors ({error})")
+    loaded = loaded.get("state_dict", loaded)
+    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def dequantize(weights: Weights) -> Weights:
+    """Return stored tensors as fp32: fp16 converted, `X_quantized · X_scale` multiplied, `X.T` transposed."""
+    out: Weights = {}
+    for name, tensor in weights.items():
+        if name.endswith("_scale") and name.removesuffix("_scale") + "_quantized" in weights:
+            continue
+        if name.endswith("_quantized"):
+            name = name.removesuffix("_quantized")
+            tensor = tensor.float() * weights[f"{name}_scale"]
+        tensor = tensor.float()
+        out[name.removesuffix(".T")] = tensor.T if name.endswith(".T") else tensor
+    return out
+
+
+def fill(model: nn.Module, weights: Weights, partial: bool = False) -> None:
+    """Copy weights into the model. Raises WeightsMismatch naming what is missing, left over or of another shape."""
+    want = model.state_dict()
+    for name in weights:
+        if name in want and weights[name].shape != want[name].shape:
+            raise WeightsMismatch(
+                f"{name} has shape {tuple(weights[name].shape)}, the architecture wants {tuple(want[name].shape)}; "
+                "check that config and weights belong together"
+            )
+    missing, extra = sorted(set(want) - set(weights)), sorted(set(weights) - set(want))
+    if extra or (missing and not partial):
+        raise WeightsMismatch(
+            f"checkpoint and architecture differ: missing {missing[:3] or 'nothing'}, left over {extra[:3] or 'nothing'}; "
+            "this architecture is not supported, or config and weights do not belong together"
+        )
+    model.load_state_dict(weights, strict=False)

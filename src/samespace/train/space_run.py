@@ -1,0 +1,266 @@
+"""A run that trains a space: towers, pairs, contrastive loss, evaluation, export."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from ..core.config import Prep, SpaceConfig, TextTower
+from ..core.errors import ConfigError, as_utf8, error_summary
+from ..core.machine import usable_cpus
+from ..evaluate.retrieval import retrieval
+from ..evaluate.zeroshot import accuracy
+from ..models.clip import DualEncoder
+from ..models.layers import Block
+from ..preprocess.pixels import normalize_pixels
+from ..preprocess.tokens import Words
+from ..spaces import checkpoint, registry
+from ..spaces import export as space_export
+from ..spaces.checkpoint import Checkpoint
+from ..spaces.tokenizer_files import read_tokenizer
+from ..spaces.towers import dual_encoder
+from .adapters import Lora, checkpoint_blocks, choose_trainable, copy_of, initialize, with_adapters
+from .config import RunConfig, Source
+from .contrastive import Objective, TrainingModel, backward
+from .data import Batch, Loader, Mixture, SkippedSamples, read_pairs
+from .distributed import device_of, scalar_parameters
+from .loop import Trainer
+from .runs import Run
+from .sources import open_source
+
+FORGETTING_EVAL = (Source(str(space_export.HELD_OUT)),)
+"""Pairs on which a fine-tuned model is measured before and after, to show what it forgets."""
+FORGETTING_METRICS = ("image_retrieval_recall@1", "image_retrieval_recall@5")
+MAX_SKIPPED_IN_CARD = 100
+"""Skipped samples that a training card names, at most."""
+END_TOKENS = ("<|endoftext|>", "[SEP]", "</s>")
+PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")
+
+ConfigT = TypeVar("ConfigT", Prep, TextTower)
+
+
+class TorchEncoder:
+    """A torch model as evaluation sees it: evaluate.retrieval.Encoder."""
+
+    def __init__(self, model: DualEncoder, words: Words, space_config: SpaceConfig, batch: int = 64):
+        self.model, self.words, self.config, self.batch = model, words, space_config, batch
+        self.device = model.logit_scale.device
+
+    @torch.inference_mode()
+    def pixels(self, squares: np.ndarray) -> np.ndarray:
+        """uint8 (B, S, S, 3) → z: float32 (B, E), unit length."""
+        parts = (squares[i : i + self.batch] for i in range(0, len(squares), self.batch))
+        x = (torch.from_numpy(normalize_pixels(part, self.config.prep)).to(self.device) for part in parts)
+        return np.concatenate([self.model.encode_image(part).float().cpu().numpy() for part in x])
+
+    @torch.inference_mode()
+    def text(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts → z: float32 (B, E), unit length."""
+        parts = (self.words.ids(list(texts[i : i + self.batch])) for i in range(0, len(texts), self.batch))
+        ids = (torch.from_numpy(part).to(self.device) for part in parts)
+        return np.concatenate([self.model.encode_text(part).float().cpu().numpy() for part in ids])
+
+
+class SpaceRun(Run[Batch, SpaceConfig]):
+    """Everything that the run config of a space names, opened."""
+
+    model: DualEncoder
+
+    def __init__(self, config: RunConfig):
+        super().__init__(config)
+        towers = load_towers(config)
+        self.space_config, self.tokenizer, model = towers.config, towers.tokenizer, towers.model.train()
+        prep = self.space_config.prep
+        self.words = Words(self.tokenizer, prep)
+        self.skipped = SkippedSamples()
+        self.val = read_pairs(config.val, prep, self.skipped, config.threads) if config.val and self.rank == 0 else None
+        fine_tuned = bool(config.start) and self.rank == 0
+        self.forgetting_eval = read_pairs(FORGETTING_EVAL, prep, SkippedSamples()) if fine_tuned else None
+        self.before = self.measure_forgetting(model)
+        self.lora = Lora(model, config) if config.lora else None
+        choose_trainable(model, config)
+        if config.gradient_checkpointing:
+            checkpoint_blocks(model)
+        self.device = device_of(config)
+        self.model = model.to(self.device)
+        self.training_model = self._wrap(TrainingModel(self.model, prep, config).to(self.device))
+        self.objective = Objective(config, registry.load(config.teacher) if config.teacher else None)
+        mixture = Mixture(config.train, open_source, config.seed, self.rank, self.world)
+        threads = config.threads or usable_cpus()
+        self.loader = Loader(mixture, self.words, prep, self.batch_per_process, config.augment, threads)
+
+    def _wrap(self, model: TrainingModel) -> nn.Module:
+        """Return the model as it is for one process; for several in DDP, or sharded block by block with FSDP2."""
+        if self.world == 1:
+            return model
+        if not self.config.fsdp:
+            return DistributedDataParallel(model)
+        for module in model.modules():
+            if isinstance(module, Block):
+                fully_shard(module)
+        fully_shard(model, ignored_params=scalar_parameters(model))
+        return model
+
+    def backward(self, batch: Batch, weight: float = 1.0) -> Tensor:
+        """Add the gradients of weight · loss to the weights, and return the loss."""
+        batch.pixels, batch.ids, batch.group = (x.to(self.device) for x in (batch.pixels, batch.ids, batch.group))
+        return backward(self.training_model, batch, self.objective, self.config.grad_cache_chunk, weight)
+
+    def step_metrics(self) -> dict[str, float]:
+        """Return the temperature's scale e^t."""
+        return {"scale": round(self.model.logit_scale.exp().item(), 3)}
+
+    def evaluate(self, trainer: Trainer[Batch]) -> dict[str, float]:
+        """Return recall on the validation pairs; empty where there are none. Every process calls it."""
+        return self.measure(self.current_model(trainer))
+
+    def current_model(self, trainer: Trainer[Batch]) -> DualEncoder:
+        """Return the model to evaluate: the moving average, or gathered from all processes. Every process calls it."""
+        if trainer.ema is not None:
+            return cast(TrainingModel, trainer.ema.module).model
+        if not self.config.fsdp or self.world == 1:
+            return self.model
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        state = get_model_state_dict(self.training_model, options=options)
+        twin = dual_encoder(self.space_config.image, self.space_config.text, self.model.logit_bias is not None)
+        if self.rank == 0:
+            twin.load_state_dict({name.removeprefix("model."): tensor for name, tensor in state.items()})
+        return twin
+
+    def trained_model(self, trainer: Trainer[Batch]) -> DualEncoder:
+        """Return the model to export, with plain layers and on the CPU. Every process calls it."""
+        model = self.current_model(trainer)
+        if self.lora:
+            self.model.load_state_dict(model.state_dict())
+            model = cast(DualEncoder, self.lora.merge())
+        return copy_of(model.cpu(), self.space_config.image, self.space_config.text)
+
+    def measure(self, model: DualEncoder) -> dict[str, float]:
+        """Return a model's recall on the validation pairs, in both directions; empty where there are none."""
+        if self.val is None:
+            return {}
+        model.eval()
+        recalls = retrieval(TorchEncoder(model, self.words, self.space_config), *self.val)
+        model.train()
+        return {name: round(value, 4) for name, value in recalls.items()}
+
+    def measure_forgetting(self, model: DualEncoder) -> dict[str, float]:
+        """Return a model's recall and zero-shot accuracy, captions as labels, on the pairs of FORGETTING_EVAL."""
+        if self.forgetting_eval is None:
+            return {}
+        model.eval()
+        encoder, (squares, captions) = TorchEncoder(model, self.words, self.space_config), self.forgetting_eval
+        labels = list(dict.fromkeys(texts[0] for texts in captions))
+        top1 = accuracy(encoder, squares, [labels.index(texts[0]) for texts in captions], labels)["acc1"]
+        recalls = retrieval(encoder, squares, captions)
+        model.train()
+        return {name: round(recalls[name], 4) for name in FORGETTING_METRICS} | {"zeroshot_acc1": round(top1, 4)}
+
+    def export(self, trainer: Trainer[Batch], card: dict[str, Any]) -> SpaceConfig | None:
+        """Write OUT/space, with what was measured in its card; None on helper processes. Every process calls it."""
+        model = self.trained_model(trainer)
+        if self.rank:
+            return None
+        card = card | {"validation": self.measure(model), "before": self.before, "after": self.measure_forgetting(model)}
+        skipped = self.skipped.reasons | self.loader.skipped.reasons
+        lines = [as_utf8(f"{'/'.join(Path(name).parts[-2:])}: {reason}") for name, reason in skipped.items()]
+        card["skipped"] = lines[:MAX_SKIPPED_IN_CARD]
+        bias = None if model.logit_bias is None else model.logit_bias.item()
+        scale = model.logit_scale.exp().item()
+        trained = Checkpoint(
+            model, replace(self.space_config, logit_scale=scale, logit_bias=bias, card=card), self.tokenizer
+        )  # fmt: skip
+        return space_export.export(trained, Path(self.config.out) / "space", self._gate_pairs(trained))
+
+    def _gate_pairs(self, trained: Checkpoint) -> space_export.Pairs:
+        """Return pairs for the exporter's gate: validation pairs of different captions, or else those every space is gated on."""
+        squares, captions = self.val or (np.empty(0, np.uint8), [])
+        shuffled = np.random.default_rng(0).permutation(len(captions))
+        row_of = {captions[i][0]: int(i) for i in shuffled[::-1]}
+        rows = list(row_of.values())[: space_export.MOST_PAIRS]
+        if len(rows) < space_export.ENOUGH_PAIRS:
+            return space_export.held_out_pairs(trained, space_export.HELD_OUT)
+        pixels = normalize_pixels(squares[rows], trained.config.prep)
+        return space_export.Pairs(pixels, self.words.ids([captions[i][0] for i in rows]))
+
+
+def load_towers(config: RunConfig) -> Checkpoint:
+    """Return the towers that a run starts from: a space's or a checkpoint's, or new ones. Raises ConfigError, UnknownSpace."""
+    towers = load_start(config) if config.start else new_towers(config)
+    if config.adapter and not towers.config.text.adapter:
+        image, text, model = with_adapters(towers.model, towers.config.image, towers.config.text, config.adapter)
+        towers = Checkpoint(model, replace(towers.config, image=image, text=text), towers.tokenizer)
+    return towers
+
+
+def load_start(config: RunConfig) -> Checkpoint:
+    """Return the towers to fine-tune. Raises ConfigError where they do not fit the loss, UnknownSpace."""
+    start = checkpoint.load(registry.find_folder(config.start))
+    start.config = replace(start.config, name=config.name, weights="", files={}, card={})
+    if config.loss == "siglip" and start.model.logit_bias is None:
+        raise ConfigError(f'{config.start} was trained with softmax and has no bias; write loss = "clip"')
+    if config.loss == "clip":
+        start.model.logit_bias = None  # softmax has no use for it
+        start.config = replace(start.config, logit_bias=None)
+    return start
+
+
+def new_towers(config: RunConfig) -> Checkpoint:
+    """Return new towers of the configured architecture. Raises ConfigError where its settings do not fit together."""
+    tokenizer = read_tokenizer(registry.find_folder(config.tokenizer))
+    text, prep = fit_to_tokenizer(config, tokenizer)
+    if config.image.patch > config.image.image_size:
+        size = config.image.image_size
+        raise ConfigError(f"a patch of {config.image.patch} does not fit into {size} pixels; change patch or image_size")
+    try:
+        model = dual_encoder(config.image, text, bias=config.loss == "siglip")
+        initialize(model)
+        with torch.no_grad():  # one picture and one text, so that a wrong setting fails now and not hours later
+            model(torch.zeros(1, 3, prep.size, prep.size), torch.from_numpy(Words(tokenizer, prep).ids(["a"])))
+    except (KeyError, IndexError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        reason, settings = error_summary(error), "sizes, widths, heads, patch, vocab"
+        raise ConfigError(f"no towers can be built of [image], [text] and [prep] ({reason}); check {settings}") from None
+    if (config.image.dim or config.image.width) != text.dim:
+        raise ConfigError(f"the towers end in {config.image.dim} and {text.dim} numbers; give both the same dim")
+    space_config = SpaceConfig(name=config.name, image=config.image, text=text, prep=prep)
+    return Checkpoint(model, space_config, tokenizer)
+
+
+def fit_to_tokenizer(config: RunConfig, tokenizer: Tokenizer) -> tuple[TextTower, Prep]:
+    """Return the configured text tower and preprocessing, their defaults replaced by what fits the tokenizer and the towers.
+
+    Raises ConfigError where the text tower pools at an end token that this tokenizer does not write.
+    """
+    end, pad = (
+        next((i for token in tokens if (i := tokenizer.token_to_id(token)) is not None), 0) for tokens in (END_TOKENS, PAD_TOKENS)
+    )
+    clean = "clip" if tokenizer.token_to_id("<|endoftext|>") is not None else "none"
+    text = replace_defaults(config.text, vocab=tokenizer.get_vocab_size(), end=end, pad=pad)
+    prep = replace_defaults(config.prep, size=config.image.image_size, context=text.context, pad=text.pad, clean=clean)
+    if text.pool == "end" and text.end not in Words(tokenizer, prep).ids(["a"])[0]:
+        raise ConfigError(f"texts of this tokenizer do not end with id {text.end}; set end or pool in [text]")
+    return text, prep
+
+
+def replace_defaults(config: ConfigT, **values: Any) -> ConfigT:
+    """Return a dataclass with values for those fields that are at their default."""
+    at_default = {f.name for f in dataclasses.fields(config) if getattr(config, f.name) == f.default}
+    return replace(config, **{name: value for name, value in values.items() if name in at_default})
+
+
+def summary(space_config: SpaceConfig) -> list[str]:
+    """Return lines on a trained space: recall on validation pairs, and what fine-tuning made it forget."""
+    card = space_config.card
+    return [f"{name:28} {value:.4f}" for name, value in card["validation"].items()] + [
+        f"{name:28} {card['before'][name]:.4f} before, {value:.4f} after, on drawings it was not trained on"
+        for name, value in card["after"].items()
+    ]

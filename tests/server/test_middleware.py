@@ -1,0 +1,59 @@
+"""Which requests are refused before they reach a route."""
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from samespace.server.metrics import Metrics
+from samespace.server.middleware import AccessMiddleware, MetricsMiddleware
+from samespace.server.security import is_loopback
+
+
+def app_with(key: str = "", hosts: tuple[str, ...] = ()):
+    inner = Starlette(routes=[Route("/{path:path}", lambda _: PlainTextResponse("passed"), methods=["GET", "POST"])])
+    return AccessMiddleware(inner, key, hosts)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("127.0.0.1", 200), ("localhost:8077", 200), ("[::1]", 200), ("[::1]:8077", 200), ("[fe80::1]:80", 200), ("nas:80", 200),
+     ("[::2]", 400), ("evil.example", 400), ("localhost.evil.example", 400), ("", 400)],
+)  # fmt: skip
+def test_host_names(host, status):
+    client = TestClient(app_with(hosts=("nas", "fe80::1")))
+    response = client.get("/", headers={"Host": host})
+    assert response.status_code == status
+    assert status == 200 or "--allow-host" in response.json()["error"]["message"]
+
+
+def test_a_key_is_accepted_in_three_ways():
+    client = TestClient(app_with("sesame"), base_url="http://localhost")
+    assert client.get("/").json()["error"]["code"] == "invalid_api_key"
+    assert client.get("/health").text == "passed"
+    assert client.get("/x", headers={"Authorization": "Bearer sesame"}).text == "passed"
+    assert client.get("/?key=sesame").text == "passed" and client.get("/x?key=sesame").status_code == 401
+    client.cookies.set("samespace-key", "sesame")
+    assert client.get("/x").text == "passed"
+
+
+def test_refused_requests_are_counted_too():
+    metrics = Metrics()
+    client = TestClient(MetricsMiddleware(app_with(), metrics), base_url="http://localhost")
+    client.get("/x", headers={"Host": "evil.example"})
+    assert 'samespace_requests_total{route="none",status="400"} 1.0' in metrics.text().decode()
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "local"),
+    [("127.0.0.1", [], True), ("::1", [], True), ("192.168.0.7", [], False), ("no address", [], False),
+     ("127.0.0.1", [(b"x-forwarded-for", b"192.168.0.7")], False), ("127.0.0.1", [(b"forwarded", b"for=x")], False)],
+)  # fmt: skip
+def test_requests_from_this_machine(client, headers, local):
+    assert is_loopback(Request({"type": "http", "client": (client, 50000), "headers": headers})) == local
+
+
+def test_a_request_without_an_address_is_not_from_this_machine():
+    assert not is_loopback(Request({"type": "http", "client": None, "headers": []}))
