@@ -14,9 +14,9 @@ from samespace.spaces.tensors import fill
 from samespace.spaces.towers import dual_encoder
 from samespace.spaces.weight_maps import OPEN_CLIP, renamed
 from samespace.train.config import Source
-from samespace.train.data import Bad, read_pairs
-from samespace.train.loop import memory
-from samespace.train.run import Towers
+from samespace.train.data import SkippedSamples, read_pairs
+from samespace.train.loop import peak_memory
+from samespace.train.space_run import TorchEncoder
 
 from . import (
     material,
@@ -46,7 +46,7 @@ def main(job: dict) -> None:
         "--warmup", "50", "--beta1", "0.9", "--beta2", "0.98", "--eps", "1e-6", "--workers", "2", "--precision", "fp32",
         "--device", "cpu", "--logs", str(out), "--name", "run", "--log-every-n-steps", "1", "--seed", "0",
     ])  # fmt: skip
-    peak = memory()
+    peak = peak_memory()
     log = (out / "run" / "out.log").read_text()
     times = [float(t) for t in re.findall(r"Batch \(t\): ([\d.]+)", log)]
     losses = [float(t) for t in re.findall(r" Loss: ([\d.]+)", log)]
@@ -78,8 +78,8 @@ def recall_of(state: dict[str, torch.Tensor], pairs: Path) -> float:
     fill(model, renamed({k.removeprefix("module."): v for k, v in state.items()}, OPEN_CLIP))
     prep = Prep(size=64, context=24)
     tokenizer = open_clip.get_tokenizer("tiny")
-    towers = Towers(model, Ids(tokenizer), SpaceConfig(image=image, text=text, prep=prep))
-    found = retrieval(towers, *read_pairs((Source(str(pairs / "val.tsv")),), prep, Bad()))
+    towers = TorchEncoder(model, Ids(tokenizer), SpaceConfig(image=image, text=text, prep=prep))
+    found = retrieval(towers, *read_pairs((Source(str(pairs / "val.tsv")),), prep, SkippedSamples()))
     return found["image_retrieval_recall@5"]
 
 

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from samespace.core.config import ImageTower, Prep, TextTower
-from samespace.train.config import Card, Source
-from samespace.train.loop import Progress, Trainer, memory
-from samespace.train.run import Run
+from samespace.train.config import RunConfig, Source
+from samespace.train.loop import Progress, Trainer, peak_memory
+from samespace.train.space_run import SpaceRun
 
 from . import material
 
@@ -18,23 +18,23 @@ def main(job: dict) -> None:
     pairs, out = Path(job["pairs"]), Path(job["out"])
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    card = Card(
+    config = RunConfig(
         name="tiny", out=str(out), train=(Source(str(pairs / "train.tsv")),), val=(Source(str(pairs / "val.tsv")),),
         image=ImageTower(image_size=64, patch=16, width=128, layers=4, heads=4, mlp=512, dim=128),
         text=TextTower(context=24, width=128, layers=2, heads=4, mlp=512, dim=128), prep=Prep(size=64),
-        tokenizer=str(material.vit_b_32_checkpoint()), batch=job["batch"], chunk=job["chunk"], steps=job["steps"], lr=1e-3,
-        warmup=50, clip=0.0, save_every=10**9, device="cpu",
+        tokenizer=str(material.vit_b_32_checkpoint()), batch=job["batch"], grad_cache_chunk=job["chunk"], steps=job["steps"], lr=1e-3,
+        warmup=50, grad_clip=0.0, save_every=10**9, device="cpu",
     )  # fmt: skip
-    run, times, losses = Run(card), [], []
-    trainer = Trainer(card, run.trainee, run.loader, out, main=False)
+    run, times, losses = SpaceRun(config), [], []
+    trainer = Trainer(config, run.training_model, run.loader, out, writes=False)
 
     def on_step(progress: Progress) -> None:
         times.append(time.monotonic())
         losses.append(progress.loss)
 
     trainer.train(run.backward, on_step)
-    speed = card.batch * (len(times) - 1) / (times[-1] - times[0])
-    peak = memory()
+    speed = config.batch * (len(times) - 1) / (times[-1] - times[0])
+    peak = peak_memory()
     recall = run.measure(run.model)["image_retrieval_recall@5"]
     print(
         json.dumps(

@@ -31,7 +31,7 @@ def at_size(size: int) -> list[dict[str, str]]:
     queries = queries_for(z)
     exact = [set(np.argsort(-(z @ q))[:10].tolist()) for q in queries]
     store, built = library(z)
-    way = "exact" if store._exact_index(FINGERPRINT) else f"HNSW, built in {built:.0f} s" if built else "HNSW"
+    way = "exact" if store.exact_index(FINGERPRINT) else f"HNSW, built in {built:.0f} s" if built else "HNSW"
     ours = timed(lambda q: [int(Path(c.segment.path).stem) for c in store.search(q, 10, FINGERPRINT, Filter())], queries, exact)
     peers = {"NumPy": timed(lambda q: numpy_search(z, q), queries, exact)}
     if size <= RCLIP_MOST:

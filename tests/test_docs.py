@@ -1,5 +1,7 @@
 """The docs say what is true: commands exist, links lead somewhere, every module is in the picture."""
 
+import importlib.util
+import itertools
 import re
 import subprocess
 import sys
@@ -9,7 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("recipes/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("recipes/**/*.md")])
+_spec = importlib.util.spec_from_file_location("walks", ROOT / "docs" / "walks.py")
+walks = importlib.util.module_from_spec(_spec)
+sys.modules["walks"] = walks
+_spec.loader.exec_module(walks)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -42,17 +48,32 @@ def test_every_make_target_in_the_docs_exists():
 
 
 def test_every_module_is_in_the_picture():
+    """Each folder of the tree in docs/architecture.md names its modules, and no others."""
     picture = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("src/samespace/\n")[2].partition("```")[0]
-    rooms: dict[str, set[str]] = {"": set()}
+    source, folders = ROOT / "src" / "samespace", ["."]
+    named: dict[str, set[str]] = {".": set()}
     for line in picture.splitlines():
-        room = re.match(r"  (\w+)/ ", line)
-        if room:
-            rooms[room[1]] = set()
-        rooms[list(rooms)[-1] if room or line.startswith("    ") else ""] |= set(re.findall(r"\w+\.py", line))
-    source = ROOT / "src" / "samespace"
-    for file in source.rglob("*.py"):
-        room = file.relative_to(source).parent.as_posix().removeprefix(".")
-        assert file.name == "__init__.py" or file.name in rooms[room], file
+        depth = (len(line) - len(line.lstrip())) // 2 - 1
+        folders = folders[: depth + 1]
+        if match := re.match(r" *(\w+)/", line):
+            folders.append(f"{folders[-1]}/{match[1]}".removeprefix("./"))
+            named.setdefault(folders[-1], set())
+        named[folders[-1]] |= set(re.findall(r"\b\w+\.py\b", line))
+    for folder in {path.parent for path in source.rglob("*.py")}:
+        here = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+        place = folder.relative_to(source).as_posix()
+        assert named[place] - {"__init__.py"} == here, place
+
+
+def test_walks_are_true():
+    """Each walk enters at most five rooms, none twice; each step stands where the page says and leads to the next."""
+    walks_by_name = walks.walks()
+    assert len(walks_by_name) == 4
+    for name, steps in walks_by_name.items():
+        rooms = [room for room, _ in itertools.groupby(step.room for step in steps)]
+        assert len(rooms) <= 5 and len(rooms) == len(set(rooms)), f"{name}: {rooms}"
+        for step in steps:
+            assert step.node.lineno == step.line, f"{step.file}:{step.name} is at line {step.node.lineno}: python docs/walks.py"
 
 
 def test_every_dependency_is_argued_for():

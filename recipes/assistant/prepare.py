@@ -1,10 +1,10 @@
-"""Step 1: draw the pictures and write the conversations, from the starter's prepared sources.
+"""Step 1: draw pictures and write conversations about them, from the starter's prepared sources.
 
-    python recipes/assistant/prepare.py STARTER_WORK WORK [pictures=40000] [half=asked]
+    python recipes/assistant/prepare.py STARTER_WORK WORK [pictures=40000] [half=second]
 
-WORK/train.json and val.json are conversations, with the regions that can be named; WORK/held_out.json holds questions about
-what no training sees: Google's emoji design, words, fonts and scenes of their own. With `half=asked`, train.json shows only the
-half of the training drawings that the memory of names does not know (names.py): who knows a drawing by heart learns to trust it too far.
+WORK/train.json and val.json are conversations, with regions; WORK/held_out.json has questions about what no training uses: Google's
+emoji design, and words, fonts and scenes of its own. With `half=second`, train.json uses only the half of the training drawings
+that has no labels (labels.py): an assistant trained on labelled drawings would trust the labels too much.
 """
 
 import hashlib
@@ -18,78 +18,80 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scenes import SCENES, SIDE, Props, Question, Region, Thing, scene
+from scenes import SCENES, SIDE, Props, Question, Region, Thing, random_scene
 
 DRAWN = ("animals & nature", "food & drink", "travel & places", "objects", "activities")
 HELD_OUT_FONTS = ("LiberationSansNarrow", "DejaVuSerifCondensed", "DejaVuSansMono")
 VAL, HELD_OUT, SINGLE = 400, 400, 600
-KINDS = {"colour": "shapes", "count": "shapes", "yes/no": "", "position": "two", "word": "word"}
+"""Validation pictures; held-out questions of each kind; held-out pictures of one thing."""
+SCENE_OF_KIND = {"colour": "shapes", "count": "shapes", "yes/no": "", "position": "two", "word": "word"}
 
 
-def things_of(rows: list[dict[str, Any]], work: Path, known: set[str]) -> list[Thing]:
-    """Emoji, and drawings that have a name; only emoji are sorted into few enough topics to be asked for."""
+def read_things(rows: list[dict[str, Any]], work: Path, vocabulary: set[str]) -> list[Thing]:
+    """Return emoji, and drawings that have a name. Only emoji keep their topic: drawings have too many to ask for."""
     things = []
     for row in rows:
         emoji = row["concept"].startswith("emoji")
-        found = names(row["captions"], known) or (tuple(row["captions"][:1]) if emoji else ())
-        if found:
-            things.append(Thing(work / row["file"], found, tuple(row["keywords"]), row["topic"] if emoji else ""))
+        names = names_of(row["captions"], vocabulary) or (tuple(row["captions"][:1]) if emoji else ())
+        if names:
+            things.append(Thing(work / row["file"], names, tuple(row["keywords"]), row["topic"] if emoji else ""))
     return things
 
 
-def names(captions: list[str], known: set[str]) -> tuple[str, ...]:
-    """Names that can be said: of known words, "flag of the moon" but not "flag mn" or "u7a7a"."""
-    return tuple(c for c in captions if len(c) < 40 and all(w in known for w in c.lower().split()))
+def names_of(captions: list[str], vocabulary: set[str]) -> tuple[str, ...]:
+    """Return the captions that are words: "flag of the moon" but not "flag mn" or "u7a7a"."""
+    return tuple(c for c in captions if len(c) < 40 and all(w in vocabulary for w in c.lower().split()))
 
 
 def plain_of(things: list[Thing]) -> list[Thing]:
-    """Things with short names, for scenes of several."""
+    """Return things with short names, for scenes of several."""
     return [t for t in things if t.topic in DRAWN and len(t.names[0]) <= 14 and t.names[0].replace(" ", "").isalpha()]
 
 
-def known_words(wordnet: Path) -> set[str]:
-    """Every word in WordNet, alone or in a phrase, and the small ones it leaves out."""
-    known = set("a an and at by for from in of on or the to with without".split())
+def read_vocabulary(wordnet: Path) -> set[str]:
+    """Return every word in WordNet, alone or in a phrase, and the function words that it lacks."""
+    vocabulary = set("a an and at by for from in of on or the to with without".split())
     for part in ("noun", "verb", "adj", "adv"):
         for line in (wordnet / f"index.{part}").read_text("utf-8").splitlines():
             if not line.startswith("  "):
-                known.update(w for w in line.split(" ")[0].split("_") if len(w) > 2)
-    return known | {f"{w}s" for w in known}
+                vocabulary.update(w for w in line.split(" ")[0].split("_") if len(w) > 2)
+    return vocabulary | {f"{w}s" for w in vocabulary}
 
 
-def words_of(wordnet: Path) -> list[str]:
-    """Words of 3 to 8 letters of which WordNet has seen a sense used."""
-    found = set()
+def read_common_words(wordnet: Path) -> list[str]:
+    """Return words of 3 to 8 letters that occur in WordNet's annotated texts."""
+    words = set()
     for part in ("noun", "verb", "adj"):
         for line in (wordnet / f"index.{part}").read_text("utf-8").splitlines():
             lemma, _, _, pointers, *rest = line.split(" ") if not line.startswith("  ") else ("-", "", "", "0", "", "0")
             if lemma.isalpha() and lemma.isascii() and 3 <= len(lemma) <= 8 and int(rest[int(pointers) + 1]):
-                found.add(lemma)
-    return sorted(found)
+                words.add(lemma)
+    return sorted(words)
 
 
-def share(name: str) -> float:
-    """A number from 0 to 1 that a name always has."""
+def hash_fraction(name: str) -> float:
+    """Return a number from 0 to 1, always the same for a name."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
 
 
-def props_of(starter: Path, split: str) -> Props:
-    """What may be drawn for train (or one half of it, known or asked), val or held_out."""
+def read_props(starter: Path, split: str) -> Props:
+    """Return what may be drawn for `train` (or half of it, `train first` or `train second`), `val` or `held_out`."""
     split, _, half = split.partition(" ")
     wordnet = starter / "sources/wordnet-base/usr/share/wordnet"
     rows = [json.loads(line) for line in (starter / "pairs.jsonl").read_text("utf-8").splitlines()]
     wanted = {"train": "train", "val": "val", "held_out": "google"}[split]
-    things = things_of([r for r in rows if r["split"] == wanted], starter, known_words(wordnet))
+    things = read_things([r for r in rows if r["split"] == wanted], starter, read_vocabulary(wordnet))
     if half:
-        things = [t for t in things if (share(t.file.name) < 0.5) == (half == "known")]
+        things = [t for t in things if (hash_fraction(t.file.name) < 0.5) == (half == "first")]
     low, high = {"train": (0.1, 1.0), "val": (0.05, 0.1), "held_out": (0.0, 0.05)}[split]
-    words = [w for w in words_of(wordnet) if low <= share(w) < high]
+    words = [w for w in read_common_words(wordnet) if low <= hash_fraction(w) < high]
     fonts = sorted(p for p in (starter / "sources").glob("fonts-*/**/*.ttf") if "Math" not in p.name)
     fonts = [p for p in fonts if p.name.startswith(HELD_OUT_FONTS) == (split == "held_out")]
     return Props(things, plain_of(things), words, fonts)
 
 
-def drawn(make: Any, props: Props, folder: Path, seed: int) -> tuple[str, list[Question], list[Region]]:
+def draw(make: Any, props: Props, folder: Path, seed: int) -> tuple[str, list[Question], list[Region]]:
+    """Draw one scene into a folder and return the picture's name, its questions and its regions."""
     picture, questions, regions = make(np.random.default_rng(seed), props)
     name = f"{folder.name}/{seed}.png"
     picture.save(folder / f"{seed}.png", compress_level=3)
@@ -97,22 +99,23 @@ def drawn(make: Any, props: Props, folder: Path, seed: int) -> tuple[str, list[Q
 
 
 def conversation(name: str, questions: list[Question], regions: list[Region]) -> dict[str, Any]:
+    """Return an entry of LLaVA's JSON."""
     turns = []
     for i, question in enumerate(questions):
         turns.append({"from": "human", "value": ("<image>\n" if i == 0 else "") + question.text})
         turns.append({"from": "gpt", "value": question.answer})
-    parts = [{"box": [round(min(max(n / SIDE, 0), 1), 4) for n in r.box], "text": r.text} for r in regions]
-    return {"id": name, "image": name, "conversations": turns, "regions": parts}
+    named = [{"box": [round(min(max(n / SIDE, 0), 1), 4) for n in r.box], "text": r.text} for r in regions]
+    return {"id": name, "image": name, "conversations": turns, "regions": named}
 
 
 def draw_many(make: Any, props: Props, folder: Path, seeds: range) -> Iterator[tuple[str, list[Question], list[Region]]]:
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
-        yield from pool.map(partial(drawn, make, props, folder), seeds, chunksize=64)
+        yield from pool.map(partial(draw, make, props, folder), seeds, chunksize=64)
 
 
 def held_out(props: Props, work: Path) -> Iterator[dict[str, Any]]:
-    """Google's emoji as they are, and scenes asked until there are enough questions of each kind."""
+    """Yield questions about Google's emoji, and about scenes until there are enough of each kind."""
     folder = work / "held_out"
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(7)
@@ -130,33 +133,33 @@ def held_out(props: Props, work: Path) -> Iterator[dict[str, Any]]:
             "answers": [thing.topic],
             "match": "exact",
         }
-    for kind, kind_of_scene in KINDS.items():
+    for kind, kind_of_scene in SCENE_OF_KIND.items():
         count, yes = 0, 0
         (folder / kind.replace("/", " ")).mkdir(exist_ok=True)
         for seed in range(10**9, 10**9 + 20 * HELD_OUT):
-            make = SCENES[kind_of_scene][0] if kind_of_scene else scene
-            name, questions, _ = drawn(make, props, folder / kind.replace("/", " "), seed)  # kinds share seeds, not pictures
+            make = SCENES[kind_of_scene][0] if kind_of_scene else random_scene
+            name, questions, _ = draw(make, props, folder / kind.replace("/", " "), seed)  # kinds share seeds, not pictures
             for question in [q for q in questions if q.kind == kind][:1]:
-                if kind == "yes/no":  # as many of the one as of the other
+                if kind == "yes/no":  # balanced
                     if (question.answer == "Yes.") != (yes <= count - yes):
                         continue
                     yes += question.answer == "Yes."
                 count += 1
                 row = {"id": f"{kind}{seed}", "image": f"held_out/{name}", "question": question.text, "kind": kind}
-                yield row | {"answers": [question.answer, *question.also]}
+                yield row | {"answers": [question.answer, *question.also_right]}
             if count == HELD_OUT:
                 break
 
 
 def main(starter: Path, work: Path, pictures: int, half: str) -> None:
     for split, count, first in (("train", pictures, 0), ("val", VAL, 5 * 10**8)):
-        props = props_of(starter, f"train {half}" if split == "train" else split)
+        props = read_props(starter, f"train {half}" if split == "train" else split)
         print(
             split, len(props.things), "things,", len(props.plain), "plain,", len(props.words), "words,", len(props.fonts), "fonts"
         )
-        rows = [conversation(*some) for some in draw_many(scene, props, work / split, range(first, first + count))]
+        rows = [conversation(*drawn) for drawn in draw_many(random_scene, props, work / split, range(first, first + count))]
         (work / f"{split}.json").write_text(json.dumps(rows), "utf-8")
-    (work / "held_out.json").write_text(json.dumps(list(held_out(props_of(starter, "held_out"), work)), indent=0), "utf-8")
+    (work / "held_out.json").write_text(json.dumps(list(held_out(read_props(starter, "held_out"), work)), indent=0), "utf-8")
 
 
 if __name__ == "__main__":

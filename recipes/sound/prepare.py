@@ -1,10 +1,10 @@
-"""Step 1: what is heard and what it means, from the starter's sources: people's voices, sound effects, and espeak-ng.
+"""Step 1: clips with captions, from the starter's sources: recordings of people, sound effects, and espeak-ng's voices.
 
     python recipes/sound/prepare.py STARTER_WORK WORK      # needs espeak-ng (apt-get install espeak-ng)
 
-WORK/clips.jsonl names each clip: its caption (English), what speaks, in which language, which split. WORK/mels.f16 holds
-their log-mel frames, one after the other: float16 (frames, mels).
-A fifth of the stamps' captions is held out: no person is heard saying them in training, only espeak-ng is.
+WORK/clips.jsonl has one object for each clip: its caption (English), speaker, language, split. WORK/mels.f16 has their log-mel frames,
+one clip after the other: float16 (frames, mels). A fifth of the stamps' captions is held out: training has them in espeak-ng's voices
+only, not from people.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from samespace.media.audio import blocks
 from samespace.preprocess.mel import log_mel, trim_silence
 
 TOWER = AudioTower(frames=400, strides=(2, 2), width=256, layers=6)
-"""What is made here reads the spectrograms that are made here."""
+"""The tower that is trained on these spectrograms."""
 LANGUAGES = {
     "en": "en-us", "fr": "fr", "ro": "ro", "ru": "ru", "ca": "ca", "bg": "bg", "es": "es", "be": "be", "el": "el", "da": "da",
 }  # fmt: skip
@@ -41,64 +41,64 @@ VARIANTS = (
         "shelby steph steph2 steph3 travis victor zac"
     ).split()),
 )  # fmt: skip
-STRANGER, VAL_VOICE = "+f4", "+m7"
-"""Voices of the test and of validation, never heard in training."""
-TAKES = 6
+TEST_VOICE, VAL_VOICE = "+f4", "+m7"
+"""Voices of the test and of validation, not used in training."""
+CAPTION_VOICES = 6
 """Voices that speak each stamp's caption in each language."""
-WORD_TAKES = 3
+WORD_VOICES = 3
 """Voices that speak each English word."""
 VAL_WORDS = 0.0125
-"""Share of the English words that validation's voice says too."""
-NAMES = 4000
-"""Names of other things that are spoken too."""
-USED = 3
-"""Times that a noun is used in WordNet's texts to be spoken too."""
+"""Share of the English words that the validation voice speaks too."""
+N_NAMES = 4000
+"""Names of emoji and drawings that are spoken too."""
+MIN_USES = 3
+"""Times that a noun occurs in WordNet's annotated texts, for it to be spoken too."""
 LONGEST = 5.0
-"""Seconds of a clip that are kept."""
+"""Seconds of a clip, at most."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Something to be heard."""
+    """A clip of audio."""
 
     caption: str
     """In English."""
-    said: str
-    """The words, in the language they are spoken in; empty for an effect."""
+    text: str
+    """The words that are spoken, in their language; empty for an effect."""
     source: str
     """A file, or a voice of espeak-ng."""
     kind: str
-    """person, espeak (a stamp's caption), word (anything else that espeak-ng says) or effect"""
+    """person, espeak (a stamp's caption in a voice of espeak-ng), word (another text in one) or effect."""
     language: str
     split: str
     picture: str = ""
     """The stamp that shows it."""
 
 
-def share(text: str) -> float:
-    """A number from 0 to 1 that a text always has."""
+def hash_fraction(text: str) -> float:
+    """Return a number from 0 to 1, always the same for a text."""
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32
 
 
 def split_of(caption: str) -> str:
-    """test for a fifth of all captions, val for a twentieth."""
-    place = share(caption)
-    return "test" if place < 0.2 else "val" if place < 0.25 else "train"
+    """Return a caption's split: test for a fifth of all, val for a twentieth."""
+    fraction = hash_fraction(caption)
+    return "test" if fraction < 0.2 else "val" if fraction < 0.25 else "train"
 
 
 def captions_of(file: Path) -> dict[str, str]:
-    """A stamp's caption in each language: {"en": "a cat", "fr": "un chat", …}."""
+    """Return a stamp's caption in each language: {"en": "a cat", "fr": "un chat", …}."""
     first, *rest = file.read_text("utf-8", "replace").splitlines() or [""]
-    found = {"en": first.strip().rstrip(".").lower()}
+    captions = {"en": first.strip().rstrip(".").lower()}
     for line in rest:
         name, _, text = line.partition("=")
         if name.endswith(".utf8") and text.strip():
-            found[name.removesuffix(".utf8")] = text.strip().rstrip(".")
-    return found
+            captions[name.removesuffix(".utf8")] = text.strip().rstrip(".")
+    return captions
 
 
 def stamps(root: Path) -> Iterator[Clip]:
-    """Every recording of a stamp, and its caption spoken in every language."""
+    """Yield every recording of a stamp, its sound effect, and its caption spoken in every language."""
     for text in sorted(root.rglob("*.txt")):
         captions, stem = captions_of(text), text.with_suffix("")
         caption = captions["en"]
@@ -115,93 +115,96 @@ def stamps(root: Path) -> Iterator[Clip]:
 
 
 def spoken(caption: str, captions: dict[str, str], picture: str) -> Iterator[Clip]:
+    """Yield a stamp's caption in espeak-ng's voices, in every language that has it."""
     for language, voice in LANGUAGES.items():
         if language not in captions:
             continue
-        rng = np.random.default_rng(int(share(caption + language) * 2**32))
-        for variant in rng.choice(VARIANTS, TAKES, replace=False):
+        rng = np.random.default_rng(int(hash_fraction(caption + language) * 2**32))
+        for variant in rng.choice(VARIANTS, CAPTION_VOICES, replace=False):
             yield Clip(caption, captions[language], voice + str(variant), "espeak", language, "train", picture)
-        for split, variant in (("test", STRANGER), ("val", VAL_VOICE)):
+        for split, variant in (("test", TEST_VOICE), ("val", VAL_VOICE)):
             if split_of(caption) == split:
                 yield Clip(caption, captions[language], voice + variant, "espeak", language, split, picture)
 
 
 def names(starter: Path) -> Iterator[Clip]:
-    """More words: the names of emoji and drawings, each by one voice; those of emoji in every language that has them."""
+    """Yield names of emoji and drawings, each in one voice; those of emoji in every language that has them."""
     rng = np.random.default_rng(3)
-    known = {c: row["concept"] for row in told(starter) for c in row["captions"][:1] if len(c) < 40}
-    abroad = {language: labels(starter, language) for language in LANGUAGES if language != "en"}
-    for caption in sorted(known, key=share)[:NAMES]:
-        names = {"en": caption} | {language: found.get(known[caption], "") for language, found in abroad.items()}
-        for language, said in names.items():
-            if said:
-                yield Clip(caption, said, LANGUAGES[language] + str(rng.choice(VARIANTS)), "word", language, "train")
+    concept_of = {c: row["concept"] for row in training_pairs(starter) for c in row["captions"][:1] if len(c) < 40}
+    translations = {language: labels(starter, language) for language in LANGUAGES if language != "en"}
+    for caption in sorted(concept_of, key=hash_fraction)[:N_NAMES]:
+        names = {"en": caption} | {language: label_of.get(concept_of[caption], "") for language, label_of in translations.items()}
+        for language, text in names.items():
+            if text:
+                yield Clip(caption, text, LANGUAGES[language] + str(rng.choice(VARIANTS)), "word", language, "train")
 
 
 def words(starter: Path) -> Iterator[Clip]:
-    """Single English words, each by several voices: those of the starter's captions, and the nouns that people use."""
+    """Yield single English words, each in several voices: those of the starter's captions, and frequent nouns."""
     rng = np.random.default_rng(4)
-    captions = " ".join(" ".join(row["captions"] + row["keywords"]) for row in told(starter)).lower()
-    for word in sorted(set(re.findall("[a-z]{3,}", captions)) | nouns(starter)):
-        for variant in rng.choice(VARIANTS, WORD_TAKES, replace=False):
+    captions = " ".join(" ".join(row["captions"] + row["keywords"]) for row in training_pairs(starter)).lower()
+    for word in sorted(set(re.findall("[a-z]{3,}", captions)) | frequent_nouns(starter)):
+        for variant in rng.choice(VARIANTS, WORD_VOICES, replace=False):
             yield Clip(word, word, LANGUAGES["en"] + str(variant), "word", "en", "train")
-        if share(word) < VAL_WORDS:
+        if hash_fraction(word) < VAL_WORDS:
             yield Clip(word, word, LANGUAGES["en"] + VAL_VOICE, "word", "en", "val")
 
 
-def nouns(starter: Path) -> set[str]:
-    """Nouns that WordNet's readers met at least `USED` times (its cntlist: sense, number, times)."""
-    times: Counter[str] = Counter()
+def frequent_nouns(starter: Path) -> set[str]:
+    """Return nouns that occur at least MIN_USES times in WordNet's annotated texts (cntlist: sense, number, times)."""
+    uses: Counter[str] = Counter()
     for line in (starter / "sources/wordnet-base/usr/share/wordnet/cntlist.rev").read_text("ascii").splitlines():
         sense, _, count = line.split()
         lemma, _, kind = sense.partition("%")
         if kind.startswith("1:") and re.fullmatch("[a-z]{3,}", lemma):
-            times[lemma] += int(count)
-    return {lemma for lemma, count in times.items() if count >= USED}
+            uses[lemma] += int(count)
+    return {lemma for lemma, count in uses.items() if count >= MIN_USES}
 
 
 @cache
-def told(starter: Path) -> list[dict]:
-    """What the starter was trained to tell."""
+def training_pairs(starter: Path) -> list[dict]:
+    """Return the pairs that the starter was trained on."""
     rows = (json.loads(line) for line in (starter / "pairs.jsonl").read_text("utf-8").splitlines())
     return [row for row in rows if row["split"] == "train"]
 
 
 def labels(starter: Path, language: str) -> dict[str, str]:
-    """What emoji are called in a language, by their concept; nothing where emojibase does not speak it."""
+    """Return the names of emoji in a language, by their concept; none where emojibase does not have the language."""
     file = starter / f"sources/emojibase-data/package/{language}/data.json"
-    found = json.loads(file.read_text("utf-8")) if file.exists() else []
-    return {f"emoji {e['hexcode']}": e["label"] for e in found}
+    emoji = json.loads(file.read_text("utf-8")) if file.exists() else []
+    return {f"emoji {e['hexcode']}": e["label"] for e in emoji}
 
 
-def heard(clip: Clip) -> tuple[np.ndarray | None, str]:
-    """Its log-mel frames, float16 (F, mels), None where it cannot be heard; the sounds of its words."""
+def render(clip: Clip) -> tuple[np.ndarray | None, str]:
+    """Return a clip's log-mel frames, float16 (F, mels), None where it cannot be read; and the phones of its text."""
     try:
-        phones = sounds(clip.said, LANGUAGES[clip.language]) if clip.said else ""
+        phones = phones_of(clip.text, LANGUAGES[clip.language]) if clip.text else ""
         if clip.kind in ("person", "effect"):
             return frames(Path(clip.source)), phones
-        rng = np.random.default_rng(int(share(clip.caption + clip.source) * 2**32))
+        rng = np.random.default_rng(int(hash_fraction(clip.caption + clip.source) * 2**32))
         with tempfile.TemporaryDirectory() as scratch:
-            out = Path(scratch, "said.wav")
+            out = Path(scratch, "spoken.wav")
             speed, pitch = str(rng.integers(110, 190)), str(rng.integers(25, 75))
-            espeak("-v", clip.source, "-s", speed, "-p", pitch, "-w", str(out), "--", clip.said)
+            espeak("-v", clip.source, "-s", speed, "-p", pitch, "-w", str(out), "--", clip.text)
             return frames(out), phones
     except (UnreadableMedia, subprocess.SubprocessError, OSError):
         return None, ""
 
 
 @cache
-def sounds(said: str, voice: str) -> str:
-    """How words are pronounced, in the International Phonetic Alphabet, without stress, length and pauses."""
-    spelled = re.sub(r"\(.*?\)", "", espeak("-q", "--ipa", "-v", voice, "--", said))
-    return "".join(c for c in unicodedata.normalize("NFD", spelled) if unicodedata.category(c) in ("Ll", "Lo", "Mn"))
+def phones_of(text: str, voice: str) -> str:
+    """Return a text's pronunciation in the International Phonetic Alphabet, without stress, length and pauses."""
+    ipa = re.sub(r"\(.*?\)", "", espeak("-q", "--ipa", "-v", voice, "--", text))
+    return "".join(c for c in unicodedata.normalize("NFD", ipa) if unicodedata.category(c) in ("Ll", "Lo", "Mn"))
 
 
 def espeak(*options: str) -> str:
+    """Run espeak-ng and return what it prints. Raises OSError, subprocess.SubprocessError."""
     return subprocess.run(["espeak-ng", *options], check=True, capture_output=True, timeout=20).stdout.decode()
 
 
 def frames(file: Path) -> np.ndarray | None:
+    """Return a file's log-mel frames, float16 (F, mels); None where it is shorter than a tenth of a second."""
     samples = trim_silence(np.concatenate([np.empty(0, np.float32), *blocks(file)]))
     samples = samples[: int(LONGEST * TOWER.rate)]
     return log_mel(samples, TOWER).T.astype(np.float16) if len(samples) > TOWER.rate / 10 else None
@@ -211,16 +214,16 @@ def main(starter: Path, work: Path) -> None:
     root = starter / "sources/tuxpaint-stamps-default/usr/share/tuxpaint/stamps"
     clips = [*stamps(root), *names(starter), *words(starter)]
     work.mkdir(parents=True, exist_ok=True)
-    kept, place = [], 0
+    rows, start = [], 0
     with open(work / "mels.part", "wb") as out, ProcessPoolExecutor() as pool:
-        for clip, (mels, phones) in zip(clips, pool.map(heard, clips, chunksize=64)):
+        for clip, (mels, phones) in zip(clips, pool.map(render, clips, chunksize=64)):
             if mels is not None:
                 out.write(mels.tobytes())
-                kept.append(asdict(clip) | {"phones": phones, "start": place, "frames": len(mels)})
-                place += len(mels)
+                rows.append(asdict(clip) | {"phones": phones, "start": start, "frames": len(mels)})
+                start += len(mels)
     (work / "mels.part").rename(work / "mels.f16")
-    (work / "clips.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), "utf-8")
-    print(len(kept), "clips of", len(clips), f"{place / 360_000:.1f} hours")
+    (work / "clips.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    print(len(rows), "clips of", len(clips), f"{start / 360_000:.1f} hours")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the starter is: its two towers, its preprocessing, and where things lie under WORK."""
+"""The starter's architecture: its two towers and its preprocessing; and the paths of its sources under WORK."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ PREP = Prep(
     clean="none",
 )
 
-PHOTOGRAPHS = {  # of scikit-image, not among the demo's six; the backgrounds of augmented views are among them
+PHOTOGRAPHS = {  # of scikit-image, none of the demo's six; some are backgrounds of augmented views
     "clock_motion.png": ("a clock", "the time on a dial"),
     "coins.png": ("coins", "old money"),
     "horse.png": ("a horse", "a riding animal"),
@@ -42,8 +42,10 @@ PHOTOGRAPHS = {  # of scikit-image, not among the demo's six; the backgrounds of
 
 
 def image_tower() -> HybridImageTower:
-    """The hybrid: EfficientNet-Lite0, forked after its last 14×14 map. Its own top gives the ConSE prior and the 7×7×1280
-    cells that two transformer blocks read; a second top, trained, gives those of two more."""
+    """Return the config of the image tower: EfficientNet-Lite0 and a ViT of two blocks over its 7×7×1280 map, with a ConSE prior.
+
+    A second branch, from the last 14×14 map on, has its own trained upper blocks and its own ViT.
+    """
     return HybridImageTower(
         image_size=224,
         patch=1,
@@ -66,7 +68,10 @@ def image_tower() -> HybridImageTower:
 
 
 def text_tower() -> ForkedTextTower:
-    """all-MiniLM-L6-v2: 256 numbers of its vector, and 128 for each reader, learned with two last blocks of their own."""
+    """Return the config of the text tower: all-MiniLM-L6-v2, 256 dimensions of its vector, and two learned projections of 128.
+
+    The projections have their own copy of the last two blocks.
+    """
     return ForkedTextTower(
         vocab=30522,
         context=PREP.context,
@@ -89,10 +94,10 @@ def text_tower() -> ForkedTextTower:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """A file of one JSON object a line: pairs.jsonl, metrics.jsonl."""
+    """Return the objects of a file with one JSON object per line."""
     return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
 
 
 def read_pairs(work: Path) -> list[dict[str, Any]]:
-    """The pairs that may be trained on or validated with, in the order of the kept views."""
+    """Return the pairs for training and validation, in the order of the precomputed views."""
     return [pair for pair in read_lines(work / "pairs.jsonl") if pair["split"] in ("train", "val")]

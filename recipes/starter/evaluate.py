@@ -1,10 +1,9 @@
-"""Step 5: the shipped space on what no training saw.
+"""Step 5: evaluate the shipped space on held-out data.
 
     python recipes/starter/evaluate.py WORK [SPACE]
 
-Prints the bars' numbers as one JSON object: Tux Paint stamps and the held-out emoji design, text → image, and the six
-demo photographs by their plain phrases and by paraphrases that avoid the label's word. Everything goes through the
-ONNX runtime and the space's own preprocessing, as a user's pictures do.
+Prints one JSON object: text → image retrieval on Tux Paint stamps and on the held-out emoji design, and the six demo photographs
+by their labels and by paraphrases that avoid the label's word. Everything runs in ONNX Runtime, as users' pictures do.
 """
 
 import json
@@ -25,9 +24,12 @@ from samespace.library.demo import PHRASES, photographs
 from samespace.spaces import checkpoint
 from samespace.spaces.calibration import fit, measure
 
-MEAN = 0.45  # the trunk's mean feature, about
-SAME = 0.999  # cosine of a caption with itself, after fp16
-HALVINGS = 8  # of the validation pairs; one alone is off by 0.02
+MEAN_FEATURE = 0.45
+"""The backbone's mean feature, approximately."""
+SAME = 0.999
+"""Cosine of a caption with itself, after fp16."""
+N_SPLITS = 8
+"""Random halves of the validation pairs; the results of single ones differ by 0.02."""
 PARAPHRASES = (
     ("a furry pet with whiskers", "a kitty looking at you", "a feline animal"),
     ("a hot drink", "espresso in a mug", "a warm beverage on a saucer"),
@@ -39,35 +41,37 @@ PARAPHRASES = (
 
 
 def retrieval(space: samespace.Space, work: Path, pairs: list[dict]) -> dict[str, float]:
-    """Text → image recall; equal captions are one query with several right answers."""
-    queries, right = queries_of([p["captions"][:1] for p in pairs])
+    """Return text → image recall, and the calibration's error; equal captions are one query with several relevant images."""
+    queries, relevant = queries_of([p["captions"][:1] for p in pairs])
     z_text, z_image = space.text(queries), space.image([work / p["file"] for p in pairs])
-    found = {f"R@{k}": recall_at_k(z_text @ z_image.T, right, k) for k in (1, 5, 10)}
-    found |= measure(space.calibration(), z_image, z_text, right) if space.calibration() else {}
-    return {name: round(value, 4) for name, value in found.items()}
+    metrics = {f"R@{k}": recall_at_k(z_text @ z_image.T, relevant, k) for k in (1, 5, 10)}
+    metrics |= measure(space.calibration(), z_image, z_text, relevant) if space.calibration() else {}
+    return {name: round(value, 4) for name, value in metrics.items()}
 
 
-def crossed(space: samespace.Space, work: Path, pairs: list[dict]) -> dict[str, float]:
-    """Relevance among validation pairs: a calibration fitted on one half and measured on the other, and the other way round,
-    of several halvings. Captions that are in the background are no strangers to it, and are left out."""
+def cross_validate_calibration(space: samespace.Space, work: Path, pairs: list[dict]) -> dict[str, float]:
+    """Return AUC and calibration error on validation pairs: fitted on one half and measured on the other, for several random halves.
+
+    Captions that are among the background captions are left out.
+    """
     pairs = list({p["captions"][0]: p for p in pairs}.values())
     z_text, z_image = space.text([p["captions"][0] for p in pairs]), space.image([work / p["file"] for p in pairs])
-    strange = (z_text @ space.background.T).max(axis=1) < SAME
-    z_text, z_image, found = z_text[strange], z_image[strange], []
-    for seed in range(HALVINGS):
+    not_background = (z_text @ space.background.T).max(axis=1) < SAME
+    z_text, z_image, results = z_text[not_background], z_image[not_background], []
+    for seed in range(N_SPLITS):
         halves = np.array_split(np.random.default_rng(seed).permutation(len(z_text)), 2)
         for a, b in (halves, halves[::-1]):
             calibration = fit(z_image[a], z_text[a], np.eye(len(a), dtype=bool), space.background)
-            found.append(measure(calibration, z_image[b], z_text[b], np.eye(len(b), dtype=bool)))
-    return {name: round(float(np.mean([f[name] for f in found])), 4) for name in ("auc", "ece")}
+            results.append(measure(calibration, z_image[b], z_text[b], np.eye(len(b), dtype=bool)))
+    return {name: round(float(np.mean([result[name] for result in results])), 4) for name in ("auc", "ece")}
 
 
-def prototypes(space: samespace.Space, work: Path) -> float:
-    """Zero-shot top-1 of the trunk's 1000 classes by their first name alone; a class's row stands for its picture."""
+def classes_by_name(space: samespace.Space, work: Path) -> float:
+    """Return zero-shot top-1 accuracy on the backbone's 1000 classes, by their first names; classifier rows replace pictures."""
     image = checkpoint.load(space.folder).model.image
     rows = image.prior.classifier.weight.detach()
-    along = 6 * normalize(rows - rows.mean(dim=0), dim=-1)
-    top = (MEAN + along).clamp(0, 6)[:, :, None, None].expand(-1, -1, 7, 7)
+    features = 6 * normalize(rows - rows.mean(dim=0), dim=-1)
+    top = (MEAN_FEATURE + features).clamp(0, 6)[:, :, None, None].expand(-1, -1, 7, 7)
     middle, grey = torch.zeros(0), torch.zeros(len(top), 3, 14, 14)
     with torch.inference_mode():
         z_image = normalize(image.embedding([top, top, middle, grey]), dim=-1).numpy()
@@ -76,28 +80,28 @@ def prototypes(space: samespace.Space, work: Path) -> float:
 
 
 def people(space: samespace.Space) -> dict[str, float]:
-    """How well a phrase tells 100 faces from 100 other small cut-outs of photographs: AUC of the cosine."""
-    cuts = np.load(Path(skimage.data.__file__).parent / "lfw_subset.npy")  # the faces come first
-    z = space.image([Image.fromarray((255 * cut).astype(np.uint8)) for cut in cuts])
+    """Return for each phrase the AUC of the cosine, for 100 faces against 100 other crops of photographs."""
+    crops = np.load(Path(skimage.data.__file__).parent / "lfw_subset.npy")  # the faces come first
+    z = space.image([Image.fromarray((255 * crop).astype(np.uint8)) for crop in crops])
     phrases = ("a face", "a person", "a man", "a woman")
-    return {p: round(auc(s, np.arange(len(cuts)) < 100), 3) for p, s in zip(phrases, space.text(list(phrases)) @ z.T)}
+    return {p: round(auc(s, np.arange(len(crops)) < 100), 3) for p, s in zip(phrases, space.text(list(phrases)) @ z.T)}
 
 
 def photograph_phrases(space: samespace.Space) -> dict:
-    """How many phrases find their photograph first."""
+    """Return how many phrases rank their photograph first."""
     z = space.image(photographs())
-    out = {}
+    results = {}
     for name, phrases in (("plain", [(p,) for p in PHRASES[:6]]), ("paraphrases", PARAPHRASES)):
         missed = [t for i, texts in enumerate(phrases) for t in texts if int((space.text([t]) @ z.T).argmax()) != i]
-        out[name] = {"first": sum(map(len, phrases)) - len(missed), "of": sum(map(len, phrases)), "missed": missed}
-    return out
+        results[name] = {"first": sum(map(len, phrases)) - len(missed), "of": sum(map(len, phrases)), "missed": missed}
+    return results
 
 
 def main(work: Path, name: str) -> None:
     space, pairs = samespace.load(name), read_lines(work / "pairs.jsonl")
     result = {split: retrieval(space, work, [p for p in pairs if p["split"] == split]) for split in ("stamps", "google")}
-    result |= {"validation": crossed(space, work, [p for p in pairs if p["split"] == "val"])}
-    result |= {"prototypes": prototypes(space, work), "people": people(space)} | photograph_phrases(space)
+    result |= {"validation": cross_validate_calibration(space, work, [p for p in pairs if p["split"] == "val"])}
+    result |= {"classes_by_name": classes_by_name(space, work), "people": people(space)} | photograph_phrases(space)
     print(json.dumps({"space": name, "fingerprint": space.fingerprint} | result, indent=1))
 
 

@@ -1,4 +1,4 @@
-"""Step 4: the trained towers -> the space folder in the package, and the held-out pairs of the int8 gate.
+"""Step 4: write the trained towers as the package's space folder, and the held-out pairs of the int8 gate.
 
 python recipes/starter/export.py WORK
 """
@@ -12,78 +12,79 @@ import torch
 from common import MINILM, PREP, image_tower, read_lines, text_tower
 from PIL import Image
 from torch import Tensor
-from train import start
+from train import load_pretrained
 
 from samespace.core.config import SpaceConfig
 from samespace.media.image import opaque
 from samespace.preprocess.tokens import read_tokenizer
 from samespace.spaces import export, registry
 from samespace.spaces.checkpoint import Checkpoint
-from samespace.train import checkpoint as state
-from samespace.train.metrics import curves_of
+from samespace.train import checkpoint
+from samespace.train.metrics import read_curves
 
 PACKAGE = registry.STARTER.parent
-PAIRS, SIDE = 256, 160
-WAY = 0.5
-"""Between two trainings' weights all of validation is better than at either end. Wortsman et al. 2022, "Robust fine-tuning"."""
+N_PAIRS, SIDE = 256, 160
+"""Held-out pairs in the package, and the longer side of their pictures."""
+INTERPOLATION = 0.5
+"""Weight of the fine-tuned weights against those before. Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"."""
 
 
 def write_pairs(work: Path, pairs: list[dict]) -> None:
-    """A few validation drawings (public domain), which no training saw, for the gate to measure on."""
+    """Write a few validation drawings (public domain), which no training uses, for the exporter's gate."""
     folder = PACKAGE / "held_out"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    seen, lines = set(), ["filepath\ttitle"]
+    titles, lines = set(), ["filepath\ttitle"]
     for pair in pairs:
         title = pair["captions"][0]
-        if pair["split"] == "val" and pair["source"] == "openclipart" and title not in seen and len(seen) < PAIRS:
-            name = f"{len(seen):03}.webp"
+        if pair["split"] == "val" and pair["source"] == "openclipart" and title not in titles and len(titles) < N_PAIRS:
+            name = f"{len(titles):03}.webp"
             with Image.open(work / pair["file"]) as picture:
                 picture.thumbnail((SIDE, SIDE))
                 opaque(picture).save(folder / name, quality=70)
-            seen.add(title)
+            titles.add(title)
             lines.append(f"{name}\t{title}")
     (folder / "pairs.tsv").write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def write_gate(work: Path, pairs: list[dict]) -> Path:
-    """Every validation picture with a caption of its own: what the gate and the calibration are measured on here."""
-    seen, lines = set(), ["filepath\ttitle"]
+    """Write a table of validation pictures with different captions, for the gate and the calibration; return its path."""
+    titles, lines = set(), ["filepath\ttitle"]
     for pair in pairs:
         title = pair["captions"][0]
-        if pair["split"] == "val" and title not in seen:
-            seen.add(title)
+        if pair["split"] == "val" and title not in titles:
+            titles.add(title)
             lines.append(f"{pair['file']}\t{title}")
     (work / "gate.tsv").write_text("\n".join(lines) + "\n", "utf-8")
     return work / "gate.tsv"
 
 
-def weights(average: dict[str, Tensor], start: Path) -> dict[str, Tensor]:
-    """The running average; or, where the training went on from others, WAY of the way from those to it."""
-    averaged = {name.removeprefix("module."): t for name, t in average.items() if name.startswith("module.")}
+def interpolated_weights(ema: dict[str, Tensor], start: Path) -> dict[str, Tensor]:
+    """Return the moving average of the weights, interpolated with those that training started from, if it fine-tuned."""
+    trained = {name.removeprefix("module."): t for name, t in ema.items() if name.startswith("module.")}
     if not start.exists():
-        return averaged
-    return {name: torch.lerp(t, averaged[name], WAY) for name, t in state.load(start)["model"].items()}
+        return trained
+    return {name: torch.lerp(t, trained[name], INTERPOLATION) for name, t in checkpoint.load(start)["model"].items()}
 
 
 def main(work: Path) -> None:
     pairs = read_lines(work / "pairs.jsonl")
     write_pairs(work, pairs)
-    model = start(work).eval()
-    kept = state.load(work / "checkpoint.pt")
-    model.load_state_dict(weights(kept["average"], work / "start.pt"))
+    model = load_pretrained(work).eval()
+    state = checkpoint.load(work / "checkpoint.pt")
+    model.load_state_dict(interpolated_weights(state["ema"], work / "start.pt"))
     counts = {s: sum(p["split"] == "train" and p["source"] == s for p in pairs) for s in {p["source"] for p in pairs}}
     config = SpaceConfig(
         name="starter", image=image_tower(), text=text_tower(), prep=PREP, logit_scale=model.logit_scale.exp().item(),
         licence="Apache-2.0",
         origin="EfficientNet-Lite0 (Apache-2.0), all-MiniLM-L6-v2 (Apache-2.0); trained on emoji and Open Clip Art",
-        card={"recipe": "recipes/starter", "steps": kept["step"], "way": WAY, "curves": curves_of(work / "metrics.jsonl"),
+        card={"recipe": "recipes/starter", "steps": state["step"], "interpolation": INTERPOLATION, "curves": read_curves(work / "metrics.jsonl"),
               "pictures": {s: n for s, n in sorted(counts.items()) if n}},
     )  # fmt: skip
     tokenizer = read_tokenizer(work / MINILM / "tokenizer.json")
-    checkpoint = Checkpoint(model, config, tokenizer)
-    written = export.export(checkpoint, registry.STARTER, export.held_out_pairs(checkpoint, write_gate(work, pairs)))
-    print(json.dumps(written.card["precision"], indent=1), written.calibration)
+    towers = Checkpoint(model, config, tokenizer)
+    config = export.export(towers, registry.STARTER, export.held_out_pairs(towers, write_gate(work, pairs)))
+    print(json.dumps(config.card["precision"], indent=1), config.calibration)
     print({f.name: f.stat().st_size for f in registry.STARTER.iterdir()})
 
 

@@ -1,12 +1,11 @@
-"""Step 2: pictures -> what the frozen bottom of the trunk makes of several views of each.
+"""Step 2: precompute the frozen lower backbone's features of several views of each picture.
 
     python recipes/starter/features.py WORK [VIEWS]
 
-What is frozen gives the same answer each time, so each view passes through it once and the answer is kept: view 0 is
-the picture as it will be seen when searched; the rest are augmented. Writes, for every picture that is not held out,
-WORK/middle.npy, fp16 (pictures, views, 112, 14, 14), WORK/colours.npy, the mean colours of 28×28 cells, uint8 (pictures,
-views, 28, 28, 3), and WORK/classes.npy, fp16 (pictures, views, 1000), the whole trunk's class logits; one view at a time,
-and goes on where it was stopped.
+View 0 is the picture without augmentation; the others are augmented. Writes, for every picture that is not held out,
+WORK/middle.npy, the middle map, fp16 (pictures, views, 112, 14, 14), WORK/colours.npy, the mean colours of 28×28 cells, uint8
+(pictures, views, 28, 28, 3), and WORK/classes.npy, the backbone's class logits, fp16 (pictures, views, 1000); one view after the
+other. Run again to go on after an interruption.
 """
 
 import sys
@@ -24,18 +23,18 @@ from PIL import Image
 from samespace.media.image import opaque
 from samespace.models.starter.hybrid_vit import HybridViT
 from samespace.preprocess.pixels import normalize_pixels, square
-from samespace.spaces.tensors import fill
 from samespace.spaces.checkpoint import read_efficientnet
-from samespace.train.augment import view
+from samespace.spaces.tensors import fill
+from samespace.train.augment import cutout_view
 
 PHOTOS = ("grass.png", "gravel.png", "brick.png", "moon.png", "coins.png", "color.png")  # none of the six demo pictures
-DRAWN = 30  # drawings among the backgrounds, as often as photographs
+N_DRAWINGS = 30  # drawings among the backgrounds, as often as photographs
 BATCH = 64
-HANDED = ("flags", "symbols")  # topics of emoji
+MIRROR_SENSITIVE = ("flags", "symbols")  # topics of emoji
 
 
 class Frozen(torch.nn.Module):
-    """Pixels → the map where the tower forks, and the class logits of the trunk as it came."""
+    """Pixels → the middle map, where the second branch begins, and the pretrained backbone's class logits."""
 
     def __init__(self, tower: HybridViT):
         super().__init__()
@@ -48,26 +47,26 @@ class Frozen(torch.nn.Module):
 
 
 def frozen_session(work: Path) -> onnxruntime.InferenceSession:
-    """The trunk in ONNX Runtime: five times as fast as eager torch."""
+    """Return the frozen backbone in ONNX Runtime, five times as fast as eager torch."""
     tower = HybridViT(image_tower()).eval()
     weights = read_efficientnet(work / EFFICIENTNET)
     fill(tower, {k.removeprefix("image."): v for k, v in weights.items()}, partial=True)
-    path, batch = work / "trunk.onnx", torch.export.Dim("batch")
+    path, batch = work / "backbone.onnx", torch.export.Dim("batch")
     example = torch.zeros(2, 3, PREP.size, PREP.size)
     torch.onnx.export(Frozen(tower), (example,), path, dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def handed(pair: dict) -> bool:
-    """Whether it would be something else in a mirror: an arrow, a flag, a clock, writing."""
-    return pair["topic"] in HANDED or any({"left", "right"} & set(text.split()) for text in pair["captions"])
+def is_mirror_sensitive(pair: dict) -> bool:
+    """Return whether a picture means something else when mirrored: an arrow, a flag, a clock, writing."""
+    return pair["topic"] in MIRROR_SENSITIVE or any({"left", "right"} & set(text.split()) for text in pair["captions"])
 
 
-def grounds(work: Path, files: list[Path]) -> list[Image.Image]:
-    """Backgrounds: photographs and drawings, evenly."""
+def load_backgrounds(files: list[Path]) -> list[Image.Image]:
+    """Return backgrounds: photographs and drawings, equally many."""
     folder = Path(skimage.data.__file__).parent
     photos = [opaque(Image.open(folder / name)) for name in PHOTOS]
-    drawings = [opaque(Image.open(file)) for file in files[:: len(files) // DRAWN]]
+    drawings = [opaque(Image.open(file)) for file in files[:: len(files) // N_DRAWINGS]]
     for picture in (*photos, *drawings):
         picture.load()  # threads share them
     return photos * (len(drawings) // len(photos)) + drawings
@@ -76,7 +75,7 @@ def grounds(work: Path, files: list[Path]) -> list[Image.Image]:
 def main(work: Path, views: int) -> None:
     pairs = read_pairs(work)
     files = [work / pair["file"] for pair in pairs]
-    behind = grounds(work, [f for f, p in zip(files, pairs) if p["source"] == "openclipart" and p["split"] == "train"])
+    backgrounds = load_backgrounds([f for f, p in zip(files, pairs) if p["source"] == "openclipart" and p["split"] == "train"])
     session, progress = frozen_session(work), work / "views.done"
     done = int(progress.read_text()) if progress.exists() else 0
     mode, shape = "r+" if done else "w+", (len(files), views)
@@ -90,15 +89,17 @@ def main(work: Path, views: int) -> None:
             picture = image.convert("RGBA")
         if v == 0:
             return square(picture, PREP)
-        return view(picture, np.random.default_rng([i, v]), PREP.size, behind, mirror=not handed(pairs[i]))
+        return cutout_view(
+            picture, np.random.default_rng([i, v]), PREP.size, backgrounds, mirror=not is_mirror_sensitive(pairs[i])
+        )
 
     jobs = [(i, v) for v in range(views) for i in range(len(files))]
     with ThreadPoolExecutor(2) as pool:
         for start in range(done, len(jobs), BATCH):
             batch = jobs[start : start + BATCH]
-            seen, rows = np.stack(list(pool.map(load, batch))), tuple(np.array(batch).T)
-            colours[rows] = rearrange(seen, "b (h p) (w q) c -> b h w (p q) c", h=28, w=28).mean(axis=3).round()
-            middle[rows], classes[rows] = session.run(None, {session.get_inputs()[0].name: normalize_pixels(seen, PREP)})
+            pixels, rows = np.stack(list(pool.map(load, batch))), tuple(np.array(batch).T)
+            colours[rows] = rearrange(pixels, "b (h p) (w q) c -> b h w (p q) c", h=28, w=28).mean(axis=3).round()
+            middle[rows], classes[rows] = session.run(None, {session.get_inputs()[0].name: normalize_pixels(pixels, PREP)})
             if start // BATCH % 50 == 0:
                 progress.write_text(str(start))
                 print(f"{start}/{len(jobs)}", flush=True)

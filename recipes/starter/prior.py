@@ -1,4 +1,4 @@
-"""The classes' vectors anew, from their texts, in the starter as it ships: nothing is trained, and no text's vector changes.
+"""Recompute the class vectors of the shipped starter's prior from the classes' texts; nothing is trained, and no text's vector changes.
 
 python recipes/starter/prior.py WORK
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from common import read_lines
 from export import write_gate
-from train import class_names, set_prior
+from train import read_class_texts, set_prior
 
 from samespace.preprocess.tokens import Words
 from samespace.spaces import checkpoint, export, registry
@@ -22,11 +22,11 @@ from samespace.spaces.checkpoint import Checkpoint
 def main(work: Path) -> None:
     shipped = checkpoint.load(registry.STARTER)
     model, prep = shipped.model.eval(), shipped.config.prep
-    set_prior(model, class_names(work, model, Words(shipped.tokenizer, prep)), model.text.keep.weight)
+    set_prior(model, read_class_texts(work, model, Words(shipped.tokenizer, prep)), model.text.keep.weight)
     towers = Checkpoint(model, replace(shipped.config, weights=""), shipped.tokenizer)
     pairs = export.held_out_pairs(towers, write_gate(work, read_lines(work / "pairs.jsonl")))
-    written = export.export(towers, registry.STARTER, pairs, ears=registry.STARTER)
-    print(json.dumps(written.card["precision"], indent=1), written.calibration)
+    config = export.export(towers, registry.STARTER, pairs, audio_from=registry.STARTER)
+    print(json.dumps(config.card["precision"], indent=1), config.calibration)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_index_then_search(library, album, tiny_space):
 def test_a_second_run_embeds_nothing(library, album):
     library.add([album])
     report = library.add([album])
-    assert (report.added, report.same, report.looked) == (0, 4, 0)
+    assert (report.added, report.same, report.processed) == (0, 4, 0)
 
 
 def test_touched_files_are_recognised_by_their_content(library, album):
@@ -220,7 +220,7 @@ def test_the_home_of_an_unknown_user_is_a_missing_folder(library):
 def test_an_empty_folder_is_fine(library, tmp_path):
     (tmp_path / "empty").mkdir()
     report = library.add([tmp_path / "empty"])
-    assert report.looked == 0
+    assert report.processed == 0
     assert library.search("a cat") == []
 
 
@@ -256,7 +256,7 @@ def test_another_space_is_added(library, album, other_space, tiny_space):
     assert other.add([album], additional=True).added == 4
     assert len(other.search("a cat")) == 4
     assert len(library.search("a cat")) == 3  # rocket.jpg left; moved.jpg has no vector of the first space yet
-    assert library.add([album]).looked == 1
+    assert library.add([album]).processed == 1
     after = {Path(p).name: s for p, s in before}
     for hit in library.search("a cat"):
         assert hit.score == pytest.approx(after[Path(hit.path).name.replace("moved", "rocket")], abs=2e-3)
@@ -371,7 +371,7 @@ def test_names_with_private_use_characters_are_kept(library, album):
     assert library.add([album]).added == 4
     for _ in range(2):
         report = library.add([album])
-        assert (report.same, report.looked, report.removed) == (4, 0, 0)
+        assert (report.same, report.processed, report.removed) == (4, 0, 0)
     assert "pua\uf7e9.png" in names(library)
 
 

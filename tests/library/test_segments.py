@@ -291,8 +291,8 @@ def test_what_was_embedded_before_an_interruption_is_kept(tmp_path, audio_space,
         write_audio(tmp_path / f"{i}.wav", tone(3.0, 300.0 + i))
     library = Library(tmp_path / "library", audio_space)
 
-    def stop(report, looked, of):
-        if looked == 2:
+    def stop(report, done, of):
+        if done == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("samespace.library.indexing.embed.BATCH", 1)

@@ -7,9 +7,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from samespace.server.metrics import Metrics
 from samespace.server.middleware import AccessMiddleware, MetricsMiddleware
-from samespace.server.security import is_loopback
+from samespace.server.services.metrics import Metrics
+from samespace.server.services.security import is_loopback
 
 
 def app_with(key: str = "", hosts: tuple[str, ...] = ()):

@@ -23,10 +23,10 @@ from samespace.library.search.hits import Hit
 from samespace.library.thumbnails import FOLDER
 from samespace.server import app
 from samespace.server.app import create_app, create_server
-from samespace.server.indexing import IndexingJob, IndexingState
-from samespace.server.library_media import LibraryMedia
-from samespace.server.schemas import PageSearchRequest
-from samespace.server.search_page import SearchPage
+from samespace.server.services.indexing import IndexingJob, IndexingState
+from samespace.server.services.library_media import LibraryMedia
+from samespace.server.services.schemas import PageSearchRequest
+from samespace.server.services.search_page import SearchPage
 from samespace.spaces.registry import SPACES
 
 HERE = "http://127.0.0.1"

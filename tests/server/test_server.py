@@ -20,9 +20,9 @@ from samespace.assistant.request import Picture, question
 from samespace.assistant.retrieval_answers import ask_library
 from samespace.core.errors import RequestError, UnknownAssistant
 from samespace.library.library import Library
-from samespace.server import urls
 from samespace.server.app import create_app
-from samespace.server.embeddings import MAX_INPUTS
+from samespace.server.services import urls
+from samespace.server.services.embeddings import MAX_INPUTS
 
 KEY = "sesame"
 

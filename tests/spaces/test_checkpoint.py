@@ -18,7 +18,7 @@ from samespace.core.errors import UnknownSpace, WeightsMismatch
 from samespace.models.clip import DualEncoder
 from samespace.models.starter.hybrid_vit import HybridViT
 from samespace.models.text import TextTransformer
-from samespace.spaces import checkpoint
+from samespace.spaces import checkpoint, open_clip_layout
 from samespace.spaces.tensors import dequantize, fill
 
 EXACT = 1e-5
@@ -129,7 +129,7 @@ def save_open_clip(model, model_cfg, folder, clip_tokenizer_folder):
 def test_siglip_equals_open_clip(tmp_path, clip_tokenizer_folder, monkeypatch):
     """SigLIP in open_clip is a timm ViT with attention pooling and a text tower without a causal mask."""
     torch.manual_seed(5)
-    monkeypatch.setitem(checkpoint.TIMM_SIZES, "base", (64, 2, 4, 128))
+    monkeypatch.setitem(open_clip_layout.TIMM_SIZES, "base", (64, 2, 4, 128))
     model_cfg = {
         "embed_dim": 64,
         "init_logit_bias": -10,

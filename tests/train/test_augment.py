@@ -1,16 +1,16 @@
-"""Views of a picture."""
+"""Augmentations of pictures."""
 
 import numpy as np
 from PIL import Image
 
-from samespace.train.augment import view
+from samespace.train.augment import cutout_view
 
 
-def test_views_are_whole_reproducible_and_different():
+def test_views_are_reproducible_and_differ_by_seed():
     picture = Image.new("RGBA", (80, 60), (255, 0, 0, 255))
     photo = Image.effect_noise((100, 90), 60).convert("RGB")
-    views = [view(picture, np.random.default_rng(i), 64, [photo]) for i in range(40)]
-    again = view(picture, np.random.default_rng(7), 64, [photo])
+    views = [cutout_view(picture, np.random.default_rng(i), 64, [photo]) for i in range(40)]
+    again = cutout_view(picture, np.random.default_rng(7), 64, [photo])
     assert all(v.shape == (64, 64, 3) and v.dtype == np.uint8 for v in views)
     assert np.array_equal(again, views[7])
     assert len({v.tobytes() for v in views}) == 40
@@ -19,7 +19,7 @@ def test_views_are_whole_reproducible_and_different():
 def test_the_picture_stays_in_view():
     picture = Image.new("RGBA", (80, 60), (255, 0, 0, 255))
     for i in range(40):
-        pixels = view(picture, np.random.default_rng(i), 64, []).astype(int)
+        pixels = cutout_view(picture, np.random.default_rng(i), 64, []).astype(int)
         red = (pixels[..., 0] > pixels[..., 1] + 40) & (pixels[..., 0] > pixels[..., 2] + 40)
         grey = np.ptp(pixels, axis=2).max() < 5
         assert grey or red.mean() > 0.1

@@ -1,214 +1,213 @@
-"""Conversations: only answers are learned, batches come again after a resume, and an assistant learns a picture by heart."""
+"""Training an assistant: only answers are learned, batches repeat after a resume, and pictures are memorised."""
 
 import itertools
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
 from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 
-from samespace.assistant import checkpoint as folder
+from samespace.assistant import checkpoint
 from samespace.assistant.chat import Chat
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture, question
 from samespace.core.errors import ConfigError, TrainingStopped, UnreadableMedia
 from samespace.models.llava import IMAGE_TOKEN
-from samespace.train import assistant_run as assist
-from samespace.train.config import read_card
-from samespace.train.conversation_loss import AnswerLoss, talk_backward
+from samespace.train.assistant_run import AssistantRun
+from samespace.train.config import Source, read_config
+from samespace.train.conversation_loss import AnswerLoss, conversation_backward
 from samespace.train.conversations import (
     IGNORE,
-    Talk,
-    TalkLoader,
+    Conversation,
+    ConversationLoader,
     messages_of,
     open_conversations,
-    padded,
-    spelled,
-)  # fmt: skip
-from samespace.train.data import Mixture
-from samespace.train.run import Source
+    pad_and_stack,
+    tokenize,
+)
+from samespace.train.data import Mixture, Position
+from samespace.train.dry_run import report
+from samespace.train.runs import train
 
 
 @pytest.fixture
-def talks(tmp_path, photographs):
-    """Conversations about three photographs; one names a picture that is not there."""
+def file(tmp_path, photographs):
+    """Write conversations about three photographs, one about a missing picture, and one without; return the file."""
 
-    def talk(name, *turns):
-        said = [{"from": ("human", "gpt")[i % 2], "value": words} for i, words in enumerate(turns)]
-        return {"id": name, "image": str(photographs / name), "conversations": said}
+    def conversation(name, *turns):
+        rows = [{"from": ("human", "gpt")[i % 2], "value": words} for i, words in enumerate(turns)]
+        return {"id": name, "image": str(photographs / name), "conversations": rows}
 
     rows = [
-        talk("chelsea.png", "<image>\nWhat is it?", "A cat.", "Which colour?", "Orange."),
-        talk("coffee.png", "<image>\nWhat is it?", "Coffee."),
-        talk("rocket.jpg", "<image>\nWhat is it?", "A rocket, I think, on its way."),
-        talk("absent.png", "<image>\nWhat is it?", "Nothing."),
+        conversation("chelsea.png", "<image>\nWhat is it?", "A cat.", "Which colour?", "Orange."),
+        conversation("coffee.png", "<image>\nWhat is it?", "Coffee."),
+        conversation("rocket.jpg", "<image>\nWhat is it?", "A rocket, I think, on its way."),
+        conversation("absent.png", "<image>\nWhat is it?", "Nothing."),
         {"id": "words", "conversations": [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi."}]},
     ]  # fmt: skip
-    path = tmp_path / "talks.json"
+    path = tmp_path / "conversations.json"
     path.write_text(json.dumps(rows))
     return path
 
 
-def loader(talks, batch=2):
+def loader(file, batch=2):
     model = tiny_llava()
     chat = Chat(Language(model.lm, byte_tokenizer(), TEMPLATE, {}))
-    mixture = Mixture((Source(str(talks)),), 0, opener=open_conversations)
-    return TalkLoader(mixture, chat, model.c, 16, batch, 2)
+    mixture = Mixture((Source(str(file)),), open_conversations, seed=0)
+    return ConversationLoader(mixture, chat, model.c, 16, batch, 2)
 
 
-def test_only_answers_are_learned_and_prompts_are_as_they_are_asked(talks, photographs):
-    made = loader(talks)
+def test_only_answers_are_learned_and_prompts_are_those_of_inference(file, photographs):
+    chat = loader(file).chat
     cat = Picture.read(photographs / "chelsea.png")
     messages = (Message("user", (cat, "What is it?")), Message("assistant", ("A cat.",)),
                 Message("user", ("Which colour?",)), Message("assistant", ("Orange.",)))  # fmt: skip
-    ids, targets = spelled(made.chat, messages, {cat.digest: 16}, 257)
+    ids, targets = tokenize(chat, messages, {cat.digest: 16}, 257)
     learned = [i for i in targets if i != IGNORE]
-    assert made.chat.tokenizer.decode(learned, skip_special_tokens=False) == "A cat.<|im_end|>Orange.<|im_end|>"
+    assert chat.tokenizer.decode(learned, skip_special_tokens=False) == "A cat.<|im_end|>Orange.<|im_end|>"
     assert all(t in (IGNORE, i) for i, t in zip(ids, targets, strict=True))
     assert ids.count(IMAGE_TOKEN) == 16
-    asked = made.chat.prompt(messages[:3], {cat.digest: 16}).ids
-    assert ids[: len(asked)] == asked
+    prompt = chat.prompt(messages[:3], {cat.digest: 16}).ids
+    assert ids[: len(prompt)] == prompt
 
 
-def test_marks_and_pictures_must_fit(photographs):
+def test_marks_and_pictures_must_match(photographs):
     cat = Picture.read(photographs / "chelsea.png")
     for turns, pictures in (((("user", "<image><image>x"),), [cat]), ((("user", "x"),), [cat])):
         with pytest.raises(UnreadableMedia, match="<image> marks"):
-            messages_of(Talk("t", ("p",), turns), pictures)
+            messages_of(Conversation("t", ("p",), turns), pictures)
 
 
-def test_an_empty_answer_is_a_bad_sample(talks):
-    rows = json.loads(talks.read_text())
+def test_a_conversation_with_an_empty_answer_is_skipped(file):
+    rows = json.loads(file.read_text())
     rows[1]["conversations"][1]["value"] = "  "
-    talks.write_text("\n".join(json.dumps(row) for row in rows))  # lines do as well as a list
-    made = loader(talks)
-    next(iter(made))
-    assert made.bad.names["coffee.png"] == "an answer is empty"
+    file.write_text("\n".join(json.dumps(row) for row in rows))  # lines instead of a list
+    reading = loader(file)
+    next(iter(reading))
+    assert reading.skipped.reasons["coffee.png"] == "an answer is empty"
 
 
-def test_batches_come_again_after_a_resume(talks):
-    straight = loader(talks)
-    places, batches = [], []
-    for batch in itertools.islice(straight, 12):
-        places.append(straight.place)
+def test_batches_repeat_after_a_resume(file):
+    uninterrupted = loader(file)
+    positions, batches = [], []
+    for batch in itertools.islice(uninterrupted, 12):
+        positions.append(uninterrupted.position)
         batches.append(batch)
     for stop in (0, 3, 7):
-        again = loader(talks)
-        again.place = json.loads(json.dumps(places[stop]))
-        for batch, want in zip(again, batches[stop + 1 :]):
+        resumed = loader(file)
+        resumed.position = Position(**asdict(positions[stop]))
+        for batch, want in zip(resumed, batches[stop + 1 :]):
             assert batch.names == want.names
             assert torch.equal(batch.ids, want.ids) and torch.equal(batch.pixels, want.pixels)
-    assert straight.bad.names.keys() == {"absent.png"}
+    assert uninterrupted.skipped.reasons.keys() == {"absent.png"}
 
 
-def test_batches_are_of_like_length(talks):
-    some = list(itertools.islice(loader(talks, batch=4), 8))
-    assert all(len(batch) <= 4 for batch in some)
-    spread = [(batch.ids != 0).sum(dim=1).float().std().item() for batch in some if len(batch) > 1]
+def test_conversations_of_similar_length_are_batched_together(file):
+    batches = list(itertools.islice(loader(file, batch=4), 8))
+    assert all(len(batch) <= 4 for batch in batches)
+    spread = [(batch.ids != 0).sum(dim=1).float().std().item() for batch in batches if len(batch) > 1]
     assert min(spread) == 0
 
 
-def test_padding_and_company_change_no_loss(talks):
-    """The loss over a padded batch is the sum of each conversation's own."""
-    made, model = loader(talks), tiny_llava()
+def test_padding_changes_no_loss(file):
+    """The loss of a padded batch is the sum of the losses of its conversations."""
+    reading, model = loader(file), tiny_llava()
     loss = AnswerLoss(model, model.c.prep)
-    written = [made.load(talk) for talk in made.mixture.opened[0].items]
-    written = [w for w in written if not isinstance(w, str)]
-    whole = padded(written)
+    loaded = [reading.load(conversation) for conversation in reading.mixture.opened[0].in_order()]
+    tokenized = [one for one in loaded if not isinstance(one, str)]
     with torch.no_grad():
-        together = loss(whole)
-        apart = sum(loss(padded([w])) for w in written)
-    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-3)
+        of_batch = loss(pad_and_stack(tokenized))
+        of_each = sum(loss(pad_and_stack([one])) for one in tokenized)
+    torch.testing.assert_close(of_batch, of_each, rtol=1e-4, atol=1e-3)
 
 
-def test_chunks_give_the_gradients_of_the_whole(talks):
-    made, model = loader(talks, batch=4), tiny_llava()
-    trainee = AnswerLoss(model, model.c.prep)
-    batch = next(iter(made))
-    found = []
+def test_chunks_give_the_gradients_of_the_whole_batch(file):
+    reading, model = loader(file, batch=4), tiny_llava()
+    training_model = AnswerLoss(model, model.c.prep)
+    batch = next(iter(reading))
+    results = []
     for chunk in (0, 1, 3):
         model.zero_grad()
-        loss = talk_backward(trainee, AnswerLoss, batch, chunk, 1.0)
-        found.append((loss, model.projector.fc1.weight.grad.clone()))
-    for loss, grad in found[1:]:
-        torch.testing.assert_close(loss, found[0][0], rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(grad, found[0][1], rtol=1e-3, atol=1e-4)
+        loss = conversation_backward(training_model, AnswerLoss, batch, chunk, 1.0)
+        results.append((loss, model.projector.fc1.weight.grad.clone()))
+    for loss, grad in results[1:]:
+        torch.testing.assert_close(loss, results[0][0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(grad, results[0][1], rtol=1e-3, atol=1e-4)
 
 
-def read_card_of(talks, *overrides):
-    path = talks.parent / "card.toml"
-    path.write_text('task = "assistant"\nstart = "nothing"\ntrain = ["talks.json"]\nbatch = 3\nwarmup = 1\nsteps = 4\n')
-    return read_card(path, overrides)
+def config_for(file, *overrides):
+    path = file.parent / "run.toml"
+    path.write_text('task = "assistant"\nstart = "nothing"\ntrain = ["conversations.json"]\nbatch = 3\nwarmup = 1\nsteps = 4\n')
+    return read_config(path, overrides)
 
 
 @pytest.fixture
-def start(talks):
-    """A tiny assistant to begin from."""
+def start(file):
+    """Write a tiny assistant to start from, and return its folder."""
     model = tiny_llava()
     for weight in model.lm.parameters():
         weight.data /= 3
-    path = talks.parent / "start"
-    folder.write(path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), int8=False)
+    path = file.parent / "start"
+    checkpoint.write(path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), int8=False)
     return path
 
 
-def test_an_assistant_learns_by_heart_and_is_kept(talks, start, photographs):
-    settings = (f"start={start}", f"out={talks.parent}/run", "steps=150", "lr=1e-2", 'lock=["image"]', "evaluate_every=150")
-    card = read_card_of(talks, *settings, f"val={talks}")
-    config = assist.run(card, False, lambda *_: None, "as tested")
+def test_an_assistant_memorises_its_data_and_is_exported(file, start, photographs):
+    settings = (f"start={start}", f"out={file.parent}/run", "steps=150", "lr=1e-2", 'lock=["image"]', "evaluate_every=150")
+    config = config_for(file, *settings, f"val={file}")
+    config = train(AssistantRun, config, False, lambda *_: None, "as tested")
     assert config.card["validation"]["loss"] < 0.05
     assert config.card["conversations_seen"] == 450
-    assistant = folder.load(talks.parent / "run" / "assistant")
+    assistant = checkpoint.load(file.parent / "run" / "assistant")
     assert assistant.answer(question("What is it?", [Picture.read(photographs / "coffee.png")])).text == "Coffee."
-    assert (talks.parent / "run" / "curve.png").exists()
+    assert (file.parent / "run" / "curve.png").exists()
     with pytest.raises(TrainingStopped, match="--resume"):
-        assist.run(card, False, lambda *_: None)
+        train(AssistantRun, config, False, lambda *_: None)
 
 
-def test_stop_and_resume_is_the_straight_run(talks, start):
+def test_a_resumed_run_equals_the_uninterrupted_one(file, start):
     def run(name, *more, resume=False):
-        card = read_card_of(talks, f"start={start}", f"out={talks.parent}/{name}", 'lock=["image", "lm"]', "save_every=2", *more)
-        assist.run(card, resume, lambda *_: None)
-        return torch.load(talks.parent / name / "checkpoint.pt", weights_only=True)["model"]
+        config = config_for(file, f"start={start}", f"out={file.parent}/{name}", 'lock=["image", "lm"]', "save_every=2", *more)
+        train(AssistantRun, config, resume, lambda *_: None)
+        return torch.load(file.parent / name / "checkpoint.pt", weights_only=True)["model"]
 
-    straight = run("straight")
-    run("halves", "steps=2", "warmup=1")
-    (talks.parent / "halves" / "checkpoint.pt").rename(talks.parent / "kept.pt")
-    seen = []
+    uninterrupted = run("uninterrupted")
+    steps = []
 
-    def stop_after_two(progress, card):
-        seen.append(progress.step)
+    def stop_after_two(progress, config):
+        steps.append(progress.step)
         if progress.step == 2:
             raise KeyboardInterrupt
 
-    card = read_card_of(talks, f"start={start}", f"out={talks.parent}/cut", 'lock=["image", "lm"]', "save_every=2")
+    config = config_for(file, f"start={start}", f"out={file.parent}/interrupted", 'lock=["image", "lm"]', "save_every=2")
     with pytest.raises(KeyboardInterrupt):
-        assist.run(card, False, stop_after_two)
-    cut = run("cut", resume=True)
-    assert seen == [1, 2]
-    assert all(torch.equal(cut[name], straight[name]) for name in straight)
+        train(AssistantRun, config, False, stop_after_two)
+    resumed = run("interrupted", resume=True)
+    assert steps == [1, 2]
+    assert all(torch.equal(resumed[name], uninterrupted[name]) for name in uninterrupted)
 
 
-def test_lora_and_projector_learn_and_nothing_else(talks, start):
-    card = read_card_of(talks, f"start={start}", "lora=4", 'lock=["image"]')
-    a_run = assist.AssistantRun(card)
-    learning = {name for name, p in a_run.model.named_parameters() if p.requires_grad}
-    assert learning and all("lora_" in n or n.startswith("projector.") for n in learning)
-    assert any("lora_" in n and n.startswith("lm.blocks.2.mlp.down") for n in learning)
-    assert not any(n.startswith("image.") for n in learning)
+def test_only_lora_and_the_projector_are_trained(file, start):
+    config = config_for(file, f"start={start}", "lora=4", 'lock=["image"]')
+    run = AssistantRun(config)
+    trained = {name for name, p in run.model.named_parameters() if p.requires_grad}
+    assert trained and all("lora_" in n or n.startswith("projector.") for n in trained)
+    assert any("lora_" in n and n.startswith("lm.blocks.2.mlp.down") for n in trained)
+    assert not any(n.startswith("image.") for n in trained)
 
 
-def test_what_cannot_be_is_one_sentence(talks, start, tmp_path):
-    with pytest.raises(ConfigError, match="assistant begins from"):
-        read_card_of(talks, 'start=""')
+def test_errors_are_one_sentence(file, start, tmp_path):
+    with pytest.raises(ConfigError, match="assistant starts from"):
+        config_for(file, 'start=""')
     (tmp_path / "bad.json").write_text('[{"conversations": [{"from": "nobody", "value": "x"}]}]')
     for path in (tmp_path / "bad.json", tmp_path / "none.json"):
         with pytest.raises(ConfigError, match="LLaVA's JSON"):
             open_conversations(Source(str(path)))
 
 
-def test_a_dry_run_shows_the_first_conversation(talks, start):
-    lines = list(assist.report(read_card_of(talks, f"start={start}", 'lock=["image", "lm"]')))
+def test_a_dry_run_reports_the_first_conversation(file, start):
+    lines = list(report(config_for(file, f"start={start}", 'lock=["image", "lm"]')))
     assert "conversations, ids int64 (" in lines[0]
-    assert any("lm.blocks" in line and " 0.00 M learn" in line for line in lines)
+    assert any("lm.blocks" in line and " 0.00 M trained" in line for line in lines)
     assert any("<|im_start|>user" in line for line in lines)

@@ -1,7 +1,8 @@
-"""Batches: mixed by weight, the same after a resume, and without what cannot be read."""
+"""Batches: mixed by weight, the same after a resume, and without samples that cannot be read."""
 
+import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -15,14 +16,15 @@ from samespace.preprocess.tokens import Words
 from samespace.spaces import registry
 from samespace.spaces.tokenizer_files import read_tokenizer
 from samespace.train.config import Source
-from samespace.train.data import Bad, Loader, Mixture, groups_of, read_pairs
+from samespace.train.data import Loader, Mixture, Position, SkippedSamples, caption_groups, read_pairs
+from samespace.train.sources import open_source
 
 PREP = Prep(size=16, context=8, clean="none")
 
 
 def loader(*sources: Source, seed: int = 0, augment: str = "crop", batch: int = 8, threads: int = 2) -> Loader:
     words = Words(read_tokenizer(registry.STARTER), PREP)
-    return Loader(Mixture(sources, seed), words, PREP, batch, augment, threads)
+    return Loader(Mixture(sources, open_source, seed), words, PREP, batch, augment, threads)
 
 
 @pytest.mark.parametrize("augment", ["none", "crop", "strong"])
@@ -32,7 +34,7 @@ def test_a_batch_is_ready_for_the_towers(table, augment):
     assert batch.ids.dtype == torch.int64 and batch.ids.shape == (8, 8)
     assert all(c.split()[0] in ("a", "any") and c.endswith(" square") for c in batch.captions)
     colours = [c.split()[-2] for c in batch.captions]
-    same = torch.tensor([[a == b for a in colours] for b in colours])  # whatever sentences they stand in
+    same = torch.tensor([[a == b for a in colours] for b in colours])  # in any template
     assert torch.equal(batch.group[:, None] == batch.group, same)
 
 
@@ -42,16 +44,16 @@ def test_the_order_does_not_depend_on_the_number_of_threads(table):
         assert a.names == b.names and torch.equal(a.pixels, b.pixels)
 
 
-def test_a_loader_goes_on_from_its_place(table, tmp_path):
+def test_a_loader_resumes_at_its_position(table, tmp_path):
     more = tmp_path / "more.tsv"
     more.write_text("\n".join(table.read_text().splitlines()[:6]) + "\n")
     sources = Source(str(table)), Source(str(more), weight=0.5)
-    straight, cut = loader(*sources, augment="strong"), loader(*sources, augment="strong")
-    wanted = list(islice(iter(straight), 20))
-    list(islice(iter(cut), 11))  # past the end of an epoch of either source
-    again = loader(*sources, augment="strong")
-    again.place = cut.place
-    for a, b in zip(wanted[11:], again):
+    wanted = list(islice(iter(loader(*sources, augment="strong")), 20))
+    interrupted = loader(*sources, augment="strong")
+    list(islice(iter(interrupted), 11))  # past the end of an epoch of either source
+    resumed = loader(*sources, augment="strong")
+    resumed.position = Position(**json.loads(json.dumps(asdict(interrupted.position))))
+    for a, b in zip(wanted[11:], resumed):
         assert a.names == b.names and a.captions == b.captions and torch.equal(a.pixels, b.pixels)
 
 
@@ -71,40 +73,40 @@ def test_every_item_comes_once_an_epoch(table):
     assert names[:40] != names[40:]
 
 
-def test_bad_samples_are_left_out_counted_and_named(table):
+def test_bad_samples_are_skipped_counted_and_named(table):
     rows = table.read_text()
     (table.parent / "empty.png").write_bytes(b"")
     table.write_text(rows * 4 + "empty.png\tnothing\nred 0.png\t\nblue 1.png\tblue\n")
     reading = loader(Source(str(table)))
     list(islice(iter(reading), 24))
-    assert {Path(n).name for n in reading.bad.names} == {"empty.png", "filepath", "red 0.png"}
-    assert reading.bad.looked >= 24 * 8 and reading.bad.count >= 3
+    assert {Path(n).name for n in reading.skipped.reasons} == {"empty.png", "filepath", "red 0.png"}
+    assert reading.skipped.seen >= 24 * 8 and reading.skipped.count >= 3
 
 
-def test_more_than_one_in_a_hundred_stops_with_a_report(table):
+def test_more_than_one_bad_sample_in_a_hundred_stops_the_run(table):
     table.write_text(table.read_text() + "gone.png\tnothing\n")
     reading = loader(Source(str(table)))
     with pytest.raises(ConfigError, match=r"of \d+ samples cannot be used.*gone\.png"):
         list(islice(iter(reading), 150))
 
 
-def test_nothing_but_bad_samples_ends_too(tmp_path):
+def test_a_source_of_bad_samples_only_stops_the_run(tmp_path):
     (tmp_path / "pairs.tsv").write_text("filepath\ttitle\nnone.png\tnothing\n")
     with pytest.raises(ConfigError, match="more than 1%"):
         next(iter(loader(Source(str(tmp_path / "pairs.tsv")))))
 
 
-def test_equal_captions_have_equal_numbers_and_others_not():
-    numbers = groups_of(["a cat", " A CAT ", "a dog", "猫", "猫"])
+def test_equal_captions_are_one_group():
+    numbers = caption_groups(["a cat", " A CAT ", "a dog", "猫", "猫"])
     assert numbers[0] == numbers[1] and numbers[3] == numbers[4]
     assert len(set(numbers.tolist())) == 3
 
 
-def test_pairs_to_evaluate_on_are_plain_and_whole(table):
-    bad = Bad()
-    squares, captions = read_pairs((Source(str(table)),), PREP, bad)
-    assert squares.shape == (40, 16, 16, 3) and captions[0] == ("red",) and bad.looked == 40
+def test_validation_pairs_are_complete_and_not_augmented(table):
+    skipped = SkippedSamples()
+    squares, captions = read_pairs((Source(str(table)),), PREP, skipped)
+    assert squares.shape == (40, 16, 16, 3) and captions[0] == ("red",) and skipped.seen == 40
+    broken = table.parent / "broken.tsv"
+    broken.write_text("filepath\ttitle\nnone.png\tnothing\n")
     with pytest.raises(ConfigError, match="cannot be read"):
-        broken = table.parent / "broken.tsv"
-        broken.write_text("filepath\ttitle\nnone.png\tnothing\n")
-        read_pairs((replace(Source(), path=str(broken)),), PREP, bad)
+        read_pairs((Source(str(broken)),), PREP, skipped)

@@ -1,78 +1,81 @@
-"""The loop: it learns, it goes on bit for bit, it saves when asked to stop, it stops on nonsense."""
+"""The training loop: it learns, resumes to the last bit, saves when stopped, and refuses losses that are not finite."""
 
 import math
 import os
+import secrets
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from samespace.core.errors import TrainingStopped
-from samespace.train import checkpoint as state
-from samespace.train.config import Card
+from samespace.train import checkpoint
+from samespace.train.config import RunConfig
 from samespace.train.loop import Trainer
 from samespace.train.optim import lr_at
-from samespace.train.run import Run
+from samespace.train.space_run import SpaceRun
 
 
-def trained(card: Card, resume: bool = False) -> tuple[Run, Trainer, list[float]]:
+def trained(config: RunConfig, resume: bool = False) -> tuple[SpaceRun, Trainer, list[float]]:
     losses: list[float] = []
-    run = Run(card)
-    folder = state.Path(card.out)
+    run = SpaceRun(config)
+    folder = Path(config.out)
     folder.mkdir(exist_ok=True)
-    trainer = Trainer(card, run.trainee, run.loader, folder)
+    trainer = Trainer(config, run.training_model, run.loader, folder)
     if resume:
         trainer.resume()
     trainer.train(run.backward, lambda progress: losses.append(progress.loss))
     return run, trainer, losses
 
 
-def test_it_learns(card):
-    _, _, losses = trained(replace(card, steps=150))
+def test_it_learns(config):
+    _, _, losses = trained(replace(config, steps=150))
     assert losses[0] > 1.5 and sum(losses[-10:]) / 10 < 0.6 * losses[0]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_ten_steps_and_ten_are_twenty(card, tmp_path, optimizer):
-    """With a running average and several captions' order in play; equal to the last bit."""
-    card = replace(card, average=0.9, augment="strong", optimizer=optimizer)
-    straight, trainer, losses = trained(replace(card, out=str(tmp_path / "a")))
-    part = replace(card, out=str(tmp_path / "b"))
-    first = Run(part)
+def test_a_resumed_run_equals_the_uninterrupted_one(config, tmp_path, optimizer):
+    """To the last bit, with a moving average and random augmentation."""
+    config = replace(config, ema_decay=0.9, augment="strong", optimizer=optimizer)
+    run, trainer, losses = trained(replace(config, out=str(tmp_path / "a")))
+    interrupted = replace(config, out=str(tmp_path / "b"))
+    first = SpaceRun(interrupted)
     (tmp_path / "b").mkdir()
-    cut = Trainer(part, first.trainee, first.loader, tmp_path / "b")
 
-    class Cut(Exception):
+    class Interrupted(Exception):
         pass
 
-    def stop(progress):
-        if progress.step == 13:  # three steps after a checkpoint are lost, and done again
-            raise Cut
+    def interrupt(progress):
+        if progress.step == 13:  # the three steps after a checkpoint are lost and repeated
+            raise Interrupted
 
-    with pytest.raises(Cut):
-        cut.train(first.backward, stop)
-    again, resumed, later = trained(part, resume=True)
-    assert later == losses[10:]
-    for name, tensor in straight.trainee.state_dict().items():
-        assert torch.equal(tensor, again.trainee.state_dict()[name]), name
-    for name, tensor in trainer.average.state_dict().items():
-        assert torch.equal(tensor, resumed.average.state_dict()[name]), name
+    with pytest.raises(Interrupted):
+        Trainer(interrupted, first.training_model, first.loader, tmp_path / "b").train(first.backward, interrupt)
+    resumed, resumed_trainer, later_losses = trained(interrupted, resume=True)
+    assert later_losses == losses[10:]
+    for name, tensor in run.training_model.state_dict().items():
+        assert torch.equal(tensor, resumed.training_model.state_dict()[name]), name
+    for name, tensor in trainer.ema.state_dict().items():
+        assert torch.equal(tensor, resumed_trainer.ema.state_dict()[name]), name
 
 
 RUN = """
-import sys, os, signal
-from samespace.train.config import read_card
-from samespace.train.run import run
-card = read_card(__import__("pathlib").Path(sys.argv[1]))
-def show(progress, card):
+import os, signal, sys
+from pathlib import Path
+from samespace.train.config import read_config
+from samespace.train.runs import train
+from samespace.train.space_run import SpaceRun
+config = read_config(Path(sys.argv[1]))
+def show(progress, config):
     if progress.step == 13 and sys.argv[-1].startswith("SIG"):
         os.kill(os.getpid(), getattr(signal, sys.argv[2]))
-run(card, "resume" in sys.argv[-1], show)
+train(SpaceRun, config, "resume" in sys.argv[-1], show)
 """
-CARD = """
+CONFIG = """
 train = [{path = "pairs.tsv"}]
 batch = 16
 steps = 20
@@ -93,31 +96,31 @@ def spawned(*arguments: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
-def test_a_killed_run_goes_on_to_the_same_weights(table, tmp_path, number):
-    for name in ("straight", "cut"):
-        (tmp_path / f"{name}.toml").write_text(CARD % (tmp_path / name))
-    assert spawned(str(tmp_path / "straight.toml")).returncode == 0
-    killed = spawned(str(tmp_path / "cut.toml"), number)
-    assert killed.returncode == (-signal.SIGKILL if number == "SIGKILL" else 1)
-    kept = state.load(tmp_path / "cut" / "checkpoint.pt")["step"]
-    assert kept == (10 if number == "SIGKILL" else 14)  # asked politely, it does one more step and saves
-    assert number == "SIGKILL" or "--resume" in killed.stderr
-    assert spawned(str(tmp_path / "cut.toml"), "resume").returncode == 0
-    a, b = (state.load(tmp_path / name / "checkpoint.pt")["model"] for name in ("straight", "cut"))
+def test_a_killed_run_resumes_to_the_same_weights(table, tmp_path, number):
+    for name in ("whole", "killed"):
+        (tmp_path / f"{name}.toml").write_text(CONFIG % (tmp_path / name))
+    assert spawned(str(tmp_path / "whole.toml")).returncode == 0
+    done = spawned(str(tmp_path / "killed.toml"), number)
+    assert done.returncode == (-signal.SIGKILL if number == "SIGKILL" else 1)
+    step = checkpoint.load(tmp_path / "killed" / "checkpoint.pt")["step"]
+    assert step == (10 if number == "SIGKILL" else 14)  # on SIGTERM it finishes the step it is in, and saves
+    assert number == "SIGKILL" or "--resume" in done.stderr
+    assert spawned(str(tmp_path / "killed.toml"), "resume").returncode == 0
+    a, b = (checkpoint.load(tmp_path / name / "checkpoint.pt")["model"] for name in ("whole", "killed"))
     assert all(torch.equal(a[name], b[name]) for name in a)
-    steps = [line.split(",")[0] for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines() if '"loss"' in line]
-    assert steps == [f'{{"step": {i}' for i in range(1, 21)]  # none twice, none missing
+    steps = [line.split(",")[0] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines() if '"loss"' in line]
+    assert steps == [f'{{"step": {i}' for i in range(1, 21)]  # none repeated, none missing
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(card, tmp_path):
-    run = Run(card)
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(config, tmp_path):
+    run = SpaceRun(config)
     (tmp_path / "run").mkdir()
-    trainer = Trainer(card, run.trainee, run.loader, tmp_path / "run")
+    trainer = Trainer(config, run.training_model, run.loader, tmp_path / "run")
     with pytest.raises(TrainingStopped, match=r"the loss is nan at step 0.*\.png"):
-        trainer.train(lambda batch, share: torch.tensor(float("nan")), lambda progress: None)
+        trainer.train(lambda batch, weight: torch.tensor(float("nan")), lambda progress: None)
     assert len((tmp_path / "run" / "bad_batch.txt").read_text().splitlines()) == 16
 
-    def overflow(batch, share):
+    def overflow(batch, weight):
         run.model.logit_scale.grad = torch.tensor(float("inf"))
         return torch.tensor(1.0)
 
@@ -128,35 +131,46 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(card, tmp_pa
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
-def test_a_full_disk_says_so_and_keeps_the_last_checkpoint(tmp_path):
+def test_a_full_disk_is_reported_and_the_last_checkpoint_kept(tmp_path, monkeypatch):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    state.save(tmp_path / "checkpoint.pt", {"step": 1})
-    (tmp_path / "checkpoint.part").symlink_to("/dev/full")
+    checkpoint.save(tmp_path / "checkpoint.pt", {"step": 1})
+
+    def token_hex(size):  # the file that is written next is on a full disk
+        (tmp_path / f"checkpoint.pt.{os.getpid()}-full.part").symlink_to("/dev/full")
+        return "full"
+
+    monkeypatch.setattr(secrets, "token_hex", token_hex)
     with pytest.raises(TrainingStopped, match="disk is full"):
-        state.save(tmp_path / "checkpoint.pt", {"step": 2, "weights": torch.zeros(10_000)})
-    assert state.load(tmp_path / "checkpoint.pt")["step"] == 1
+        checkpoint.save(tmp_path / "checkpoint.pt", {"step": 2, "weights": torch.zeros(10_000)})
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["step"] == 1
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+def test_a_checkpoint_replaces_what_a_killed_process_left(tmp_path):
+    (tmp_path / "checkpoint.pt.123-abc.part").write_bytes(b"half")
+    checkpoint.save(tmp_path / "checkpoint.pt", {"step": 1})
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"not a zip")
     with pytest.raises(TrainingStopped, match="no checkpoint"):
-        state.load(tmp_path / "checkpoint.pt")
+        checkpoint.load(tmp_path / "checkpoint.pt")
 
 
-def test_the_learning_rate_warms_up_and_decays_to_nothing():
-    card = Card(steps=100, lr=1.0, warmup=10)
-    rates = [lr_at(step, card) for step in range(100)]
+def test_the_learning_rate_warms_up_and_decays_to_zero():
+    config = RunConfig(steps=100, lr=1.0, warmup=10)
+    rates = [lr_at(step, config) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == 1.0 and rates[10] == 1.0
     assert rates[-1] < 1e-3 and all(a >= b for a, b in zip(rates[10:], rates[11:]))
 
 
-def test_the_temperature_never_passes_100(card, tmp_path):
-    run = Run(replace(card, steps=2, lr=10.0, warmup=0, clip=1e9))
+def test_the_temperature_never_passes_100(config, tmp_path):
+    run = SpaceRun(replace(config, steps=2, lr=10.0, warmup=0, grad_clip=1e9))
     (tmp_path / "run").mkdir()
-    trainer = Trainer(run.card, run.trainee, run.loader, tmp_path / "run")
+    trainer = Trainer(run.config, run.training_model, run.loader, tmp_path / "run")
 
-    def push(batch, share):
+    def push(batch, weight):
         loss = -1000 * run.model.logit_scale
         loss.backward()
         return loss.detach()

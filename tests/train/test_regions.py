@@ -1,4 +1,4 @@
-"""Regions: which cells a box has, what a token is nearest to, and a projector that learns to name what it sees."""
+"""Regions: the cells of a box, the words a token means, and a projector that learns to name regions."""
 
 import json
 from dataclasses import replace
@@ -8,38 +8,39 @@ import torch
 from PIL import Image
 from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 
-from samespace.assistant import checkpoint as folder
+from samespace.assistant import checkpoint
 from samespace.assistant.language import Language
 from samespace.core.errors import ConfigError
 from samespace.models.starter.labelled_llava import token_log_probs
-from samespace.train import assistant_run as assist
-from samespace.train.config import read_card
-from samespace.train.regions import Region, cells_of, places, region_loss
+from samespace.train.assistant_run import AssistantRun
+from samespace.train.config import read_config
+from samespace.train.regions import Region, cells_of, initial_positions, region_loss
+from samespace.train.runs import train
 
 WORDS = torch.eye(6, 8) * 4
 """Six words at equal distances."""
 
 
-def test_a_box_has_the_cells_it_fills_and_always_one():
+def test_a_box_has_the_cells_it_covers_and_always_one():
     assert cells_of((0, 0, 1, 1), 3).all()
     assert cells_of((0, 0, 1 / 3, 1), 3).tolist() == [True, False, False] * 3
-    assert cells_of((0.3, 0.3, 0.7, 0.7), 3).nonzero().flatten().tolist() == [4]  # it only touches the others
+    assert cells_of((0.3, 0.3, 0.7, 0.7), 3).nonzero().flatten().tolist() == [4]  # it covers too little of the others
     assert cells_of((0.4, 0.4, 0.41, 0.41), 3).nonzero().flatten().tolist() == [4]
     assert cells_of((1, 1, 1, 1), 3).nonzero().flatten().tolist() == [8]
-    two = cells_of((0.2, 0.4, 0.45, 0.6), 3).reshape(3, 3)  # across the line between two cells
-    assert two.nonzero().tolist() == [[1, 0], [1, 1]]
+    cells = cells_of((0.2, 0.4, 0.45, 0.6), 3).reshape(3, 3)  # across the border of two cells
+    assert cells.nonzero().tolist() == [[1, 0], [1, 1]]
 
 
-def test_a_token_says_the_word_it_lands_at():
-    said = token_log_probs(WORDS[None, [2, 5]], WORDS).exp()
-    assert said.argmax(dim=-1).tolist() == [[2, 5]]
-    torch.testing.assert_close(said.sum(dim=-1), torch.ones(1, 2))
+def test_a_token_means_the_word_it_is_nearest_to():
+    probabilities = token_log_probs(WORDS[None, [2, 5]], WORDS).exp()
+    assert probabilities.argmax(dim=-1).tolist() == [[2, 5]]
+    torch.testing.assert_close(probabilities.sum(dim=-1), torch.ones(1, 2))
     between = token_log_probs((WORDS[0] + WORDS[1])[None, None] / 2, WORDS).exp()[0, 0]
     torch.testing.assert_close(between[0], between[1])
     assert between[0] > between[2]
 
 
-def test_the_loss_is_least_where_every_cell_says_its_own():
+def test_the_loss_is_lowest_where_every_cell_means_its_words():
     regions = [[Region((0, 0, 0.5, 0.5), (1,)), Region((0.5, 0.5, 1, 1), (2, 3))], [Region((0, 0, 1, 1), (4,))]]
     middle = (WORDS[2] + WORDS[3]) / 2
     right = torch.stack([torch.stack([WORDS[1], WORDS[0], WORDS[0], middle]), WORDS[4].expand(4, -1)])
@@ -48,82 +49,87 @@ def test_the_loss_is_least_where_every_cell_says_its_own():
         assert region_loss(wrong, regions, WORDS, blank=0) > best + 0.5
 
 
-def test_one_right_cell_names_a_region():
-    """A mixture asks of a region's cells together that they name it, not of each."""
-    whole = [[Region((0, 0, 1, 1), (1, 2))]]
+def test_cells_of_a_region_may_share_its_words():
+    """The mixture of a region's cells has to name it, not each cell."""
+    regions = [[Region((0, 0, 1, 1), (1, 2))]]
     shared = WORDS[[1, 2, 1, 2]][None]
-    doubtful = ((WORDS[1] + WORDS[2]) / 2).expand(1, 4, -1)
-    assert region_loss(shared, whole, WORDS, 0) <= region_loss(doubtful, whole, WORDS, 0) + 1e-4
+    between = ((WORDS[1] + WORDS[2]) / 2).expand(1, 4, -1)
+    assert region_loss(shared, regions, WORDS, 0) <= region_loss(between, regions, WORDS, 0) + 1e-4
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Halves of two colours, and a card that learns to name them."""
+def configure(tmp_path):
+    """Write pictures with halves of two colours, and return a function that makes a config to learn their names."""
     model = tiny_llava()
     model.c = replace(model.c, prep=replace(model.c.prep, resize="squash"))
-    folder.write(tmp_path / "start", model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), int8=False)
+    checkpoint.write(tmp_path / "start", model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), int8=False)
     rows = []
     for i, (left, right) in enumerate([("red", "blue"), ("blue", "red"), ("red", "red"), ("blue", "blue")]):
         picture = Image.new("RGB", (32, 32), left)
         picture.paste(Image.new("RGB", (16, 32), right), (16, 0))
         picture.save(tmp_path / f"{i}.png")
-        talk = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Halves."}]
+        turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Halves."}]
         parts = [{"box": [0, 0, 0.5, 1], "text": left[0]}, {"box": [0.5, 0, 1, 1], "text": right[0]}]
-        rows.append({"image": f"{i}.png", "conversations": talk, "regions": parts})
-    (tmp_path / "talks.json").write_text(json.dumps(rows))
+        rows.append({"image": f"{i}.png", "conversations": turns, "regions": parts})
+    (tmp_path / "conversations.json").write_text(json.dumps(rows))
 
-    def card(*more):
-        path = tmp_path / "card.toml"
+    def configured(*more):
+        path = tmp_path / "run.toml"
         path.write_text(
-            'task = "regions"\nlock = ["image", "lm"]\nstart = "start"\ntrain = ["talks.json"]\nval = ["talks.json"]\n'
+            'task = "regions"\nlock = ["image", "lm"]\nstart = "start"\ntrain = ["conversations.json"]\nval = ["conversations.json"]\n'
         )
         steps = () if any(setting.startswith("steps=") for setting in more) else ("steps=60",)
-        return read_card(path, [f"start={tmp_path}/start", f"out={tmp_path}/run", "batch=4", "warmup=5", *steps, *more])
+        return read_config(path, [f"start={tmp_path}/start", f"out={tmp_path}/run", "batch=4", "warmup=5", *steps, *more])
 
-    return card
+    return configured
 
 
-def test_a_projector_learns_to_name_and_the_language_model_rests(run, tmp_path):
-    config = assist.run(run("lr=3e-3"), False, lambda *_: None, "as tested")
+def test_only_the_projector_is_trained_on_regions(configure, tmp_path):
+    config = train(AssistantRun, configure("lr=3e-3"), False, lambda *_: None, "as tested")
     metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [m["loss"] for m in metrics if "loss" in m]
     assert config.card["validation"]["loss"] < 0.3 * losses[0]
-    before = folder.read(tmp_path / "start")[0].state_dict()
+    before = checkpoint.read(tmp_path / "start")[0].state_dict()
     after = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["model"]
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[f"model.{name}"])}
     assert changed == {"projector"}
 
 
-def test_what_cannot_be_is_one_sentence(run, tmp_path):
-    with pytest.raises(ConfigError, match="the language model rests"):
-        run('lock=["image"]')
-    rows = json.loads((tmp_path / "talks.json").read_text())
-    (tmp_path / "talks.json").write_text(json.dumps([{k: v for k, v in row.items() if k != "regions"} for row in rows]))
+def test_errors_are_one_sentence(configure, tmp_path):
+    with pytest.raises(ConfigError, match="freeze the language model"):
+        configure('lock=["image"]')
+    rows = json.loads((tmp_path / "conversations.json").read_text())
+    (tmp_path / "conversations.json").write_text(json.dumps([{k: v for k, v in row.items() if k != "regions"} for row in rows]))
     with pytest.raises(ConfigError, match="holds nothing to learn"):
-        assist.run(run(), False, lambda *_: None)
+        train(AssistantRun, configure(), False, lambda *_: None)
 
 
 @pytest.mark.parametrize("wrong", [{"box": [0.5, 0, 0.1, 1], "text": "x"}, {"box": [0, 0, 1], "text": "x"}, {"box": [0, 0, 1, 1], "text": " "},
                                    {"box": [0, 0, 300, 300], "text": "x"}])  # fmt: skip
-def test_a_region_that_is_none_is_refused(run, tmp_path, wrong):
-    rows = json.loads((tmp_path / "talks.json").read_text())
+def test_a_malformed_region_is_refused(configure, tmp_path, wrong):
+    rows = json.loads((tmp_path / "conversations.json").read_text())
     rows[0]["regions"].append(wrong)
-    (tmp_path / "talks.json").write_text(json.dumps(rows))
+    (tmp_path / "conversations.json").write_text(json.dumps(rows))
     with pytest.raises(ConfigError, match="cannot be read as conversations"):
-        assist.run(run(), False, lambda *_: None)
+        train(AssistantRun, configure(), False, lambda *_: None)
 
 
-def test_places_blend_from_word_to_word():
+def test_positions_are_interpolated_between_words():
     rows, columns = torch.eye(3, 6), torch.eye(3, 6).roll(3, dims=1)
-    said = places(rows, columns, 5).reshape(5, 5, 6)
-    torch.testing.assert_close(said[0, 0], (rows[0] + columns[0]) / 2)
-    torch.testing.assert_close(said[2, 2], (rows[1] + columns[1]) / 2)
-    torch.testing.assert_close(said[4, 1], (rows[2] + (columns[0] + columns[1]) / 2) / 2)
+    positions = initial_positions(rows, columns, 5).reshape(5, 5, 6)
+    torch.testing.assert_close(positions[0, 0], (rows[0] + columns[0]) / 2)
+    torch.testing.assert_close(positions[2, 2], (rows[1] + columns[1]) / 2)
+    torch.testing.assert_close(positions[4, 1], (rows[2] + (columns[0] + columns[1]) / 2) / 2)
 
 
-def test_tokens_learn_to_say_where_they_stand(run, tmp_path):
-    config = assist.run(run('task="assistant"', "places=true", "lora=2", 'lock=["image"]', "steps=4"), False, lambda *_: None)
-    model, _ = folder.read(tmp_path / "run" / "assistant")
+def test_positions_are_trained_and_exported(configure, tmp_path):
+    config = train(
+        AssistantRun,
+        configure('task="assistant"', "position_embedding=true", "lora=2", 'lock=["image"]', "steps=4"),
+        False,
+        lambda *_: None,
+    )
+    model, _ = checkpoint.read(tmp_path / "run" / "assistant")
     assert config.position_grid**2 == len(model.place) and model.place.abs().min() > 0
     pixels = torch.rand(1, 3, config.prep.size, config.prep.size)
     torch.testing.assert_close(model.encode_image(pixels).tokens - model.projected(pixels), model.place[None])

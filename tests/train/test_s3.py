@@ -1,4 +1,4 @@
-"""Pairs on object storage: a local S3 server (moto) serves a table, its pictures and a tar."""
+"""Sources on object storage: a table, its pictures and a tar, from a local S3 server (moto)."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_pairs_are_read_from_a_bucket(bucket, table, tmp_path):
         tar.add(tmp_path / "red 0.png", "a.png")
         tar.add(tmp_path / "a.txt", "a.txt")
     bucket.upload_file(str(tmp_path / "00000.tar"), "pictures", "shards/00000.tar")
-    items = list(open_source(Source("s3://pictures/colours/pairs.tsv")).plain())
+    items = list(open_source(Source("s3://pictures/colours/pairs.tsv")).in_order())
     assert len(items) == 40 and items[0].load()[0] == (tmp_path / "red 0.png").read_bytes()
-    (item,) = open_source(Source("s3://pictures/shards/{00000..00000}.tar")).plain()
+    (item,) = open_source(Source("s3://pictures/shards/{00000..00000}.tar")).in_order()
     assert item.load() == ((tmp_path / "red 0.png").read_bytes(), ("a red square",))

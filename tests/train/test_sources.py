@@ -1,4 +1,4 @@
-"""Every kind of source gives the same pairs; what is wrong with one is said."""
+"""Sources: every kind gives the same pairs, and errors name what is wrong."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from PIL import Image
 
 from samespace.core.errors import ConfigError, UnreadableMedia
 from samespace.train.config import Source
-from samespace.train.sources import Sharded, open_source
+from samespace.train.sources import ShardedSource, open_source
 
 WORDS = ["a red square", "ein grünes Feld", "蓝色 🟦", "yellow", "black", "white"]
 
@@ -39,10 +39,10 @@ def table(ending: str):
         for i, words in enumerate(WORDS):
             (folder / f"{i}.png").write_bytes(png(i))
             rows.append({"filepath": f"{i}.png", "title": words})
-        between = {"tsv": "\t", "csv": ","}.get(ending)
+        delimiter = {"tsv": "\t", "csv": ","}.get(ending)
         lines = [json.dumps(r, ensure_ascii=False) for r in rows]
-        if between:
-            lines = [between.join(rows[0]), *(between.join(r.values()) for r in rows)]
+        if delimiter:
+            lines = [delimiter.join(rows[0]), *(delimiter.join(r.values()) for r in rows)]
         (folder / f"pairs.{ending}").write_text("\n".join(lines) + "\n", "utf-8")
         return str(folder / f"pairs.{ending}")
 
@@ -68,7 +68,7 @@ def tars(folder: Path, as_json: bool = False) -> str:
 
 
 def tars_with_json(folder: Path) -> str:
-    """As img2dataset writes them where the caption is among the facts."""
+    """Tars as img2dataset writes them, with the caption in a JSON member."""
     return tars(folder, as_json=True)
 
 
@@ -84,74 +84,74 @@ KINDS = [sidecars, table("tsv"), table("csv"), table("jsonl"), parquet, tars, ta
 NAMES = ["folder", "tsv", "csv", "jsonl", "parquet", "tars", "img2dataset", "dataset"]
 
 
-def said(item) -> tuple[str, ...]:
+def captions_of(item) -> tuple[str, ...]:
     return item.load()[1]
 
 
 @pytest.mark.parametrize("make", KINDS, ids=NAMES)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_all_kinds_give_the_same_pairs(tmp_path, make):
+def test_every_kind_gives_the_same_pairs(tmp_path, make):
     opened = open_source(Source(make(tmp_path)))
-    found = {captions[0]: data for data, captions in (item.load() for item in opened.plain())}
+    found = {captions[0]: data for data, captions in (item.load() for item in opened.in_order())}
     assert found == {words: png(i) for i, words in enumerate(WORDS)}
     for epoch in range(2):
-        shares = [[said(item)[0] for item in opened.epoch(np.random.default_rng(epoch), rank, 2)] for rank in (0, 1)]
-        assert Counter(shares[0] + shares[1]) == Counter(WORDS)  # two machines: each item once
-    orders = {tuple(said(i)[0] for i in opened.epoch(np.random.default_rng(seed), 0, 1)) for seed in range(5)}
+        shares = [[captions_of(item)[0] for item in opened.epoch(np.random.default_rng(epoch), rank, 2)] for rank in (0, 1)]
+        assert Counter(shares[0] + shares[1]) == Counter(WORDS)  # two processes: each item once
+    orders = {tuple(captions_of(i)[0] for i in opened.epoch(np.random.default_rng(seed), 0, 1)) for seed in range(5)}
     assert len(orders) > 1
 
 
-def test_a_folder_for_each_class_names_its_pictures(tmp_path):
+def test_folders_of_classes_give_captions(tmp_path):
     for name in ("golden_retriever", "cat"):
         (tmp_path / name / "more").mkdir(parents=True)
         (tmp_path / name / "more" / "1.png").write_bytes(png(1))
-    assert {said(item) for item in open_source(Source(str(tmp_path))).plain()} == {("golden retriever",), ("cat",)}
+    assert {captions_of(item) for item in open_source(Source(str(tmp_path))).in_order()} == {("golden retriever",), ("cat",)}
 
 
 def test_several_captions_stay_together(tmp_path):
     (tmp_path / "a.png").write_bytes(png(0))
     (tmp_path / "a.jsonl").write_text(json.dumps({"filepath": "a.png", "title": ["one", "two"], "more": "three"}))
     source = Source(str(tmp_path / "a.jsonl"), caption="title,more")
-    assert [said(item) for item in open_source(source).plain()] == [("one", "two", "three")]
+    assert [captions_of(item) for item in open_source(source).in_order()] == [("one", "two", "three")]
 
 
-def test_a_shard_that_breaks_off_costs_one_item(tmp_path):
+def test_a_truncated_shard_costs_one_item(tmp_path):
     path = tars(tmp_path)
-    whole = (tmp_path / "00001.tar").read_bytes()
-    (tmp_path / "00001.tar").write_bytes(whole[:700])
-    items = list(open_source(Source(path)).plain())
-    (bad,) = [item for item in items if item.name.endswith("00001.tar")]
+    data = (tmp_path / "00001.tar").read_bytes()
+    (tmp_path / "00001.tar").write_bytes(data[:700])
+    items = list(open_source(Source(path)).in_order())
+    (broken,) = [item for item in items if item.name.endswith("00001.tar")]
     with pytest.raises(UnreadableMedia, match="rest of the shard"):
-        bad.load()
-    assert {said(item)[0] for item in items if item is not bad} >= {WORDS[0], WORDS[1], WORDS[4], WORDS[5]}
+        broken.load()
+    assert {captions_of(item)[0] for item in items if item is not broken} >= {WORDS[0], WORDS[1], WORDS[4], WORDS[5]}
 
 
 def test_a_bad_record_costs_one_item(tmp_path):
-    """A row without a picture's name, and a tar member whose facts are no JSON."""
+    """A row without the name of a picture, and a tar member that is not JSON."""
     (tmp_path / "a.png").write_bytes(png(0))
     (tmp_path / "pairs.jsonl").write_text('{"filepath": "a.png", "title": "one"}\n{"title": "two"}\n')
-    good, bad = open_source(Source(str(tmp_path / "pairs.jsonl"))).plain()
-    assert said(good) == ("one",)
+    first, second = open_source(Source(str(tmp_path / "pairs.jsonl"))).in_order()
+    assert captions_of(first) == ("one",)
     with pytest.raises(UnreadableMedia, match="names no picture"):
-        bad.load()
+        second.load()
     path = tars_with_json(tmp_path)
-    whole = (tmp_path / "00000.tar").read_bytes()
-    (tmp_path / "00000.tar").write_bytes(whole.replace(b'{"caption": "a red', b'["caption": "a red'))
-    first, *rest = open_source(Source(path)).plain()
+    data = (tmp_path / "00000.tar").read_bytes()
+    (tmp_path / "00000.tar").write_bytes(data.replace(b'{"caption": "a red', b'["caption": "a red'))
+    first, *rest = open_source(Source(path)).in_order()
     with pytest.raises(ValueError):
         first.load()
-    assert [said(item)[0] for item in rest] == WORDS[1:]
+    assert [captions_of(item)[0] for item in rest] == WORDS[1:]
 
 
-def test_too_few_shards_for_the_machines(tmp_path):
+def test_too_few_shards_for_the_processes(tmp_path):
     opened = open_source(Source(tars(tmp_path)))
-    assert isinstance(opened, Sharded)
+    assert isinstance(opened, ShardedSource)
     with pytest.raises(ConfigError, match="3 shards cannot be shared by 4"):
         next(opened.epoch(np.random.default_rng(0), 0, 4))
 
 
 @pytest.mark.parametrize(
-    "name, content, words",
+    "name, content, message",
     [
         ("none.tsv", None, "cannot be read"),
         ("pairs.tsv", "a\tb\n1\t2\n", "has the columns a, b"),
@@ -163,27 +163,27 @@ def test_too_few_shards_for_the_machines(tmp_path):
         ("pairs.parquet", "no parquet", "cannot be read as pairs"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, name, content, words):
+def test_errors_name_the_source(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_text(content)
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=message):
         open_source(Source(name if "://" in name else str(tmp_path / name)))
 
 
-def test_columns_that_were_asked_for_by_name_are_not_replaced(tmp_path):
+def test_missing_columns_are_reported(tmp_path):
     (tmp_path / "pairs.tsv").write_text("filepath\ttitle\na.png\tone\n")
     for wrong in ({"caption": "title,alt"}, {"image": "picture"}):
         with pytest.raises(ConfigError, match="has the columns filepath, title"):
             open_source(Source(str(tmp_path / "pairs.tsv"), **wrong))
 
 
-def test_an_empty_folder_is_no_source(tmp_path):
+def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no pictures"):
         open_source(Source(str(tmp_path)))
 
 
-def test_numbers_of_classes_become_their_names(tmp_path):
-    """As `datasets` writes them to disk and to Parquet; numbers without names are no captions."""
+def test_class_numbers_become_class_names(tmp_path):
+    """From disk and from Parquet, as `datasets` writes them; numbers without names are refused."""
     import datasets
 
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
@@ -192,7 +192,7 @@ def test_numbers_of_classes_become_their_names(tmp_path):
     data.save_to_disk(tmp_path / "saved")
     data.to_parquet(tmp_path / "pairs.parquet")
     for path in ("saved", "pairs.parquet"):
-        assert [item.load()[1] for item in open_source(Source(str(tmp_path / path))).plain()] == [("cat",), ("dog",), ()]
+        assert [item.load()[1] for item in open_source(Source(str(tmp_path / path))).in_order()] == [("cat",), ("dog",), ()]
     pq.write_table(pa.table({"image": [png(0)], "label": [3]}), tmp_path / "numbers.parquet")
     with pytest.raises(ConfigError, match="numbers in label"):
         open_source(Source(str(tmp_path / "numbers.parquet")))
@@ -201,59 +201,59 @@ def test_numbers_of_classes_become_their_names(tmp_path):
         open_source(Source(str(tmp_path / "splits")))
 
 
-def test_a_stray_text_leaves_classes_as_they_are(tmp_path):
+def test_a_stray_text_file_does_not_hide_folders_of_classes(tmp_path):
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()
         for i in range(3):
             (tmp_path / label / f"{i}.png").write_bytes(png(i))
     (tmp_path / "cat" / "0.txt").write_text("notes")
     (tmp_path / "loose.png").write_bytes(png(0))
-    read = {item.name: item for item in open_source(Source(str(tmp_path))).plain()}
+    read = {item.name: item for item in open_source(Source(str(tmp_path))).in_order()}
     assert Counter(item.load()[1] for name, item in read.items() if "loose" not in name) == {("cat",): 3, ("dog",): 3}
     with pytest.raises(UnreadableMedia, match="no folder"):
         read[str(tmp_path / "loose.png")].load()
 
 
-def test_a_picture_without_its_text_is_named(tmp_path):
+def test_a_picture_without_its_text_file_is_reported(tmp_path):
     sidecars(tmp_path)
     (tmp_path / "bare.png").write_bytes(png(0))
-    bare = next(item for item in open_source(Source(str(tmp_path))).plain() if "bare" in item.name)
+    bare = next(item for item in open_source(Source(str(tmp_path))).in_order() if "bare" in item.name)
     with pytest.raises(UnreadableMedia, match=r"no \.txt beside it"):
         bare.load()
 
 
 @pytest.mark.parametrize(
-    "name,text,good",
+    "name, text, readable",
     [
         ("a.jsonl", '{"filepath": "0.png", "title": "red"}\nnull\n["a"]\n{"filepath": "0.p', 1),
         ("a.csv", "filepath,title\n0.png,a red, round thing\n0.png,red\n", 1),
     ],
 )
-def test_a_line_that_is_no_pair_costs_itself_only(tmp_path, name, text, good):
+def test_a_bad_line_costs_one_item(tmp_path, name, text, readable):
     (tmp_path / "0.png").write_bytes(png(0))
     (tmp_path / name).write_text(text)
-    items = list(open_source(Source(str(tmp_path / name))).plain())
+    items = list(open_source(Source(str(tmp_path / name))).in_order())
     loaded = 0
     for item in items:
         with contextlib.suppress(UnreadableMedia):
             loaded += item.load()[1] == ("red",)
-    assert loaded == good and len(items) == len(text.strip().splitlines()) - name.endswith("csv")
+    assert loaded == readable and len(items) == len(text.strip().splitlines()) - name.endswith("csv")
 
 
-def test_an_open_quote_is_refused(tmp_path):
+def test_an_unclosed_quote_is_refused(tmp_path):
     (tmp_path / "a.tsv").write_text('filepath\ttitle\n0.png\t"open\n1.png\tred\n')
     with pytest.raises(ConfigError, match="cannot be read"):
         open_source(Source(str(tmp_path / "a.tsv")))
 
 
-def test_what_img2dataset_could_not_fetch_is_no_pair(tmp_path):
+def test_failed_downloads_of_img2dataset_are_left_out(tmp_path):
     rows = [
         {"jpg": png(0), "caption": "red", "status": "success"},
         {"jpg": None, "caption": "gone", "status": "failed_to_download"},
     ]
     for shard in range(2):
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{shard}.parquet")
-    items = list(open_source(Source(str(tmp_path / "{0..1}.parquet"))).plain())
+    items = list(open_source(Source(str(tmp_path / "{0..1}.parquet"))).in_order())
     assert [item.load()[1] for item in items] == [("red",)] * 2
     assert [item.name.split(",")[0] for item in items] == [str(tmp_path / f"{i}.parquet") for i in range(2)]
     with pytest.raises(ConfigError, match="nothing matches"):

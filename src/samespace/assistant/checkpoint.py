@@ -32,7 +32,8 @@ ARCHS: dict[str, type[Llava]] = {"llava": Llava, "labelled_llava": LabelledLlava
 
 def build(c: AssistantConfig, image: nn.Module | None = None, lm: Llama | None = None) -> Llava:
     """Build an assistant's model; an image tower or language model that is not given gets random weights."""
-    return ARCHS[c.arch](c, image or image_tower(c.image), lm or Llama(c.lm))
+    tower: Any = image or image_tower(c.image)  # an nn.Module's attributes have no types
+    return ARCHS[c.arch](c, tower, lm or Llama(c.lm))
 
 
 def labelled_config(c: AssistantConfig, **changes: Any) -> LabelledAssistantConfig:

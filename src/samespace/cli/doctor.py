@@ -1,11 +1,7 @@
 """`samespace doctor`: what is installed, what is missing, and how to get it."""
 
-import importlib.util
-import platform
-import shutil
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 from .. import __version__
@@ -27,6 +23,8 @@ EXTRAS = {  # extra: (a module of it, what it is for)
 
 def doctor() -> None:
     """Show what is installed, which spaces there are, and how to get what is missing."""
+    import platform
+
     from ..core.machine import usable_cpus
 
     system = f"{platform.system()} {platform.machine()}, {usable_cpus()} CPUs"
@@ -40,14 +38,17 @@ def doctor() -> None:
 
 def package_lines() -> Iterator[str]:
     """Yield a line for each package and extra, and for each program that is missing."""
+    import shutil
+    from importlib.util import find_spec
+
     from ..media import speech
 
     for package in CORE:
         yield f"{package:16} {version(package) or 'missing: pip install samespace'}"
     for extra, (module, what) in EXTRAS.items():
         missing = f'not installed ({what}): pip install "samespace[{extra}]"'
-        yield f"extra {extra:10} {'installed' if importlib.util.find_spec(module) else missing}"
-    if importlib.util.find_spec("faster_whisper") and speech.whisper() is None:
+        yield f"extra {extra:10} {'installed' if find_spec(module) else missing}"
+    if find_spec("faster_whisper") and speech.whisper() is None:
         yield f"no weights for transcripts: download Systran/faster-whisper-base from the hub, or set ${speech.MODEL} to a folder"
     if not (shutil.which("soffice") or shutil.which("libreoffice")):
         yield "no LibreOffice: office files are skipped, PDFs are read"
@@ -55,6 +56,8 @@ def package_lines() -> Iterator[str]:
 
 def version(package: str) -> str:
     """Return the version of an installed package, or nothing."""
+    from importlib import metadata  # slow, and every command imports this file
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

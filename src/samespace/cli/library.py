@@ -93,7 +93,7 @@ def print_report(report: "Report", library: "Library", as_json: bool) -> None:
         print_result(json.dumps(counts | rest))
         return
     text = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to index"
-    rate = report.looked / report.seconds if report.seconds else 0.0
+    rate = report.processed / report.seconds if report.seconds else 0.0
     speed = f" ({rate:.{0 if rate >= 10 else 1}f} files/s)" if rate else ""
     print_result(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{speed}")
     print_result(f"library: {library.location}")

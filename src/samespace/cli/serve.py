@@ -1,7 +1,5 @@
 """`samespace serve` and `mcp`."""
 
-import socket
-import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +7,8 @@ import typer
 from .console import AssistantName, LibraryPath, SpaceName, exit_with_error, needs_extra, print_status
 
 if TYPE_CHECKING:
+    import socket
+
     from ..library.library import Library
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -38,6 +38,8 @@ def serve(
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch images from public http URLs.")] = False,
 ) -> None:
     """Serve the pages, and an OpenAI-compatible API for search, embeddings and answers."""
+    import threading
+
     with needs_extra("serving", "serve"):
         import uvicorn
 
@@ -62,8 +64,10 @@ def warm(libraries: "list[Library]") -> None:
         library.warm()
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> "socket.socket":
     """Return a socket that accepts connections; exit where the address cannot be used."""
+    import socket
+
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)

@@ -168,14 +168,15 @@ def embed(
     from ..media.kinds import kind_of
     from ..spaces import registry
 
-    encoder = QueryEncoder(registry.load(space or "starter"))
+    loaded = registry.load(space or "starter")
+    encoder = QueryEncoder(loaded)
     for item in items:
         term = parse_term(item, weighted=False)
         z = encoder.encode(term)
         if json_:
             kind = kind_of(term.path) or "image" if term.path else "text"
             numbers = [round(float(value), 6) for value in z]
-            print_result(json.dumps({"input": item, "kind": kind, "space": encoder.space.fingerprint, "z": numbers}))
+            print_result(json.dumps({"input": item, "kind": kind, "space": loaded.fingerprint, "z": numbers}))
         else:
             first = " ".join(f"{value:.4f}" for value in z[:8])
             print_result(f"{escape_control(item)}\t{first} … ({len(z)} numbers)")

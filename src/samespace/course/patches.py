@@ -27,8 +27,7 @@ def patch_values(space: Space, picture: Picture, number: int) -> dict[str, Any]:
     """
     prep = space.config.prep
     pixels = normalize_pixels(square(space.decode(picture.data, picture.name), prep)[None], prep)
-    tower: Any = image_tower(space)  # inspect_patch is declared for a ViT, and takes every PatchTransformer
-    activations = inspect_patch(tower, pixels, number)
+    activations = inspect_patch(image_tower(space), pixels, number)
     arrays = {name: np.round(value, 4).tolist() for name, value in asdict(activations).items() if name != "grid"}
     return {"grid": activations.grid, "backbone": getattr(space.config.image, "backbone", "")} | arrays
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ..assistant.engine import Assistant
 from ..assistant.excerpts import MAX_PLACES
 from ..assistant.request import AssistantBackend
+from ..models.vit import PatchTransformer
 from ..preprocess.tiles import grid
 
 
@@ -24,7 +25,7 @@ class TokenCost:
     size: int
     """Side of a view, in pixels."""
     max_places: int
-    """Shots of a video, or pages of a document, that the assistant is shown."""
+    """Shots of a video, or pages of a document, that the assistant is given."""
 
 
 def assistant_cost(assistant: AssistantBackend, width: int, height: int) -> TokenCost | None:
@@ -32,8 +33,8 @@ def assistant_cost(assistant: AssistantBackend, width: int, height: int) -> Toke
     if not isinstance(assistant, Assistant):
         return None
     c, model = assistant.model.c, assistant.model
-    side: int = model.image.grid  # type: ignore[assignment]  # patches along each side; nn.Module types no attributes
-    tokens_per_view = model.label_tokens + side**2
+    assert isinstance(model.image, PatchTransformer)  # all image towers are
+    tokens_per_view = model.label_tokens + model.image.grid**2
     columns, rows = grid(width, height, c.prep.size, c.tiles, c.tile_from)
     views = view_count(columns, rows)
     return TokenCost(

@@ -40,14 +40,14 @@ FIGURE = """<figure><a href="{href}"><img loading="lazy" alt="{name}" src="{sour
 
 
 def write_contact_sheet(path: Path, query: str, hits: list[Hit]) -> None:
-    """Write hits as a page; one that can no longer be read has no picture. Raises OSError."""
+    """Write hits as an HTML page; one whose file can no longer be read has no picture. Raises OSError."""
     top = max((hit.score for hit in hits), default=1.0)
     figures = [
         FIGURE.format(
             href=html.escape(link(hit)),
             name=html.escape(as_utf8(Path(hit.path).name)),
             folder=html.escape(" · ".join(filter(None, [locator(hit), as_utf8(str(Path(hit.path).parent))]))),
-            source=thumbnail_uri(hit),
+            source=_thumbnail_uri(hit),
             rank=hit.rank,
             score=hit.score,
             width=100 * max(0.0, hit.score) / max(top, 1e-6),
@@ -64,8 +64,8 @@ def link(hit: Hit) -> str:
     return as_utf8(Path(hit.path).absolute().as_uri()) + (fragment if hit.page is None else f"#page={hit.page}")
 
 
-def thumbnail_uri(hit: Hit) -> str:
-    """Return what was found as a small JPEG in a data URI; an empty one where it cannot be read."""
+def _thumbnail_uri(hit: Hit) -> str:
+    """Return a hit's thumbnail as a data URI; an empty one where its file cannot be read."""
     try:
         picture = thumbnail(hit, SIDE)
     except UnreadableMedia:

@@ -90,7 +90,7 @@ def import_vectors(library: Library, vectors: Iterable[PathVector], progress: Pr
     good = {path: vector for path, vector in present.items() if 0 < np.linalg.norm(vector) < np.inf}  # NaN is neither
     if not good:
         raise LibraryError("none of its pictures is where it was, with a vector; index their folder instead: samespace index DIR")
-    check_space(library, good)
+    _check_space(library, good)
     report = library.add(good, progress=progress, encoder=ImportedVectors(good))
     report.skipped += [
         (path, "its vector is zero or not finite; index its folder") for path in sorted(present.keys() - good.keys())
@@ -98,7 +98,7 @@ def import_vectors(library: Library, vectors: Iterable[PathVector], progress: Pr
     return report
 
 
-def check_space(library: Library, vectors: dict[str, np.ndarray]) -> None:
+def _check_space(library: Library, vectors: dict[str, np.ndarray]) -> None:
     """Raises WrongSpace where vectors are not what the library's space makes of the same files."""
     space, dims = library.space, {len(vector) for vector in vectors.values()}
     if dims != {space.dim}:

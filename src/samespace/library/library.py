@@ -1,11 +1,10 @@
-"""A library: folders of media indexed into one store, searched by words and files. What CLI and HTTP both call."""
+"""A library: folders of media, indexed into one store and searched by words and files. CLI and server both use it."""
 
 import contextlib
 import os
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from ..spaces.registry import load
 from ..spaces.space import Space
 from .indexing.report import Progress, Report
 from .search.hits import Hit
-from .search.query import QueryEncoder, Weighted
+from .search.query import Weighted
 from .search.searcher import Searcher
 from .store.filter import Filter
 from .store.lance import Store
@@ -25,7 +24,7 @@ from .store.location import Location
 from .store.records import Segment
 from .thumbnails import FOLDER
 
-if TYPE_CHECKING:  # searching needs no decoders
+if TYPE_CHECKING:  # searching imports nothing of indexing
     from .indexing.embed import FileEncoder
 
 
@@ -40,12 +39,12 @@ class Library:
         """
         self.store = Store(path or default_path())
         self.space = space if isinstance(space, Space) else load(space or self.store.metadata.default_space())
-        self._queries, self._searcher = QueryEncoder(self.space), Searcher(self.store, self.space)
+        self._searcher = Searcher(self.store, self.space)
         self._cluster = self._connect(cluster) if cluster else None
 
     @property
     def location(self) -> Location:
-        """Where it lives: a local path or a URI."""
+        """Where it is stored: a local path or a URI."""
         return self.store.location
 
     def add(
@@ -101,19 +100,17 @@ class Library:
         """Return the best files for words, a file, or algebra over both (see QueryEncoder.query), best first.
 
         Each file is represented by its best segment; with `group_by_file` false every place in it is a hit of its own. Files
-        that the query names are not among its hits. Hits less relevant than `min_relevance` are left out. With `files` false
-        no part of the query opens a file, as for queries from outside. `extra_vectors` are added to the query.
+        that the query names are not among its hits, nor are hits less relevant than `min_relevance`. With `files` false the
+        query is words only and opens no file, for queries that others send. `extra_vectors` are added to the query.
         Raises LibraryError, WrongSpace, QueryError, UnreadableMedia.
         """
         self.check_searchable()
-        encoded = self._queries.query(query, files, extra_vectors)
-        filter = replace(filter, without=filter.without + encoded.files)
-        candidates = self._searcher.search(encoded, top, filter, group_by_file)
+        candidates = self._searcher.search(query, top, filter, files, extra_vectors, group_by_file)
         hits = [Hit.of(candidate, rank) for rank, candidate in enumerate(candidates, 1)]
         return [hit for hit in hits if hit.relevance is None or hit.relevance >= min_relevance]
 
     def warm(self) -> None:
-        """Load what the first search would have to load; nothing where there is no library of this space yet."""
+        """Load what the first search needs; nothing where there is no library of this space yet."""
         with contextlib.suppress(LibraryError, WrongSpace):
             self.check_exists()
             self.store.count()
@@ -132,7 +129,7 @@ class Library:
         return found[1] if found else None
 
     def write_captions(self, captions: dict[str, str]) -> int:
-        """Give indexed images a text each, which searches with words then read too; return how many are indexed.
+        """Store captions (path → text) of indexed images, for searches with words; return how many of them are indexed.
 
         Raises LibraryError, LibraryBusy.
         """
@@ -161,7 +158,7 @@ class Library:
         self._check_space(additional=False)
 
     def _check_space(self, additional: bool) -> None:
-        """Raises WrongSpace where this space's vectors would come beside another's unasked."""
+        """Raises WrongSpace where there are vectors, but none of this space, unless it is to be an `additional` one."""
         records = self.store.metadata.spaces
         if records and self.space.fingerprint not in records and not additional:
             names = ", ".join(f"{record.name} ({f})" for f, record in records.items())
@@ -196,7 +193,7 @@ class Library:
         return Cluster(address, self.space)
 
     def _clear_thumbnails(self) -> None:
-        """Remove all thumbnails: what is gone must not be seen any more; the others are made again when they are needed."""
+        """Remove all thumbnails, so that none of a removed file stays; the others are made again when they are needed."""
         shutil.rmtree(self.location.folder / FOLDER, ignore_errors=True)
 
 

@@ -8,11 +8,11 @@ from PIL import Image
 from ..core.errors import UnreadableMedia
 
 FOLDER = ".thumbnails"
-"""Where small pictures are kept beside a library; its name begins with a dot, so that indexing never enters it."""
+"""Subfolder of a library's folder for thumbnails; indexing enters no folder whose name begins with a dot."""
 
 
 class HasPlace(Protocol):
-    """Anything that says which part of which file it is: a Hit, a Segment."""
+    """A place in a file: a Hit, a Segment."""
 
     @property
     def path(self) -> str: ...
@@ -26,7 +26,7 @@ class HasPlace(Protocol):
     def page(self) -> int | None: ...
 
 
-def thumbnail(of: HasPlace, side: int) -> Image.Image:
+def thumbnail(segment: HasPlace, side: int) -> Image.Image:
     """Return an image, the middle frame of a shot, a waveform or a page, with about `side` pixels along the shorter side.
 
     Raises UnreadableMedia naming the file.
@@ -34,14 +34,14 @@ def thumbnail(of: HasPlace, side: int) -> Image.Image:
     from ..media import audio, document, video  # decoders, which `locator` needs none of
     from ..media import image as image_media
 
-    path = Path(of.path)
+    path = Path(segment.path)
     try:
-        if of.kind == "document":
-            return document.page_at(path, of.page or 1, side)
-        if of.kind == "video" and video.has_video(path):
-            return video.frame_at(path, ((of.start or 0.0) + (of.end or 0.0)) / 2, side)
-        if of.kind in ("audio", "video"):
-            return audio.waveform(path, of.start or 0.0, of.end)
+        if segment.kind == "document":
+            return document.page_at(path, segment.page or 1, side)
+        if segment.kind == "video" and video.has_video(path):
+            return video.frame_at(path, ((segment.start or 0.0) + (segment.end or 0.0)) / 2, side)
+        if segment.kind in ("audio", "video"):
+            return audio.waveform(path, segment.start or 0.0, segment.end)
         return image_media.read(path, path.read_bytes(), side)[0]
     except UnreadableMedia as error:
         raise UnreadableMedia(f"{path}: {error.reason}") from None
@@ -49,9 +49,9 @@ def thumbnail(of: HasPlace, side: int) -> Image.Image:
         raise UnreadableMedia(f"{path}: {error.strerror or error}; index its folder again") from None
 
 
-def locator(of: HasPlace) -> str:
+def locator(segment: HasPlace) -> str:
     """Return where in its file a segment is: "page 2", "1:05–1:12", "1:05" where it lasts less than a second, or nothing."""
-    return locator_text(of.start, of.end, of.page)
+    return locator_text(segment.start, segment.end, segment.page)
 
 
 def locator_text(start: float | None, end: float | None, page: int | None) -> str:

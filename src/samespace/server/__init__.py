@@ -1,1 +1,1 @@
-"""One local process that speaks OpenAI's shapes; bound to 127.0.0.1 unless told otherwise."""
+"""The local server: an API in OpenAI's shapes, the pages, and an MCP server."""

@@ -9,12 +9,12 @@ from starlette.types import ASGIApp
 
 from .. import __version__
 from ..library.library import Library
-from .errors import add_error_handlers
-from .lazy_assistant import LazyAssistant
 from .library_router import LibraryRouter
 from .middleware import AccessMiddleware, BodyLimitMiddleware, MetricsMiddleware
 from .routes import api, course, health, media, pages, search
-from .state import ServerState
+from .services.errors import add_error_handlers
+from .services.lazy_assistant import LazyAssistant
+from .services.state import ServerState
 
 STATIC = Path(__file__).with_name("static")
 """Scripts and styles of the pages."""
@@ -47,7 +47,7 @@ def create_app(
     """Build the app of one library.
 
     With `key`, all routes but /health require it as a bearer token. `allow_urls` lets requests name images by http URLs.
-    `hosts` are names of this machine beside localhost. `locations` are the libraries that the pages offer, if several.
+    `hosts` are names of this machine in addition to localhost. `locations` are the libraries that the pages offer, if several.
     """
     lazy_assistant = assistant if isinstance(assistant, LazyAssistant) else LazyAssistant(assistant)
     state = ServerState(library, lazy_assistant, key, allow_urls, tuple(locations))

@@ -19,7 +19,7 @@ from ..core.errors import QueryError, SamespaceError
 from ..core.paths import to_path, to_text
 from ..evaluate.zeroshot import TEMPLATES, label_vectors, probabilities
 from ..library.library import Library
-from .lazy_assistant import LazyAssistant
+from .services.lazy_assistant import LazyAssistant
 
 READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 

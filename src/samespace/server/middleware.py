@@ -12,9 +12,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..core.errors import RequestError
-from .errors import error_response
-from .metrics import Metrics
-from .security import key_in
+from .services.errors import error_response
+from .services.metrics import Metrics
+from .services.security import key_in
 
 MAX_BODY = 64_000_000
 """Bytes of a request."""
@@ -52,7 +52,7 @@ class AccessMiddleware:
     # Starlette's TrustedHostMiddleware is not used: it answers in plain text, and cannot name --allow-host.
 
     def __init__(self, app: ASGIApp, key: str, hosts: tuple[str, ...]):
-        """`key` is empty where none is needed; `hosts` are allowed beside those of LOOPBACK."""
+        """`key` is empty where none is needed; `hosts` are allowed in addition to LOOPBACK."""
         self.app, self.key = app, key
         self.hosts = {f"[{h}]" if ":" in h and not h.startswith("[") else h for h in (*LOOPBACK, *hosts)}
 

@@ -2,7 +2,7 @@
 
 Workers read files by the same paths as here (a shared disk) and load the space themselves. Outcomes stream back and are
 written by the process that called, because a library is written by merging: a moved file keeps its row, a second
-space's vectors join the first's. A worker that dies is Ray's to replace; what it held is done again.
+space's vectors join the first's. Ray replaces a worker that dies, and repeats its work.
 """
 
 import logging

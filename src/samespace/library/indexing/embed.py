@@ -31,7 +31,7 @@ NOUNS = {"image": "a picture", "document": "a document"}
 
 @dataclass(frozen=True)
 class Embedded:
-    """One file's segments; none where its content is known already."""
+    """A file and its segments; none where its content is known already."""
 
     file: File
     hash: str
@@ -41,7 +41,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that could not be read, and why."""
+    """A file that could not be read, with the reason."""
 
     file: File
     reason: str
@@ -128,7 +128,7 @@ def _embedded(image: Decoded, z: np.ndarray) -> Embedded:
 
 
 def gathered(loads: Iterable[Loaded]) -> Iterator[list[Loaded]]:
-    """Yield batches for the tower; partial ones after a while, because videos take long and what is done is to be kept."""
+    """Yield batches for the tower; partial ones after FLUSH_SECONDS, so that what is done is kept while a long video is read."""
     batch: list[Loaded] = []
     due = time.monotonic() + FLUSH_SECONDS
     for load in loads:

@@ -18,38 +18,38 @@ from .scan import Changes, compare, walk
 FLUSH_ROWS, FLUSH_SECONDS = 1024, 10
 """Vectors are written this often; a killed run loses no more than this and does it again."""
 WITH_AUDIO = ("audio", "video")
-"""Kinds of files that may have sound."""
+"""Kinds of files that may have audio."""
 
 
 class AudioRefresh:
-    """Keeps a library's audio vectors those of one audio tower.
+    """Replaces a library's audio vectors where the space's audio tower is not the one that made them.
 
-    Where the space's audio tower is not the one that embedded the library's audio, files with sound count as not yet embedded,
-    their old audio vectors go, and once none is stale the new tower is recorded.
+    Audio and video files then count as not yet embedded, their old audio vectors are removed, and the new tower is recorded as
+    soon as no file has old ones.
     """
 
     def __init__(self, store: Store, space: Space):
-        self.store, self.space = store, space
-        self.record = store.metadata.spaces[space.fingerprint]
-        self.changed = self.record.audio != space.config.audio_weights
+        self._store, self._space = store, space
+        self._record = store.metadata.spaces[space.fingerprint]
+        self.changed = self._record.audio != space.config.audio_weights
 
     def begin(self, changes: Changes) -> None:
-        """Remove the audio vectors of files that are about to be embedded again: windows may begin elsewhere."""
+        """Remove the audio vectors of files that are about to be embedded again: their windows may begin elsewhere."""
         if self.changed:
             paths = [file.path for file in changes.to_embed if file.kind in WITH_AUDIO]
-            self.store.remove_audio_vectors(paths, self.space.fingerprint)
+            self._store.remove_audio_vectors(paths, self._space.fingerprint)
 
     def finish(self, changes: Changes, indexed: dict[str, IndexedFile], report: Report) -> None:
-        """Forget files that have lost their audio and could not be read, and record the tower if nothing is stale."""
+        """Remove files that could not be read, and so have lost their audio vectors; record the tower if none are old."""
         if not self.changed:
             return
         unread = {path for path, _ in report.skipped}
-        self.store.remove([f.path for f in changes.to_embed if f.kind in WITH_AUDIO and f.path in unread])
+        self._store.remove([f.path for f in changes.to_embed if f.kind in WITH_AUDIO and f.path in unread])
         seen = {file.path for file in changes.to_embed} | set(changes.gone)
         stale = {path for path, old in indexed.items() if not old.has_vector and kind_of(Path(path)) in WITH_AUDIO}
         if not stale - seen:
-            record = replace(self.record, name=self.space.handle, audio=self.space.config.audio_weights)
-            self.store.metadata.record_space(self.space.fingerprint, record)
+            record = replace(self._record, name=self._space.handle, audio=self._space.config.audio_weights)
+            self._store.metadata.record_space(self._space.fingerprint, record)
 
 
 @dataclass
@@ -69,45 +69,45 @@ class Indexer:
     """Brings a library up to date with folders, in one space."""
 
     def __init__(self, store: Store, space: Space, encoder: FileEncoder):
-        self.store, self.space, self.encoder = store, space, encoder
-        self.local = Embedder(space)
+        self._store, self._space, self._encoder = store, space, encoder
+        self._local = Embedder(space)
 
     def run(self, roots: list[Path], exclude: Iterable[str], report: Report, progress: Progress | None) -> None:
         """Index folders and files into `report`. Whatever interrupts it, everything written so far is kept.
 
         The library is held for writing. Raises LibraryError, LibraryBusy.
         """
-        fingerprint = self.space.fingerprint
-        with self.store.writing():
-            record = SpaceRecord(self.space.handle, self.space.dim, audio=self.space.config.audio_weights)
-            self.store.add_space(fingerprint, record)
-            audio = AudioRefresh(self.store, self.space)
-            indexed = self.store.indexed(fingerprint, stale_audio=audio.changed)
+        fingerprint = self._space.fingerprint
+        with self._store.writing():
+            record = SpaceRecord(self._space.handle, self._space.dim, audio=self._space.config.audio_weights)
+            self._store.add_space(fingerprint, record)
+            audio = AudioRefresh(self._store, self._space)
+            indexed = self._store.indexed(fingerprint, stale_audio=audio.changed)
             changes = compare(walk(roots, exclude, report.skipped), indexed, roots)
             report.same = changes.same
             audio.begin(changes)
             try:
                 self._embed(changes, _Run(indexed, set(changes.gone), report), progress)
-                self.store.remove(changes.gone)
+                self._store.remove(changes.gone)
                 audio.finish(changes, indexed, report)
                 report.removed += len(changes.gone) - report.moved
             finally:
-                self.store.finish(fingerprint)
+                self._store.finish(fingerprint)
 
     def _embed(self, changes: Changes, run: _Run, progress: Progress | None) -> None:
         """Embed the changed files and write their segments, every few seconds."""
         seen = {old.hash for old in run.indexed.values() if old.has_vector}
-        unlisted = run.report.looked  # what the scan could not look into
+        unlisted = run.report.processed  # folders and files that the scan could not read
 
         def show() -> None:
             if progress:
-                done = run.report.looked - unlisted + len(run.embedded) + len(run.copies)
+                done = run.report.processed - unlisted + len(run.embedded) + len(run.copies)
                 progress(run.report, done, len(changes.to_embed))
 
         show()
         due = time.monotonic() + FLUSH_SECONDS
         try:
-            for outcomes in self.encoder.files(changes.to_embed, seen):
+            for outcomes in self._encoder.files(changes.to_embed, seen):
                 self._collect(outcomes, run)
                 waiting = sum(len(outcome.segments) for outcome in run.embedded) + len(run.copies)
                 if waiting >= FLUSH_ROWS or time.monotonic() > due:
@@ -133,23 +133,23 @@ class Indexer:
         run.copies.clear()
 
     def _skip(self, skipped: Skipped, run: _Run) -> None:
-        """Report a file that cannot be read; if its content has changed, its vectors are of what is no longer there."""
+        """Report a file that cannot be read, and remove it where its content has changed since it was embedded."""
         run.report.skipped.append((skipped.file.path, skipped.reason))
         old = run.indexed.get(skipped.file.path)
         if old and skipped.hash and old.hash != skipped.hash:
-            self.store.remove([skipped.file.path])
+            self._store.remove([skipped.file.path])
             run.report.removed += 1
 
     def _reuse(self, copies: list[Embedded], run: _Run) -> None:
-        """Give files of known content the vectors of that content; encode the rest after all, one of each content first."""
+        """Write files of known content with the vectors of that content; embed those that no longer have any, equal ones once."""
         while copies:
             writes: list[SegmentWrite] = []
             replaced: list[str] = []
             first: dict[str, File] = {}
             later: list[Embedded] = []
-            twins = self.store.by_hash([copy.hash for copy in copies], self.space.fingerprint)
+            twins = self._store.by_hash([copy.hash for copy in copies], self._space.fingerprint)
             for copy in copies:
-                if not (twin := twins.get(copy.hash)):  # it could not be read, or has changed since
+                if not (twin := twins.get(copy.hash)):  # the file with that content could not be read, or has changed since
                     if first.setdefault(copy.hash, copy.file) is not copy.file:
                         later.append(copy)
                     continue
@@ -162,14 +162,14 @@ class Indexer:
                     run.report.moved += 1
                 else:
                     run.report.reused += 1
-            self.store.remove(replaced)
-            self.store.upsert(writes)
+            self._store.remove(replaced)
+            self._store.upsert(writes)
             self._embed_here(list(first.values()), run)
             copies = later
 
     def _embed_here(self, files: list[File], run: _Run) -> None:
         """Embed files of different contents in this process, and write their segments."""
-        for outcomes in self.local.files(files, set()):
+        for outcomes in self._local.files(files, set()):
             for outcome in outcomes:
                 if isinstance(outcome, Skipped):
                     self._skip(outcome, run)
@@ -181,15 +181,15 @@ class Indexer:
         """Write the segments of files; those of an older content are removed."""
         again = [outcome for outcome in outcomes if outcome.file.path in run.indexed]
         changed = {outcome.file.path for outcome in again if run.indexed[outcome.file.path].hash != outcome.hash}
-        self.store.remove([o.file.path for o in again if o.file.path in changed and o.file.kind != "image"])
-        self.store.upsert(write for o in outcomes for write in self._writes(o, o.file.path in changed))
+        self._store.remove([o.file.path for o in again if o.file.path in changed and o.file.kind != "image"])
+        self._store.upsert(write for o in outcomes for write in self._writes(o, o.file.path in changed))
 
     def _writes(self, outcome: Embedded, changed: bool) -> list[SegmentWrite]:
         """Return a file's segments for the store; where the content has changed, other spaces' vectors and captions go.
 
         The text of an image is a caption given to it, and is kept; other files' texts come from the files.
         """
-        others = dict.fromkeys(self.store.metadata.spaces) if changed else {}
+        others = dict.fromkeys(self._store.metadata.spaces) if changed else {}
         keeps_text = outcome.file.kind == "image" and not changed
         writes = []
         for encoded in outcome.segments:
@@ -201,7 +201,7 @@ class Indexer:
                 segment = replace(
                     segment, width=facts.width, height=facts.height, taken_at=facts.taken_at, lat=facts.lat, lon=facts.lon
                 )
-            vectors = others | {self.space.fingerprint: encoded.z}
+            vectors = others | {self._space.fingerprint: encoded.z}
             writes.append(SegmentWrite(at_file(segment, outcome.file, outcome.hash), vectors, keeps_text))
         return writes
 

@@ -24,8 +24,8 @@ class Report:
     """Wall-clock time."""
 
     @property
-    def looked(self) -> int:
-        """Files read so far."""
+    def processed(self) -> int:
+        """Files embedded, reused, moved or skipped so far."""
         return self.added + self.reused + self.moved + len(self.skipped)
 
 

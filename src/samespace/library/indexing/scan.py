@@ -25,21 +25,21 @@ class Changes:
 
 
 def walk(roots: Iterable[Path], exclude: Iterable[str], problems: list[tuple[str, str]]) -> Iterator[File]:
-    """All media files under the roots (a root may be one file), sorted within each folder, each path once.
+    """Yield all media files under the roots (a root may be one file), sorted within each folder, each path once.
 
     Symbolic links to folders are not followed. What cannot be listed or read is added to `problems`.
     """
     skip, given = NEVER_ENTERED | set(exclude), set[str]()
     for root in map(os.path.abspath, roots):
         start = root if os.path.isdir(root) else os.path.dirname(root)
-        found = walk_folder(root, start, skip, problems) if start == root else [as_file(root, start, problems)]
+        found = _walk_folder(root, start, skip, problems) if start == root else [_as_file(root, start, problems)]
         for file in found:
             if file and file.path not in given:
                 given.add(file.path)
                 yield file
 
 
-def walk_folder(folder: str, root: str, skip: frozenset[str], problems: list[tuple[str, str]]) -> Iterator[File | None]:
+def _walk_folder(folder: str, root: str, skip: frozenset[str], problems: list[tuple[str, str]]) -> Iterator[File | None]:
     """Yield a folder's media files and those below it; None for one that cannot be read."""
     pending = [folder]
     while pending:
@@ -57,12 +57,12 @@ def walk_folder(folder: str, root: str, skip: frozenset[str], problems: list[tup
             if entry.is_dir(follow_symlinks=False):
                 below.append(entry.path)
             elif kind_of(Path(entry.name)):
-                yield as_file(entry.path, root, problems)
+                yield _as_file(entry.path, root, problems)
         pending += reversed(below)
 
 
-def as_file(path: str, root: str, problems: list[tuple[str, str]]) -> File | None:
-    """Return a path as a media file; None, and a problem, where it is none."""
+def _as_file(path: str, root: str, problems: list[tuple[str, str]]) -> File | None:
+    """Return a path as a media file; None, and an entry in `problems`, where it is none."""
     kind = kind_of(Path(path))
     try:
         stat = os.stat(path)
@@ -87,11 +87,11 @@ def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Itera
             to_embed.append(file)
     inside = tuple(os.path.join(os.path.abspath(r), "") for r in roots)
     exact = {os.path.abspath(r) for r in roots}
-    gone = [p for p in indexed if p not in here and (p.startswith(inside) or p in exact) and is_gone(p)]
+    gone = [p for p in indexed if p not in here and (p.startswith(inside) or p in exact) and _is_gone(p)]
     return Changes(to_embed, same, gone)
 
 
-def is_gone(path: str) -> bool:
+def _is_gone(path: str) -> bool:
     """Whether the file system says that there is no such file; an unreadable folder or a failing disk does not say so."""
     try:
         os.lstat(path)

@@ -49,20 +49,20 @@ def audio_file_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
     if not (space.has_audio or speech.whisper()):
         raise UnreadableMedia(f"the space {space.name} has no audio tower and no transcript can be made; see: samespace doctor")
     nothing = "it is silent or cut short; play it to check"
-    yield from chained(audio_segments(path, space), transcript_segments(path, space), nothing=nothing)
+    yield from _chained(audio_segments(path, space), transcript_segments(path, space), nothing=nothing)
 
 
 def video_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
     """Yield the shots of a video, the windows of its audio, and its transcript. Raises UnreadableMedia."""
     cuts: list[float] = []
     parts = shot_segments(path, space, cuts), audio_segments(path, space, cuts), transcript_segments(path, space)
-    yield from chained(*parts, nothing="there is nothing to see or to hear in it; play it to check")
+    yield from _chained(*parts, nothing="there is nothing to see or to hear in it; play it to check")
 
 
-def chained(*parts: Iterator[EncodedSegment], nothing: str) -> Iterator[EncodedSegment]:
+def _chained(*parts: Iterator[EncodedSegment], nothing: str) -> Iterator[EncodedSegment]:
     """Yield from each part in turn; one that fails is skipped if another yields something.
 
-    Raises UnreadableMedia where none does.
+    Raises the first UnreadableMedia where none does, or one with the reason `nothing`.
     """
     failure, found = None, False
     for part in parts:
@@ -78,8 +78,8 @@ def chained(*parts: Iterator[EncodedSegment], nothing: str) -> Iterator[EncodedS
 
 def document_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
     """Yield a document's pages as images, whole and by halves, and its passages. Raises UnreadableMedia."""
-    for pages in batches(document.pages(path, 2 * space.config.prep.size), BATCH // 3):
-        views = [view for page in pages for view in whole_and_halves(page.picture)]
+    for pages in _batches(document.pages(path, 2 * space.config.prep.size), BATCH // 3):
+        views = [view for page in pages for view in _whole_and_halves(page.picture)]
         z = space.pixels(np.stack([square(view, space.config.prep) for view in views]))
         for i, page in enumerate(pages):
             facts = Facts(*page.picture.size)
@@ -99,7 +99,7 @@ def audio_segments(path: Path, space: Space, cuts: Iterable[float] = ()) -> Iter
         return
     c = space.audio_config
     audible = (window for window in audio.windows(path, c.seconds, c.rate, cuts) if not window.silent)
-    for windows in batches(audible, BATCH):
+    for windows in _batches(audible, BATCH):
         for window, z in zip(windows, space.audio([window.samples for window in windows])):
             yield EncodedSegment(z, AUDIO, start=round(window.start, 2), end=round(window.end, 2))
 
@@ -125,13 +125,13 @@ def shot_segments(path: Path, space: Space, cuts: list[float]) -> Iterator[Encod
         yield EncodedSegment(z / np.linalg.norm(z), facts=Facts(*shot.frames[0].size), start=start, end=end)
 
 
-def whole_and_halves(picture: Image.Image) -> list[Image.Image]:
-    """Return a page whole, its upper and its lower part, which overlap a little."""
+def _whole_and_halves(picture: Image.Image) -> list[Image.Image]:
+    """Return a page, its upper and its lower half; the halves overlap by a tenth of the page."""
     width, height = picture.size
     return [picture, picture.crop((0, 0, width, height * 11 // 20)), picture.crop((0, height * 9 // 20, width, height))]
 
 
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yield lists of up to `size` items."""
     items = iter(items)
     while batch := list(islice(items, size)):
@@ -141,7 +141,7 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 STREAMED: dict[str, Callable[[Path, Space], Iterator[EncodedSegment]]] = {
     "audio": audio_file_segments, "video": video_segments, "document": document_segments,
 }  # fmt: skip
-"""What yields the segments of a file, by its kind; images are encoded many at a time, in embed.py."""
+"""Kind of file → what yields its segments; images are encoded many at a time, in embed.py."""
 
 
 def segments_of(path: Path, kind: str, space: Space) -> list[EncodedSegment]:

@@ -19,7 +19,7 @@ class Hit:
     kind: str
     """Kind of the file: image, audio, video or document."""
     relevance: float | None = None
-    """Probability that it is what the words mean; None for a query with a file, or in a space without calibration."""
+    """Calibrated probability that it is what the words mean; None for queries with files, and in spaces without calibration."""
     start: float | None = None
     """Seconds, in audio and video."""
     end: float | None = None
@@ -27,7 +27,7 @@ class Hit:
     page: int | None = None
     """From 1, in documents."""
     modality: str = "image"
-    """What of that place matches: image, audio or text."""
+    """What matches at that place: image, audio or text."""
     ordinal: int = 0
     """Which half of a page (1 upper, 2 lower), or which passage of text; 0 for the whole."""
     width: int | None = None
@@ -45,7 +45,7 @@ class Hit:
 
     @property
     def id(self) -> str:
-        """32 hex digits that identify the segment as long as its path and place stay the same."""
+        """The segment's id: 32 hex digits, the same as long as path, place, modality and ordinal are."""
         return Segment(self.path, self.kind, self.start, self.end, self.page, self.modality, self.ordinal).id
 
     @staticmethod

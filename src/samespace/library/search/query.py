@@ -16,7 +16,7 @@ from ...spaces.space import Space
 _SIGN = re.compile(r"(?:(?<=\s)|^)([+-])(?=\s|$)")
 _WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.S)
 MAX_TERMS = 32
-"""Terms of a query; each is encoded for itself."""
+"""Most terms of a query; each is encoded separately."""
 
 Weighted = tuple[float, np.ndarray]
 """A weight and a vector (dim,)."""
@@ -27,8 +27,11 @@ class Term:
     """One part of a query: weight × (words or a file)."""
 
     weight: float
+    """Negative after a minus."""
     text: str
+    """As written; of words what is not UTF-8 is replaced by ?."""
     path: Path | None
+    """The file that it names; None for words."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class QueryEncoder:
     """Turns queries into vectors of one space."""
 
     def __init__(self, space: Space):
-        self.space = space
+        self._space = space
 
     def query(self, text: str, files: bool = True, extra_vectors: Sequence[Weighted] = ()) -> Query:
         """Parse and encode a query.
@@ -67,7 +70,7 @@ class QueryEncoder:
         text, which may then be empty. Raises QueryError, UnreadableMedia.
         """
         terms = parse(text, files) if text.strip() or not extra_vectors else []
-        zero = np.zeros(self.space.dim, np.float32)
+        zero = np.zeros(self._space.dim, np.float32)
         z = sum((term.weight * self.encode(term) for term in terms), zero)
         z = z + sum((weight * vector for weight, vector in extra_vectors), zero)
         length = float(np.linalg.norm(z))
@@ -79,13 +82,13 @@ class QueryEncoder:
     def encode(self, term: Term) -> np.ndarray:
         """Encode one term without its weight → float32 (dim,). Raises UnreadableMedia."""
         if not term.path:
-            (z,) = self.space.text([term.text])
+            (z,) = self._space.text([term.text])
         elif (kind := kind_of(term.path)) is None or kind == "image":
-            (z,) = self.space.image([term.path])
+            (z,) = self._space.image([term.path])
         else:
             from ..indexing.segments import mean_vector, segments_of  # and with it the decoders, which words need none of
 
-            z = mean_vector(segments_of(term.path, kind, self.space))
+            z = mean_vector(segments_of(term.path, kind, self._space))
         return np.asarray(z)
 
 

@@ -1,4 +1,4 @@
-"""Several rankings of the same library as one: by image, audio, text vectors, and by the words of texts."""
+"""Merge rankings of one library: by vectors of images, audio and text, and by the words of texts."""
 
 import re
 from collections import defaultdict
@@ -16,16 +16,16 @@ RANK_OFFSET = 60
 
 
 def reciprocal_rank_fusion(*rankings: Ranking, group_by_file: bool = True) -> Ranking:
-    """Merge rankings: each gives 1 / (60 + rank). Cormack et al. 2009.
+    """Merge rankings: each adds 1 / (60 + rank). After Cormack et al. 2009.
 
-    Of a file's candidates, or a place's, the most relevant stays.
+    Of each file's candidates, or each place's, the most relevant is kept.
     """
     best: dict[Hashable, Candidate] = {}
     weight: dict[Hashable, float] = defaultdict(float)
     for candidate in (candidate for ranking in rankings for candidate in ranking):
-        held = best.setdefault(_key(candidate, group_by_file), candidate)
-        if (candidate.relevance or 0) > (held.relevance or 0):
-            best[_key(candidate, group_by_file)] = candidate
+        key = _key(candidate, group_by_file)
+        if (candidate.relevance or 0) > (best.setdefault(key, candidate).relevance or 0):
+            best[key] = candidate
     for ranking in rankings:
         for rank, key in enumerate(dict.fromkeys(_key(candidate, group_by_file) for candidate in ranking), 1):
             weight[key] += 1 / (RANK_OFFSET + rank)
@@ -33,7 +33,7 @@ def reciprocal_rank_fusion(*rankings: Ranking, group_by_file: bool = True) -> Ra
 
 
 def by_relevance(rankings: Sequence[Ranking], group_by_file: bool) -> Ranking:
-    """Merge rankings, the most relevant head next: the order within each of them is kept."""
+    """Merge rankings: of their first candidates the most relevant comes next. The order within each ranking is kept."""
     remaining, merged = [list(ranking) for ranking in rankings if ranking], dict[Hashable, Candidate]()
     while remaining:
         best = max(remaining, key=lambda ranking: ranking[0].relevance or 0)
@@ -44,7 +44,7 @@ def by_relevance(rankings: Sequence[Ranking], group_by_file: bool) -> Ranking:
 
 
 def by_score(rankings: Sequence[Ranking], group_by_file: bool) -> Ranking:
-    """Merge rankings, the nearest first; of a file's candidates, or a place's, the nearest stays."""
+    """Merge rankings by cosine; of each file's candidates, or each place's, the nearest is kept."""
     merged: dict[Hashable, Candidate] = {}
     for candidate in sorted((candidate for ranking in rankings for candidate in ranking), key=lambda c: -c.score):
         merged.setdefault(_key(candidate, group_by_file), candidate)
@@ -52,9 +52,9 @@ def by_score(rankings: Sequence[Ranking], group_by_file: bool) -> Ranking:
 
 
 def noisy_or(rankings: Sequence[Ranking]) -> Ranking:
-    """Return the places that several rankings find, the likeliest first, with 1 − Π(1 − p) as relevance.
+    """Return the candidates at places that several rankings find, with relevance 1 − Π(1 − p), most relevant first.
 
-    As if each ranking were independent of the others. Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", §4.3.
+    This assumes that rankings are independent. Pearl 1988, "Probabilistic Reasoning in Intelligent Systems", §4.3.
     """
     files: dict[str, list[tuple[int, Candidate]]] = defaultdict(list)
     for n, ranking in enumerate(rankings):
@@ -62,7 +62,7 @@ def noisy_or(rankings: Sequence[Ranking]) -> Ranking:
             files[candidate.segment.path].append((n, candidate))
     found: list[tuple[float, Candidate]] = []
     for numbered in files.values():
-        # For each candidate: by ranking, the least 1 − p of what that ranking finds at the same place.
+        # For each candidate: ranking → the least 1 − p of what that ranking finds at the same place.
         doubts = [{n: 1 - (candidate.relevance or 0)} for n, candidate in numbered]
         for i, j in overlapping([candidate for _, candidate in numbered]):
             (n, one), (m, other) = numbered[i], numbered[j]
@@ -74,7 +74,7 @@ def noisy_or(rankings: Sequence[Ranking]) -> Ranking:
             for doubt, (_, candidate) in zip(doubts, numbered)
             if len(doubt) > 1
         ]  # fmt: skip
-    found.sort(key=lambda pair: (-pair[0], -(pair[1].relevance or 0)))  # the likeliest of a place's candidates represents it
+    found.sort(key=lambda pair: (-pair[0], -(pair[1].relevance or 0)))  # at one place the likeliest comes first
     return [replace(candidate, relevance=combined) for combined, candidate in found]
 
 
@@ -109,5 +109,5 @@ def lexical_boost(candidates: Ranking, words: str) -> Ranking:
 
 
 def _key(candidate: Candidate, group_by_file: bool) -> Hashable:
-    """Return what candidates have in common of which one is kept: the file, or the place in it."""
+    """Return a candidate's file, or its place in it: of those with the same, one is kept."""
     return candidate.segment.path if group_by_file else candidate.segment.place

@@ -1,7 +1,7 @@
 """Segments as rows of Arrow tables, and Arrow's values as NumPy's.
 
-`pa.array`, `pa.scalar` and `to_numpy` import pandas where it is installed, which takes longer than a whole search; what searches
-use does without them.
+`pa.array`, `pa.scalar` and `to_numpy` import pandas where it is installed, `take` and `flatten` import pyarrow.compute. Each takes
+longer than a search of a small library, which does without both.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from ...core.paths import to_path, to_text
 from .records import Segment
@@ -55,7 +55,8 @@ def segments_of(table: pa.Table) -> Iterator[Segment]:
 
 def matrices(vectors: pa.ChunkedArray) -> list[np.ndarray]:
     """Return a column of vectors as arrays (rows, dim), without copying."""
-    return [np.from_dlpack(chunk.flatten()).reshape(len(chunk), -1) for chunk in vectors.chunks]
+    pairs = ((chunk, np.from_dlpack(chunk.values).reshape(-1, chunk.type.list_size)) for chunk in vectors.chunks)
+    return [rows[chunk.offset : chunk.offset + len(chunk)] for chunk, rows in pairs]
 
 
 def vectors_of(column: pa.ChunkedArray) -> list[np.ndarray]:
@@ -82,7 +83,7 @@ def string_array(texts: Iterable[str]) -> pa.Array:
 
 def read_parquet_column(parquet: Path, name: str) -> list[Any]:
     """Return a column of a Parquet file. Raises OSError, ValueError, KeyError."""
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
 
     values: list[Any] = pq.read_table(parquet, columns=[name])[name].to_pylist()
     return values

@@ -1,4 +1,4 @@
-"""What surrounds every use of the database: its errors as one sentence, Ctrl-C held back from writes, one writer at a time."""
+"""Around every use of the database: its errors become one sentence, Ctrl-C waits for writes, one process writes at a time."""
 
 import contextlib
 import functools
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 class HasLocation(Protocol):
-    """Something with a library's location."""
+    """An object that has a library's location."""
 
     location: Location
 
@@ -50,7 +50,7 @@ def clear_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate
 
 
 def uninterrupted(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Hold Ctrl-C back until a write is done: LanceDB would go on writing behind the exception, beside our next write."""
+    """Delay Ctrl-C until a write is done: LanceDB would go on writing in the background, while the next write begins."""
 
     @functools.wraps(method)
     def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from ...core.files import write_atomically
 from .arrow import int64_array, matrices, numbers_of, segment_of
@@ -42,7 +42,7 @@ def write_copy(path: Path, version: str, schema: pa.Schema, batches: Iterable[pa
             for batch in batches:
                 out.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
 
-    for partial in path.parent.glob(f"{path.name}.*.part"):  # of a process that was killed: only one writes at a time
+    for partial in path.parent.glob(f"{path.name}.*.part"):  # left by a process that was killed: only one writes at a time
         partial.unlink(missing_ok=True)
     write_atomically(path, write)
 
@@ -59,7 +59,7 @@ def _segments_at(table: pa.Table, rows: np.ndarray) -> list[Segment]:
     batches = table.to_batches()
     ends = np.cumsum([len(batch) for batch in batches])
     owners, found = np.searchsorted(ends, rows, side="right"), np.empty(len(rows), object)
-    for owner in np.unique(owners):
+    for owner in set(owners.tolist()):
         mine, batch = np.flatnonzero(owners == owner), batches[owner]
         within = rows[mine] - (ends[owner] - len(batch))
         if len(rows) > FEW_ROWS:

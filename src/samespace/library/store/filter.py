@@ -58,7 +58,7 @@ class Filter:
 
     def rows(self, table: Any) -> np.ndarray:
         """Return the numbers of the rows of an Arrow table that pass, in order."""
-        import pyarrow.compute as pc  # type: ignore[import-untyped]
+        import pyarrow.compute as pc
 
         from .arrow import int64_array, string_array
 

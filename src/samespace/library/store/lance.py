@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from ...core.errors import LibraryBusy
 from ...core.paths import to_path, to_text
@@ -32,7 +32,7 @@ ID_INDEX_ROWS = 10_000
 SAMPLE = 2048
 """Vectors sampled as the calibration cohort."""
 REFINE, EFFORT = 4, 128
-"""How many times k the index ranks again with the stored vectors, and how many candidates it keeps at least."""
+"""Approximate search: candidates that are ranked again by their stored vectors, per hit, and fewest candidates at all."""
 DELETE_BATCH = 500
 """Paths in one SQL condition."""
 Copy = TypeVar("Copy", ExactIndex, MetadataCache)
@@ -85,7 +85,7 @@ class Store:
 
     @clear_errors
     def indexed(self, fingerprint: str, stale_audio: bool = False) -> dict[str, IndexedFile]:
-        """Return what is known of each file. `stale_audio`: treat audio and video files as not yet embedded."""
+        """Return path → what is stored of each file. `stale_audio`: treat audio and video files as not yet embedded."""
         rows = self.table.search().select(["path", "size", "mtime", "hash"]).to_arrow().to_pylist()
         fresh = " AND kind NOT IN ('audio', 'video')" if stale_audio else ""
         embedded = self._paths_where(f"{vector_column(fingerprint)} IS NOT NULL{fresh}")
@@ -93,7 +93,7 @@ class Store:
 
     @clear_errors
     def by_hash(self, hashes: list[str], fingerprint: str) -> dict[str, list[SegmentWrite]]:
-        """Return one file's segments, with all vectors and texts, for each content hash that has a vector of this space."""
+        """Return content hash → one file's segments, with all vectors and texts, of contents that have a vector of this space."""
         if not hashes:
             return {}
         found = self.table.search().where(f"hash IN ({literals(hashes)}) AND {vector_column(fingerprint)} IS NOT NULL")
@@ -108,7 +108,7 @@ class Store:
     @uninterrupted
     @clear_errors
     def upsert(self, writes: Iterable[SegmentWrite]) -> None:
-        """Write segments, replacing those with the same id. Segments with the same columns are written all or none."""
+        """Write segments; those with the same id are replaced. Segments that write the same columns are written all or none."""
         groups: dict[tuple[frozenset[str], bool], dict[str, SegmentWrite]] = defaultdict(dict)
         for write in writes:  # by id, because several source rows for one key are undefined in a merge
             groups[frozenset(write.vectors), write.keeps_text][write.segment.id] = write
@@ -146,7 +146,7 @@ class Store:
     @uninterrupted
     @clear_errors
     def write_captions(self, captions: dict[str, str]) -> int:
-        """Give images a text each (path → caption), which searches then read; return how many are in the library."""
+        """Store captions (path → text) of images, for searches with words; return how many of the images are in the library."""
         ids = [Segment(path, "image").id for path in captions]
         rows = pa.table(
             {"id": ids, "text": list(captions.values())}, schema=pa.schema([SCHEMA.field("id"), SCHEMA.field("text")])
@@ -330,7 +330,7 @@ class Store:
 
     @clear_errors
     def some_images(self, count: int) -> list[Segment]:
-        """Return some of the library's image files, the same each time."""
+        """Return up to `count` of the library's images, the same each time."""
         names = ["path", "root", "kind", "hash", "size", "mtime"]
         share = 2**32 * count // max(1, self.table.count_rows("kind = 'image'"))
         few = f"kind = 'image' AND id < '{min(0xFFFFFFFF, share):08x}'"

@@ -1,4 +1,4 @@
-"""Where a library lives: a folder, or object storage (`s3://bucket/photos`) with a local folder for its copies."""
+"""Where a library is stored: a folder, or object storage (`s3://bucket/photos`) with a local folder for copies."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from ...core.paths import expanded
 
 
 class Location:
-    """A library's place: a local path or a URI. As text, the name people give it."""
+    """Library location: a local path or a URI; `str` returns it as it was given."""
 
     def __init__(self, where: str | Path):
         self.remote = "://" in str(where)
@@ -23,7 +23,7 @@ class Location:
 
     @cached_property
     def folder(self) -> Path:
-        """The folder itself; for object storage one in the user's cache, for copies that can be made again."""
+        """The folder itself; for object storage one in the user's cache, for copies, which can be made again."""
         if not self.remote:
             return Path(self.name)
         import platformdirs
@@ -32,14 +32,14 @@ class Location:
 
     @cached_property
     def storage_options(self) -> dict[str, str]:
-        """What the database needs beside the usual AWS_… variables."""
+        """What the database needs in addition to the usual AWS_… variables."""
         plain = self.remote and os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
         return {"allow_http": "true"} if plain else {}
 
     @cached_property
     def filesystem(self) -> tuple[Any, str]:
         """The object storage's file system, and the library's path in it. Raises LibraryError."""
-        from pyarrow import fs  # type: ignore[import-untyped]
+        from pyarrow import fs
 
         scheme, _, path = self.name.partition("://")
         try:

@@ -1,4 +1,4 @@
-"""What a library says of itself, in one small file: its spaces, its modalities, and whether it has texts."""
+"""A library's metadata, one small file: its spaces, its modalities, and whether it has texts."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +19,7 @@ class SpaceRecord:
     dim: int
     """Length of its vectors."""
     complete: bool = False
-    """Whether every file has one; until then another space's vectors answer where there are any."""
+    """Whether every file has a vector of it; until then an older complete space is the default."""
     audio: str = ""
     """Hash of the audio tower's weights that embedded the library's sound; empty for none."""
 
@@ -33,11 +33,11 @@ class Contents:
     modalities: tuple[str, ...] = ("image",)
     """Modalities of the library's segments."""
     has_text: bool = False
-    """Whether segments have texts, which searches then read too."""
+    """Whether segments have texts, which searches with words then read, too."""
 
 
 class LibraryMetadata:
-    """library.json, read anew each time: another process may have written it."""
+    """library.json. It is read at each use, because another process may have written it."""
 
     def __init__(self, location: Location):
         self.location = location
@@ -74,11 +74,11 @@ class LibraryMetadata:
         return self.read().spaces
 
     def record_space(self, fingerprint: str, record: SpaceRecord) -> None:
-        """Remember a space; a new one comes last."""
+        """Add or replace a space; a new one comes last. Raises LibraryError, OSError."""
         self.update(spaces=self.spaces | {fingerprint: record})
 
     def default_space(self) -> str:
-        """Return the space that answers where none is named: the newest complete one."""
+        """Return the space to use where none is named: the newest complete one, else the newest, else the starter."""
         records = list(self.spaces.values())
         complete = [record.name for record in records if record.complete]
         return (complete or [record.name for record in records] or ["starter"])[-1]

@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 
 IMAGE, AUDIO, TEXT = MODALITIES = ("image", "audio", "text")
-"""What of a file a segment is of."""
+"""What a segment's vector is made from."""
 UPPER, LOWER = 1, 2
 """Ordinals of a page's overlapping halves; 0 is the whole page."""
 
@@ -32,7 +32,7 @@ class File:
 
 @dataclass(frozen=True)
 class IndexedFile:
-    """What a library knows of a file."""
+    """What a library has stored of a file."""
 
     size: int
     """Bytes."""
@@ -59,9 +59,9 @@ class Segment:
     page: int | None = None
     """From 1, in documents."""
     modality: str = IMAGE
-    """What of that place its vector is of: image, audio or text."""
+    """What its vector is made from: image, audio or text."""
     ordinal: int = 0
-    """Which of several at that place: UPPER or LOWER of a page, passages of text from 1; 0 for the whole."""
+    """Number at one place and modality: UPPER or LOWER half of a page, passages of text from 1; 0 for the whole place."""
     width: int | None = None
     """Pixels, as displayed."""
     height: int | None = None
@@ -77,30 +77,30 @@ class Segment:
     time: int = 0
     """When it was taken or, where that is unknown, last changed: microseconds since 1970."""
     root: str = ""
-    """The indexed folder; empty where it was not read."""
+    """The indexed folder; empty in what a search returns."""
     hash: str = ""
-    """BLAKE2b of the file's content; empty where it was not read."""
+    """BLAKE2b of the file's content; empty in what a search returns."""
     mtime: int = 0
-    """Nanoseconds since 1970; 0 where it was not read."""
+    """Nanoseconds since 1970; 0 in what a search returns."""
     text: str | None = None
-    """What is written or spoken there, or a caption; None where there is none or it was not read."""
+    """What is written or spoken there, or a caption; None where there is none, and in what a search by vector returns."""
 
     @property
     def id(self) -> str:
-        """32 hex digits that identify the segment as long as its path and place stay the same."""
+        """32 hex digits that identify it as long as path, place, modality and ordinal stay the same."""
         start = None if self.start is None else f"{np.float32(self.start):.2f}"  # as it is stored
         key = "\0".join([self.path, str(start), str(self.page), self.modality, str(self.ordinal)])
         return hashlib.blake2b(os.fsencode(key), digest_size=16).hexdigest()
 
     @property
     def place(self) -> tuple[str, float | None, int | None]:
-        """File and place in it: equal for the image, audio and text of one place."""
+        """Path, start and page: equal for the image, audio and text of one place."""
         return self.path, self.start, self.page
 
 
 @dataclass(frozen=True)
 class SegmentWrite:
-    """A segment to be stored. Spaces that `vectors` does not name keep their vectors."""
+    """A segment to be stored. Vectors of spaces that `vectors` does not name are kept."""
 
     segment: Segment
     vectors: Mapping[str, np.ndarray | None] = field(default_factory=dict)

@@ -8,10 +8,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from ...core.paths import to_text
-from ..chat import complete
-from ..embeddings import embeddings
-from ..schemas import ChatRequest, EmbeddingRequest, SearchRequest
-from ..state import State
+from ..services.chat import complete
+from ..services.embeddings import embeddings
+from ..services.schemas import ChatRequest, EmbeddingRequest, SearchRequest
+from ..services.state import State
 
 router = APIRouter(prefix="/v1")
 

@@ -12,9 +12,9 @@ from starlette.responses import FileResponse
 
 from ...core.errors import UnknownAssistant
 from ...course.photographs import find_photograph
-from ..schemas import ContrastRequest, ImageSizeRequest, PatchRequest, TraceRequest
-from ..state import State
-from ..urls import read_picture
+from ..services.schemas import ContrastRequest, ImageSizeRequest, PatchRequest, TraceRequest
+from ..services.state import State
+from ..services.urls import read_picture
 
 router = APIRouter(prefix="/app/lesson")
 

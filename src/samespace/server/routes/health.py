@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from ... import __version__
-from ..metrics import CONTENT_TYPE
-from ..state import State
+from ..services.metrics import CONTENT_TYPE
+from ..services.state import State
 
 router = APIRouter()
 

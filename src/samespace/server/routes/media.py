@@ -5,8 +5,8 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
-from ..security import HEADERS
-from ..state import State
+from ..services.security import HEADERS
+from ..services.state import State
 
 router = APIRouter()
 

@@ -11,9 +11,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from ...course.outline import MINUTES, PARTS
 from ...library.demo import PHOTOGRAPHS
 from ...spaces.registry import SPACES
-from ..installed import installed_models
-from ..security import HEADERS, KEY_COOKIE
-from ..state import ServerState, State
+from ..services.installed import installed_models
+from ..services.security import HEADERS, KEY_COOKIE
+from ..services.state import ServerState, State
 
 TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parents[1] / "templates"), autoescape=True)
 

@@ -9,9 +9,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, StreamingResponse
 
 from ...core.paths import to_path
-from ..schemas import CompareRequest, FolderRequest, PageSearchRequest, WeightedTerm
-from ..security import HEADERS, is_loopback
-from ..state import State
+from ..services.schemas import CompareRequest, FolderRequest, PageSearchRequest, WeightedTerm
+from ..services.security import HEADERS, is_loopback
+from ..services.state import State
 
 Words = Annotated[str, Query(max_length=200)]
 

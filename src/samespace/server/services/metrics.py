@@ -2,7 +2,7 @@
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 
-from ..assistant.request import Outcome
+from ...assistant.request import Outcome
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """Media type of the metrics' text."""

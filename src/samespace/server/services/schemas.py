@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, FiniteFloat
 
-from ..assistant.request import Message, Picture, Request
-from ..core.errors import RequestError
+from ...assistant.request import Message, Picture, Request
+from ...core.errors import RequestError
 from .urls import read_picture
 
 MAX_QUERY = 2000

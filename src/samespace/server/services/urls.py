@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
-from ..assistant.request import Picture
-from ..core.errors import RequestError
+from ...assistant.request import Picture
+from ...core.errors import RequestError
 
 MAX_BYTES = 32_000_000
 """Bytes of one file."""

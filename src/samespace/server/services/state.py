@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from ..library.library import Library
+from ...library.library import Library
 from .indexing import IndexingJob
 from .lazy_assistant import LazyAssistant
 from .library_media import LibraryMedia

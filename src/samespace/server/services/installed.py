@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..core.config import AssistantConfig, SpaceConfig
-from ..core.registry import Config, Registry
-from ..spaces.registry import SPACES
+from ...core.config import AssistantConfig, SpaceConfig
+from ...core.registry import Config, Registry
+from ...spaces.registry import SPACES
 
 WIDTH, HEIGHT = 240, 80
 """Size of a drawn curve."""
@@ -57,7 +57,7 @@ class InstalledModel:
 
 def installed_models() -> dict[str, list[InstalledModel]]:
     """Return the spaces, then the assistants; a damaged one with what is wrong with it."""
-    from ..assistant.registry import ASSISTANTS  # imports torch, which search alone does not need
+    from ...assistant.registry import ASSISTANTS
 
     return {"Spaces": described(SPACES, space_model), "Assistants": described(ASSISTANTS, assistant_model)}
 

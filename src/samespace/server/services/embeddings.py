@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..assistant.request import Picture
-from ..core.errors import RequestError
-from ..spaces.space import Space
+from ...assistant.request import Picture
+from ...core.errors import RequestError
+from ...spaces.space import Space
 from .schemas import EmbeddingRequest
 
 MAX_INPUTS = 512

@@ -11,8 +11,8 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from ..assistant.request import AssistantBackend, Outcome, Reply
-from ..core.errors import SamespaceError
+from ...assistant.request import AssistantBackend, Outcome, Reply
+from ...core.errors import SamespaceError
 from .errors import error_body
 from .schemas import ChatRequest
 

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from ..core.errors import (
+from ...core.errors import (
     LibraryBusy,
     MissingExtra,
     MissingLibrary,

@@ -7,10 +7,10 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, replace
 
-from ..core.errors import LibraryBusy, SamespaceError
-from ..core.paths import absolute, to_path, to_text
-from ..library.indexing.report import Report
-from ..library.library import Library
+from ...core.errors import LibraryBusy, SamespaceError
+from ...core.paths import absolute, to_path, to_text
+from ...library.indexing.report import Report
+from ...library.library import Library
 
 INTERVAL = 0.3
 """Seconds between two events."""
@@ -92,7 +92,7 @@ class IndexingJob:
             self.state = replace(self.state, report=ReportSummary.of(report))
         except SamespaceError as failure:
             error = str(failure)
-        except Exception as failure:  # shown on the page; the server goes on
+        except Exception as failure:  # for the page; the server goes on
             error = f"something went wrong here ({type(failure).__name__}: {failure}); the server goes on"
         finally:
             self.state = replace(self.state, running=False, error=error)

@@ -9,12 +9,12 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from ..core.errors import UnknownSpace, UnreadableMedia
-from ..core.paths import to_text
-from ..library.demo import photographs
-from ..library.library import Library
-from ..spaces import registry
-from ..spaces.space import Space
+from ...core.errors import UnknownSpace, UnreadableMedia
+from ...core.paths import to_text
+from ...library.demo import photographs
+from ...library.library import Library
+from ...spaces import registry
+from ...spaces.space import Space
 from .library_media import LibraryMedia
 
 SAMPLE = 48

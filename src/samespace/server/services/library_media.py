@@ -8,11 +8,11 @@ from pathlib import Path
 from PIL import Image
 from starlette.exceptions import HTTPException
 
-from ..core.errors import UnreadableMedia
-from ..library.library import Library
-from ..library.store.records import Segment
-from ..library.thumbnails import FOLDER, thumbnail
-from ..media import image as image_media
+from ...core.errors import UnreadableMedia
+from ...library.library import Library
+from ...library.store.records import Segment
+from ...library.thumbnails import FOLDER, thumbnail
+from ...media import image as image_media
 
 SMALL, LARGE = "small", "large"
 LONGEST_SIDE = {SMALL: 480, LARGE: 2048}
@@ -22,7 +22,7 @@ PLAYABLE = ("audio", "video")
 
 
 class LibraryMedia:
-    """Media of a library. Small JPEGs are made once and stored beside the library."""
+    """Media of a library. Small JPEGs are made once and stored in its folder."""
 
     def __init__(self, library: Library):
         self.library, self.folder = library, library.location.folder / FOLDER

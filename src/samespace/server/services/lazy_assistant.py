@@ -2,9 +2,9 @@
 
 import threading
 
-from ..assistant.open import open_assistant
-from ..assistant.request import AssistantBackend
-from ..core.errors import UnknownAssistant
+from ...assistant.open import open_assistant
+from ...assistant.request import AssistantBackend
+from ...core.errors import UnknownAssistant
 
 
 class LazyAssistant:

@@ -1,0 +1,1 @@
+"""What the routes call: page logic, schemas, security, state."""

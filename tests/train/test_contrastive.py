@@ -1,0 +1,107 @@
+"""Gradients of the whole batch: from chunks (GradCache), accumulated, and from several processes."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from samespace.train.config import RunConfig
+from samespace.train.contrastive import backward
+from samespace.train.data import Batch
+from samespace.train.space_run import SpaceRun
+
+
+def gradients(config: RunConfig, chunk: int = 0, weight: float = 1.0) -> tuple[float, dict[str, torch.Tensor]]:
+    run = SpaceRun(config)
+    batch = next(iter(run.loader))
+    loss = backward(run.training_model, batch, run.objective, chunk, weight)
+    return loss.item(), {n: p.grad for n, p in run.model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("loss", ["clip", "siglip"])
+@pytest.mark.parametrize("lock", [(), ("image",)], ids=["both", "LiT"])
+def test_chunks_give_the_gradients_of_the_whole_batch(config, loss, lock):
+    config = replace(config, loss=loss, lock=lock)
+    loss_of_batch, want = gradients(config)
+    for chunk in (4, 5):  # 5 leaves a last chunk of one
+        loss_of_chunks, got = gradients(config, chunk)
+        assert loss_of_chunks == pytest.approx(loss_of_batch, abs=1e-6)
+        assert got.keys() == want.keys() and ("image.patch_embed.weight" in got) == (not lock)
+        for name in want:
+            assert torch.allclose(got[name], want[name], atol=1e-6), name
+
+
+def test_gradient_checkpointing_changes_no_gradient(config):
+    _, want = gradients(config)
+    _, got = gradients(replace(config, gradient_checkpointing=True))
+    assert all(torch.allclose(got[name], want[name], atol=1e-7) for name in want)
+
+
+def test_half_the_weight_gives_half_the_gradient(config):
+    _, full = gradients(config)
+    _, half = gradients(config, weight=0.5)
+    assert all(torch.allclose(2 * half[name], full[name], atol=1e-6) for name in full)
+
+
+def test_a_teacher_adds_to_the_loss(config):
+    """With the starter as teacher, the distillation loss is added."""
+    plain, _ = gradients(config)
+    distilled, _ = gradients(replace(config, teacher="starter", teacher_weight=0.5))
+    assert distilled > plain + 0.01
+
+
+PROCESS = """
+import sys, torch
+from dataclasses import replace
+from pathlib import Path
+from samespace.train.config import read_config
+from samespace.train.contrastive import backward
+from samespace.train.data import Batch
+from samespace.train.distributed import process_group
+from samespace.train.space_run import SpaceRun
+config = read_config(Path(sys.argv[1]), sys.argv[3:])
+batch = Batch(**torch.load(sys.argv[2], weights_only=True))
+def main():
+    with process_group() as rank:
+        run = SpaceRun(config)
+        size = len(batch) // run.world
+        loss = backward(run.training_model, batch.rows(rank * size, (rank + 1) * size), run.objective, config.grad_cache_chunk)
+        unsharded = lambda g: g.full_tensor() if hasattr(g, "full_tensor") else g
+        grads = {n: unsharded(p.grad) for n, p in run.model.named_parameters() if p.grad is not None}
+        losses = torch.stack([torch.zeros(()) for _ in range(run.world)])
+        losses[rank] = loss
+        if run.world > 1:
+            torch.distributed.all_reduce(losses)
+        if rank == 0:
+            torch.save({"loss": losses.mean(), "grads": grads}, sys.argv[1] + ".out")
+main()  # a function, so that no tensor outlives the process group
+"""
+
+
+@pytest.mark.parametrize(
+    "settings", [[], ["loss=siglip"], ["grad_cache_chunk=4"], ["fsdp=true"], ["fsdp=true", "grad_cache_chunk=4"]], ids=str
+)
+def test_two_processes_give_the_loss_and_gradients_of_one(config, table, tmp_path, settings):
+    image, text = (f"{{{', '.join(f'{k} = {v}' for k, v in sizes.items())}}}" for sizes in (
+        dict(image_size=16, patch=8, width=16, layers=1, heads=2, mlp=32, dim=8),
+        dict(context=8, width=16, layers=1, heads=2, mlp=32, dim=8)))  # fmt: skip
+    path = tmp_path / "run.toml"
+    path.write_text(f'train = "pairs.tsv"\nbatch = 16\nthreads = 1\ndevice = "cpu"\nimage = {image}\ntext = {text}\n')
+    batch: Batch = next(iter(SpaceRun(config).loader))
+    torch.save(vars(batch), tmp_path / "batch.pt")
+    (tmp_path / "process.py").write_text(PROCESS)
+    command = [str(tmp_path / "process.py"), str(path), str(tmp_path / "batch.pt"), *settings]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    results = []
+    for launch in ([sys.executable], [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]):
+        subprocess.run([*launch, *command], check=True, env=environment, timeout=100, capture_output=True)
+        results.append(torch.load(f"{path}.out", weights_only=True))
+    one, two = results
+    assert two["loss"].item() == pytest.approx(one["loss"].item(), abs=1e-6)
+    assert two["grads"].keys() == one["grads"].keys()
+    for name, grad in one["grads"].items():
+        tolerance = 1e-6 * max(1.0, grad.abs().max().item())  # gradients of 60, as SigLIP's bias gives, round by more than 1e-6
+        assert torch.allclose(two["grads"][name], grad, atol=tolerance), name
