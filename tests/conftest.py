@@ -27,6 +27,31 @@ NEED_ALL = os.environ.get("SAMESPACE_TESTS_NEED_ALL") == "1"
 PHOTOGRAPHS = Path(skimage.data.__file__).parent
 
 
+SLOW = {
+    "assistant": {"test_excerpts", "test_language", "test_llava", "test_registry", "test_starter_assistant"},
+    "cli": {"test_cli", "test_cli_ask"},
+    "explain": {"test_heatmap", "test_trace"},
+    "library": {
+        "test_audio_refresh", "test_cluster", "test_importers", "test_library", "test_object_storage", "test_pages_found",
+        "test_segments", "test_spoken_moments", "test_store",
+    },
+    "media": {"test_audio", "test_document", "test_speech", "test_video"},
+    "server": {"test_browser", "test_mcp_server", "test_pages", "test_server"},
+    "spaces": {"test_checkpoint", "test_clap", "test_export", "test_hub", "test_starter"},
+    "train": {
+        "test_adapters", "test_contrastive", "test_conversations", "test_data", "test_loop", "test_regions", "test_s3",
+        "test_sources", "test_space_run",
+    },
+}  # fmt: skip
+"""Files whose tests convert, train, index or start processes; `make check` leaves them out."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in SLOW.get(item.path.parent.name, ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield

@@ -54,6 +54,8 @@ def test_every_module_is_in_the_picture():
     named: dict[str, set[str]] = {".": set()}
     for line in picture.splitlines():
         depth = (len(line) - len(line.lstrip())) // 2 - 1
+        if depth < 0:
+            continue  # beside the package
         folders = folders[: depth + 1]
         if match := re.match(r" *(\w+)/", line):
             folders.append(f"{folders[-1]}/{match[1]}".removeprefix("./"))

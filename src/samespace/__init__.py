@@ -1,8 +1,9 @@
-"""samespace: pictures and words in one embedding space, local and private.
+"""samespace: pictures, words, sound and video in one embedding space, local and private.
 
 import samespace
+
 space = samespace.load("starter")
-space.text(["a cat"]) @ space.image(["cat.jpg"]).T
+space.text(["a cat"]) @ space.image(["cat.jpg"]).T  # cosines
 library = samespace.Library()
 library.add(["~/Pictures"])
 library.search("a cat on a sofa")
@@ -10,12 +11,17 @@ library.search("a cat on a sofa")
 
 import os
 from importlib import import_module
+from typing import Any
 
-for switch in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):  # libraries report home unless told not to
-    os.environ[switch] = "1"
+for _switch in (
+    "ORT_DISABLE_TELEMETRY",
+    "HF_HUB_DISABLE_TELEMETRY",
+    "DO_NOT_TRACK",
+):  # libraries send telemetry unless they are switched off
+    os.environ[_switch] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-_HOMES = {
+_MODULES = {
     "Filter": ".library.store.filter",
     "Hit": ".library.search.hits",
     "Library": ".library.library",
@@ -28,10 +34,10 @@ __all__ = ["Filter", "Hit", "Library", "Report", "SamespaceError", "Space", "loa
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str):
-    """Public names are imported when first used, so that `import samespace` costs nothing."""
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name], __name__), name)
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import samespace` costs nothing."""
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -383,7 +383,7 @@ def from_dict(kind: type[T], values: dict[str, Any], error: type[SamespaceError]
         options = _options(fields[name].type)
         nested = next((option for option in options if dataclasses.is_dataclass(option)), None)
         if nested is not None and isinstance(value, dict):
-            value = from_dict(nested, value, error)  # type: ignore[arg-type]
+            value = from_dict(nested, value, error)
         value = tuple(value) if isinstance(value, list) else value
         value = float(value) if float in options and isinstance(value, int) else value
         if not isinstance(value, tuple(typing.get_origin(option) or option for option in options)):

@@ -32,7 +32,7 @@ OPENING = RLock()
 Picture = str | Path | Image.Image | np.ndarray
 
 
-class once(cached_property):  # type: ignore[type-arg]
+class once(cached_property):
     """A property that is computed once for all threads; from Python 3.12 on cached_property does not lock."""
 
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:

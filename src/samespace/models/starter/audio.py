@@ -92,5 +92,5 @@ class AudioTransformer(nn.Module):
             assert norm.running_mean is not None and norm.running_var is not None
             gain = norm.weight / (norm.running_var + norm.eps).sqrt()
             conv.weight *= gain[:, None, None]
-            norm.bias -= norm.running_mean * gain
+            norm.bias.sub_(norm.running_mean * gain)
             norm.weight.fill_(1), norm.running_mean.fill_(0), norm.running_var.fill_(1 - norm.eps)

@@ -80,6 +80,7 @@ class EfficientNetLite(nn.Module):
 
     def bottom(self, x: Tensor, blocks: int) -> Tensor:
         """Run the stem and the first blocks: (B, 3, H, W) → a middle map."""
+        assert self.stem is not None  # a second branch has none
         return self.blocks[:blocks](relu6(self.stem(x)))
 
     def top(self, x: Tensor, blocks: int) -> Tensor:

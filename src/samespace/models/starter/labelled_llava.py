@@ -42,8 +42,8 @@ class LabelledLlava(Llava):
     def encode_image(self, pixels: Tensor, tap: Tap | None = None) -> ImageFeatures:
         """Encode images: label tokens of the whole and of its crops, then patches: float32 (B, 3, S, S) → ImageFeatures."""
         if self.memory is None:
-            features = super().encode_image(pixels, tap)
-            return features._replace(tokens=self.with_positions(features.patches))
+            plain = super().encode_image(pixels, tap)
+            return plain._replace(tokens=self.with_positions(plain.patches))
         features, z = self.image.features_and_embedding(pixels, self.c.feature_layer, tap)
         patches, crops = record(tap, "projected", self.projector(features)), self.crop_embeddings(pixels, z)
         labels = self.label_tokens_of(self.memory, crops, tap)
