@@ -11,7 +11,16 @@ library.search("a cat on a sofa")
 
 import os
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # importing typing would cost more than all the rest; type checkers know the name
+if TYPE_CHECKING:
+    from .core.errors import SamespaceError
+    from .library.indexing.report import Report
+    from .library.library import Library
+    from .library.search.hits import Hit
+    from .library.store.filter import Filter
+    from .spaces.registry import load
+    from .spaces.space import Space
 
 for _switch in (
     "ORT_DISABLE_TELEMETRY",
@@ -34,7 +43,7 @@ __all__ = ["Filter", "Hit", "Library", "Report", "SamespaceError", "Space", "loa
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that `import samespace` costs nothing."""
     if name in _MODULES:
         return getattr(import_module(_MODULES[name], __name__), name)
