@@ -45,6 +45,21 @@ def test_index_then_search(library, album, tiny_space):
     assert {(h.kind, h.width) for h in hits} >= {("image", 451)}
 
 
+SEARCH = """
+import sys
+from samespace.library.library import Library
+assert len(Library(sys.argv[1], sys.argv[2]).search("a cat")) == 4
+unneeded = "pandas", "pyarrow.compute", "lancedb", "torch", "av", "pypdfium2", "ray", "samespace.library.indexing.segments"
+print([name for name in unneeded if name in sys.modules])
+"""
+
+
+def test_a_search_of_a_small_library_imports_little(library, album, tiny_space_folder):
+    library.add([album])
+    command = [sys.executable, "-c", SEARCH, str(library.location), str(tiny_space_folder)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
 def test_a_second_run_embeds_nothing(library, album):
     library.add([album])
     report = library.add([album])

@@ -29,7 +29,9 @@ def serve(
         str | None, typer.Option("--space", "-s", envvar="SAMESPACE_SPACE", help="Name or folder of the (first) library's space.")
     ] = None,
     assistant: AssistantName = "starter",
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines connect.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines connect, by a name that --allow-host gives.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8077,
     api_key: Annotated[str, typer.Option(envvar="SAMESPACE_API_KEY", help="Require this bearer key from clients.")] = "",
     allow_host: Annotated[
