@@ -100,7 +100,8 @@ def test_two_processes_give_the_loss_and_gradients_of_one(config, table, tmp_pat
         subprocess.run([*launch, *command], check=True, env=environment, timeout=100, capture_output=True)
         results.append(torch.load(f"{path}.out", weights_only=True))
     one, two = results
-    assert two["loss"].item() == pytest.approx(one["loss"].item(), abs=1e-6)
+    # A relative tolerance too: SigLIP's loss begins at 23, where float32 has steps of 2e-6.
+    assert two["loss"].item() == pytest.approx(one["loss"].item(), rel=1e-6, abs=1e-6)
     assert two["grads"].keys() == one["grads"].keys()
     for name, grad in one["grads"].items():
         tolerance = 1e-6 * max(1.0, grad.abs().max().item())  # gradients of 60, as SigLIP's bias gives, round by more than 1e-6

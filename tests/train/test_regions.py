@@ -1,6 +1,7 @@
 """Regions: the cells of a box, the words a token means, and a projector that learns to name regions."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -88,7 +89,8 @@ def test_only_the_projector_is_trained_on_regions(configure, tmp_path):
     config = train(AssistantRun, configure("lr=3e-3"), False, lambda *_: None, "as tested")
     metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [m["loss"] for m in metrics if "loss" in m]
-    assert config.card["validation"]["loss"] < 0.3 * losses[0]
+    optimum = math.log(2)  # a word is two tokens here, a space and a letter, and the best mixture gives each a half
+    assert config.card["validation"]["loss"] < optimum + 0.05 < losses[0]
     before = checkpoint.read(tmp_path / "start")[0].state_dict()
     after = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["model"]
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[f"model.{name}"])}

@@ -113,9 +113,7 @@ def test_two_processes_train_one_space_and_resume(table, tmp_path, fsdp):
                "samespace", "train", "colours.toml"]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for more in (["steps=10"], ["--resume"]):
-        done = subprocess.train(
-            SpaceRun, [*command, *more], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400
-        )
+        done = subprocess.run([*command, *more], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr[-3000:]
     rows = [json.loads(line) for line in (tmp_path / "runs/colours/metrics.jsonl").read_text().splitlines()]
     assert [r["step"] for r in rows if "loss" in r] == list(range(1, 21))
