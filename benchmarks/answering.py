@@ -54,7 +54,7 @@ def our_assistant():
 
 def our_answer(assistant, prompt: str) -> tuple[float, float]:
     """Seconds to the first token, and tokens a second after it; nothing remembered from before."""
-    assistant.read.clear()
+    assistant.prompts.clear()
     started = time.perf_counter()
     reply, first = assistant.answer(question(prompt, [], max_tokens=TOKENS)), 0.0
     for _ in reply:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from samespace.core.config import LanguageModel
-from samespace.models.int8 import Int8Linear, quantize
+from samespace.models.int8 import EXACT_INPUTS, Int8Linear, int8_product, quantize
 from samespace.models.lm import Cache, Llama
 from samespace.spaces.weight_maps import LLAMA, renamed
 
@@ -78,3 +78,14 @@ def test_int8_products_are_those_of_the_rounded_weights():
     got, want = Int8Linear(values, scale, bias)(x), x @ (values.float() * scale).T + bias
     assert (got - want).abs().max() < 1e-4 * want.abs().max()
     assert (values.float() * scale - weight).abs().max() <= scale.max() / 2 + 1e-6
+
+
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+@pytest.mark.parametrize("inputs", [48, EXACT_INPUTS, 3 * EXACT_INPUTS + 8])
+def test_int8_products_are_exact_on_every_cpu(monkeypatch, capability, inputs):
+    """Also where every product is as large as it can be, and all have one sign."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randint(-127, 128, (rows, inputs), dtype=torch.int8, generator=generator) for rows in (32, 24))
+    for a, b in ((x, weight), (torch.full_like(x, 127), torch.full_like(weight, -127))):
+        assert torch.equal(int8_product(a, b).double(), a.double() @ b.double().t())
