@@ -8,7 +8,6 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
-from samespace.core.config import AudioTower
 from samespace.core.errors import UnknownSpace
 from samespace.models.htsat import Htsat
 from samespace.spaces import clap
@@ -93,7 +92,7 @@ def test_an_aligned_clap_tower_is_added_to_a_space(theirs, tiny_space, tmp_path)
     config = clap.add_clap(tiny_space, loaded, tmp_path / "hearing", "tiny+clap", WORDS, "theirs")
     made = Space(tmp_path / "hearing")
     assert made.has_audio and made.fingerprint == tiny_space.fingerprint and config.name == "tiny+clap"
-    assert config.card["sound"]["from"] == "theirs" and config.audio.dim == tiny_space.dim
+    assert config.card["audio"]["from"] == "theirs" and config.audio.dim == tiny_space.dim
     rng = np.random.default_rng(0)
     clips = [rng.normal(0, 0.1, n).astype(np.float32) for n in (20_000, 5000, 3)]
     z = made.sound(clips)
@@ -126,8 +125,10 @@ def test_words_to_learn_from_are_the_spaces_own(tiny_space):
     assert len(words) > 1000 and "thunder" in words and all(w.isalpha() for w in words)
 
 
-def test_a_plain_tower_needs_no_alignment():
-    assert AudioTower().seconds == 5.0 and not AudioTower().stages
+def test_a_tower_in_its_own_space_has_no_alignment(theirs):
+    own = clap.load(theirs[1])
+    assert isinstance(own.audio.alignment, torch.nn.Identity)
+    assert not any(name.startswith("alignment.") for name in own.audio.state_dict())
 
 
 def test_the_command_installs_a_space_with_an_audio_tower(theirs, tiny_space_folder, tmp_path):

@@ -166,7 +166,7 @@ def test_pairs_that_cannot_be_read(loaded, tmp_path):
 
 
 def test_a_failed_export_leaves_nothing_behind(loaded, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "share_weights", lambda *_: 1 / 0)
+    monkeypatch.setattr(export, "save_with_shared_weights", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export.export(loaded, tmp_path / "space")
     assert list(tmp_path.iterdir()) == []
