@@ -95,7 +95,7 @@ def test_an_aligned_clap_tower_is_added_to_a_space(theirs, tiny_space, tmp_path)
     assert config.card["audio"]["from"] == "theirs" and config.audio.dim == tiny_space.dim
     rng = np.random.default_rng(0)
     clips = [rng.normal(0, 0.1, n).astype(np.float32) for n in (20_000, 5000, 3)]
-    z = made.sound(clips)
+    z = made.audio(clips)
     np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
     alignment, _ = clap.train_alignment(tiny_space, loaded, WORDS)
     with torch.inference_mode():
