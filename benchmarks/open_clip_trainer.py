@@ -79,7 +79,8 @@ def recall_of(state: dict[str, torch.Tensor], pairs: Path) -> float:
     prep = Prep(size=64, context=24)
     tokenizer = open_clip.get_tokenizer("tiny")
     towers = TorchEncoder(model, Ids(tokenizer), SpaceConfig(image=image, text=text, prep=prep))
-    found = retrieval(towers, *read_pairs((Source(str(pairs / "val.tsv")),), prep, SkippedSamples()))
+    squares, captions = read_pairs((Source(str(pairs / "val.tsv")),), prep, SkippedSamples())
+    found = retrieval(towers, towers.pixels(squares), captions)
     return found["image_retrieval_recall@5"]
 
 

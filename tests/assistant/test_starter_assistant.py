@@ -45,7 +45,7 @@ def test_it_fits_into_the_package():
 
 def test_it_names_colours(starter):
     """One of eleven colours at chance."""
-    cases = [(s, c, x, y) for s in ("circle", "square") for c in COLOURS for x, y in ((30, 30), (82, 82), (140, 120))]
+    cases = [(s, c, x, y) for s, x, y in (("circle", 30, 30), ("square", 140, 120)) for c in COLOURS]
     right = sum(ask(starter, draw((s, c, (x, y, x + 60, y + 60))), f"What colour is the {s}?") == c for s, c, x, y in cases)
     assert right >= 0.4 * len(cases), right
 
@@ -64,7 +64,7 @@ def test_it_distinguishes_colours(starter):
 def test_it_counts(starter):
     """One of six numbers at chance."""
     spots, numbers = ((20, 20), (150, 20), (20, 150), (150, 150), (85, 85)), ("one", "two", "three", "four", "five")
-    cases = [(colour, count) for colour in ("red", "blue", "green", "black") for count in range(1, 6)]
+    cases = [(colour, count) for colour in ("red", "blue") for count in range(1, 6)]
     right = 0
     for colour, count in cases:
         picture = draw(*(("square", colour, (x, y, x + 50, y + 50)) for x, y in spots[:count]))

@@ -3,29 +3,18 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from coloured_pairs import write_table
 
 from samespace.core.config import ImageTower, Prep, TextTower
 from samespace.train.config import RunConfig, Source
 
-COLOURS = {
-    "red": (220, 30, 30), "green": (20, 160, 40), "blue": (30, 60, 220), "yellow": (240, 220, 40),
-    "black": (10, 10, 10), "white": (245, 245, 245), "purple": (130, 30, 150), "orange": (250, 140, 20),
-}  # fmt: skip
 TINY = dict(width=16, layers=1, heads=2, mlp=32, dim=8)
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """Write a TSV of 40 pictures, eight colours in five shades, and return its path."""
-    rows = ["filepath\ttitle"]
-    for name, colour in COLOURS.items():
-        for shade in range(5):
-            file = f"{name} {shade}.png"
-            Image.new("RGB", (24, 20), tuple(max(0, v - 6 * shade) for v in colour)).save(tmp_path / file)
-            rows.append(f"{file}\t{name}")
-    (tmp_path / "pairs.tsv").write_text("\n".join(rows) + "\n", "utf-8")
-    return tmp_path / "pairs.tsv"
+    """A TSV of 40 pictures."""
+    return write_table(tmp_path)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from coloured_pairs import write_table
 
 from samespace.core.errors import TrainingStopped
 from samespace.train import checkpoint
@@ -95,19 +96,27 @@ def spawned(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", RUN, *arguments], capture_output=True, text=True, timeout=300)
 
 
+@pytest.fixture(scope="module")
+def undisturbed_weights(tmp_path_factory):
+    """Those of a run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_table(folder)
+    (folder / "whole.toml").write_text(CONFIG % (folder / "whole"))
+    assert spawned(str(folder / "whole.toml")).returncode == 0
+    return checkpoint.load(folder / "whole" / "checkpoint.pt")["model"]
+
+
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
-def test_a_killed_run_resumes_to_the_same_weights(table, tmp_path, number):
-    for name in ("whole", "killed"):
-        (tmp_path / f"{name}.toml").write_text(CONFIG % (tmp_path / name))
-    assert spawned(str(tmp_path / "whole.toml")).returncode == 0
+def test_a_killed_run_resumes_to_the_same_weights(table, tmp_path, number, undisturbed_weights):
+    (tmp_path / "killed.toml").write_text(CONFIG % (tmp_path / "killed"))
     done = spawned(str(tmp_path / "killed.toml"), number)
     assert done.returncode == (-signal.SIGKILL if number == "SIGKILL" else 1)
     step = checkpoint.load(tmp_path / "killed" / "checkpoint.pt")["step"]
     assert step == (10 if number == "SIGKILL" else 14)  # on SIGTERM it finishes the step it is in, and saves
     assert number == "SIGKILL" or "--resume" in done.stderr
     assert spawned(str(tmp_path / "killed.toml"), "resume").returncode == 0
-    a, b = (checkpoint.load(tmp_path / name / "checkpoint.pt")["model"] for name in ("whole", "killed"))
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    weights = checkpoint.load(tmp_path / "killed" / "checkpoint.pt")["model"]
+    assert all(torch.equal(weights[name], tensor) for name, tensor in undisturbed_weights.items())
     steps = [line.split(",")[0] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines() if '"loss"' in line]
     assert steps == [f'{{"step": {i}' for i in range(1, 21)]  # none repeated, none missing
 

@@ -68,7 +68,7 @@ def eval_retrieval(pairs: Pairs, space: SpaceName = "starter", json_: Json = Fal
     from ..evaluate.retrieval import retrieval
 
     loaded, squares, captions = load(space, pairs)
-    print_metrics(pairs, space, "zeroshot_retrieval", retrieval(loaded, squares, captions), json_)
+    print_metrics(pairs, space, "zeroshot_retrieval", retrieval(loaded, loaded.pixels(squares), captions), json_)
 
 
 @evaluate.command("zeroshot")
@@ -85,7 +85,9 @@ def eval_zeroshot(
     labels = sorted({some[0] for some in captions})
     targets = [labels.index(some[0]) for some in captions]
     sentences = read_lines(templates) if templates else TEMPLATES
-    print_metrics(images, space, "zeroshot_classification", accuracy(loaded, squares, targets, labels, sentences), json_)
+    print_metrics(
+        images, space, "zeroshot_classification", accuracy(loaded, loaded.pixels(squares), targets, labels, sentences), json_
+    )
 
 
 @evaluate.command("probe")

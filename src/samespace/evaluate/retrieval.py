@@ -23,13 +23,14 @@ class Encoder(Protocol):
         ...
 
 
-def retrieval(encoder: Encoder, squares: np.ndarray, captions: Sequence[Sequence[str]]) -> dict[str, float]:
+def retrieval(encoder: Encoder, z_images: np.ndarray, captions: Sequence[Sequence[str]]) -> dict[str, float]:
     """Return recall@1, 5 and 10 in both directions, under CLIP_benchmark's names.
 
-    squares: uint8 (B, S, S, 3). captions: those of each image; equal captions are one query with several relevant images.
+    z_images: float32 (B, E), unit length, the encoder's own. captions: those of each image; equal captions are one query
+    with several relevant images.
     """
     queries, relevant = queries_of(captions)
-    scores = encoder.text(queries) @ encoder.pixels(squares).T
+    scores = encoder.text(queries) @ z_images.T
     recalls = {f"image_retrieval_recall@{k}": recall_at_k(scores, relevant, k) for k in KS}
     return recalls | {f"text_retrieval_recall@{k}": recall_at_k(scores.T, relevant.T, k) for k in KS}
 

@@ -28,14 +28,14 @@ def label_vectors(encoder: Encoder, labels: Sequence[str], templates: Sequence[s
 
 
 def accuracy(
-    encoder: Encoder, squares: np.ndarray, targets: Sequence[int], labels: Sequence[str], templates: Sequence[str] = TEMPLATES
+    encoder: Encoder, z_images: np.ndarray, targets: Sequence[int], labels: Sequence[str], templates: Sequence[str] = TEMPLATES
 ) -> dict[str, float]:
     """Return zero-shot top-1 and top-5 accuracy and mean per-class recall, under CLIP_benchmark's names.
 
-    squares: uint8 (B, S, S, 3). targets: the index of each image's label. Raises QueryError, as `label_vectors`.
+    z_images: float32 (B, E), unit length, the encoder's own. targets: the index of each image's label. Raises QueryError, as `label_vectors`.
     """
     y = np.asarray(targets)
-    scores = encoder.pixels(squares) @ label_vectors(encoder, labels, templates).T  # (B, K)
+    scores = z_images @ label_vectors(encoder, labels, templates).T  # (B, K)
     order = scores.argsort(axis=1)[:, ::-1]
     correct = order[:, 0] == y
     per_class = [float(correct[y == label].mean()) for label in np.unique(y)]

@@ -85,9 +85,9 @@ class SpaceRun(Run[Batch, SpaceConfig]):
         self.val = read_pairs(config.val, prep, self.skipped, config.threads) if config.val and self.rank == 0 else None
         fine_tuned = bool(config.start) and self.rank == 0
         self.forgetting_eval = read_pairs(FORGETTING_EVAL, prep, SkippedSamples()) if fine_tuned else None
-        self.before = self.measure_forgetting(model)
-        self.lora = Lora(model, config) if config.lora else None
+        self.lora = Lora(model, config) if config.lora else None  # changes no output before it is trained
         choose_trainable(model, config)
+        self.before = self.measure_forgetting(model)
         if config.gradient_checkpointing:
             checkpoint_blocks(model)
         self.device = device_of(config)
@@ -149,7 +149,8 @@ class SpaceRun(Run[Batch, SpaceConfig]):
         if self.val is None:
             return {}
         model.eval()
-        recalls = retrieval(TorchEncoder(model, self.words, self.space_config), *self.val)
+        encoder, (squares, captions) = TorchEncoder(model, self.words, self.space_config), self.val
+        recalls = retrieval(encoder, encoder.pixels(squares), captions)
         model.train()
         return {name: round(value, 4) for name, value in recalls.items()}
 
@@ -160,8 +161,9 @@ class SpaceRun(Run[Batch, SpaceConfig]):
         model.eval()
         encoder, (squares, captions) = TorchEncoder(model, self.words, self.space_config), self.forgetting_eval
         labels = list(dict.fromkeys(texts[0] for texts in captions))
-        top1 = accuracy(encoder, squares, [labels.index(texts[0]) for texts in captions], labels)["acc1"]
-        recalls = retrieval(encoder, squares, captions)
+        z_images = encoder.pixels(squares)
+        top1 = accuracy(encoder, z_images, [labels.index(texts[0]) for texts in captions], labels)["acc1"]
+        recalls = retrieval(encoder, z_images, captions)
         model.train()
         return {name: round(recalls[name], 4) for name in FORGETTING_METRICS} | {"zeroshot_acc1": round(top1, 4)}
 
