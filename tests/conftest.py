@@ -13,6 +13,7 @@ import skimage.data
 import torch
 from media_files import PLAIN, on_white
 from PIL import Image
+from random_weights import randomised
 from tiny_assistant import smollm2, tiny, tiny_folder, tiny_with_labels  # noqa: F401  fixtures
 
 import benchmarks.torchvision_on_cpu  # noqa: F401  before anything imports torchvision
@@ -120,14 +121,6 @@ def tiny_clip_folder(tmp_path_factory, clip_tokenizer_folder) -> Path:
     preprocessor = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}, "resample": 3}
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     return folder
-
-
-def randomised(model: torch.nn.Module) -> torch.nn.Module:
-    """Every parameter moved off its initial value, so that a forgotten bias or norm shows."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return model.eval()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import randomised
+from random_weights import randomised
 from tiny_assistant import TEMPLATE, byte_ids, byte_tokenizer, set_labels, tiny_llava
 from torch.nn.functional import interpolate, normalize
 

@@ -20,7 +20,6 @@ from samespace.core.errors import LibraryBusy
 from samespace.explain.heatmap import GRID
 from samespace.library.library import Library
 from samespace.library.search.hits import Hit
-from samespace.library.thumbnails import FOLDER
 from samespace.server import app
 from samespace.server.app import create_app, create_server
 from samespace.server.services.indexing import IndexingJob, IndexingState
@@ -131,7 +130,7 @@ def test_pictures_are_served_small_and_large_and_stored(web, library):
     for answer, side in ((small, 480), (large, 2048)):
         assert answer.headers["content-type"] == "image/jpeg" and answer.headers["x-content-type-options"] == "nosniff"
         assert max(Image.open(io.BytesIO(answer.content)).size) <= side
-    assert len(list((library.location.folder / FOLDER).rglob("*.jpg"))) == 1
+    assert len(list(library.location.thumbnails.rglob("*.jpg"))) == 1
     assert web.get(f"/pictures/{hit['id']}/small").content == small.content
     again = web.get(f"/pictures/{hit['id']}/small", headers={"If-None-Match": small.headers["etag"]})
     assert again.status_code == 304 and not again.content
@@ -164,12 +163,12 @@ def test_a_stored_thumbnail_is_served_only_while_the_file_is_unchanged(web, libr
     Image.new("RGB", (64, 64), "red").save(hit["path"])
     after = web.get(f"/pictures/{hit['id']}/small").content
     assert after != before and Image.open(io.BytesIO(after)).getpixel((30, 30))[0] > 200
-    stored = list((library.location.folder / FOLDER).rglob("*.jpg"))
+    stored = list(library.location.thumbnails.rglob("*.jpg"))
     assert [path.read_bytes() for path in stored] == [before]  # other content than the indexed one is not stored
     os.remove(hit["path"])
     assert web.get(f"/pictures/{hit['id']}/small").status_code == 400
     library.add([os.path.dirname(hit["path"])])
-    assert not (library.location.folder / FOLDER).exists()
+    assert not library.location.thumbnails.exists()
 
 
 def test_pictures_are_served_without_metadata(tmp_path, tiny_space_folder):
@@ -229,7 +228,7 @@ def test_a_picture_that_is_gone_is_one_sentence(web):
 
 def test_a_library_that_cannot_be_written_to_still_shows_pictures(web, library):
     hit = search(web)["hits"][0]
-    (library.location.folder / FOLDER).write_text("in the way")
+    library.location.thumbnails.write_text("in the way")
     assert web.get(f"/pictures/{hit['id']}/small").status_code == 200
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from conftest import randomised
 from PIL import Image
+from random_weights import randomised
 from safetensors.torch import save_file
 from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 

@@ -2,7 +2,6 @@
 
 import math
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -145,11 +144,11 @@ def test_a_full_disk_is_reported_and_the_last_checkpoint_kept(tmp_path, monkeypa
         pytest.skip("no /dev/full here")
     checkpoint.save(tmp_path / "checkpoint.pt", {"step": 1})
 
-    def token_hex(size):  # the file that is written next is on a full disk
-        (tmp_path / f"checkpoint.pt.{os.getpid()}-full.part").symlink_to("/dev/full")
-        return "full"
+    def urandom(size):  # the file that is written next is on a full disk
+        (tmp_path / f"checkpoint.pt.{os.getpid()}-{b'full'.hex()}.part").symlink_to("/dev/full")
+        return b"full"
 
-    monkeypatch.setattr(secrets, "token_hex", token_hex)
+    monkeypatch.setattr(os, "urandom", urandom)
     with pytest.raises(TrainingStopped, match="disk is full"):
         checkpoint.save(tmp_path / "checkpoint.pt", {"step": 2, "weights": torch.zeros(10_000)})
     assert checkpoint.load(tmp_path / "checkpoint.pt")["step"] == 1

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ..library.indexing.segments import STREAMED, EncodedSegment, segments_of
+from ..library.locator import locator_text
 from ..library.store.records import IMAGE, MODALITIES, Segment
-from ..library.thumbnails import locator_text, thumbnail
+from ..library.thumbnails import thumbnail
 from ..media import image as image_media
 from ..media.kinds import kind_of
 from ..spaces.space import Space

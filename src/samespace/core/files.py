@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +14,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     Readers see the old file or the new one, never half of either; a failed write leaves the old one. Raises what `write`
     raises, and OSError.
     """
-    scratch = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    scratch = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         with open(scratch, "wb") as file:
             write(file)

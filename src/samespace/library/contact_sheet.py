@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ..core.errors import UnreadableMedia, as_utf8
 from ..media.image import jpeg
+from .locator import locator
 from .search.hits import Hit
-from .thumbnails import locator, thumbnail
+from .thumbnails import thumbnail
 
 SIDE = 320
 PAGE = """<!doctype html>

@@ -13,19 +13,19 @@ import numpy as np
 from ..core.errors import LibraryError, MissingLibrary, WrongSpace
 from ..core.paths import absolute, data_folder, expanded
 from ..spaces.registry import load
-from ..spaces.space import Space
+from ..spaces.space import Space, once
 from .indexing.report import Progress, Report
 from .search.hits import Hit
-from .search.query import Weighted
-from .search.searcher import Searcher
+from .search.query import Weighted, names_file
 from .store.filter import Filter
-from .store.lance import Store
 from .store.location import Location
+from .store.metadata import LibraryMetadata
 from .store.records import Segment
-from .thumbnails import FOLDER
 
-if TYPE_CHECKING:  # searching imports nothing of indexing
+if TYPE_CHECKING:  # searching imports nothing of indexing, and the store while the text tower opens
     from .indexing.embed import FileEncoder
+    from .search.searcher import Searcher
+    from .store.lance import Store
 
 
 class Library:
@@ -37,15 +37,24 @@ class Library:
         `path` is a folder, or a URI of object storage: "s3://bucket/photos", reached by the usual AWS_… variables.
         `cluster` is the address of a Ray cluster that embeds files; without one this process does.
         """
-        self.store = Store(path or default_path())
-        self.space = space if isinstance(space, Space) else load(space or self.store.metadata.default_space())
-        self._searcher = Searcher(self.store, self.space)
+        self.location = Location(path or default_path())
+        """Where it is stored: a local path or a URI."""
+        self._metadata = LibraryMetadata(self.location)
+        self.space = space if isinstance(space, Space) else load(space or self._metadata.default_space())
         self._cluster = self._connect(cluster) if cluster else None
 
-    @property
-    def location(self) -> Location:
-        """Where it is stored: a local path or a URI."""
-        return self.store.location
+    @once
+    def store(self) -> "Store":
+        """Its table."""
+        from .store.lance import Store
+
+        return Store(self.location)
+
+    @once
+    def _searcher(self) -> "Searcher":
+        from .search.searcher import Searcher
+
+        return Searcher(self.store, self.space)
 
     def add(
         self,
@@ -105,6 +114,8 @@ class Library:
         Raises LibraryError, WrongSpace, QueryError, UnreadableMedia.
         """
         self.check_searchable()
+        if not (files and names_file(query)):
+            self.space.open_text_tower_early()
         candidates = self._searcher.search(query, top, filter, files, extra_vectors, group_by_file)
         hits = [Hit.of(candidate, rank) for rank, candidate in enumerate(candidates, 1)]
         return [hit for hit in hits if hit.relevance is None or hit.relevance >= min_relevance]
@@ -135,21 +146,21 @@ class Library:
         """
         self.check_exists()
         with self.store.writing():
-            count = self.store.write_captions({os.path.abspath(path): text for path, text in captions.items()})
+            count: int = self.store.write_captions({os.path.abspath(path): text for path, text in captions.items()})
             self.store.finish(self.space.fingerprint)
         return count
 
     def contains(self, path: str | Path) -> bool:
         """Whether a file is indexed here."""
-        return self.store.exists and self.store.contains(absolute(path))
+        return self._metadata.exists and bool(self.store.contains(absolute(path)))
 
     def files_below(self, path: str | Path) -> set[str]:
         """Return the indexed files of a folder, or the file itself."""
-        return self.store.files_below(absolute(path)) if self.store.exists else set()
+        return self.store.files_below(absolute(path)) if self._metadata.exists else set()
 
     def check_exists(self) -> None:
         """Raises MissingLibrary where there is no library yet."""
-        if not self.store.exists:
+        if not self._metadata.exists:
             raise MissingLibrary(f"there is no library at {self.location} yet; make one with: samespace index DIR")
 
     def check_searchable(self) -> None:
@@ -159,7 +170,7 @@ class Library:
 
     def _check_space(self, additional: bool) -> None:
         """Raises WrongSpace where there are vectors, but none of this space, unless it is to be an `additional` one."""
-        records = self.store.metadata.spaces
+        records = self._metadata.spaces
         if records and self.space.fingerprint not in records and not additional:
             names = ", ".join(f"{record.name} ({f})" for f, record in records.items())
             raise WrongSpace(
@@ -194,7 +205,7 @@ class Library:
 
     def _clear_thumbnails(self) -> None:
         """Remove all thumbnails, so that none of a removed file stays; the others are made again when they are needed."""
-        shutil.rmtree(self.location.folder / FOLDER, ignore_errors=True)
+        shutil.rmtree(self.location.thumbnails, ignore_errors=True)
 
 
 def default_path() -> str | Path:

@@ -1,29 +1,11 @@
-"""What a segment looks like, and where in its file it is."""
+"""What a segment looks like."""
 
 from pathlib import Path
-from typing import Protocol
 
 from PIL import Image
 
 from ..core.errors import UnreadableMedia
-
-FOLDER = ".thumbnails"
-"""Subfolder of a library's folder for thumbnails; indexing enters no folder whose name begins with a dot."""
-
-
-class HasPlace(Protocol):
-    """A place in a file: a Hit, a Segment."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def start(self) -> float | None: ...
-    @property
-    def end(self) -> float | None: ...
-    @property
-    def page(self) -> int | None: ...
+from .locator import HasPlace
 
 
 def thumbnail(segment: HasPlace, side: int) -> Image.Image:
@@ -31,7 +13,7 @@ def thumbnail(segment: HasPlace, side: int) -> Image.Image:
 
     Raises UnreadableMedia naming the file.
     """
-    from ..media import audio, document, video  # decoders, which `locator` needs none of
+    from ..media import audio, document, video
     from ..media import image as image_media
 
     path = Path(segment.path)
@@ -47,24 +29,3 @@ def thumbnail(segment: HasPlace, side: int) -> Image.Image:
         raise UnreadableMedia(f"{path}: {error.reason}") from None
     except OSError as error:
         raise UnreadableMedia(f"{path}: {error.strerror or error}; index its folder again") from None
-
-
-def locator(segment: HasPlace) -> str:
-    """Return where in its file a segment is: "page 2", "1:05–1:12", "1:05" where it lasts less than a second, or nothing."""
-    return locator_text(segment.start, segment.end, segment.page)
-
-
-def locator_text(start: float | None, end: float | None, page: int | None) -> str:
-    """Return a place in a file as text."""
-    if page is not None:
-        return f"page {page}"
-    if start is None:
-        return ""
-    first, last = _clock(start), _clock(end or start)
-    return first if first == last else f"{first}–{last}"
-
-
-def _clock(seconds: float) -> str:
-    """Return seconds as 1:05, or 1:02:05."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -80,7 +80,7 @@ def fit(
 
 
 def _top_hits(
-    z_image: np.ndarray, z_text: np.ndarray, relevant: np.ndarray, background: np.ndarray, rng: np.random.Generator
+    z_image: np.ndarray, z_text: np.ndarray, relevant: np.ndarray, background: np.ndarray, rng: "np.random.Generator"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return FEATURES of queries' best hits, and whether each is relevant; half of the queries have no relevant image."""
     with_image = np.flatnonzero(relevant.any(axis=1))

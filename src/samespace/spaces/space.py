@@ -1,42 +1,42 @@
 """A space in memory: its ONNX sessions, its preprocessing, and one call per modality."""
 
+import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from threading import RLock
-from typing import TYPE_CHECKING, Any
+from threading import RLock, Thread
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
-from PIL import Image
 
 from ..core.config import AudioTower, SpaceConfig, from_dict
 from ..core.errors import UnknownSpace, UnreadableMedia
 from ..core.machine import usable_cpus
-from ..media import image as image_media
 from ..preprocess.mel import spectrogram
-from ..preprocess.pixels import normalize_pixels, square
 from .calibration import BACKGROUND_FILE, Calibration
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a search with words opens no image, and needs none of this
     from onnxruntime import InferenceSession
+    from PIL import Image
 
     from ..preprocess.tokens import Words
 
 BATCH = 16
 """Inputs per call of a tower: large enough for the cores, small enough for the caches."""
 
-OPENING = RLock()
-"""Held while a part of a space is opened."""
-
-Picture = str | Path | Image.Image | np.ndarray
+Picture: TypeAlias = Union[str, Path, "Image.Image", np.ndarray]
 
 
 class once(cached_property):
     """A property that is computed once for all threads; from Python 3.12 on cached_property does not lock."""
 
+    def __init__(self, compute: Callable[[Any], Any]):
+        super().__init__(compute)
+        self._lock = RLock()
+
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
-        with OPENING:
+        with self._lock:
             return super().__get__(instance, owner)
 
 
@@ -73,7 +73,8 @@ class Space:
         """Texts → z: float32 (B, dim), unit length. Longer texts are cut at the tower's context."""
         if isinstance(texts, str):
             texts = [texts]
-        ids = (self.words.ids(list(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH))
+        words = self.words
+        ids = (words.ids(list(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH))
         return self._run(self._text_tower, "ids", ids)
 
     def image(self, pictures: Picture | Iterable[Picture]) -> np.ndarray:
@@ -81,6 +82,10 @@ class Space:
 
         Raises UnreadableMedia naming the file that cannot be read.
         """
+        from PIL import Image
+
+        from ..preprocess.pixels import square
+
         if isinstance(pictures, str | Path | Image.Image) or (isinstance(pictures, np.ndarray) and pictures.ndim == 3):
             pictures = [pictures]
         squares = [square(self.open(picture), self.config.prep) for picture in pictures]
@@ -88,6 +93,8 @@ class Space:
 
     def pixels(self, squares: np.ndarray) -> np.ndarray:
         """Prepared squares, uint8 (B, S, S, 3) → z: float32 (B, dim), unit length."""
+        from ..preprocess.pixels import normalize_pixels
+
         batches = (normalize_pixels(squares[i : i + BATCH], self.config.prep) for i in range(0, len(squares), BATCH))
         return self._run(self._image_tower, "pixels", batches)
 
@@ -110,8 +117,12 @@ class Space:
             raise UnknownSpace(f"the space {self.name} has no audio tower; add one with: samespace spaces add-audio")
         return self.config.audio
 
-    def open(self, picture: Picture) -> Image.Image:
+    def open(self, picture: Picture) -> "Image.Image":
         """Any accepted picture as a Pillow image, upright. Raises UnreadableMedia."""
+        from PIL import Image
+
+        from ..media import image as image_media
+
         if isinstance(picture, Image.Image):
             return image_media.upright(picture)
         if isinstance(picture, np.ndarray):
@@ -121,8 +132,10 @@ class Space:
         except OSError as error:
             raise UnreadableMedia(f"{picture}: {error.strerror or error}; check the path") from None
 
-    def decode(self, data: bytes, name: str) -> Image.Image:
+    def decode(self, data: bytes, name: str) -> "Image.Image":
         """An image file's bytes as a Pillow image, upright. Raises UnreadableMedia with `name`."""
+        from ..media import image as image_media
+
         return image_media.read_named(name, data, self.config.prep.size)
 
     def calibration(self, modality: str = "image") -> Calibration | None:
@@ -144,6 +157,16 @@ class Space:
         from ..preprocess.tokens import Words, read_tokenizer
 
         return Words(read_tokenizer(self.folder / "tokenizer.json"), self.config.prep)
+
+    def open_text_tower_early(self) -> None:
+        """Open the text tower in a thread, while the caller does something else. Errors come when the tower is used."""
+
+        def open_tower() -> None:
+            with contextlib.suppress(UnknownSpace):
+                self._text_tower  # noqa: B018  opened by being asked for
+
+        if "_text_tower" not in vars(self):
+            Thread(target=open_tower).start()
 
     @once
     def _text_tower(self) -> "InferenceSession":

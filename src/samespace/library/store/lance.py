@@ -41,8 +41,8 @@ Copy = TypeVar("Copy", ExactIndex, MetadataCache)
 class Store:
     """A library's table. Opened lazily: a search that the exact index can answer never opens the database."""
 
-    def __init__(self, where: str | Path):
-        self.location = Location(where)
+    def __init__(self, where: Location | str | Path):
+        self.location = where if isinstance(where, Location) else Location(where)
         self.metadata = LibraryMetadata(self.location)
         self._copies: dict[Path, tuple[str, Any]] = {}  # open copies, and the table's version they are of
         self._samples: dict[tuple[str, str], tuple[str, np.ndarray, int]] = {}  # version, some vectors, number of all

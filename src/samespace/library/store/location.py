@@ -30,6 +30,11 @@ class Location:
 
         return platformdirs.user_cache_path("samespace") / "libraries" / hashlib.sha256(self.name.encode()).hexdigest()[:16]
 
+    @property
+    def thumbnails(self) -> Path:
+        """A folder for thumbnails, local; indexing enters no folder whose name begins with a dot."""
+        return self.folder / ".thumbnails"
+
     @cached_property
     def storage_options(self) -> dict[str, str]:
         """What the database needs in addition to the usual AWS_… variables."""

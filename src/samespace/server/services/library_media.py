@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from ...core.errors import UnreadableMedia
 from ...library.library import Library
 from ...library.store.records import Segment
-from ...library.thumbnails import FOLDER, thumbnail
+from ...library.thumbnails import thumbnail
 from ...media import image as image_media
 
 SMALL, LARGE = "small", "large"
@@ -25,7 +25,7 @@ class LibraryMedia:
     """Media of a library. Small JPEGs are made once and stored in its folder."""
 
     def __init__(self, library: Library):
-        self.library, self.folder = library, library.location.folder / FOLDER
+        self.library, self.folder = library, library.location.thumbnails
 
     def segment(self, id: str) -> Segment:
         """Return an indexed segment. Raises HTTPException 404 where there is none of this id."""

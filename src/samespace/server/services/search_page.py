@@ -14,9 +14,9 @@ from ...core.paths import absolute, to_path, to_text
 from ...explain.heatmap import WindowEmbeddings, embed_windows, phrase_directions
 from ...library.indexing.segments import STREAMED, mean_vector
 from ...library.library import Library
+from ...library.locator import locator
 from ...library.search.hits import Hit
 from ...library.store.filter import Filter
-from ...library.thumbnails import locator
 from ...media import document
 from .library_media import LibraryMedia, not_found, resolve_within
 from .schemas import PageSearchRequest, WeightedTerm
