@@ -38,7 +38,7 @@ SLOW = {
     },
     "media": {"test_audio", "test_document", "test_speech", "test_video"},
     "server": {"test_browser", "test_mcp_server", "test_pages", "test_server"},
-    "spaces": {"test_checkpoint", "test_clap", "test_export", "test_hub", "test_starter"},
+    "spaces": {"test_checkpoint", "test_clap", "test_conversion", "test_export", "test_hub", "test_starter"},
     "train": {
         "test_adapters", "test_contrastive", "test_conversations", "test_data", "test_loop", "test_regions", "test_s3",
         "test_sources", "test_space_run",

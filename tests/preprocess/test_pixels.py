@@ -21,7 +21,7 @@ def ours(image: Image.Image, prep: Prep) -> np.ndarray:
 @pytest.mark.parametrize("resize", ["shortest", "squash", "longest"])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_equals_open_clip(photographs, resize, interpolation):
-    prep = Prep(size=224, resize=resize, interpolation=interpolation, fill=0)
+    prep = Prep(size=224, resize=resize, interpolation=interpolation, padding=0)
     theirs = open_clip.image_transform(224, is_train=False, resize_mode=resize, interpolation=interpolation)
     for name in NAMES:
         image = Image.open(photographs / name).convert("RGB")

@@ -138,7 +138,7 @@ def test_the_gate_counts_what_recall_loses():
 
 def test_a_space_folder_says_what_it_is(tiny_space_folder):
     config = read_space_config(tiny_space_folder)
-    assert config.files.keys() == {"image.onnx", "text.onnx", "model.safetensors", "tokenizer.json"}
+    assert config.files.keys() == {"image.onnx", "text.onnx", "model.safetensors", "tokenizer.json", "verify.json"}
     assert all(sha256(tiny_space_folder / name) == digest for name, digest in config.files.items())
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..core.config import AssistantConfig, ImageTower, LabelledAssistantConfig, TextTower, from_dict, to_json
+from ..core.config import AssistantConfig, ImageTower, LabelledAssistantConfig, from_dict, to_json
 from ..core.errors import UnknownAssistant
 from ..core.files import sha256, write_text_atomically
 from ..models.int8 import quantize, use_int8_layers
@@ -17,9 +17,10 @@ from ..models.llava import Llava
 from ..models.lm import Llama
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.tokens import read_tokenizer
+from ..spaces.image_processors import CLIP, processor_values, transformers_prep
 from ..spaces.tensors import dequantize, fill, read_json, read_tensors
 from ..spaces.towers import image_tower
-from ..spaces.transformers_layout import ACTS, VISION_KEYS, transformer_sizes, transformers_prep
+from ..spaces.transformers_layout import ACTS, VISION_KEYS, transformer_sizes
 from ..spaces.weight_maps import HF, LLAMA, Weights, renamed
 from .chat import Chat
 from .engine import Assistant
@@ -104,7 +105,7 @@ def _read_llava_hf(folder: Path) -> Llava:
     if not isinstance(layer, int) or layer >= 0 or values.get("vision_feature_select_strategy", "default") != "default":
         raise UnknownAssistant(f"{folder} shows several layers or the class token; only one layer's patches are supported")
     image = transformer_sizes(ImageTower(act="quick_gelu", dim=0), vision, VISION_KEYS)
-    prep = replace(transformers_prep(folder, image, TextTower(), siglip=False), context=77)
+    prep = transformers_prep(processor_values(folder), CLIP, image.image_size)
     c = AssistantConfig(
         name=folder.name, image=image, prep=prep, lm=llama_sizes({"model_type": "llama"} | values.get("text_config", {})),
         feature_layer=layer, projector_act=ACTS[act],

@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..core.errors import SamespaceError
+from ..core.errors import SamespaceError, UnknownSpace
 from ..core.paths import expanded
 from .console import (
     CommandGroup,
@@ -21,6 +21,9 @@ from .console import (
     print_status,
     read_lines,
 )
+
+if TYPE_CHECKING:
+    from ..core.config import SpaceConfig
 
 spaces = typer.Typer(cls=CommandGroup, help="List, install and inspect spaces (models).", no_args_is_help=True)
 
@@ -39,9 +42,16 @@ def list_spaces(json_: Json = False) -> None:
         dim, fingerprint = entry.config.dim, entry.config.fingerprint
         if json_:
             fields = {"name": entry.name, "dim": dim, "fingerprint": fingerprint, "folder": str(entry.folder)}
-            print_result(json.dumps(fields))
+            print_result(json.dumps(fields | {"verified": entry.config.card.get("verified")}))
         else:
-            print_result(f"{entry.name:40} {dim:5}-d  {fingerprint}  {entry.folder}")
+            print_result(f"{entry.name:40} {dim:5}-d  {fingerprint}  {verification(entry.config):28}  {entry.folder}")
+
+
+def verification(config: "SpaceConfig") -> str:
+    """Return whether a space's vectors were compared with those of the library that defines its model, for people."""
+    if verified := config.card.get("verified"):
+        return f"as {verified['by']}"
+    return "not verified" if config.origin else ""
 
 
 @spaces.command("pull")
@@ -56,7 +66,29 @@ def pull(
     folder, origin = fetch(name, revision, yes)
     print_status("converting for ONNX Runtime; this takes a minute or two")
     config = registry.install(folder, folder.name if str(folder) == origin else name, origin)
+    if verified := config.card.get("verified"):
+        towers = f"the model as {verified['by']} has it" if config.image.arch == "library" else "samespace's own towers"
+        worst = max(verified["image_difference"], verified["text_difference"])
+        print_status(f"{towers}; its vectors are those of {verified['by']} (largest difference of a component {worst:.1g})")
+    elif reason := config.card.get("unverified"):
+        print_status(f"samespace's own towers, not verified: {reason}")
     print_status(f"installed; use it with: --space {config.name}")
+
+
+@spaces.command("verify")
+def verify(name: Annotated[str, typer.Argument(help="Name or folder of a space.")]) -> None:
+    """Compare a space's vectors with those that the library which defines its model gave when it was installed."""
+    from ..spaces import registry
+    from ..spaces import verify as verification
+
+    folder = registry.find(name)
+    if (answers := verification.read(folder)) is None:
+        raise UnknownSpace(
+            f"{name} keeps no answers of another library to compare with: it was trained here, or pulled without "
+            'samespace[convert]; pull it again with: pip install "samespace[convert]"'
+        )
+    found = verification.check_close(registry.load(folder), answers)
+    print_result(json.dumps({"library": answers.library, **found}))
 
 
 @spaces.command("add-audio")

@@ -72,6 +72,18 @@ class HybridImageTower(ImageTower):
 
 
 @dataclass(frozen=True)
+class LibraryImageTower(ImageTower):
+    """An image tower that was exported as another library has it: only its ONNX graph is here, and it cannot be trained."""
+
+    arch: str = "library"
+    """`library`."""
+    library: str = ""
+    """The library that defines it, and its version."""
+    model: str = ""
+    """The library's name for it."""
+
+
+@dataclass(frozen=True)
 class TextTower:
     """A text transformer: CLIP's, SigLIP's or BERT's."""
 
@@ -123,6 +135,16 @@ class ForkedTextTower(TextTower):
     """Number of unit vectors that the projection gives for the rest of z."""
     second_branch_at: int = 0
     """Number of blocks shared with a second branch, which has its own copy of the rest and feeds the projections; 0 for none."""
+
+
+@dataclass(frozen=True)
+class LibraryTextTower(TextTower):
+    """A text tower that was exported as another library has it."""
+
+    arch: str = "library"
+    """`library`."""
+    library: str = ""
+    """The library that defines it, and its version."""
 
 
 @dataclass(frozen=True)
@@ -204,8 +226,10 @@ class Prep:
     """Side of the square input, in pixels."""
     resize: str = "shortest"
     """shortest (shorter side to size, then centre crop), squash (both sides to size) or longest (fit, then pad)."""
+    resize_to: int = 0
+    """Side to which a picture is resized before its centre, `size` wide, is cut out; 0 where the two are equal."""
     interpolation: str = "bicubic"
-    """bicubic or bilinear, antialiased, on 8-bit pixels."""
+    """bicubic, bilinear, lanczos, box, hamming or nearest: antialiased, on 8-bit pixels."""
     crop: str = "round"
     """How the centre crop halves an odd margin: round (torchvision, open_clip) or floor (transformers)."""
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
@@ -213,7 +237,9 @@ class Prep:
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
     """Per channel, for pixels in 0…1."""
     fill: int = 255
-    """Grey level behind transparent pixels and padding."""
+    """Grey level behind transparent pixels."""
+    padding: int = 255
+    """Grey level of the margins that `longest` adds."""
     context: int = 77
     """Length to which token ids are padded, or cut."""
     pad: int = 0
@@ -221,7 +247,12 @@ class Prep:
     pad_to_context: bool = True
     """Pad every text to the context (CLIP, SigLIP), or only to the longest of its batch."""
     clean: str = "clip"
-    """Cleaning of text before the tokenizer: clip, canonicalize (open_clip's SigLIP), siglip (transformers') or none."""
+    """Cleaning of text before the tokenizer: clip, whitespace or canonicalize (open_clip's), siglip (transformers') or none."""
+
+    @property
+    def resized_side(self) -> int:
+        """Side to which a picture is resized, in pixels."""
+        return self.resize_to or self.size
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 SamespaceError
 ├── UnreadableMedia      one file cannot be read; a run skips it and goes on
 ├── UnknownSpace         a space cannot be found or understood
+│   └── UnsupportedModel it is a model that our towers cannot be
 ├── WrongSpace           vectors of one space meet another space
 ├── WeightsMismatch      a checkpoint does not fit the architecture it names
 ├── LibraryError         a library is missing, broken or busy
@@ -32,6 +33,10 @@ class UnreadableMedia(SamespaceError):
 
 class UnknownSpace(SamespaceError):
     """A space cannot be found, or its folder is not one we understand."""
+
+
+class UnsupportedModel(UnknownSpace):
+    """A checkpoint is of an architecture, or has a setting, that our own towers do not have."""
 
 
 class WrongSpace(SamespaceError):

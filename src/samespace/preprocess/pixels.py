@@ -12,7 +12,7 @@ from ..media.image import opaque
 MAX_ASPECT_RATIO = 32
 """Longer images are cropped before they are resized: the ends would be cut off anyway, and a resized 1 × 100,000 strip would
 fill the memory."""
-RESAMPLE = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+RESAMPLE = {filter.name.lower(): filter for filter in Image.Resampling}
 """Prep.interpolation → Pillow's filter."""
 
 
@@ -27,11 +27,15 @@ def _shortest(image: Image.Image, p: Prep) -> Image.Image:
     if max(w, h) > MAX_ASPECT_RATIO * min(w, h):
         image = _center_crop(image, min(w, MAX_ASPECT_RATIO * h), min(h, MAX_ASPECT_RATIO * w))
         w, h = image.size
-    short = min(w, h)
-    w, h = (p.size, int(p.size * h / w)) if w == short else (int(p.size * w / h), p.size)
-    image = resized(image, (w, h), p)
+    side = p.resized_side
+    w, h = (side, int(side * h / w)) if w <= h else (int(side * w / h), side)
+    return _cut_out(resized(image, (w, h), p), p)
+
+
+def _cut_out(image: Image.Image, p: Prep) -> Image.Image:
+    """Return the centre of an image, S × S."""
     half = int if p.crop == "floor" else round
-    left, top = int(half((w - p.size) / 2)), int(half((h - p.size) / 2))
+    left, top = int(half((image.width - p.size) / 2)), int(half((image.height - p.size) / 2))
     return image.crop((left, top, left + p.size, top + p.size))
 
 
@@ -42,16 +46,16 @@ def _center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _squash(image: Image.Image, p: Prep) -> Image.Image:
-    """Resize both sides to S, whatever the proportions."""
-    return resized(image, (p.size, p.size), p)
+    """Resize both sides to S, whatever the proportions, or to p.resize_to and crop the centre."""
+    return _cut_out(resized(image, (p.resized_side, p.resized_side), p), p)
 
 
 def _longest(image: Image.Image, p: Prep) -> Image.Image:
-    """Resize the longer side to S, and pad the shorter with grey of level p.fill; nothing is cut off."""
+    """Resize the longer side to S, and pad the shorter with grey of level p.padding; nothing is cut off."""
     w, h = image.size
     scale = p.size / max(w, h)
     image = resized(image, (max(1, round(w * scale)), max(1, round(h * scale))), p)
-    canvas = Image.new("RGB", (p.size, p.size), (p.fill,) * 3)
+    canvas = Image.new("RGB", (p.size, p.size), (p.padding,) * 3)
     canvas.paste(image, ((p.size - image.width) // 2, (p.size - image.height) // 2))
     return canvas
 

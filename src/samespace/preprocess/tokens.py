@@ -15,10 +15,14 @@ from ..core.errors import UnknownSpace, as_utf8
 
 def _clean_clip(text: str) -> str:
     """Clean a text as the first CLIP does: repair its encoding, unescape HTML twice, join white space, lower case."""
+    return _clean_whitespace(text).lower()
+
+
+def _clean_whitespace(text: str) -> str:
+    """Clean a text as open_clip does for most tokenizers that are not its own: as for CLIP, but the case stays."""
     import ftfy
 
-    text = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return " ".join(text.split()).lower()
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
 
 
 def canonicalize(text: str) -> str:
@@ -37,7 +41,7 @@ def _clean_siglip(text: str) -> str:
 
 
 CLEANERS: dict[str, Callable[[str], str]] = {
-    "clip": _clean_clip, "canonicalize": canonicalize, "siglip": _clean_siglip, "none": str,
+    "clip": _clean_clip, "whitespace": _clean_whitespace, "canonicalize": canonicalize, "siglip": _clean_siglip, "none": str,
 }  # fmt: skip
 """Prep.clean → what cleans a text before it is tokenized."""
 

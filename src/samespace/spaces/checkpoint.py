@@ -3,22 +3,36 @@
 Reads safetensors, or `.bin` / `.pth` / `.pt` with `weights_only=True`; nothing from a checkpoint is ever executed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import torch
+from PIL import Image
 from tokenizers import Tokenizer
 
 from ..core.config import ImageTower, Prep, SpaceConfig, TextTower
-from ..core.errors import UnknownSpace
+from ..core.errors import UnknownSpace, UnsupportedModel
 from ..models.clip import DualEncoder
 from ..models.vit import resize_position_embedding
-from .open_clip_layout import OPEN_CLIP_MODEL, OPEN_CLIP_TEXT, OPEN_CLIP_VISION, open_clip_image, open_clip_text, timm_tower
+from ..preprocess.pixels import normalize_pixels, square
+from ..preprocess.tokens import Words
+from .image_processors import CLIP, SIGLIP, open_clip_prep, processor_values, transformers_prep
+from .open_clip_layout import (
+    OPEN_CLIP_MODEL,
+    OPEN_CLIP_TEXT,
+    OPEN_CLIP_VISION,
+    open_clip_cleaning,
+    open_clip_image,
+    open_clip_text,
+    timm_tower,
+)  # fmt: skip
 from .space import read_space_config
 from .tensors import dequantize, fill, find_weights, read_json, read_tensors
-from .tokenizer_files import read_tokenizer
+from .tokenizer_files import check_vocabulary, pad_id, read_tokenizer, tokenizer_class
 from .towers import dual_encoder
-from .transformers_layout import clip_towers, siglip_towers, transformers_prep
+from .transformers_layout import clip_towers, siglip_towers
 from .weight_maps import BERT, EFFICIENTNET, HF, OPEN_CLIP, Names, Weights, fold_norms, renamed
 
 
@@ -27,8 +41,21 @@ class Checkpoint:
     """A model with its settings and tokenizer; `config.weights` and `config.files` are set when it is exported."""
 
     model: DualEncoder
+    """Our towers, or a library's in their shape (reference.LibraryEncoder)."""
     config: SpaceConfig
     tokenizer: Tokenizer
+
+    @torch.inference_mode()
+    def image(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """Return z of pictures in fp32: (B, E), unit length."""
+        squares = np.stack([square(picture, self.config.prep) for picture in pictures])
+        return np.asarray(self.model.encode_image(torch.from_numpy(normalize_pixels(squares, self.config.prep))))
+
+    @torch.inference_mode()
+    def text(self, texts: Sequence[str]) -> np.ndarray:
+        """Return z of texts in fp32: (B, E), unit length."""
+        ids = Words(self.tokenizer, self.config.prep).ids(list(texts))
+        return np.asarray(self.model.encode_text(torch.from_numpy(ids)))
 
 
 def load(folder: Path, name: str = "") -> Checkpoint:
@@ -60,10 +87,16 @@ def load_transformers(folder: Path) -> Checkpoint:
     values = read_json(folder / "config.json")
     towers = {"clip": clip_towers, "siglip": siglip_towers}.get(str(values.get("model_type")))
     if towers is None:
-        raise UnknownSpace(f"{folder} is a {values.get('model_type')!r} model; supported here: clip, siglip, open_clip")
+        raise UnsupportedModel(f"{folder} is a {values.get('model_type')!r} model; supported here: clip, siglip, open_clip")
     image, text = towers(values)
-    prep = transformers_prep(folder, image, text, siglip=values["model_type"] == "siglip")
-    return build(folder, image, text, prep, HF)
+    siglip, tokenizer = values["model_type"] == "siglip", read_tokenizer(folder)
+    cleaned = siglip and tokenizer_class(folder) in ("", "SiglipTokenizer")  # by the class; Gemma's and T5's do not
+    text = replace(text, pad=pad_id(folder, tokenizer, text.pad))
+    prep = replace(
+        transformers_prep(processor_values(folder), SIGLIP if siglip else CLIP, image.image_size),
+        context=text.context, pad=text.pad, clean="siglip" if cleaned else "none",
+    )  # fmt: skip
+    return build(folder, image, text, prep, tokenizer, HF)
 
 
 def load_open_clip(folder: Path) -> Checkpoint:
@@ -73,21 +106,20 @@ def load_open_clip(folder: Path) -> Checkpoint:
     v, t = model.get("vision_cfg", {}), model.get("text_cfg", {})
     strange = {*model} - OPEN_CLIP_MODEL | {*v} - OPEN_CLIP_VISION | {*t} - OPEN_CLIP_TEXT
     if strange or not {"embed_dim", "vision_cfg", "text_cfg"} <= {*model}:
-        raise UnknownSpace(
+        raise UnsupportedModel(
             f"{folder} is an open_clip model of a kind that is not supported yet {sorted(strange)}; try a ViT CLIP"
         )
     image, text = (timm_tower(v) if "timm_model_name" in v else open_clip_image(model)), open_clip_text(model)
-    prep = Prep(
-        size=image.image_size, context=text.context, pad=text.pad,
-        mean=tuple(pre.get("mean", Prep.mean)), std=tuple(pre.get("std", Prep.std)),
-        interpolation=pre.get("interpolation", "bicubic"), resize=pre.get("resize_mode", "shortest"),
-        clean={"canonicalize": "canonicalize"}.get(t.get("tokenizer_kwargs", {}).get("clean"), "clip"),
-    )  # fmt: skip
-    return build(folder, image, text, prep, OPEN_CLIP)
+    tokenizer = read_tokenizer(folder)
+    if t.get("hf_tokenizer_name"):  # else open_clip's own tokenizer, which pads with 0
+        text = replace(text, pad=pad_id(folder, tokenizer, text.pad))
+    prep = replace(open_clip_prep(pre, image.image_size), context=text.context, pad=text.pad, clean=open_clip_cleaning(t))
+    return build(folder, image, text, prep, tokenizer, OPEN_CLIP)
 
 
-def build(folder: Path, image: ImageTower, text: TextTower, prep: Prep, names: Names) -> Checkpoint:
+def build(folder: Path, image: ImageTower, text: TextTower, prep: Prep, tokenizer: Tokenizer, names: Names) -> Checkpoint:
     """Build towers of these settings and fill them with the folder's weights. Raises UnknownSpace, WeightsMismatch."""
+    check_vocabulary(tokenizer, text.vocab)
     weights = renamed(read_tensors(find_weights(folder)), names)
     bias = "logit_bias" in weights
     model = dual_encoder(image, text, bias)
@@ -100,7 +132,7 @@ def build(folder: Path, image: ImageTower, text: TextTower, prep: Prep, names: N
         image=image, text=text, prep=prep, logit_scale=model.logit_scale.exp().item(),
         logit_bias=None if model.logit_bias is None else model.logit_bias.item(),
     )  # fmt: skip
-    return Checkpoint(model, config, read_tokenizer(folder))
+    return Checkpoint(model, config, tokenizer)
 
 
 FAMILIES: dict[str, Callable[[Path], Checkpoint]] = {

@@ -25,11 +25,12 @@ from ..models.clip import DualEncoder
 from ..models.starter.audio import AudioTransformer
 from ..preprocess.pixels import normalize_pixels, square
 from ..preprocess.tokens import Words
-from . import calibration
+from . import calibration, verify
 from .checkpoint import Checkpoint, without_audio
 from .onnx import State, digest_of_state, fp32_state, run, save_with_shared_weights, trace
 from .quantize import QUANTIZERS
-from .space import read_space_config
+from .space import Space, read_space_config
+from .verify import Answers
 
 MIN_COSINE = 0.99
 """Mean cosine of a quantized tower's vectors to the fp32 ones, at least."""
@@ -76,10 +77,17 @@ class _Encode(nn.Module):
         return self.encode(x)
 
 
-def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None, audio_from: Path | None = None) -> SpaceConfig:
+def export(
+    checkpoint: Checkpoint,
+    folder: Path,
+    pairs: Pairs | None = None,
+    audio_from: Path | None = None,
+    answers: Answers | None = None,
+) -> SpaceConfig:
     """Write a space folder and return its config. Without pairs there is no gate, and weights stay fp32.
 
-    `audio_from` is a space's folder whose audio tower is copied; without it the space has none. The folder appears whole or
+    `audio_from` is a space's folder whose audio tower is copied; without it the space has none. `answers` of the library that
+    defines the model are kept in the folder, and what was written is compared with them before it appears. The folder appears whole or
     not at all; one that exists is replaced only if it is a space or empty. Raises UnknownSpace, OSError.
     """
     with new_space_folder(folder) as (made, scratch):
@@ -89,6 +97,8 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None, aud
             towers = _choose(towers.graphs, pairs, isinstance(checkpoint.config.image, HybridImageTower), scratch)
         save_with_shared_weights(towers.graphs, state, made / "model.safetensors")
         checkpoint.tokenizer.save(str(made / "tokenizer.json"))
+        if answers:
+            verify.write(answers, made)
         for file in sorted(audio_from.glob("audio.*")) if audio_from else ():
             shutil.copy(file, made)
         config = checkpoint.config if audio_from else without_audio(checkpoint.config)
@@ -104,6 +114,8 @@ def export(checkpoint: Checkpoint, folder: Path, pairs: Pairs | None = None, aud
             card=config.card | {"precision": precision},
         )
         write_text_atomically(made / "space.json", to_json(config))
+        if answers:
+            verify.check_close(Space(made), answers)
     return config
 
 
@@ -171,7 +183,7 @@ def held_out_pairs(checkpoint: Checkpoint, table: Path) -> Pairs:
     squares = []
     for path, _ in rows:
         try:
-            squares.append(square(image_media.read(path, path.read_bytes(), prep.size)[0], prep))
+            squares.append(square(image_media.read(path, path.read_bytes(), prep.resized_side)[0], prep))
         except (UnreadableMedia, OSError) as error:
             raise QueryError(f"{path}, a picture of {table}, cannot be read ({error}); mend or remove its line") from None
     words = Words(checkpoint.tokenizer, prep)

@@ -25,7 +25,9 @@ OPEN_CLIP_REPOS = {  # open_clip's (architecture, tag) → repository
     "ViT-B-16-SigLIP/webli": "timm/ViT-B-16-SigLIP",
 }
 SMALL_FILES = (
-    "config.json", "open_clip_config.json", "preprocessor_config.json", "tokenizer.json", "vocab.json", "merges.txt", "README.md",
+    "config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json",
+    "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt", "spiece.model",
+    "sentencepiece.bpe.model", "README.md",
 )  # fmt: skip
 WEIGHTS = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
 """In the order of preference; one of them is downloaded."""

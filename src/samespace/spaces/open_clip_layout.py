@@ -1,9 +1,10 @@
 """open_clip folders: open_clip_config.json → our settings; CLIP, or the SigLIP variants with a timm ViT."""
 
+import re
 from typing import Any
 
 from ..core.config import ImageTower, TextTower
-from ..core.errors import UnknownSpace
+from ..core.errors import UnsupportedModel
 
 OPEN_CLIP_MODEL = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "init_logit_bias", "init_logit_scale"}
 OPEN_CLIP_VISION = {
@@ -18,10 +19,10 @@ OPEN_CLIP_TEXT = {
 
 
 def open_clip_image(model: dict[str, Any]) -> ImageTower:
-    """Read vision_cfg of an open_clip CLIP. Raises UnknownSpace."""
+    """Read vision_cfg of an open_clip CLIP. Raises UnsupportedModel."""
     v = model["vision_cfg"]
     if not isinstance(v.get("layers", 12), int):
-        raise UnknownSpace("this open_clip model has a ResNet image tower; only its ViT models are supported here")
+        raise UnsupportedModel("this open_clip model has a ResNet image tower; only its ViT models are supported here")
     width = v.get("width", 768)
     return ImageTower(
         image_size=v.get("image_size", 224), patch=v.get("patch_size", 16), width=width, layers=v.get("layers", 12),
@@ -31,25 +32,47 @@ def open_clip_image(model: dict[str, Any]) -> ImageTower:
 
 
 TIMM_SIZES = {"base": (768, 12, 12, 3072), "large": (1024, 24, 16, 4096), "so400m": (1152, 27, 16, 4304)}
+TIMM_SIGLIP = re.compile(r"vit_(base|large|so400m)_patch(\d+)_siglip_(\d+)")
+TIMM_TANH = {
+    "vit_base_patch32_siglip_256", "vit_large_patch16_siglip_512",
+    "vit_so400m_patch16_siglip_256", "vit_so400m_patch16_siglip_384", "vit_so400m_patch16_siglip_512",
+}  # fmt: skip
+"""timm's SigLIP ViTs whose GELU is the tanh approximation; the others' is exact."""
 
 
 def timm_tower(v: dict[str, Any]) -> ImageTower:
     """Return a SigLIP ViT that open_clip takes from timm, by its name, such as vit_base_patch16_siglip_224."""
-    parts = v["timm_model_name"].split("_")
-    if parts[0] != "vit" or "siglip" not in parts or parts[1] not in TIMM_SIZES:
-        raise UnknownSpace(f"image tower {v['timm_model_name']!r} is not supported; of timm's, only SigLIP's ViTs are")
-    width, layers, heads, mlp = TIMM_SIZES[parts[1]]
+    name = v["timm_model_name"]
+    if not (match := TIMM_SIGLIP.fullmatch(name)) or v.get("timm_pool", "map") != "map" or v.get("timm_proj", "none") != "none":
+        raise UnsupportedModel(f"image tower {name!r} is not supported; of timm's, only SigLIP's ViTs are")
+    width, layers, heads, mlp = TIMM_SIZES[match[1]]
     return ImageTower(
-        image_size=v.get("image_size", 224), patch=int(parts[2].removeprefix("patch")), width=width, layers=layers,
-        heads=heads, mlp=mlp, act="gelu", eps=1e-6, pool="attention", norm_pre=False, patch_bias=True, dim=0,
+        image_size=v.get("image_size", 224), patch=int(match[2]), width=width, layers=layers, heads=heads, mlp=mlp,
+        act="gelu_tanh" if name in TIMM_TANH else "gelu", eps=1e-6, pool="attention", norm_pre=False, patch_bias=True, dim=0,
     )  # fmt: skip
 
 
+def open_clip_cleaning(t: dict[str, Any]) -> str:
+    """Return Prep.clean: what text_cfg asks of open_clip's tokenizer, or its default. Raises UnsupportedModel."""
+    settings = t.get("tokenizer_kwargs") or {}
+    clean = settings.get("clean", "whitespace" if t.get("hf_tokenizer_name") else "lower")
+    if clean not in OPEN_CLIP_CLEANING or (strange := sorted(set(settings) - {"clean"})):
+        named = clean if clean not in OPEN_CLIP_CLEANING else strange[0]
+        raise UnsupportedModel(
+            f"the open_clip tokenizer has a setting that is not supported here, {named!r}; report it with the model's name"
+        )
+    return OPEN_CLIP_CLEANING[clean]
+
+
+OPEN_CLIP_CLEANING = {"lower": "clip", "whitespace": "whitespace", "canonicalize": "canonicalize"}
+"""open_clip's name → Prep.clean."""
+
+
 def open_clip_text(model: dict[str, Any]) -> TextTower:
-    """Read text_cfg of an open_clip model; `no_causal_mask` marks SigLIP's. Raises UnknownSpace."""
+    """Read text_cfg of an open_clip model; `no_causal_mask` marks SigLIP's. Raises UnsupportedModel."""
     t = model["text_cfg"]
     if "hf_model_name" in t:
-        raise UnknownSpace(f"text tower {t['hf_model_name']!r} is not supported; open_clip's own text towers are")
+        raise UnsupportedModel(f"text tower {t['hf_model_name']!r} is not supported; open_clip's own text towers are")
     width, siglip = t.get("width", 512), t.get("no_causal_mask", False)
     act = "quick_gelu" if model.get("quick_gelu") else "gelu"
     if (t.get("act_kwargs") or {}).get("approximate") == "tanh":

@@ -53,11 +53,11 @@ def convert(
     Raises MissingExtra, UnknownSpace, WeightsMismatch.
     """
     try:
-        from . import checkpoint, export
+        from . import conversion, export
     except ImportError:
         raise MissingExtra("converting a checkpoint", "train") from None
-    loaded = checkpoint.load(folder, name)
+    loaded, answers = conversion.read(folder, name)
     if origin:
         loaded.config = replace(loaded.config, origin=origin)
     held_out = export.held_out_pairs(loaded, pairs or export.HELD_OUT) if precision == "auto" else None
-    return export.export(loaded, target, held_out, audio_from=folder if loaded.config.audio else None)
+    return export.export(loaded, target, held_out, audio_from=folder if loaded.config.audio else None, answers=answers)

@@ -136,7 +136,7 @@ class Space:
         """An image file's bytes as a Pillow image, upright. Raises UnreadableMedia with `name`."""
         from ..media import image as image_media
 
-        return image_media.read_named(name, data, self.config.prep.size)
+        return image_media.read_named(name, data, self.config.prep.resized_side)
 
     def calibration(self, modality: str = "image") -> Calibration | None:
         """Return what turns scores of segments of a modality into probabilities, where the space has it."""

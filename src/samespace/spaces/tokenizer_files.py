@@ -25,6 +25,31 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     raise UnknownSpace(f"{folder} holds no tokenizer.json, nor vocab.json and merges.txt; download the tokenizer too")
 
 
+def pad_id(folder: Path, tokenizer: Tokenizer, default: int) -> int:
+    """Return the id of the padding token that a tokenizer's files name, else `default`. Raises UnknownSpace on an unknown token."""
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        token = read_json(folder / name).get("pad_token") if (folder / name).exists() else None
+        token = token.get("content") if isinstance(token, dict) else token
+        if token is not None:
+            found: int | None = tokenizer.token_to_id(token)
+            if found is None:
+                raise UnknownSpace(f"the padding token {token!r} of {folder / name} is not in the tokenizer; download it again")
+            return found
+    return int(tokenizer.padding["pad_id"]) if tokenizer.padding else default
+
+
+def tokenizer_class(folder: Path) -> str:
+    """Return the class that tokenizer_config.json names; empty where it names none."""
+    file = folder / "tokenizer_config.json"
+    return str(read_json(file).get("tokenizer_class") or "") if file.exists() else ""
+
+
+def check_vocabulary(tokenizer: Tokenizer, size: int) -> None:
+    """Raises UnknownSpace where a tokenizer makes ids that a text tower of `size` words does not have."""
+    if (most := max(tokenizer.get_vocab(with_added_tokens=False).values(), default=0)) >= size:
+        raise UnknownSpace(f"the tokenizer has ids up to {most}, the text tower {size} words; they do not belong together")
+
+
 def clip_tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
     """Build CLIP's byte-pair encoding from its vocabulary and merges."""
     start, end = "<|startoftext|>", "<|endoftext|>"

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from ..core.config import AudioTower, ImageTower, TextTower
+from ..core.config import AudioTower, ImageTower, LibraryImageTower, TextTower
+from ..core.errors import UnknownSpace
 from ..models.clip import DualEncoder
 from ..models.htsat import Htsat
 from ..models.starter.audio import AudioTransformer
@@ -20,12 +21,23 @@ AUDIO_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"audio_transformer": Audi
 
 
 def image_tower(c: ImageTower) -> nn.Module:
-    """Build an image tower with new weights."""
+    """Build an image tower with new weights. Raises UnknownSpace where it was exported from another library."""
+    check_ours(c)
     return IMAGE_TOWERS[c.arch](c)
 
 
+def check_ours(c: ImageTower) -> None:
+    """Raises UnknownSpace where a tower was exported from another library, and there is nothing to build."""
+    if isinstance(c, LibraryImageTower):
+        raise UnknownSpace(
+            f"this space was converted by {c.library} and can search, but not be trained or looked into; use a CLIP or SigLIP, "
+            "or the starter"
+        )
+
+
 def dual_encoder(image: ImageTower, text: TextTower, bias: bool = False) -> DualEncoder:
-    """Build both towers with new weights; `bias` adds SigLIP's logit bias."""
+    """Build both towers with new weights; `bias` adds SigLIP's logit bias. Raises UnknownSpace as image_tower."""
+    check_ours(image)
     return DualEncoder(IMAGE_TOWERS[image.arch](image), TEXT_TOWERS[text.arch](text), bias)
 
 

@@ -205,7 +205,7 @@ class Loader:
         """Return one sample, or why it is skipped. Runs in a thread."""
         rng = np.random.default_rng([self.mixture.seed, self.mixture.rank, drawn, 1])
         try:
-            picture, captions = read_item(item, self.prep.size)
+            picture, captions = read_item(item, self.prep.resized_side)
         except UnreadableMedia as error:
             return error.reason
         caption = captions[rng.integers(len(captions))]
@@ -278,7 +278,7 @@ def read_pairs(
     def load(job: tuple[Source, Item]) -> tuple[str, np.ndarray | None, tuple[str, ...]]:
         source, item = job
         try:
-            picture, texts = read_item(item, prep.size)
+            picture, texts = read_item(item, prep.resized_side)
         except UnreadableMedia as error:
             return item.name, None, (error.reason,)
         return item.name, square(picture, prep), tuple(source.templates[0].replace("{}", text) for text in texts)

@@ -104,7 +104,7 @@ class Embedder:
                 return Embedded(file, digest)
             seen.add(digest)
             if file.kind == "image":
-                picture, facts = image_media.read(path, data, self.space.config.prep.size)
+                picture, facts = image_media.read(path, data, self.space.config.prep.resized_side)
                 return Decoded(file, digest, facts, square(picture, self.space.config.prep))
             segments = takewhile(lambda _: not cancelled.is_set(), STREAMED[file.kind](path, self.space))
             return Embedded(file, digest, tuple(segments))

@@ -78,7 +78,7 @@ def _chained(*parts: Iterator[EncodedSegment], nothing: str) -> Iterator[Encoded
 
 def document_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
     """Yield a document's pages as images, whole and by halves, and its passages. Raises UnreadableMedia."""
-    for pages in _batches(document.pages(path, 2 * space.config.prep.size), BATCH // 3):
+    for pages in _batches(document.pages(path, 2 * space.config.prep.resized_side), BATCH // 3):
         views = [view for page in pages for view in _whole_and_halves(page.picture)]
         z = space.pixels(np.stack([square(view, space.config.prep) for view in views]))
         for i, page in enumerate(pages):
@@ -118,7 +118,7 @@ def shot_segments(path: Path, space: Space, cuts: list[float]) -> Iterator[Encod
     Nothing where it has no moving pictures. Raises UnreadableMedia.
     """
     prep = space.config.prep
-    for shot in video.shots(path, prep.size) if video.has_video(path) else ():
+    for shot in video.shots(path, prep.resized_side) if video.has_video(path) else ():
         start, end = round(shot.start, 2), round(shot.end, 2)
         cuts.append(start)  # audio is cut at the very moment that is stored
         z = space.pixels(np.stack([square(frame.picture, prep) for frame in shot.frames])).mean(axis=0)

@@ -1,0 +1,48 @@
+"""A model in the library that defines it: its vectors, and what can be made into a space of it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from PIL import Image
+from torch import Tensor, nn
+
+from ..models.clip import DualEncoder
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
+
+
+class Reference(Protocol):
+    """A model as its own library runs it, its own preprocessing and tokenizer included."""
+
+    library: str
+    """The library and its version, such as "open_clip 3.3.0"."""
+
+    def image(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """RGB pictures of any size → z: float32 (B, E), unit length."""
+        ...
+
+    def text(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts → z: float32 (B, E), unit length."""
+        ...
+
+    def ids(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts → token ids, padded: int64 (B, T)."""
+        ...
+
+    def checkpoint(self) -> "Checkpoint":
+        """Return the model as it can be exported. Raises UnknownSpace where its preprocessing cannot be had outside the library."""
+        ...
+
+
+class LibraryEncoder(DualEncoder):
+    """A library's model in the shape of a DualEncoder: tensors in, unit vectors out. Subclasses call the library."""
+
+    def __init__(self, model: Any, logit_scale: Tensor | None, logit_bias: Tensor | None):
+        super().__init__(nn.Identity(), nn.Identity(), bias=logit_bias is not None)
+        self.model = model
+        if logit_scale is not None:
+            self.logit_scale = nn.Parameter(logit_scale.detach().float().reshape(()))
+        if logit_bias is not None:
+            self.logit_bias = nn.Parameter(logit_bias.detach().float().reshape(()))

@@ -1,0 +1,113 @@
+"""Checkpoints of many families: they give the vectors of the library that defines them, or nothing is installed."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny_checkpoints as tiny
+
+import samespace
+from samespace.core.errors import UnknownSpace
+from samespace.spaces import conversion, registry, verify
+
+LAYOUTS = {
+    "plain": {},
+    "other mean and std, bilinear": dict(image_mean=[0.5] * 3, image_std=[0.4] * 3, resample=2),
+    "squash": dict(size={"height": 64, "width": 64}, do_center_crop=False),
+    "resized to 72, cut to 64": dict(size={"shortest_edge": 72}),
+    "Lanczos": dict(resample=1),
+    "not normalized": dict(do_normalize=False),
+    "not rescaled": dict(do_rescale=False),
+}
+
+
+@pytest.fixture(scope="module")
+def clip_tokenizer(clip_tokenizer_folder):
+    return tiny.clip_tokenizer(clip_tokenizer_folder)
+
+
+def verified(folder):
+    """What a folder's card says after it was compared with its library, and whose towers it has."""
+    loaded, answers = conversion.read(folder)
+    assert answers is not None, loaded.config.card
+    return loaded.config.card["verified"], loaded.config.image.arch
+
+
+@pytest.mark.parametrize("new_layout", [False, True])
+@pytest.mark.parametrize("settings", LAYOUTS.values(), ids=LAYOUTS)
+def test_every_setting_of_an_image_processor_counts(tmp_path, clip_tokenizer, settings, new_layout):
+    found, arch = verified(tiny.clip(tmp_path / "clip", clip_tokenizer, new_layout, **settings))
+    assert arch == "vit" and max(found["image_difference"], found["text_difference"]) < 1e-5
+
+
+@pytest.mark.parametrize("make", [tiny.siglip2, tiny.metaclip2, tiny.altclip, tiny.chinese_clip])
+def test_families_of_transformers(tmp_path, make):
+    found, arch = verified(make(tmp_path / "model"))
+    assert found["by"].startswith("transformers ") and arch == ("vit" if make is tiny.siglip2 else "library")
+    assert max(found["image_difference"], found["text_difference"]) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["ViT-B-32", "ViT-B-32-quickgelu", "RN50", "coca_ViT-B-32", "MobileCLIP2-S0", "convnext_base"])
+def test_families_of_open_clip(tmp_path, clip_tokenizer, name):
+    tokenizer = tiny.open_clip_tokenizer(clip_tokenizer, tmp_path / "tokenizer", context_length=77, clean="lower")
+    found, arch = verified(tiny.open_clip_folder(name, tmp_path / "model", tokenizer))
+    assert found["by"].startswith("open_clip ") and arch == ("vit" if name.startswith("ViT-B-32") else "library")
+    assert max(found["image_difference"], found["text_difference"]) < 1e-5
+
+
+def test_siglip_2_of_open_clip_pads_with_its_tokenizers_token(tmp_path):
+    tokenizer = tiny.open_clip_tokenizer(tiny.gemma_tokenizer(), tmp_path / "tokenizer", context_length=64, clean="canonicalize")
+    folder = tiny.open_clip_folder("ViT-B-32-SigLIP2-256", tmp_path / "model", tokenizer)
+    loaded, _ = conversion.read(folder)
+    assert (loaded.config.image.arch, loaded.config.prep.pad) == ("vit", 0)
+    assert loaded.config.card["verified"]["text_difference"] < 1e-5
+
+
+@pytest.mark.parametrize("mode", ["squash", "longest"])
+def test_resize_modes_of_open_clip(tmp_path, clip_tokenizer, mode):
+    tokenizer = tiny.open_clip_tokenizer(clip_tokenizer, tmp_path / "tokenizer", context_length=77, clean="lower")
+    found, _ = verified(tiny.open_clip_folder("ViT-B-32", tmp_path / "model", tokenizer, resize_mode=mode))
+    assert found["image_difference"] < 1e-5
+
+
+def test_a_setting_that_is_not_known_is_named(tmp_path, clip_tokenizer):
+    folder = tiny.clip(tmp_path / "clip", clip_tokenizer)
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"do_sharpen": True}))
+    with pytest.raises(UnknownSpace, match="do_sharpen"):
+        conversion.read(folder)
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path, clip_tokenizer):
+    with pytest.raises(UnknownSpace, match="nothing is installed"):
+        conversion.read(tiny.with_nan(tiny.clip(tmp_path / "clip", clip_tokenizer)))
+
+
+def test_an_installed_space_is_verified_again(tmp_path):
+    """A model that only its library has: it searches without that, and its answers stay with it."""
+    config = registry.convert(tiny.metaclip2(tmp_path / "model"), tmp_path / "space", precision="fp32")
+    space, answers = samespace.load(tmp_path / "space"), verify.read(tmp_path / "space")
+    assert config.image.library.startswith("transformers") and max(verify.check_close(space, answers).values()) <= 1.0001
+    assert space.text(["a cat", "a dog"]).shape == (2, 24)
+    with pytest.raises(UnknownSpace, match="not be trained"):
+        conversion.read(tmp_path / "space")
+
+
+def test_wrong_vectors_are_noticed(tiny_space):
+    answers = verify.ask(_Reference(tiny_space, 0.0))
+    assert verify.check_exact(tiny_space, answers)["image_difference"] == 0
+    with pytest.raises(UnknownSpace, match="text vectors are not those of x 1"):
+        verify.check_exact(tiny_space, verify.ask(_Reference(tiny_space, 0.01)))
+
+
+class _Reference:
+    library = "x 1"
+
+    def __init__(self, space, error):
+        self.space, self.error = space, error
+
+    def image(self, pictures):
+        return self.space.image(pictures)
+
+    def text(self, texts):
+        return self.space.text(list(texts)) + np.float32(self.error)
