@@ -9,7 +9,7 @@ import benchmarks.torchvision_on_cpu  # noqa: F401  before transformers
 from samespace.assistant import checkpoint as folder
 from samespace.assistant import registry as assistants
 from samespace.assistant.request import question
-from samespace.core.config import AssistantConfig
+from samespace.core.assistant_config import AssistantConfig
 from samespace.core.machine import usable_cpus
 from samespace.spaces import registry
 

@@ -10,7 +10,8 @@ from samespace.assistant import checkpoint, registry
 from samespace.assistant.chat import Chat
 from samespace.assistant.engine import Assistant
 from samespace.assistant.language import Language
-from samespace.core.config import AssistantConfig, ImageTower, LabelledAssistantConfig, LanguageModel, Prep
+from samespace.core.assistant_config import AssistantConfig, LabelledAssistantConfig, LanguageModel
+from samespace.core.config import ImageTower, Prep
 from samespace.models.llava import Llava
 
 TEMPLATE = (

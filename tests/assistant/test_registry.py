@@ -13,7 +13,7 @@ from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 from samespace.assistant import checkpoint, registry
 from samespace.assistant.language import Language
 from samespace.assistant.request import question
-from samespace.core.config import AssistantConfig
+from samespace.core.assistant_config import AssistantConfig
 from samespace.core.errors import Offline, UnknownAssistant
 from samespace.spaces.registry import find as find_space
 from samespace.spaces.tensors import read_tensors

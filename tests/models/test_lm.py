@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from samespace.core.config import LanguageModel
+from samespace.core.assistant_config import LanguageModel
 from samespace.models.int8 import EXACT_INPUTS, Int8Linear, int8_product, quantize
 from samespace.models.lm import Cache, Llama
 from samespace.spaces.weight_maps import LLAMA, renamed

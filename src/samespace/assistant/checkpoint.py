@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..core.config import AssistantConfig, ImageTower, LabelledAssistantConfig, from_dict, to_json
+from ..core.assistant_config import AssistantConfig, LabelledAssistantConfig
+from ..core.config import ImageTower, from_dict, to_json
 from ..core.errors import UnknownAssistant
 from ..core.files import sha256, write_text_atomically
 from ..models.int8 import quantize, use_int8_layers

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from ..core.config import LanguageModel
+from ..core.assistant_config import LanguageModel
 from ..core.errors import MissingExtra, UnknownAssistant
 from ..models.lm import Llama
 from ..preprocess.tokens import read_tokenizer

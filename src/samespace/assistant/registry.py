@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..core.config import AssistantConfig
+from ..core.assistant_config import AssistantConfig
 from ..core.errors import Offline, UnknownAssistant, UnknownSpace
 from ..core.files import sha256
 from ..core.paths import data_folder, expanded

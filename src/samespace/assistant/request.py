@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from ..core.config import AssistantConfig
+from ..core.assistant_config import AssistantConfig
 from ..core.errors import RequestError, UnreadableMedia
 from ..core.files import content_hash
 from ..core.paths import expanded

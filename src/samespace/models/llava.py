@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..core.config import AssistantConfig
+from ..core.assistant_config import AssistantConfig
 from .layers import Mlp, Tap, record
 from .lm import Cache, Llama
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..core.config import LanguageModel
+from ..core.assistant_config import LanguageModel
 from .layers import Tap, record
 
 GROWTH = 256

@@ -12,7 +12,7 @@ from ..assistant import checkpoint as assistant_checkpoint
 from ..assistant import registry as assistant_registry
 from ..assistant.chat import Chat
 from ..assistant.language import Language
-from ..core.config import AssistantConfig
+from ..core.assistant_config import AssistantConfig
 from ..core.errors import ConfigError, UnknownAssistant
 from ..core.machine import usable_cpus
 from ..core.paths import expanded

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..assistant.chat import MARK, Chat
 from ..assistant.request import Message, Picture
-from ..core.config import AssistantConfig
+from ..core.assistant_config import AssistantConfig
 from ..core.errors import ConfigError, RequestError, UnreadableMedia, error_summary
 from ..core.files import json_rows
 from .config import Source

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from ...core.config import LabelledAssistantConfig
+from ...core.assistant_config import LabelledAssistantConfig
 from ..layers import Tap, record
 from ..llava import ImageFeatures, ImageTowerModule, Llava
 from ..lm import Llama

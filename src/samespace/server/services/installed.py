@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...core.config import AssistantConfig, SpaceConfig
+from ...core.assistant_config import AssistantConfig
+from ...core.config import SpaceConfig
 from ...core.registry import Config, Registry
 from ...spaces.registry import SPACES
 

@@ -1,0 +1,90 @@
+"""Settings of assistants and language models, as core.config has those of spaces."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .config import ImageTower, Prep
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A language model of Llama's architecture. The defaults are SmolLM2-135M's."""
+
+    vocab: int = 49152
+    """Number of token ids, V."""
+    context: int = 8192
+    """Longest prompt and answer together, in tokens."""
+    width: int = 576
+    """Length of a token, D."""
+    layers: int = 30
+    """Number of transformer blocks."""
+    heads: int = 9
+    """Query heads, H."""
+    kv_heads: int = 3
+    """Key and value heads; divides H."""
+    head_dim: int = 64
+    """Length of a head."""
+    mlp: int = 1536
+    """Hidden width of each block's SwiGLU."""
+    eps: float = 1e-5
+    """Epsilon of the RMS norms."""
+    rope_base: float = 100000.0
+    """Base of the rotary positions' wavelengths."""
+    tied: bool = True
+    """Whether the head's weights are the embedding's."""
+    end: tuple[int, ...] = (2,)
+    """Ids that end an answer."""
+
+
+@dataclass(frozen=True)
+class AssistantConfig:
+    """assistant.json: a LLaVA without its weights."""
+
+    arch: str = "llava"
+    """Which class is built: `llava`, or `labelled_llava` for LabelledAssistantConfig."""
+    name: str = ""
+    """Name shown to people."""
+    format: int = 2
+    """Version of this layout."""
+    image: ImageTower = field(default_factory=ImageTower)
+    """The image tower."""
+    prep: Prep = field(default_factory=Prep)
+    """Preprocessing of pictures."""
+    lm: LanguageModel = field(default_factory=LanguageModel)
+    """The language model."""
+    feature_layer: int = -1
+    """Layer of a ViT whose tokens are projected: −1 the last, −2 the one before it (LLaVA)."""
+    projector_act: str = "gelu"
+    """Activation between the projector's two layers."""
+    ocr: bool = False
+    """Whether text in pictures is added to the prompt, where a reader is installed."""
+    tiles: int = 1
+    """Most tiles that a large picture is cut into, beside the whole."""
+    tile_from: float = 1.5
+    """A picture is tiled where its longer side is at least this many times the input's side."""
+    space: str = ""
+    """Name of the space whose image tower it is."""
+    language_model: str = ""
+    """Name of the language model, where its weights are kept apart."""
+    licence: str = ""
+    """Licence of the weights."""
+    files: dict[str, str] = field(default_factory=dict)
+    """sha256 of every other file of the folder."""
+    card: dict[str, Any] = field(default_factory=dict)
+    """How it was trained, with the numbers measured."""
+
+
+@dataclass(frozen=True)
+class LabelledAssistantConfig(AssistantConfig):
+    """A LLaVA that is also told what a picture is nearest to in a bank of labels: the starter assistant."""
+
+    arch: str = "labelled_llava"
+    """`labelled_llava`."""
+    labels: int = 0
+    """Number of labels in the bank; 0 for none."""
+    label_length: int = 6
+    """Tokens of a label, padded."""
+    crop_grid: int = 0
+    """Crops along each side, of half the picture's side, that each get a token; 0 for none."""
+    position_grid: int = 0
+    """Side of the learned 2-D position grid; 0 for none."""
