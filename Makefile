@@ -28,8 +28,7 @@ bench: .venv/dev.done  ## measure against the peers, in one run, as ratios
 	@$(BIN)/python -m benchmarks
 
 docs: .venv/dev.done  ## the API reference, from the docstrings, into .venv/docs
-	@$(BIN)/pdoc --docformat markdown --output-directory .venv/docs samespace '!samespace.__main__'
-	@echo ".venv/docs/index.html"
+	@$(BIN)/python -m docs.api .venv/docs
 
 clean:  ## remove the environments; libraries and spaces of yours are elsewhere and stay
 	rm -rf .venv .venv-peers
