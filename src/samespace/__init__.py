@@ -1,12 +1,12 @@
 """samespace: pictures, words, sound and video in one embedding space, local and private.
 
-    import samespace
+import samespace
 
-    space = samespace.load("starter")
-    space.text(["a cat"]) @ space.image(["cat.jpg"]).T  # cosines
-    library = samespace.Library()
-    library.add(["~/Pictures"])
-    library.search("a cat on a sofa")
+space = samespace.load("starter")
+space.text(["a cat"]) @ space.image(["cat.jpg"]).T  # cosines
+library = samespace.Library()
+library.add(["~/Pictures"])
+library.search("a cat on a sofa")
 """
 
 import os

@@ -10,12 +10,13 @@ from torch.nn.functional import interpolate, normalize
 
 from samespace.assistant import checkpoint
 from samespace.assistant.chat import Chat
-from samespace.assistant.language import Language, read_shards
+from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture
 from samespace.core.errors import UnknownAssistant
 from samespace.models.llava import IMAGE_TOKEN
 from samespace.models.lm import Cache
 from samespace.models.starter.label_bank import LabelBank
+from samespace.spaces.tensors import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_logits_are_transformers(llava, pictures, photographs):
 def test_weights_are_renamed_from_files_and_from_models(llava):
     path, theirs = llava
     ours, _ = checkpoint.read(path)
-    in_files, in_memory = read_shards(path), theirs.state_dict()
+    in_files, in_memory = read_weights(path), theirs.state_dict()
     assert any(n.startswith("language_model.model.") for n in in_files)
     assert any(n.startswith("model.language_model.") for n in in_memory)
     for weights in (in_files, in_memory):

@@ -6,15 +6,16 @@ import huggingface_hub
 import pytest
 
 from samespace.core.errors import MissingExtra, Offline, UnknownSpace
-from samespace.spaces import hub, registry
+from samespace.spaces import families, hub, registry
 
 
 @pytest.mark.parametrize(
     ("name", "repo"),
     [
-        ("ViT-B-32/laion2b_s34b_b79k", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
-        ("hf-hub:laion/anything", "laion/anything"),
-        ("openai/clip-vit-base-patch32", "openai/clip-vit-base-patch32"),
+        ("ViT-B-32/laion2b_s34b_b79k", ("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", None)),
+        ("hf-hub:laion/anything", ("laion/anything", None)),
+        ("laion/anything@c0ffee", ("laion/anything", "c0ffee")),
+        ("openai/clip-vit-base-patch32", ("openai/clip-vit-base-patch32", None)),
     ],
 )
 def test_names_lead_to_repositories(name, repo):
@@ -24,9 +25,55 @@ def test_names_lead_to_repositories(name, repo):
 def test_open_clips_own_table_agrees():
     import open_clip
 
-    for name, repo in hub.OPEN_CLIP_REPOS.items():
-        config = open_clip.get_pretrained_cfg(*name.split("/"))
-        assert config["hf_hub"].rstrip("/") == repo, name
+    theirs = {f"{model}/{tag}": open_clip.get_pretrained_cfg(model, tag)["hf_hub"] for model, tag in open_clip.list_pretrained()}
+    assert hub.open_clip_repos() == {name: "/".join(place.split("/")[:2]) for name, place in theirs.items()}
+
+
+def test_the_weights_may_be_in_several_files(monkeypatch):
+    shards = {f"model-0000{i}-of-00002.safetensors": 500 for i in (1, 2)}
+    monkeypatch.setattr(FakeApi, "files", {"config.json": 10, "model.safetensors.index.json": 7, "notes.txt": 1} | shards)
+    monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
+    assert hub.look_up("org/model").files == {"config.json": 10, "model.safetensors.index.json": 7} | shards
+
+
+def test_a_licence_to_accept_first_is_said(monkeypatch):
+    def refuse(*arguments, **options):
+        raise huggingface_hub.errors.GatedRepoError("403", response=SimpleNamespace(headers={}, request=None))
+
+    monkeypatch.setattr(FakeApi, "model_info", refuse)
+    monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
+    with pytest.raises(UnknownSpace, match="accept its licence at https://huggingface.co/org/model.*HF_TOKEN"):
+        hub.look_up("org/model")
+
+
+def test_without_a_network_what_is_cached_is_found(monkeypatch, tmp_path):
+    def refuse(*arguments, **options):
+        raise ConnectionError("no network")
+
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"12345")
+    monkeypatch.setattr(FakeApi, "model_info", refuse)
+    monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *arguments, **options: str(tmp_path))
+    assert hub.look_up("org/model").files == {"config.json": 2, "model.safetensors": 5}
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ('{"model_type": "clap"}', "add-audio --clap org/model"),
+        ('{"model_type": "qwen3_vl"}', "Ollama or llama-server"),
+        ('{"model_type": "siglip2"}', "NaFlex.*siglip2-base-patch16-256"),
+        ('{"model_type": "dinov3_vit"}', "DINOv3"),
+        ('{"model_type": "brand_new"}', "brand_new.*choose a CLIP"),
+        ("{}", "without model_type"),
+        ("[]", "not a JSON object"),
+    ],
+)
+def test_what_a_model_is_is_known_before_its_weights_are_downloaded(tmp_path, config, says):
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(UnknownSpace, match=says):
+        families.check(tmp_path, "org/model")
 
 
 class FakeApi:
@@ -56,7 +103,7 @@ def test_only_what_is_needed_is_downloaded_at_a_pinned_commit(monkeypatch):
 
 def test_unknown_repositories_and_repositories_without_weights(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
-    with pytest.raises(UnknownSpace, match="check the name"):
+    with pytest.raises(UnknownSpace, match="no public model"):
         hub.look_up("org/typo")
     monkeypatch.setattr(FakeApi, "files", {"README.md": 3})
     with pytest.raises(UnknownSpace, match="holds none of"):

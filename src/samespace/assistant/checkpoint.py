@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from ..core.assistant_config import AssistantConfig, LabelledAssistantConfig
 from ..core.config import ImageTower, from_dict, to_json
 from ..core.errors import UnknownAssistant
-from ..core.files import sha256, write_text_atomically
+from ..core.files import read_json, sha256, write_text_atomically
 from ..models.int8 import quantize, use_int8_layers
 from ..models.llava import Llava
 from ..models.lm import Llama
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.tokens import read_tokenizer
 from ..spaces.image_processors import CLIP, processor_values, transformers_prep
-from ..spaces.tensors import dequantize, fill, read_json, read_tensors
+from ..spaces.tensors import dequantize, fill, read_tensors, read_weights
 from ..spaces.towers import image_tower
 from ..spaces.transformers_layout import ACTS, VISION_KEYS, transformer_sizes
 from ..spaces.weight_maps import HF, LLAMA, Weights, renamed
 from .chat import Chat
 from .engine import Assistant
-from .language import Language, llama_sizes, read_shards, read_template
+from .language import Language, llama_sizes, read_template
 
 CONFIG, WEIGHTS = "assistant.json", "model.safetensors"
 ARCHS: dict[str, type[Llava]] = {"llava": Llava, "labelled_llava": LabelledLlava}
@@ -112,7 +112,7 @@ def _read_llava_hf(folder: Path) -> Llava:
         feature_layer=layer, projector_act=ACTS[act],
     )  # fmt: skip
     model = build(c)
-    fill(model, _with_tied_head(llava_names(read_shards(folder)), c))
+    fill(model, _with_tied_head(llava_names(read_weights(folder)), c))
     return model
 
 

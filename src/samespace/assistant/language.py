@@ -10,9 +10,10 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from ..core.assistant_config import LanguageModel
 from ..core.errors import MissingExtra, UnknownAssistant
+from ..core.files import read_json
 from ..models.lm import Llama
 from ..preprocess.tokens import read_tokenizer
-from ..spaces.tensors import fill, read_json, read_tensors
+from ..spaces.tensors import fill, read_weights
 from ..spaces.weight_maps import GGUF, LLAMA, Weights, renamed
 
 CONFIG_KEYS = {
@@ -70,7 +71,7 @@ def read_language(path: Path) -> Language:
         return _read_gguf(path)
     values = read_json(path / "config.json")
     model = Llama(llama_sizes(values))
-    weights = renamed(read_shards(path), LLAMA)
+    weights = renamed(read_weights(path), LLAMA)
     if model.c.tied:
         weights["head.weight"] = weights["token_embed.weight"]
     fill(model, weights)
@@ -98,13 +99,6 @@ def llama_sizes(values: dict[str, Any]) -> LanguageModel:
     end = values.get("eos_token_id", 2)
     c = replace(default, **sizes, end=tuple(end) if isinstance(end, list) else (end,))
     return replace(c, kv_heads=c.kv_heads or c.heads, head_dim=c.head_dim or c.width // c.heads)
-
-
-def read_shards(folder: Path) -> Weights:
-    """Read all tensors of model.safetensors, or of the shards in its index. Raises WeightsMismatch."""
-    index = folder / "model.safetensors.index.json"
-    files = sorted(set(read_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
-    return {name: tensor for file in files for name, tensor in read_tensors(folder / file).items()}
 
 
 def read_template(folder: Path) -> tuple[str, dict[str, str]]:

@@ -23,6 +23,8 @@ from .console import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..core.config import SpaceConfig
 
 spaces = typer.Typer(cls=CommandGroup, help="List, install and inspect spaces (models).", no_args_is_help=True)
@@ -61,11 +63,12 @@ def pull(
     yes: Yes = False,
 ) -> None:
     """Install a CLIP, OpenCLIP or SigLIP checkpoint from the Hugging Face hub or from a folder."""
-    from ..spaces import registry
+    from ..spaces import families, registry
 
-    folder, origin = fetch(name, revision, yes)
+    folder, origin = fetch(name, revision, yes, families.check)
     print_status("converting for ONNX Runtime; this takes a minute or two")
-    config = registry.install(folder, folder.name if str(folder) == origin else name, origin)
+    installed_as = folder.name if str(folder) == origin else name.removeprefix("hf-hub:").partition("@")[0]
+    config = registry.install(folder, installed_as, origin)
     if verified := config.card.get("verified"):
         towers = f"the model as {verified['by']} has it" if config.image.arch == "library" else "samespace's own towers"
         worst = max(verified["image_difference"], verified["text_difference"])
@@ -113,14 +116,20 @@ def add_audio(
     print_status(f"installed: {json.dumps(config.card['audio'])}; use it with: --space {config.name}")
 
 
-def fetch(name: str, revision: str | None, yes: bool) -> tuple[Path, str]:
-    """Return a checkpoint's folder and its origin: the folder itself, or what was downloaded from the hub."""
+def fetch(
+    name: str, revision: str | None, yes: bool, check: "Callable[[Path, str], None]" = lambda folder, name: None
+) -> tuple[Path, str]:
+    """Return a checkpoint's folder and its origin: the folder itself, or what was downloaded from the hub.
+
+    `check` is given the folder and the name before the weights are downloaded, and raises where they would not be of use.
+    """
     if expanded(name).is_dir():
         folder = expanded(name).resolve()
         return folder, str(folder)
     from ..spaces import hub
 
     source = hub.look_up(name, revision)
+    check(hub.configs(source), source.repo)
     confirm_download(source.size, source.what, yes)
     return hub.download(source), f"{source.repo}@{source.revision}"
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from .errors import UnknownSpace
+
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write` with a new file beside `path`, flush it to disk, and put it in the place of `path`.
@@ -55,3 +57,14 @@ def json_rows(text: str) -> list[dict[str, Any]]:
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("an entry is not an object")
     return list(rows)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises UnknownSpace."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnknownSpace(f"{path} cannot be read ({error}); download it again")
+    if not isinstance(values, dict):
+        raise UnknownSpace(f"{path} is not a JSON object; download it again")
+    return values

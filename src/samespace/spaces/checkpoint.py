@@ -14,10 +14,12 @@ from tokenizers import Tokenizer
 
 from ..core.config import ImageTower, Prep, SpaceConfig, TextTower
 from ..core.errors import UnknownSpace, UnsupportedModel
+from ..core.files import read_json
 from ..models.clip import DualEncoder
 from ..models.vit import resize_position_embedding
 from ..preprocess.pixels import normalize_pixels, square
 from ..preprocess.tokens import Words
+from .families import check_kind
 from .image_processors import CLIP, SIGLIP, open_clip_prep, processor_values, transformers_prep
 from .open_clip_layout import (
     OPEN_CLIP_MODEL,
@@ -29,7 +31,7 @@ from .open_clip_layout import (
     timm_tower,
 )  # fmt: skip
 from .space import read_space_config
-from .tensors import dequantize, fill, find_weights, read_json, read_tensors
+from .tensors import dequantize, fill, read_tensors, read_weights
 from .tokenizer_files import check_vocabulary, pad_id, read_tokenizer, tokenizer_class
 from .towers import dual_encoder
 from .transformers_layout import clip_towers, siglip_towers
@@ -85,9 +87,10 @@ def load_space(folder: Path) -> Checkpoint:
 def load_transformers(folder: Path) -> Checkpoint:
     """Read a transformers CLIPModel or SiglipModel folder."""
     values = read_json(folder / "config.json")
-    towers = {"clip": clip_towers, "siglip": siglip_towers}.get(str(values.get("model_type")))
+    check_kind(values.get("model_type"), str(folder))
+    towers = {"clip": clip_towers, "siglip": siglip_towers}.get(values["model_type"])
     if towers is None:
-        raise UnsupportedModel(f"{folder} is a {values.get('model_type')!r} model; supported here: clip, siglip, open_clip")
+        raise UnsupportedModel(f"{folder} is a {values['model_type']} model, which samespace's own towers are not")
     image, text = towers(values)
     siglip, tokenizer = values["model_type"] == "siglip", read_tokenizer(folder)
     cleaned = siglip and tokenizer_class(folder) in ("", "SiglipTokenizer")  # by the class; Gemma's and T5's do not
@@ -120,7 +123,7 @@ def load_open_clip(folder: Path) -> Checkpoint:
 def build(folder: Path, image: ImageTower, text: TextTower, prep: Prep, tokenizer: Tokenizer, names: Names) -> Checkpoint:
     """Build towers of these settings and fill them with the folder's weights. Raises UnknownSpace, WeightsMismatch."""
     check_vocabulary(tokenizer, text.vocab)
-    weights = renamed(read_tensors(find_weights(folder)), names)
+    weights = renamed(read_weights(folder), names)
     bias = "logit_bias" in weights
     model = dual_encoder(image, text, bias)
     if (pos := weights.get("image.pos_embed")) is not None:

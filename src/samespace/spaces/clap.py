@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 
 from ..core.config import HtsatTower, Prep, SpaceConfig, TextTower
 from ..core.errors import UnknownSpace
+from ..core.files import read_json
 from ..core.metrics import recall_at_k
 from ..models.htsat import Alignment, ClapText, Htsat
 from ..models.losses import clip_loss
@@ -26,7 +27,7 @@ from ..preprocess.mel import spectrogram
 from ..preprocess.tokens import Words, read_tokenizer
 from .export import add_audio_tower
 from .space import Space
-from .tensors import WEIGHT_FILES, fill, read_json, read_tensors
+from .tensors import WEIGHT_FILES, fill, read_tensors
 from .transformers_layout import ACTS
 from .weight_maps import CLAP, Weights, renamed
 

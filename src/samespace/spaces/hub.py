@@ -4,32 +4,24 @@ HF_HOME and HF_HUB_OFFLINE have their usual effect.
 """
 
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 from ..core.errors import Offline, UnknownSpace
 
 CLIP_TOKENIZER = "openai/clip-vit-base-patch32"
 """Whose tokenizer.json serves the CLIP checkpoints that come without one."""
-OPEN_CLIP_REPOS = {  # open_clip's (architecture, tag) → repository
-    "ViT-B-32/openai": "timm/vit_base_patch32_clip_224.openai",
-    "ViT-B-32/laion400m_e32": "timm/vit_base_patch32_clip_224.laion400m_e32",
-    "ViT-B-32/laion2b_s34b_b79k": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
-    "ViT-B-32/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-B-32-DataComp.XL-s13B-b90K",
-    "ViT-B-32-256/datacomp_s34b_b86k": "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K",
-    "ViT-B-16/openai": "timm/vit_base_patch16_clip_224.openai",
-    "ViT-B-16/laion2b_s34b_b88k": "laion/CLIP-ViT-B-16-laion2B-s34B-b88K",
-    "ViT-B-16/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-B-16-DataComp.XL-s13B-b90K",
-    "ViT-L-14/openai": "timm/vit_large_patch14_clip_224.openai",
-    "ViT-L-14/laion2b_s32b_b82k": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
-    "ViT-L-14/datacomp_xl_s13b_b90k": "laion/CLIP-ViT-L-14-DataComp.XL-s13B-b90K",
-    "ViT-B-16-SigLIP/webli": "timm/ViT-B-16-SigLIP",
-}
+OPEN_CLIP_NAMES = Path(__file__).with_name("open_clip_names.tsv")
+"""open_clip's names, ARCHITECTURE/TAG, and the repositories that they stand for."""
 SMALL_FILES = (
     "config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt", "spiece.model",
     "sentencepiece.bpe.model", "README.md",
 )  # fmt: skip
-WEIGHTS = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
+SHARD_INDEX, SHARDS = "model.safetensors.index.json", "model-*-of-*.safetensors"
+WEIGHTS = (
+    "open_clip_model.safetensors", "model.safetensors", SHARD_INDEX, "open_clip_pytorch_model.bin", "pytorch_model.bin",
+)  # fmt: skip
 """In the order of preference; one of them is downloaded."""
 
 
@@ -54,9 +46,16 @@ class Remote:
         return f"{self.repo} at {self.revision[:12]}"
 
 
-def repo_of(name: str) -> str:
-    """Return the repository of `ViT-B-32/laion2b_s34b_b79k` (open_clip), `hf-hub:org/name` or `org/name`."""
-    return OPEN_CLIP_REPOS.get(name) or name.removeprefix("hf-hub:")
+def open_clip_repos() -> dict[str, str]:
+    """Return open_clip's names → repositories."""
+    rows = OPEN_CLIP_NAMES.read_text("utf-8").splitlines()[1:]
+    return dict(row.split("\t") for row in rows)
+
+
+def repo_of(name: str) -> tuple[str, str | None]:
+    """Return repository and revision of `ViT-B-32/laion2b_s34b_b79k` (open_clip), `hf-hub:org/name` or `org/name@revision`."""
+    name, _, revision = name.removeprefix("hf-hub:").partition("@")
+    return open_clip_repos().get(name, name), revision or None
 
 
 def look_up(name: str, revision: str | None = None) -> Remote:
@@ -65,34 +64,66 @@ def look_up(name: str, revision: str | None = None) -> Remote:
     weights = next((w for w in WEIGHTS if w in there.files), None)
     if weights is None:
         raise UnknownSpace(f"{there.repo} holds none of {', '.join(WEIGHTS)}; choose a CLIP, OpenCLIP or SigLIP model")
-    wanted = [f for f in SMALL_FILES if f in there.files] + [weights]
+    shards = [f for f in there.files if fnmatch(f, SHARDS)] if weights == SHARD_INDEX else []
+    wanted = [f for f in SMALL_FILES if f in there.files] + [weights, *shards]
     return replace(there, files={f: there.files[f] for f in wanted})
 
 
 def files_of(name: str, revision: str | None = None) -> Remote:
     """Return all files of a repository. Raises Offline, UnknownSpace."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
-    repo = repo_of(name)
+    repo, named = repo_of(name)
     try:
-        info = HfApi().model_info(repo, revision=revision, files_metadata=True)
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        info = HfApi().model_info(repo, revision=revision or named, files_metadata=True)
+    except GatedRepoError:
+        raise gated(repo) from None
+    except RepositoryNotFoundError:
+        raise UnknownSpace(f"the hub has no public model {repo!r}; check the name, or set HF_TOKEN if it is private") from None
+    except (RevisionNotFoundError, HFValidationError) as error:
         raise UnknownSpace(f"the hub has no model {repo!r}; check the name ({first_line(error)})") from None
     except Exception as error:  # the client's network errors share no base
+        if (found := cached(repo, revision or named)) is not None:
+            return found
         raise unreachable(error) from None
     return Remote(repo, info.sha or "main", {f.rfilename: f.size or 0 for f in info.siblings or []})
+
+
+def cached(repo: str, revision: str | None) -> Remote | None:
+    """Return what an earlier download of a repository left in the hub's cache; None where it left nothing."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+    except Exception:  # whatever it is, there is nothing to be had
+        return None
+    files = {file.relative_to(folder).as_posix(): file.stat().st_size for file in sorted(folder.rglob("*")) if file.is_file()}
+    return Remote(repo, folder.name, files)
+
+
+def gated(repo: str) -> UnknownSpace:
+    """Return the error to raise where a repository's licence has to be accepted first."""
+    return UnknownSpace(f"{repo} is gated: accept its licence at https://huggingface.co/{repo}, and set HF_TOKEN to your token")
+
+
+def configs(source: Remote) -> Path:
+    """Download all but the weights of a checkpoint, and return the folder. Raises Offline."""
+    return download(replace(source, files={f: size for f, size in source.files.items() if f in SMALL_FILES}))
 
 
 def download(source: Remote) -> Path:
     """Download a checkpoint into the hub's cache and return its folder. The client checks the hashes. Raises Offline."""
     from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import GatedRepoError
 
     try:
         folder = Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(source.files)))
         if not {"tokenizer.json", "merges.txt"} & source.files.keys() and (folder / "open_clip_config.json").exists():
             tokenizer = Path(hf_hub_download(CLIP_TOKENIZER, "tokenizer.json"))
             (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    except GatedRepoError:
+        raise gated(source.repo) from None
     except OSError as error:
         if error.errno:  # the disk's fault, not the network's
             raise

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..core.config import Prep
 from ..core.errors import UnsupportedModel
-from .tensors import read_json
+from ..core.files import read_json
 
 Values = dict[str, Any]
 

@@ -55,7 +55,7 @@ def convert(
     try:
         from . import conversion, export
     except ImportError:
-        raise MissingExtra("converting a checkpoint", "train") from None
+        raise MissingExtra("converting a checkpoint", "convert") from None
     loaded, answers = conversion.read(folder, name)
     if origin:
         loaded.config = replace(loaded.config, origin=origin)

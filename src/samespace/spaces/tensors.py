@@ -1,14 +1,13 @@
 """Weights files and config files, read without executing anything from them."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..core.errors import UnknownSpace, WeightsMismatch
+from ..core.files import read_json
 from .weight_maps import Weights
 
 WEIGHT_FILES = (
@@ -16,21 +15,21 @@ WEIGHT_FILES = (
 )  # fmt: skip
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises UnknownSpace."""
-    try:
-        values: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return values
-    except (OSError, ValueError) as error:
-        raise UnknownSpace(f"{path} cannot be read ({error}); download it again")
+INDEX = "model.safetensors.index.json"
+"""Names the file of each tensor, where the weights are in several."""
 
 
-def find_weights(folder: Path) -> Path:
-    """Return a checkpoint's weights file. Raises UnknownSpace."""
-    file = next((folder / f for f in WEIGHT_FILES if (folder / f).exists()), None)
-    if file is None:
-        raise UnknownSpace(f"{folder} holds none of {', '.join(WEIGHT_FILES)}; download the weights too")
-    return file
+def read_weights(folder: Path) -> Weights:
+    """Read all tensors of a checkpoint's weights file, or of the shards in its index. Raises UnknownSpace, WeightsMismatch."""
+    for name in WEIGHT_FILES:
+        if (folder / name).exists():
+            return read_tensors(folder / name)
+    if (folder / INDEX).exists():
+        files = sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))
+        if strange := [name for name in files if Path(name).name != name]:
+            raise UnknownSpace(f"{folder / INDEX} names a file outside the folder, {strange[0]!r}; download it again")
+        return {name: tensor for file in files for name, tensor in read_tensors(folder / file).items()}
+    raise UnknownSpace(f"{folder} holds none of {', '.join((*WEIGHT_FILES, INDEX))}; download the weights too")
 
 
 def read_tensors(path: Path) -> Weights:

@@ -5,8 +5,8 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from ..core.errors import UnknownSpace
+from ..core.files import read_json
 from ..preprocess import tokens
-from .tensors import read_json
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

@@ -1,0 +1,68 @@
+"""What kind of model a checkpoint is, by its config files alone: whether it can be a space, before its weights are downloaded."""
+
+from pathlib import Path
+
+from ..core.errors import UnknownSpace
+from ..core.files import read_json
+
+OURS = {"clip", "siglip"}
+"""Kinds of transformers' models that our own towers can be."""
+TWO_TOWERS = OURS | {"align", "altclip", "chinese_clip", "metaclip_2", "vision-text-dual-encoder"}
+"""Kinds of transformers' models with an image and a text tower in one space."""
+
+_ASSISTANT = "answers questions about pictures and is no space"
+OTHERS = {  # model_type → what it is, and what to do
+    "bert": "a text model without an image tower; choose a CLIP or SigLIP kind of model",
+    "clap": "a CLAP, which hears; add its audio tower to a space with: samespace spaces add-audio --clap {name}",
+    "clip_text_model": "CLIP's text tower alone; choose a repository with both towers",
+    "clip_vision_model": "CLIP's image tower alone; choose a repository with both towers",
+    "dinov2": "an image tower without words (DINOv2), which is not supported yet; choose a CLIP or SigLIP kind of model",
+    "dinov3_vit": "an image tower without words (DINOv3), which is not supported yet; choose a CLIP or SigLIP kind of model",
+    "llama": "a language model and no space; choose a CLIP or SigLIP kind of model",
+    "llava": f"a LLaVA, which {_ASSISTANT}; install it with: samespace assistants pull {{name}}",
+    "siglip2": "a SigLIP 2 for pictures of any shape (NaFlex), which is not supported yet; choose one of a fixed size, such as "
+    "google/siglip2-base-patch16-256",
+    "siglip_vision_model": "SigLIP's image tower alone; choose a repository with both towers",
+    "whisper": "a Whisper, which transcribes speech and is no space; choose a CLIP or SigLIP kind of model",
+}  # fmt: skip
+ENDPOINTS = {
+    "gemma3",
+    "idefics3",
+    "llava_next",
+    "llava_onevision",
+    "mllama",
+    "paligemma",
+    "qwen2_5_vl",
+    "qwen2_vl",
+    "qwen3_vl",
+    "smolvlm",
+}
+"""Vision-language models that other programs serve."""
+
+
+def check(folder: Path, name: str) -> None:
+    """Raises UnknownSpace where a folder's config files show that it cannot become a space; `name` is what was asked for."""
+    if (folder / "space.json").exists() or (folder / "open_clip_config.json").exists():
+        return
+    if not (folder / "config.json").exists():
+        raise UnknownSpace(
+            f"{name} has neither open_clip_config.json nor config.json, so what it is cannot be known; choose a repository that has"
+        )
+    check_kind(read_json(folder / "config.json").get("model_type"), name)
+
+
+def check_kind(kind: object, name: str) -> None:
+    """Raises UnknownSpace where transformers' `model_type` is not a model of two towers; it says what it is, and what to do."""
+    if kind in TWO_TOWERS:
+        return
+    if kind in ENDPOINTS:
+        raise UnknownSpace(
+            f"{name} is a {kind} model, which {_ASSISTANT}; serve it with Ollama or llama-server, then: samespace ask -a URL"
+        )
+    if kind in OTHERS:
+        raise UnknownSpace(f"{name} is {OTHERS[str(kind)].format(name=name)}")
+    if not kind:
+        raise UnknownSpace(f"{name} has a config.json without model_type, so what it is cannot be known; choose a CLIP or SigLIP")
+    raise UnknownSpace(
+        f"{name} is a {kind} model, which is not known to have an image and a text tower in one space; choose a CLIP or SigLIP"
+    )
