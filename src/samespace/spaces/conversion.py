@@ -10,44 +10,47 @@ from .reference import Reference
 
 
 def read(folder: Path, name: str = "") -> tuple[Checkpoint, verify.Answers | None]:
-    """Read a space's or a checkpoint's folder; what the card says of it begins with `verified` or `unverified`.
+    """Read a space's or a checkpoint's folder; its card says by which library it was `verified`, or why it is `unverified`.
 
-    Returns the library's answers, too: None where they could not be had, which the card then explains. Raises UnknownSpace,
-    WeightsMismatch, MissingExtra.
+    Returns the library's answers, too; None where they could not be had. Raises UnknownSpace, WeightsMismatch, MissingExtra.
     """
     if (folder / "space.json").exists():
         return checkpoint.load(folder, name), verify.read(folder)
     try:
         loaded = checkpoint.load(folder, name)
     except UnsupportedModel as error:
-        return _through_library(folder, name, error)
+        reference = _open_instead(folder, error)
+        answers = verify.ask(reference)
+        return _exported(reference, answers, name or folder.name), answers
     try:
         reference = open_reference(folder)
         answers = verify.ask(reference)
     except (MissingExtra, UnknownSpace) as error:
         return _with_card(loaded, {"unverified": str(error)}), None
     try:
-        found = verify.check_exact(loaded, answers)
+        return _verified(loaded, answers), answers
     except UnknownSpace:  # the library's own towers are right where ours are not
-        return _exported(reference, name, folder), answers
-    return _with_card(loaded, {"verified": {"by": answers.library, **found}}), answers
+        return _exported(reference, answers, name or folder.name), answers
 
 
-def _through_library(folder: Path, name: str, reason: UnsupportedModel) -> tuple[Checkpoint, verify.Answers]:
-    """Return a model that our towers cannot be, as its library has it. Raises UnknownSpace, MissingExtra."""
+def _open_instead(folder: Path, reason: UnsupportedModel) -> Reference:
+    """Open a model that our towers cannot be. Raises UnknownSpace, MissingExtra."""
     try:
-        reference = open_reference(folder)
+        return open_reference(folder)
     except MissingExtra:
         raise MissingExtra(f"{reason}; converting it through the library that defines it", "convert") from None
-    return _exported(reference, name, folder), verify.ask(reference)
 
 
-def _exported(reference: Reference, name: str, folder: Path) -> Checkpoint:
+def _exported(reference: Reference, answers: verify.Answers, name: str) -> Checkpoint:
     """Return a library's model. Raises UnknownSpace where our preprocessing does not give its vectors."""
     loaded = reference.checkpoint()
-    loaded.config = replace(loaded.config, name=name or folder.name)
-    found = verify.check_exact(loaded, verify.ask(reference))
-    return _with_card(loaded, {"verified": {"by": reference.library, **found}})
+    loaded.config = replace(loaded.config, name=name)
+    return _verified(loaded, answers)
+
+
+def _verified(loaded: Checkpoint, answers: verify.Answers) -> Checkpoint:
+    """Return the checkpoint with what was measured in its card. Raises UnknownSpace where its vectors are not the library's."""
+    return _with_card(loaded, {"verified": {"by": answers.library, **verify.check_exact(loaded, answers)}})
 
 
 def _with_card(loaded: Checkpoint, facts: dict[str, object]) -> Checkpoint:
