@@ -70,6 +70,19 @@ def test_resize_modes_of_open_clip(tmp_path, clip_tokenizer, mode):
     assert found["image_difference"] < 1e-5
 
 
+def test_settings_as_the_hub_has_them(tmp_path, clip_tokenizer):
+    """Files of several years: a side as a number, what was not set as null, and lists that have no effect."""
+    folder = tiny.clip(tmp_path / "clip", clip_tokenizer)
+    old = {"crop_size": 64, "do_center_crop": True, "do_normalize": True, "do_resize": True, "resample": 3, "size": 64,
+           "feature_extractor_type": "CLIPFeatureExtractor", "image_mean": [0.5] * 3, "image_std": [0.25] * 3}  # fmt: skip
+    new = old | {"crop_size": {"height": 64, "width": 64}, "size": {"shortest_edge": 64}, "data_format": "channels_first",
+                 "device": None, "do_pad": None, "disable_grouping": None, "_valid_processor_keys": ["images"]}  # fmt: skip
+    for settings in (old, new):
+        (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+        found, _ = verified(folder)
+        assert found["image_difference"] < 1e-5
+
+
 def test_a_setting_that_is_not_known_is_named(tmp_path, clip_tokenizer):
     folder = tiny.clip(tmp_path / "clip", clip_tokenizer)
     file = folder / "preprocessor_config.json"

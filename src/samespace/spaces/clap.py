@@ -26,6 +26,7 @@ from ..models.losses import clip_loss
 from ..preprocess.mel import spectrogram
 from ..preprocess.tokens import Words, read_tokenizer
 from .export import add_audio_tower
+from .image_processors import processor_values
 from .space import Space
 from .tensors import WEIGHT_FILES, fill, read_tensors
 from .transformers_layout import ACTS
@@ -67,8 +68,7 @@ def load(folder: Path) -> Clap:
     if values.get("audio_config", {}).get("enable_fusion"):
         raise UnknownSpace(f"{folder} is a CLAP model with fusion, which is not supported; use laion/clap-htsat-unfused")
     weights, dim = renamed(read_tensors(file), CLAP), values.get("projection_dim", 512)
-    pre = folder / "preprocessor_config.json"
-    c = audio_tower(values.get("audio_config", {}), read_json(pre) if pre.exists() else {}, dim)
+    c = audio_tower(values.get("audio_config", {}), processor_values(folder, "feature_extractor"), dim)
     text = text_tower(values.get("text_config", {}), dim)
     audio, text_model = Htsat(c), ClapText(text)
     fill(audio, fold_batch_norm(part(weights, "audio.")))
@@ -77,15 +77,31 @@ def load(folder: Path) -> Clap:
     return Clap(audio.eval(), c, text_model.eval(), Words(read_tokenizer(folder / "tokenizer.json"), prep))
 
 
+EXTRACTOR = {
+    "feature_extractor_type", "processor_class", "feature_size", "fft_window_size", "frequency_max", "frequency_min", "hop_length",
+    "max_length_s", "chunk_length_s", "n_fft", "nb_mel_bins", "nb_frequency_bins", "nb_max_samples", "padding", "padding_side", "padding_value", "return_attention_mask",
+    "sampling_rate", "top_db", "truncation",
+}  # fmt: skip
+"""Settings of a ClapFeatureExtractor."""
+
+
 def audio_tower(values: dict[str, Any], pre: dict[str, Any], dim: int) -> HtsatTower:
-    """Read audio_config and preprocessor_config.json; what they leave out has clap-htsat-unfused's value."""
+    """Read audio_config and the feature extractor's settings; what they leave out has clap-htsat-unfused's value.
+
+    Raises UnknownSpace on a setting that is unknown or not supported.
+    """
+    mels = values.get("num_mel_bins", 64)
+    wanted = {"padding": "repeatpad", "top_db": None, "padding_value": 0, "feature_size": mels}
+    strange = [name for name, value in wanted.items() if pre.get(name, value) != value] + sorted(set(pre) - EXTRACTOR)
+    if strange:
+        raise UnknownSpace(f"the CLAP model's feature extractor has {strange[0]} = {pre[strange[0]]!r}, which is not supported")
     depths, width = tuple(values.get("depths", (2, 2, 6, 2))), values.get("patch_embeds_hidden_size", 96)
     heads = values.get("num_attention_heads", [4, 8, 16, 32])
     if [n // heads[0] for n in heads] != [2**i for i in range(len(heads))]:
         raise UnknownSpace(f"a CLAP model with {heads} heads is not supported; use laion/clap-htsat-unfused")
     hop = pre.get("hop_length", 480)
     return HtsatTower(
-        frames=pre.get("nb_max_samples", 480_000) // hop + 1, mels=values.get("num_mel_bins", 64),
+        frames=pre.get("nb_max_samples", 480_000) // hop + 1, mels=mels,
         rate=pre.get("sampling_rate", 48_000), fft=pre.get("fft_window_size", 1024), hop=hop,
         low=pre.get("frequency_min", 50), high=pre.get("frequency_max", 14_000), pad="reflect", repeat=True, strides=(),
         width=width, layers=sum(depths), heads=heads[0], mlp=int(width * values.get("mlp_ratio", 4)),

@@ -26,17 +26,17 @@ SIGLIP: Values = CLIP | {
 }  # fmt: skip
 """What a SiglipImageProcessor does where its file says nothing."""
 WITHOUT_EFFECT = {
-    "image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "do_convert_rgb", "auto_map",
+    "image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "do_convert_rgb", "auto_map", "_valid_processor_keys",
     "data_format", "input_data_format", "return_tensors", "device", "disable_grouping", "pad_size",
 }  # fmt: skip
 """Settings without an effect on one RGB picture of any size."""
 OPEN_CLIP_KEYS = {"size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"}
 
 
-def processor_values(folder: Path) -> Values:
-    """Return an image processor's settings: of processor_config.json (transformers 5), else preprocessor_config.json, else none."""
+def processor_values(folder: Path, part: str = "image_processor") -> Values:
+    """Return a processor's settings: of processor_config.json (transformers 5), else preprocessor_config.json, else none."""
     if (folder / "processor_config.json").exists():
-        nested = read_json(folder / "processor_config.json").get("image_processor")
+        nested = read_json(folder / "processor_config.json").get(part)
         if isinstance(nested, dict):
             return nested
     file = folder / "preprocessor_config.json"
@@ -48,6 +48,7 @@ def transformers_prep(values: Values, defaults: Values, size: int) -> Prep:
 
     Raises UnsupportedModel on a setting that is unknown, or asks for what the tower could not take.
     """
+    values = {name: value for name, value in values.items() if value is not None}  # as transformers writes what was not set
     if unknown := sorted(set(values) - set(defaults) - WITHOUT_EFFECT):
         raise UnsupportedModel(
             f"the image processor has a setting that is not known here, {unknown[0]!r}; report it with the model's name"
@@ -113,6 +114,7 @@ def _filter(resample: int) -> str:
 
 def open_clip_prep(values: Values, size: int) -> Prep:
     """Return open_clip's preprocess_cfg as our settings, for a tower that takes pictures of `size` pixels. Raises UnsupportedModel."""
+    values = {name: value for name, value in values.items() if value is not None}  # as transformers writes what was not set
     if unknown := sorted(set(values) - OPEN_CLIP_KEYS):
         raise UnsupportedModel(
             f"preprocess_cfg has a setting that is not known here, {unknown[0]!r}; report it with the model's name"
