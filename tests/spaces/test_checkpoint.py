@@ -280,7 +280,7 @@ def test_refuses_what_it_does_not_know(tmp_path, tiny_clip_folder):
     with pytest.raises(UnknownSpace, match=r"holds none of space\.json"):
         checkpoint.load(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(UnknownSpace, match="llama"):
+    with pytest.raises(UnknownSpace, match="is a language model"):
         checkpoint.load(tmp_path)
     (tmp_path / "config.json").write_text("{broken")
     with pytest.raises(UnknownSpace, match="download it again"):

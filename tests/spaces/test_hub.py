@@ -155,7 +155,7 @@ def test_converting_without_torch_says_what_to_install(tiny_clip_folder, tmp_pat
     for module in ("checkpoint", "export"):
         monkeypatch.delitem(sys.modules, f"samespace.spaces.{module}", raising=False)
         monkeypatch.delattr(f"samespace.spaces.{module}", raising=False)
-    with pytest.raises(MissingExtra, match=r"samespace\[train\]"):
+    with pytest.raises(MissingExtra, match=r"samespace\[convert\]"):
         registry.convert(tiny_clip_folder, tmp_path / "out")
 
 
