@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 import tiny_checkpoints as tiny
+from typer.testing import CliRunner
 
 import samespace
+from samespace.cli.main import app
 from samespace.core.errors import UnknownSpace
 from samespace.spaces import conversion, registry, verify
 
@@ -102,6 +104,8 @@ def test_an_installed_space_is_verified_again(tmp_path):
     space, answers = samespace.load(tmp_path / "space"), verify.read(tmp_path / "space")
     assert config.image.library.startswith("transformers") and max(verify.check_close(space, answers).values()) <= 1.0001
     assert space.text(["a cat", "a dog"]).shape == (2, 24)
+    said = CliRunner().invoke(app, ["spaces", "verify", str(tmp_path / "space")])
+    assert said.exit_code == 0 and json.loads(said.stdout)["text_cosine"] > 0.9999
     with pytest.raises(UnknownSpace, match="not be trained"):
         conversion.read(tmp_path / "space")
 

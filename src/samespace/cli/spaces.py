@@ -46,10 +46,10 @@ def list_spaces(json_: Json = False) -> None:
             fields = {"name": entry.name, "dim": dim, "fingerprint": fingerprint, "folder": str(entry.folder)}
             print_result(json.dumps(fields | {"verified": entry.config.card.get("verified")}))
         else:
-            print_result(f"{entry.name:40} {dim:5}-d  {fingerprint}  {verification(entry.config):28}  {entry.folder}")
+            print_result(f"{entry.name:40} {dim:5}-d  {fingerprint}  {verified_by(entry.config):28}  {entry.folder}")
 
 
-def verification(config: "SpaceConfig") -> str:
+def verified_by(config: "SpaceConfig") -> str:
     """Return whether a space's vectors were compared with those of the library that defines its model, for people."""
     if verified := config.card.get("verified"):
         return f"as {verified['by']}"
@@ -116,9 +116,7 @@ def add_audio(
     print_status(f"installed: {json.dumps(config.card['audio'])}; use it with: --space {config.name}")
 
 
-def fetch(
-    name: str, revision: str | None, yes: bool, check: "Callable[[Path, str], None]" = lambda folder, name: None
-) -> tuple[Path, str]:
+def fetch(name: str, revision: str | None, yes: bool, check: "Callable[[Path, str], None] | None" = None) -> tuple[Path, str]:
     """Return a checkpoint's folder and its origin: the folder itself, or what was downloaded from the hub.
 
     `check` is given the folder and the name before the weights are downloaded, and raises where they would not be of use.
@@ -129,7 +127,8 @@ def fetch(
     from ..spaces import hub
 
     source = hub.look_up(name, revision)
-    check(hub.configs(source), source.repo)
+    if check:
+        check(hub.configs(source), source.repo)
     confirm_download(source.size, source.what, yes)
     return hub.download(source), f"{source.repo}@{source.revision}"
 

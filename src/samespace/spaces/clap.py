@@ -28,7 +28,7 @@ from ..preprocess.tokens import Words, read_tokenizer
 from .export import add_audio_tower
 from .image_processors import processor_values
 from .space import Space
-from .tensors import WEIGHT_FILES, fill, read_tensors
+from .tensors import fill, read_weights
 from .transformers_layout import ACTS
 from .weight_maps import CLAP, Weights, renamed
 
@@ -62,12 +62,11 @@ class Clap:
 def load(folder: Path) -> Clap:
     """Load a transformers ClapModel folder. Raises UnknownSpace (another kind, one with fusion), WeightsMismatch."""
     values = read_json(folder / "config.json")
-    file = next((folder / f for f in WEIGHT_FILES if (folder / f).exists()), None)
-    if values.get("model_type") != "clap" or file is None:
+    if values.get("model_type") != "clap":
         raise UnknownSpace(f"{folder} holds no CLAP model; name one, such as laion/clap-htsat-unfused")
     if values.get("audio_config", {}).get("enable_fusion"):
         raise UnknownSpace(f"{folder} is a CLAP model with fusion, which is not supported; use laion/clap-htsat-unfused")
-    weights, dim = renamed(read_tensors(file), CLAP), values.get("projection_dim", 512)
+    weights, dim = renamed(read_weights(folder), CLAP), values.get("projection_dim", 512)
     c = audio_tower(values.get("audio_config", {}), processor_values(folder, "feature_extractor"), dim)
     text = text_tower(values.get("text_config", {}), dim)
     audio, text_model = Htsat(c), ClapText(text)
@@ -79,8 +78,8 @@ def load(folder: Path) -> Clap:
 
 EXTRACTOR = {
     "feature_extractor_type", "processor_class", "feature_size", "fft_window_size", "frequency_max", "frequency_min", "hop_length",
-    "max_length_s", "chunk_length_s", "n_fft", "nb_mel_bins", "nb_frequency_bins", "nb_max_samples", "padding", "padding_side", "padding_value", "return_attention_mask",
-    "sampling_rate", "top_db", "truncation",
+    "max_length_s", "chunk_length_s", "n_fft", "nb_mel_bins", "nb_frequency_bins", "nb_max_samples", "padding", "padding_side",
+    "padding_value", "return_attention_mask", "sampling_rate", "top_db", "truncation",
 }  # fmt: skip
 """Settings of a ClapFeatureExtractor."""
 

@@ -5,6 +5,15 @@ from pathlib import Path
 from ..core.errors import UnknownSpace
 from ..core.files import read_json
 
+SHARD_INDEX = "model.safetensors.index.json"
+"""Names the file of each tensor, where the weights are in several."""
+HUB_WEIGHTS = (
+    "open_clip_model.safetensors", "model.safetensors", SHARD_INDEX, "open_clip_pytorch_model.bin", "pytorch_model.bin",
+)  # fmt: skip
+"""Weights of a repository, in the order of preference: tensors that no code comes with first."""
+WEIGHT_FILES = (*HUB_WEIGHTS, "model.pth")
+"""Weights of a folder, in the order of preference."""
+
 OURS = {"clip", "siglip"}
 """Kinds of transformers' models that our own towers can be."""
 TWO_TOWERS = OURS | {"align", "altclip", "chinese_clip", "metaclip_2", "vision-text-dual-encoder"}

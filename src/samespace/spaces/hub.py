@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ..core.errors import Offline, UnknownSpace
+from .families import HUB_WEIGHTS, SHARD_INDEX
 
 CLIP_TOKENIZER = "openai/clip-vit-base-patch32"
 """Whose tokenizer.json serves the CLIP checkpoints that come without one."""
@@ -18,11 +19,7 @@ SMALL_FILES = (
     "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt", "spiece.model",
     "sentencepiece.bpe.model", "README.md",
 )  # fmt: skip
-SHARD_INDEX, SHARDS = "model.safetensors.index.json", "model-*-of-*.safetensors"
-WEIGHTS = (
-    "open_clip_model.safetensors", "model.safetensors", SHARD_INDEX, "open_clip_pytorch_model.bin", "pytorch_model.bin",
-)  # fmt: skip
-"""In the order of preference; one of them is downloaded."""
+SHARDS = "model-*-of-*.safetensors"
 
 
 @dataclass(frozen=True)
@@ -61,9 +58,9 @@ def repo_of(name: str) -> tuple[str, str | None]:
 def look_up(name: str, revision: str | None = None) -> Remote:
     """Ask the hub which files a space's checkpoint needs, without downloading it. Raises Offline, UnknownSpace."""
     there = files_of(name, revision)
-    weights = next((w for w in WEIGHTS if w in there.files), None)
+    weights = next((w for w in HUB_WEIGHTS if w in there.files), None)
     if weights is None:
-        raise UnknownSpace(f"{there.repo} holds none of {', '.join(WEIGHTS)}; choose a CLIP, OpenCLIP or SigLIP model")
+        raise UnknownSpace(f"{there.repo} holds none of {', '.join(HUB_WEIGHTS)}; choose a CLIP, OpenCLIP or SigLIP model")
     shards = [f for f in there.files if fnmatch(f, SHARDS)] if weights == SHARD_INDEX else []
     wanted = [f for f in SMALL_FILES if f in there.files] + [weights, *shards]
     return replace(there, files={f: there.files[f] for f in wanted})

@@ -8,28 +8,21 @@ from torch import nn
 
 from ..core.errors import UnknownSpace, WeightsMismatch
 from ..core.files import read_json
+from .families import SHARD_INDEX, WEIGHT_FILES
 from .weight_maps import Weights
-
-WEIGHT_FILES = (
-    "open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin", "model.pth",
-)  # fmt: skip
-
-
-INDEX = "model.safetensors.index.json"
-"""Names the file of each tensor, where the weights are in several."""
 
 
 def read_weights(folder: Path) -> Weights:
     """Read all tensors of a checkpoint's weights file, or of the shards in its index. Raises UnknownSpace, WeightsMismatch."""
-    for name in WEIGHT_FILES:
-        if (folder / name).exists():
-            return read_tensors(folder / name)
-    if (folder / INDEX).exists():
-        files = sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))
-        if strange := [name for name in files if Path(name).name != name]:
-            raise UnknownSpace(f"{folder / INDEX} names a file outside the folder, {strange[0]!r}; download it again")
-        return {name: tensor for file in files for name, tensor in read_tensors(folder / file).items()}
-    raise UnknownSpace(f"{folder} holds none of {', '.join((*WEIGHT_FILES, INDEX))}; download the weights too")
+    file = next((folder / name for name in WEIGHT_FILES if (folder / name).exists()), None)
+    if file is None:
+        raise UnknownSpace(f"{folder} holds none of {', '.join(WEIGHT_FILES)}; download the weights too")
+    if file.name != SHARD_INDEX:
+        return read_tensors(file)
+    files = sorted(set(read_json(file).get("weight_map", {}).values()))
+    if strange := [name for name in files if Path(name).name != name]:
+        raise UnknownSpace(f"{file} names a file outside the folder, {strange[0]!r}; download it again")
+    return {name: tensor for shard in files for name, tensor in read_tensors(folder / shard).items()}
 
 
 def read_tensors(path: Path) -> Weights:
