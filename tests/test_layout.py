@@ -40,7 +40,7 @@ HOMES = {  # a heavy library → the only places that import it
     "transformers": ("spaces/transformers_reference.py",),
     "skimage": ("library/demo.py",),
     "ray": ("library/indexing/cluster.py",),
-    "gguf": ("assistant/language.py",),
+    "gguf": ("assistant/gguf_file.py",),
     "jinja2": ("assistant/chat.py", "explain/report.py", "server/"),
     "openai": ("assistant/endpoint.py",),
     "fastapi": ("server/",),

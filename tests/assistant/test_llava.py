@@ -1,17 +1,23 @@
 """LLaVA against transformers on random weights, and the starter's labels."""
 
 import json
+import shutil
 
 import pytest
+import tiny_checkpoints as tiny
 import torch
+import transformers as T
+from PIL import Image
 from random_weights import randomised
 from tiny_assistant import TEMPLATE, byte_ids, byte_tokenizer, set_labels, tiny_llava
 from torch.nn.functional import interpolate, normalize
+from typer.testing import CliRunner
 
-from samespace.assistant import checkpoint
+from samespace.assistant import checkpoint, registry
 from samespace.assistant.chat import Chat
 from samespace.assistant.language import Language
-from samespace.assistant.request import Message, Picture
+from samespace.assistant.request import Message, Picture, question
+from samespace.cli.main import app
 from samespace.core.errors import UnknownAssistant
 from samespace.models.llava import IMAGE_TOKEN
 from samespace.models.lm import Cache
@@ -64,6 +70,81 @@ def test_logits_are_transformers(llava, pictures, photographs):
     torch.testing.assert_close(last, got[0, -1], atol=1e-4, rtol=1e-4)
 
 
+PUBLISHED = (
+    "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
+    "{# Render all images first #}{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
+    "{{ '<image>\n' }}{% endfor %}{# Render all text next #}{% if message['role'] != 'assistant' %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}{{ content['text'] + ' '}}{% endfor %}"
+    "{% else %}{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    "{% generation %}{{ content['text'] + ' '}}{% endgeneration %}{% endfor %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+"""The chat template of llava-hf/llava-1.5-7b-hf: it marks the assistant's words with a tag of transformers."""
+TOWERS = {"CLIP": ("clip_vision_model", -2, "default"), "SigLIP": ("siglip_vision_model", -1, "full")}
+LANGUAGE_MODELS = {
+    "Llama": {"model_type": "llama"}, "Mistral": {"model_type": "mistral"}, "Qwen 2": {"model_type": "qwen2"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.parametrize("language", LANGUAGE_MODELS)
+def test_llavas_of_several_parts_answer_as_in_transformers(tmp_path, photographs, monkeypatch, tower, language):
+    """Pulled and asked through the command line, with the published template: the same tokens as transformers' processor and
+    model."""
+    tokenizer, (kind, layer, strategy) = tiny.gemma_tokenizer(), TOWERS[tower]
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    image_token = tokenizer.convert_tokens_to_ids("<image>")
+    sizes = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
+    config = T.LlavaConfig(
+        vision_config=sizes | dict(model_type=kind, image_size=64, patch_size=16),
+        text_config=sizes | LANGUAGE_MODELS[language] | dict(
+            num_key_value_heads=2, vocab_size=image_token + 4, max_position_embeddings=512, eos_token_id=1
+        ),
+        image_token_index=image_token, vision_feature_layer=layer, vision_feature_select_strategy=strategy,
+    )  # fmt: skip
+    theirs = randomised(T.LlavaForConditionalGeneration(config)).eval()
+    image_processor = (
+        T.CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+        if tower == "CLIP"
+        else T.SiglipImageProcessorPil(size={"height": 64, "width": 64})
+    )
+    processor = T.LlavaProcessor(
+        image_processor, tokenizer, patch_size=16, vision_feature_select_strategy=strategy, chat_template=PUBLISHED,
+        image_token="<image>", num_additional_image_tokens=int(tower == "CLIP"),
+    )  # fmt: skip
+    theirs.save_pretrained(tmp_path / "tiny")
+    processor.save_pretrained(tmp_path / "tiny")
+    monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(tmp_path / "installed"))
+    photograph = photographs / "chelsea.png"
+    asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is this?"}]}]
+    text = processor.apply_chat_template(asked, add_generation_prompt=True)
+    inputs = processor(images=[Image.open(photograph).convert("RGB")], text=text, return_tensors="pt")
+    want = theirs.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    model, chat = (loaded := checkpoint.load(tmp_path / "tiny")).model, loaded.chat
+    prompt, image_tokens = loaded.prompt((Message("user", (Picture.read(photograph), "What is this?")),))
+    assert [image_token if i == IMAGE_TOKEN else i for i in prompt.ids] == inputs["input_ids"][0].tolist()
+    assert model.c.image.image_size == 64
+    with torch.inference_mode():
+        got = model.lm.logits(model(torch.tensor([prompt.ids]), next(iter(image_tokens.values()))))
+        logits = theirs(**inputs).logits
+    assert (got - logits).abs().max() < 1e-4 * logits.abs().max()
+    answer = loaded.answer(question("What is this?", [Picture.read(photograph)], max_tokens=12)).text
+    assert answer == "".join(chat.decode(iter(t for t in want.tolist() if t != 1), ()))
+    run = CliRunner().invoke
+    assert run(app, ["assistants", "pull", str(tmp_path / "tiny"), "--yes"]).exit_code == 0
+    said = run(app, ["ask", str(photograph), "What is this?", "-a", str(tmp_path / "tiny"), "--max-tokens", "12"])
+    assert said.exit_code == 0 and said.stdout.strip()
+
+
+def test_a_template_that_cannot_be_read_is_said_when_pulled(llava, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(tmp_path / "installed"))
+    shutil.copytree(llava[0], tmp_path / "broken")
+    (tmp_path / "broken/chat_template.jinja").write_text("{% for m in messages %}{% unknown %}{% endfor %}")
+    with pytest.raises(UnknownAssistant, match="unknown"):
+        registry.install(str(tmp_path / "broken"), None)
+    assert not (tmp_path / "installed").exists()
+
+
 def test_weights_are_renamed_from_files_and_from_models(llava):
     path, theirs = llava
     ours, _ = checkpoint.read(path)
@@ -80,7 +161,7 @@ def test_weights_are_renamed_from_files_and_from_models(llava):
         ({"model_type": "blip"}, "blip"),
         ({"vision_feature_layer": [-2, -5]}, "several layers"),
         ({"vision_feature_select_strategy": "full"}, "class token"),
-        ({"vision_config": {"model_type": "siglip_vision_model"}}, "siglip"),
+        ({"vision_config": {"model_type": "pixtral"}}, "pixtral"),
     ],
 )
 def test_what_is_not_supported_is_refused(llava, tmp_path, change, message):

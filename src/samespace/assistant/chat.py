@@ -1,14 +1,20 @@
 """Conversations → token ids, with placeholders for images; token ids → text."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
 import jinja2.sandbox
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from ..core.errors import RequestError, as_utf8
+from ..core.errors import RequestError, UnknownAssistant, as_utf8
 from ..models.llava import IMAGE_TOKEN
 from .language import Language
 from .request import Message, Picture
@@ -16,7 +22,7 @@ from .request import Message, Picture
 Key = int | tuple[str, int]
 """What identifies a position of a prompt: a token id, or (an image's digest, number of its token)."""
 MARK = "<image>"
-"""What stands for an image in a rendered conversation."""
+"""What stands for an image in a rendered conversation; a token of its own."""
 
 
 @dataclass(frozen=True)
@@ -29,36 +35,54 @@ class Prompt:
     """One for each id. Prompts whose keys begin alike can share a cache of that beginning."""
 
 
+class GenerationTag(jinja2.ext.Extension):
+    """`{% generation %} … {% endgeneration %}`, which marks an assistant's words for training; here it is its inside."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        """Return what is between the tags."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
 class Chat:
     """A tokenizer and a chat template."""
 
     def __init__(self, language: Language):
+        """Raises UnknownAssistant where the template cannot be read."""
         self.tokenizer: Tokenizer = language.tokenizer
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self._special_tokens = language.special_tokens
         self._takes_image_parts = "'image'" in language.template or '"image"' in language.template
-        environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _raise_template_error
-        self._template = environment.from_string(language.template)
+        self._template = compile_template(language.template)
+        if all(token.content != MARK for token in self.tokenizer.get_added_tokens_decoder().values()):
+            self.tokenizer.add_special_tokens([AddedToken(MARK, normalized=False)])
+        self._mark = self.tokenizer.token_to_id(MARK)
         added = self.tokenizer.get_added_tokens_decoder().values()
-        self._control_tokens = [MARK, *(str(token.content) for token in added if token.special)]
+        self._control_tokens = [MARK, *(str(token.content) for token in added if token.special and token.content != MARK)]
 
     def prompt(self, messages: tuple[Message, ...], sizes: dict[str, int]) -> Prompt:
         """Encode a conversation; `sizes` has each image's number of tokens by its digest. Raises RequestError."""
         digests = [picture.digest for message in messages for picture in message.pictures]
         rendered = as_utf8(self.render(messages))
-        first, *rest = rendered.split(MARK)
-        if len(rest) != len(digests):
+        if rendered.count(MARK) != len(digests):
             raise RequestError("the model's chat template leaves pictures out; ask with all pictures in the user's messages")
         bos = self._special_tokens.get("bos_token", "")
         has_bos = bool(bos) and rendered.startswith(bos)
-        ids = self.tokenizer.encode(first, add_special_tokens=not has_bos).ids
-        keys: list[Key] = list(ids)
-        for digest, text in zip(digests, rest):
-            text_ids = self.token_ids(text)
-            ids += [IMAGE_TOKEN] * sizes[digest] + text_ids
-            keys += [*((digest, n) for n in range(sizes[digest])), *text_ids]
+        encoded = self.tokenizer.encode(rendered, add_special_tokens=not has_bos).ids
+        ids: list[int] = []
+        keys: list[Key] = []
+        pictures = iter(digests)
+        for token in encoded:
+            if token != self._mark:
+                ids.append(token)
+                keys.append(token)
+                continue
+            digest = next(pictures)
+            ids += [IMAGE_TOKEN] * sizes[digest]
+            keys += ((digest, n) for n in range(sizes[digest]))
         return Prompt(ids, keys)
 
     def token_ids(self, text: str) -> list[int]:
@@ -114,6 +138,18 @@ class Chat:
 def _partial_stop_length(text: str, stop: tuple[str, ...]) -> int:
     """Return how many of the last characters may be the beginning of a stop string."""
     return max((n for s in stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
+
+
+def compile_template(template: str) -> jinja2.Template:
+    """Return a chat template with what transformers gives to those of the hub. Raises UnknownAssistant."""
+    extensions = ("jinja2.ext.loopcontrols", GenerationTag)
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
+    environment.globals |= {"raise_exception": _raise_template_error, "strftime_now": lambda form: datetime.now().strftime(form)}
+    environment.filters["tojson"] = partial(json.dumps, ensure_ascii=False)
+    try:
+        return environment.from_string(template)
+    except jinja2.TemplateError as error:
+        raise UnknownAssistant(f"the model's chat template cannot be read ({error}); report it with the model's name") from None
 
 
 def _raise_template_error(reason: str) -> None:

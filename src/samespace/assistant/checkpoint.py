@@ -18,15 +18,21 @@ from ..models.llava import Llava
 from ..models.lm import Llama
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.tokens import read_tokenizer
-from ..spaces.image_processors import CLIP, processor_values, transformers_prep
+from ..spaces.image_processors import CLIP, SIGLIP, processor_values, transformers_prep
 from ..spaces.tensors import dequantize, fill, read_tensors, read_weights
 from ..spaces.towers import image_tower
-from ..spaces.transformers_layout import ACTS, VISION_KEYS, transformer_sizes
+from ..spaces.transformers_layout import ACTS, SIGLIP_TOWER, VISION_KEYS, transformer_sizes
 from ..spaces.weight_maps import HF, LLAMA, Weights, renamed
 from .chat import Chat
 from .engine import Assistant
-from .language import Language, llama_sizes, read_template
+from .language import Language, language_config, read_template
 
+VISION_TOWERS = {
+    "clip_vision_model": (ImageTower(act="quick_gelu", dim=0), CLIP, "default"),
+    "siglip_vision_model": (replace(SIGLIP_TOWER, pool="mean"), SIGLIP, "full"),
+}
+"""A LLaVA's kind of image tower → its settings and its processor's where the files say nothing, and the strategy by which all of its
+patches are shown and nothing else."""
 CONFIG, WEIGHTS = "assistant.json", "model.safetensors"
 ARCHS: dict[str, type[Llava]] = {"llava": Llava, "labelled_llava": LabelledLlava}
 """AssistantConfig.arch → what is built."""
@@ -92,7 +98,7 @@ def _with_tied_head(weights: Weights, c: AssistantConfig) -> Weights:
 
 
 def _read_llava_hf(folder: Path) -> Llava:
-    """Read a folder such as llava-hf/llava-1.5-7b-hf: CLIP's ViT, a two-layer projector, a Llama.
+    """Read a folder such as llava-hf/llava-1.5-7b-hf: CLIP's ViT or SigLIP's, a two-layer projector, a language model.
 
     Raises UnknownAssistant, WeightsMismatch.
     """
@@ -100,15 +106,16 @@ def _read_llava_hf(folder: Path) -> Llava:
     if values.get("model_type") != "llava":
         raise UnknownAssistant(f"{folder} is a {values.get('model_type')!r} model; supported here: llava")
     vision, act = values.get("vision_config", {}), values.get("projector_hidden_act", "gelu")
-    if vision.get("model_type") != "clip_vision_model" or act not in ACTS:
-        raise UnknownAssistant(f"{folder} has a {vision.get('model_type')!r} image tower; only CLIP's are supported here")
-    layer = values.get("vision_feature_layer", -2)
-    if not isinstance(layer, int) or layer >= 0 or values.get("vision_feature_select_strategy", "default") != "default":
+    kind, layer = vision.get("model_type"), values.get("vision_feature_layer", -2)
+    if kind not in VISION_TOWERS or act not in ACTS:
+        raise UnknownAssistant(f"{folder} has a {kind!r} image tower; only CLIP's and SigLIP's are supported here")
+    start, defaults, strategy = VISION_TOWERS[kind]
+    if not isinstance(layer, int) or layer >= 0 or values.get("vision_feature_select_strategy", "default") != strategy:
         raise UnknownAssistant(f"{folder} shows several layers or the class token; only one layer's patches are supported")
-    image = transformer_sizes(ImageTower(act="quick_gelu", dim=0), vision, VISION_KEYS)
-    prep = transformers_prep(processor_values(folder), CLIP, image.image_size)
+    image = transformer_sizes(start, vision, VISION_KEYS)
+    prep = transformers_prep(processor_values(folder), defaults, image.image_size)
     c = AssistantConfig(
-        name=folder.name, image=image, prep=prep, lm=llama_sizes({"model_type": "llama"} | values.get("text_config", {})),
+        name=folder.name, image=image, prep=prep, lm=language_config({"model_type": "llama"} | values.get("text_config", {}), folder),
         feature_layer=layer, projector_act=ACTS[act],
     )  # fmt: skip
     model = build(c)
@@ -129,8 +136,9 @@ def llava_names(weights: Weights) -> Weights:
             name = name.removeprefix("language_model.").removeprefix("model.")
             parts["lm"][name if name.startswith("lm_head.") else f"model.{name}"] = tensor
     prefixed = {n if n.startswith("vision_model.") else f"vision_model.{n}": t for n, t in parts["image"].items()}
+    image = {name: tensor for name, tensor in renamed(prefixed, HF).items() if not name.startswith("image.pool.")}
     return (
-        renamed(prefixed, HF)
+        image
         | {f"projector.fc{name}": tensor.float() for name, tensor in parts["projector"].items()}
         | {f"lm.{name}": tensor for name, tensor in renamed(parts["lm"], LLAMA).items()}
     )

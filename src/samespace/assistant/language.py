@@ -1,54 +1,55 @@
-"""A Hugging Face folder or a GGUF file → a language model, its tokenizer and its chat template."""
+"""A folder as transformers writes it, or a GGUF file → a language model, its tokenizer and its chat template."""
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer
 
 from ..core.assistant_config import LanguageModel
-from ..core.errors import MissingExtra, UnknownAssistant
+from ..core.errors import UnknownAssistant
 from ..core.files import read_json
 from ..models.lm import Llama
 from ..preprocess.tokens import read_tokenizer
 from ..spaces.tensors import fill, read_weights
-from ..spaces.weight_maps import GGUF, LLAMA, Weights, renamed
+from ..spaces.weight_maps import LLAMA, Weights, renamed
 
 CONFIG_KEYS = {
     "vocab_size": "vocab", "max_position_embeddings": "context", "hidden_size": "width", "num_hidden_layers": "layers",
     "num_attention_heads": "heads", "num_key_value_heads": "kv_heads", "head_dim": "head_dim", "intermediate_size": "mlp",
     "rms_norm_eps": "eps", "rope_theta": "rope_base", "tie_word_embeddings": "tied",
 }  # fmt: skip
-"""Keys of Llama's config.json → fields of LanguageModel."""
-GGUF_KEYS = {
-    "vocab_size": "vocab", "context_length": "context", "embedding_length": "width", "block_count": "layers",
-    "attention.head_count": "heads", "attention.head_count_kv": "kv_heads", "rope.dimension_count": "head_dim",
-    "feed_forward_length": "mlp", "attention.layer_norm_rms_epsilon": "eps", "rope.freq_base": "rope_base",
+"""Keys of a config.json → fields of LanguageModel."""
+READ_ELSEWHERE = {
+    "model_type", "eos_token_id", "rope_parameters", "rope_scaling", "attention_bias", "mlp_bias", "hidden_act", "sliding_window",
+    "use_sliding_window", "layer_types", "no_rope_layers", "no_rope_layer_interval",
 }  # fmt: skip
-"""Keys of a GGUF file, after `llama.` → fields of LanguageModel."""
-PRE_TOKENIZERS: dict[str, Callable[[], pre_tokenizers.PreTokenizer]] = {
-    "gpt-2": lambda: pre_tokenizers.ByteLevel(add_prefix_space=False),
-    "smollm": lambda: pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+WITHOUT_EFFECT = {
+    "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "chunk_size_feed_forward", "dtype", "id2label",
+    "initializer_range", "is_decoder", "is_encoder_decoder", "label2id", "max_window_layers", "output_attentions",
+    "output_hidden_states", "pad_token_id", "pretraining_tp", "return_dict", "rope_interleaved", "torch_dtype",
+    "transformers.js_config", "transformers_version", "use_cache", "unk_token_id", "problem_type", "sep_token_id",
+    "decoder_start_token_id", "cross_attention_hidden_size", "add_cross_attention", "finetuning_task", "tokenizer_class", "prefix",
+    "task_specific_params", "is_llama_config", "partial_rotary_factor", "ignore_keys_at_rope_validation", "auto_map", "quantization_config",
+}  # fmt: skip
+"""Keys without an effect on what a model answers, or whose other values are refused."""
+KINDS: dict[str, LanguageModel] = {
+    "llama": LanguageModel(vocab=32000, context=2048, width=4096, layers=32, heads=32, kv_heads=0, head_dim=0, mlp=11008),
+    "mistral": LanguageModel(vocab=32000, context=131072, width=4096, layers=32, heads=32, kv_heads=8, head_dim=0, mlp=14336, window=4096),
+    "qwen2": LanguageModel(
+        vocab=151936, context=32768, width=4096, layers=32, heads=32, kv_heads=32, head_dim=0, mlp=22016, qkv_bias=True
     ),
-    "llama-bpe": lambda: pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(
-                Regex(
-                    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
-                    r"|\s+(?!\S)|\s+"
-                ),
-                "isolated",
-            ),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+    "qwen3": LanguageModel(
+        vocab=151936, context=32768, width=4096, layers=32, heads=32, kv_heads=32, head_dim=128, mlp=22016, qk_norm=True
     ),
-}
-"""llama.cpp's `tokenizer.ggml.pre` → what splits text before byte pairs are merged."""
-CONTROL_TOKEN = 3
-"""Type of a GGUF token that is not text."""
+    "smollm3": LanguageModel(
+        vocab=128256, context=32768, width=2048, layers=36, heads=16, kv_heads=4, head_dim=0, mlp=11008, rope_base=2e6, tied=True
+    ),
+}  # fmt: skip
+"""transformers' model_type → what its config has where the file says nothing; of each, eps is 1e-6."""
+ROPE_BASE = 10000.0
+"""Of all but SmolLM 3, where the file says nothing."""
 DEFAULT_TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
 """Chat template of a model that has none."""
 
@@ -62,43 +63,111 @@ class Language:
     template: str
     """Jinja, as in tokenizer_config.json."""
     special_tokens: dict[str, str]
-    """bos_token and eos_token, for templates that use them; empty where there is none."""
+    """bos_token, eos_token and others, for templates that use them; empty where there is none."""
 
 
 def read_language(path: Path) -> Language:
     """Read a folder with config.json, or a GGUF file: fp32, on the CPU. Raises UnknownAssistant, WeightsMismatch."""
     if path.suffix == ".gguf":
-        return _read_gguf(path)
-    values = read_json(path / "config.json")
-    model = Llama(llama_sizes(values))
-    weights = renamed(read_weights(path), LLAMA)
-    if model.c.tied:
+        from .gguf_file import read_gguf
+
+        return read_gguf(path)
+    model = filled(language_config(read_json(path / "config.json"), path), renamed(read_weights(path), LLAMA))
+    template, special_tokens = read_template(path)
+    return Language(model, read_tokenizer(path / "tokenizer.json"), template, special_tokens)
+
+
+def filled(c: LanguageModel, weights: Weights) -> Llama:
+    """Build a language model of these weights. Raises WeightsMismatch."""
+    model = Llama(c)
+    if c.tied and "token_embed.weight" in weights:
         weights["head.weight"] = weights["token_embed.weight"]
     fill(model, weights)
-    template, special_tokens = read_template(path)
-    return Language(model.eval(), read_tokenizer(path / "tokenizer.json"), template, special_tokens)
+    return model.eval()
 
 
-def llama_sizes(values: dict[str, Any]) -> LanguageModel:
-    """Read the sizes in a LlamaForCausalLM's config.json; missing ones have the first Llama's values.
+def language_config(values: dict[str, Any], folder: Path | None = None) -> LanguageModel:
+    """Read a language model's config.json; what it leaves out has the value that transformers gives it.
 
-    Raises UnknownAssistant where it is another architecture.
+    The ids that end an answer are also those in the folder's generation_config.json. Raises UnknownAssistant where it is another
+    kind, or has a setting that would be passed over.
     """
-    if values.get("model_type") != "llama":
-        raise UnknownAssistant(f"a {values.get('model_type')!r} language model is not supported; choose one of Llama's kind")
+    kind = values.get("model_type")
+    if kind not in KINDS:
+        raise UnknownAssistant(f"a {kind!r} language model is not supported; choose one of {', '.join(KINDS)}")
+    values = {name: value for name, value in values.items() if value is not None}
+    if unknown := sorted(set(values) - set(CONFIG_KEYS) - READ_ELSEWHERE - WITHOUT_EFFECT):
+        raise UnknownAssistant(
+            f"config.json has a setting that is not known here, {unknown[0]!r}; report it with the model's name"
+        )
+    _refuse_variants(values)
+    start = KINDS[kind] if kind == "smollm3" else replace(KINDS[kind], rope_base=ROPE_BASE, tied=False)
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    if rope.get("rope_type", rope.get("type", "default")) != "default" or values.get("attention_bias"):
-        raise UnknownAssistant("scaled rotary positions and attention biases are not supported; choose another language model")
+    sizes = {CONFIG_KEYS[k]: v for k, v in (values | rope).items() if k in CONFIG_KEYS}
+    c = replace(start, **{"eps": 1e-6} | sizes, end=_ends(values, folder))
+    biased = bool(values.get("attention_bias"))
+    c = replace(
+        c, kv_heads=c.kv_heads or c.heads, head_dim=c.head_dim or c.width // c.heads, qkv_bias=c.qkv_bias or biased, out_bias=biased,
+        window=_window(kind, values), unrotated=_unrotated(kind, values, c.layers),
+    )  # fmt: skip
+    return replace(c, rope_divisors=_rope_divisors(c, rope))
+
+
+def _refuse_variants(values: dict[str, Any]) -> None:
+    """Raises UnknownAssistant on values whose effect is not built here."""
     if values.get("hidden_act", "silu") != "silu":
         raise UnknownAssistant(f"activation {values['hidden_act']!r} is not supported; choose a language model with silu")
-    default = LanguageModel(
-        vocab=32000, context=2048, width=4096, layers=32, heads=32, kv_heads=0, head_dim=0, mlp=11008, eps=1e-6,
-        rope_base=10000.0, tied=False,
-    )  # fmt: skip
-    sizes = {CONFIG_KEYS[k]: v for k, v in (values | rope).items() if k in CONFIG_KEYS and v is not None}
-    end = values.get("eos_token_id", 2)
-    c = replace(default, **sizes, end=tuple(end) if isinstance(end, list) else (end,))
-    return replace(c, kv_heads=c.kv_heads or c.heads, head_dim=c.head_dim or c.width // c.heads)
+    if values.get("partial_rotary_factor", 1) != 1 or values.get("mlp_bias"):
+        raise UnknownAssistant("partly rotated heads and biases of the MLP are not supported; choose another language model")
+    if method := (values.get("quantization_config") or {}).get("quant_method"):
+        raise UnknownAssistant(f"its weights are quantized ({method}); choose the same model with plain weights, or a GGUF file")
+
+
+def _ends(values: dict[str, Any], folder: Path | None) -> tuple[int, ...]:
+    """Return the ids that end an answer: those of generation_config.json, which chats use, and of config.json."""
+    file = folder / "generation_config.json" if folder else None
+    named = [read_json(file).get("eos_token_id") if file and file.exists() else None, values.get("eos_token_id")]
+    ids = [i for some in named if some is not None for i in (some if isinstance(some, list) else [some])]
+    return tuple(dict.fromkeys(ids)) or (2,)
+
+
+def _window(kind: str, values: dict[str, Any]) -> int:
+    """Return LanguageModel.window. Raises UnknownAssistant where only some blocks have one."""
+    kinds = set(values.get("layer_types", ()))
+    if len(kinds) > 1:
+        raise UnknownAssistant(
+            "some of its blocks attend to a window and some to all, which is not supported; choose another model"
+        )
+    if kinds == {"full_attention"} or (kind != "mistral" and not values.get("use_sliding_window")):
+        return 0
+    return int(values.get("sliding_window") or 0)
+
+
+def _unrotated(kind: str, values: dict[str, Any], layers: int) -> tuple[int, ...]:
+    """Return LanguageModel.unrotated: SmolLM 3 lists 0 for those, or has every fourth."""
+    if kind != "smollm3":
+        return ()
+    every = values.get("no_rope_layer_interval", 4)
+    rotated = values.get("no_rope_layers") or [(i + 1) % every for i in range(layers)]
+    return tuple(i for i, turned in enumerate(rotated) if not turned)
+
+
+def _rope_divisors(c: LanguageModel, rope: dict[str, Any]) -> tuple[float, ...]:
+    """Return LanguageModel.rope_divisors of a config's rope_parameters. Raises UnknownAssistant on a kind that is not known.
+
+    llama3: long waves are stretched by `factor`, short ones stay, those between are in between (Llama 3.1's model card).
+    """
+    kind, n = rope.get("rope_type", rope.get("type", "default")), c.head_dim // 2
+    if kind == "linear":
+        return (float(rope["factor"]),) * n
+    if kind == "llama3":
+        low, high, original = rope["low_freq_factor"], rope["high_freq_factor"], rope["original_max_position_embeddings"]
+        turns = [original / (2 * math.pi * c.rope_base ** (i / n)) for i in range(n)]  # of each pair over the original context
+        kept = [min(1.0, max(0.0, (turn - low) / (high - low))) for turn in turns]
+        return tuple(1 / ((1 - share) / rope["factor"] + share) for share in kept)
+    if kind != "default":
+        raise UnknownAssistant(f"rotary positions of the kind {kind!r} are not supported; choose another language model")
+    return ()
 
 
 def read_template(folder: Path) -> tuple[str, dict[str, str]]:
@@ -109,63 +178,7 @@ def read_template(folder: Path) -> tuple[str, dict[str, str]]:
         template = read_json(folder / "chat_template.json").get("chat_template")
     if (folder / "chat_template.jinja").exists():
         template = (folder / "chat_template.jinja").read_text("utf-8")
-    texts = {k: settings.get(k) for k in ("bos_token", "eos_token")}
+    named = {k: v for k, v in settings.items() if k.endswith("_token") and not k.startswith("add_")}
+    texts = {"bos_token": None, "eos_token": None} | named
     special_tokens = {k: (v.get("content") if isinstance(v, dict) else v) or "" for k, v in texts.items()}
     return template if isinstance(template, str) else DEFAULT_TEMPLATE, special_tokens
-
-
-def _read_gguf(path: Path) -> Language:
-    """Read and dequantize a GGUF file of Llama's architecture, version 3 of the format.
-
-    Raises UnknownAssistant, WeightsMismatch, MissingExtra.
-    """
-    try:
-        import gguf
-    except ImportError:
-        raise MissingExtra("reading a GGUF file", "ask") from None
-    try:
-        reader = gguf.GGUFReader(path)
-        tensors = {t.name: torch.tensor(gguf.dequantize(t.data, t.tensor_type)) for t in reader.tensors}
-        metadata = {name: field.contents() for name, field in reader.fields.items()}
-    except (OSError, ValueError, KeyError, IndexError, NotImplementedError) as error:
-        raise UnknownAssistant(f"{path} is not a readable GGUF file ({error}); download it again") from None
-    if metadata.get("general.architecture") != "llama":
-        raise UnknownAssistant(f"{path} is a {metadata.get('general.architecture')!r} model; choose one of Llama's kind")
-    if any(name.startswith("llama.rope.scaling") for name in metadata) or "rope_freqs.weight" in tensors:
-        raise UnknownAssistant(f"{path} has scaled rotary positions, which are not supported; choose another language model")
-    sizes = {ours: metadata[f"llama.{theirs}"] for theirs, ours in GGUF_KEYS.items() if f"llama.{theirs}" in metadata}
-    c = replace(LanguageModel(rope_base=10000.0), **sizes, tied="output.weight" not in tensors)
-    c = replace(c, end=(metadata.get("tokenizer.ggml.eos_token_id", 2),))
-    model, weights = Llama(c), renamed(_split_rotary_pairs(tensors, c), GGUF)
-    if c.tied:
-        weights["head.weight"] = weights["token_embed.weight"]
-    fill(model, weights)
-    tokens = metadata["tokenizer.ggml.tokens"]
-    special_tokens = {f"{k}_token": tokens[metadata.get(f"tokenizer.ggml.{k}_token_id", 0)] for k in ("bos", "eos")}
-    return Language(
-        model.eval(), _gguf_tokenizer(metadata, path), metadata.get("tokenizer.chat_template", DEFAULT_TEMPLATE), special_tokens
-    )
-
-
-def _split_rotary_pairs(tensors: Weights, c: LanguageModel) -> Weights:
-    """Reorder the rows of q and k: llama.cpp stores each rotary pair side by side, ours are half a head apart."""
-    out = dict(tensors)
-    for name, tensor in tensors.items():
-        if ".attn_q." in name or ".attn_k." in name:
-            heads = c.heads if ".attn_q." in name else c.kv_heads
-            out[name] = tensor.reshape(heads, c.head_dim // 2, 2, -1).swapaxes(1, 2).reshape(tensor.shape)
-    return out
-
-
-def _gguf_tokenizer(metadata: dict[str, Any], path: Path) -> Tokenizer:
-    """Return the byte-pair encoding inside a GGUF file. Raises UnknownAssistant."""
-    model, pre = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre", "gpt-2")
-    if model != "gpt2" or pre not in PRE_TOKENIZERS:
-        raise UnknownAssistant(f"{path} has a tokenizer of kind {model}/{pre}, not supported here; use its safetensors folder")
-    tokens, types = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
-    merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
-    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, merges))
-    tokenizer.pre_tokenizer = PRE_TOKENIZERS[pre]()
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(t, normalized=False) for t, kind in zip(tokens, types) if kind == CONTROL_TOKEN])
-    return tokenizer

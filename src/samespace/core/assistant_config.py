@@ -8,7 +8,7 @@ from .config import ImageTower, Prep
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A language model of Llama's architecture. The defaults are SmolLM2-135M's."""
+    """A language model of Llama's kind: Llama, Mistral, Qwen 2 and 3, SmolLM 2 and 3. The defaults are SmolLM2-135M's."""
 
     vocab: int = 49152
     """Number of token ids, V."""
@@ -30,6 +30,18 @@ class LanguageModel:
     """Epsilon of the RMS norms."""
     rope_base: float = 100000.0
     """Base of the rotary positions' wavelengths."""
+    rope_divisors: tuple[float, ...] = ()
+    """What each of the head_dim / 2 rotary frequencies is divided by, for longer contexts (Llama 3); empty for 1."""
+    unrotated: tuple[int, ...] = ()
+    """Blocks without rotary positions (SmolLM 3)."""
+    qkv_bias: bool = False
+    """Whether q, k and v have biases (Qwen 2)."""
+    out_bias: bool = False
+    """Whether the projection after attention has one (some Llamas)."""
+    qk_norm: bool = False
+    """Whether each head's q and k pass an RMS norm (Qwen 3)."""
+    window: int = 0
+    """Latest tokens, itself included, that each attends to (Mistral); 0 for all."""
     tied: bool = True
     """Whether the head's weights are the embedding's."""
     end: tuple[int, ...] = (2,)

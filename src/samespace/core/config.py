@@ -40,7 +40,7 @@ class ImageTower:
     eps: float = 1e-5
     """Epsilon of the layer norms."""
     pool: str = "class"
-    """class (a class token) or attention (SigLIP's pooling head)."""
+    """class (a class token), attention (SigLIP's pooling head) or mean (over the patches)."""
     norm_pre: bool = True
     """A layer norm before the first block, as in CLIP."""
     patch_bias: bool = False

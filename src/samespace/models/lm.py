@@ -1,6 +1,7 @@
-"""A language model of Llama's architecture: RMS norms, rotary positions, grouped-query attention, SwiGLU.
+"""A language model of Llama's kind: RMS norms, rotary positions, grouped-query attention, SwiGLU.
 
-Touvron et al. 2023, "LLaMA"; rotary positions after Su et al. 2021, grouped queries after Ainslie et al. 2023.
+Touvron et al. 2023, "LLaMA"; rotary positions after Su et al. 2021, grouped queries after Ainslie et al. 2023. Its config tells
+apart what followed: Qwen's biases and norms of q and k, Mistral's window, SmolLM 3's blocks without positions.
 It takes embeddings rather than token ids, so that image tokens can be spliced between text tokens.
 """
 
@@ -29,9 +30,11 @@ class RMSNorm(nn.Module):
         return (wide * (wide.square().mean(dim=-1, keepdim=True) + self.eps).rsqrt() * self.weight).to(x.dtype)
 
 
-def rotary(positions: Tensor, dim: int, base: float) -> Tensor:
+def rotary(positions: Tensor, c: LanguageModel) -> Tensor:
     """Cosines and sines of each position's angles: int64 (N,) → float32 (2, N, d). Su et al. 2021, §3.4."""
-    frequencies = base ** -(torch.arange(0, dim, 2, device=positions.device) / dim)  # (d/2,)
+    frequencies = c.rope_base ** -(torch.arange(0, c.head_dim, 2, device=positions.device) / c.head_dim)  # (d/2,)
+    if c.rope_divisors:
+        frequencies = frequencies / frequencies.new_tensor(c.rope_divisors)
     angles = positions[:, None].float() * frequencies  # (N, d/2)
     return torch.stack([angles.cos(), angles.sin()]).repeat(1, 1, 2)
 
@@ -78,20 +81,25 @@ class GroupedAttention(nn.Module):
 
     def __init__(self, c: LanguageModel):
         super().__init__()
-        self.heads, self.kv_heads, self.head_dim = c.heads, c.kv_heads, c.head_dim
-        self.qkv = nn.Linear(c.width, (c.heads + 2 * c.kv_heads) * c.head_dim, bias=False)
-        self.out = nn.Linear(c.heads * c.head_dim, c.width, bias=False)
+        self.heads, self.kv_heads, self.head_dim, self.window = c.heads, c.kv_heads, c.head_dim, c.window
+        self.qkv = nn.Linear(c.width, (c.heads + 2 * c.kv_heads) * c.head_dim, bias=c.qkv_bias)
+        self.out = nn.Linear(c.heads * c.head_dim, c.width, bias=c.out_bias)
+        self.q_norm, self.k_norm = (RMSNorm(c.head_dim, c.eps) if c.qk_norm else nn.Identity() for _ in "qk")
 
-    def forward(self, x: Tensor, angles: Tensor, cache: Cache | None, layer: int, tap: Tap | None = None) -> Tensor:
+    def forward(self, x: Tensor, angles: Tensor | None, cache: Cache | None, layer: int, tap: Tap | None = None) -> Tensor:
         heads = rearrange(self.qkv(x), "b n (h d) -> b h n d", d=self.head_dim)  # (B, H + 2 H_kv, N, d)
         q, k, v = heads.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
-        q, k = rotate(q, angles), rotate(k, angles)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if angles is not None:
+            q, k = rotate(q, angles), rotate(k, angles)
         if cache is not None:
             k, v = cache.extend(layer, k, v)  # (B, H_kv, N_all, d)
-        mask = causal(x.shape[1], k.shape[2], x.device) if cache is not None and 1 < x.shape[1] < k.shape[2] else None
+        new, all_ = x.shape[1], k.shape[2]
+        windowed = 0 < self.window < all_
+        mask = visible(new, all_, self.window, x.device) if windowed or 1 < new < all_ else None
         if tap is not None:
             record(tap, f"blocks.{layer}.attn.weights", self.weights(q, k))
-        whole = x.shape[1] == k.shape[2] > 1
+        whole = new == all_ > 1 and not windowed
         if self.training and whole and q.device.type == "cpu":  # half the time of the fused one's gradient there
             groups = self.weights(q, k).unflatten(1, (self.kv_heads, -1))  # (B, H_kv, H / H_kv, N, N)
             mixed = (groups @ v[:, :, None]).flatten(1, 2)
@@ -103,12 +111,14 @@ class GroupedAttention(nn.Module):
         """Return the attention weights: (B, H, N, N_all)."""
         grouped = q.unflatten(1, (self.kv_heads, -1)) / self.head_dim**0.5
         scores = (grouped @ k[:, :, None].transpose(-2, -1)).flatten(1, 2)
-        return scores.masked_fill(~causal(q.shape[2], k.shape[2], q.device), -torch.inf).softmax(dim=-1)
+        return scores.masked_fill(~visible(q.shape[2], k.shape[2], self.window, q.device), -torch.inf).softmax(dim=-1)
 
 
-def causal(new: int, all_: int, device: torch.device) -> Tensor:
-    """Return which of all tokens each of the last `new` may attend to: bool (N, N_all)."""
-    return torch.ones(new, all_, dtype=torch.bool, device=device).tril(all_ - new)
+def visible(new: int, all_: int, window: int, device: torch.device) -> Tensor:
+    """Return which of all tokens each of the last `new` may attend to: itself and those before it, the latest `window` of these
+    where that is not 0: bool (N, N_all)."""
+    before = torch.ones(new, all_, dtype=torch.bool, device=device).tril(all_ - new)
+    return before.triu(all_ - new - window + 1) if window else before
 
 
 class SwiGLU(nn.Module):
@@ -133,7 +143,7 @@ class LlamaBlock(nn.Module):
         self.attn = GroupedAttention(c)
         self.mlp = SwiGLU(c.width, c.mlp)
 
-    def forward(self, x: Tensor, angles: Tensor, cache: Cache | None, layer: int, tap: Tap | None = None) -> Tensor:
+    def forward(self, x: Tensor, angles: Tensor | None, cache: Cache | None, layer: int, tap: Tap | None = None) -> Tensor:
         x = x + self.attn(self.norm1(x), angles, cache, layer, tap)
         return record(tap, f"blocks.{layer}", x + self.mlp(self.norm2(x)))
 
@@ -155,9 +165,9 @@ class Llama(nn.Module):
         """Run N more tokens after those in the cache, and add theirs to it."""
         start = cache.length if cache is not None else 0
         positions = torch.arange(start, start + x.shape[1], device=x.device)
-        angles = rotary(positions, self.c.head_dim, self.c.rope_base)
+        angles = rotary(positions, self.c)
         for i, block in enumerate(self.blocks):
-            x = block(x, angles, cache, i, tap)
+            x = block(x, None if i in self.c.unrotated else angles, cache, i, tap)
         if cache is not None:
             cache.length += x.shape[1]
         return self.norm(x)

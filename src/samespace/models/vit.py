@@ -64,7 +64,7 @@ class PatchTransformer(nn.Module):
         """Return one vector per image: (B, N, D) → (B, D)."""
         if self.pool is not None:
             return self.pool(self.norm_post(x), tap)
-        return self.norm_post(x[:, 0])
+        return self.norm_post(x).mean(dim=1) if self.class_token is None else self.norm_post(x[:, 0])
 
 
 class ViT(PatchTransformer):

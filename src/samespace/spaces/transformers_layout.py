@@ -16,6 +16,9 @@ VISION_KEYS = SHARED_KEYS | {"image_size": "image_size", "patch_size": "patch"}
 TEXT_KEYS = SHARED_KEYS | {"vocab_size": "vocab", "max_position_embeddings": "context"}
 ACTS = {"quick_gelu": "quick_gelu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
 
+SIGLIP_TOWER = ImageTower(patch=16, act="gelu_tanh", eps=1e-6, pool="attention", norm_pre=False, patch_bias=True, dim=0)
+"""SigLIP's image tower, siglip-base-patch16-224's."""
+
 
 def clip_towers(values: dict[str, Any]) -> tuple[ImageTower, TextTower]:
     """Read config.json of a CLIPModel; what a file leaves out has the first CLIP's value."""
@@ -31,12 +34,11 @@ def clip_towers(values: dict[str, Any]) -> tuple[ImageTower, TextTower]:
 
 def siglip_towers(values: dict[str, Any]) -> tuple[ImageTower, TextTower]:
     """Read config.json of a SiglipModel; what a file leaves out has siglip-base-patch16-224's value."""
-    image = ImageTower(patch=16, act="gelu_tanh", eps=1e-6, pool="attention", norm_pre=False, patch_bias=True, dim=0)
     text = TextTower(
         vocab=32000, context=64, width=768, heads=12, mlp=3072, act="gelu_tanh", eps=1e-6, mask="none", pool="last",
         end=1, pad=1, dim=768, proj_bias=True,
     )  # fmt: skip
-    image = transformer_sizes(image, values.get("vision_config", {}), VISION_KEYS)
+    image = transformer_sizes(SIGLIP_TOWER, values.get("vision_config", {}), VISION_KEYS)
     text = transformer_sizes(text, values.get("text_config", {}), TEXT_KEYS)
     return image, replace(text, dim=values.get("text_config", {}).get("projection_size", text.width))
 

