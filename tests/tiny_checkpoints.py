@@ -92,6 +92,18 @@ def siglip2(folder: Path) -> Path:
     )
 
 
+def flex_siglip2(folder: Path) -> Path:
+    """SigLIP 2 for pictures of any shape (NaFlex), with a tokenizer that lowers the case."""
+    values = json.loads(gemma_tokenizer().backend_tokenizer.to_str())["model"]
+    tokenizer = T.Siglip2Tokenizer(
+        vocab=values["vocab"], merges=[tuple(pair) for pair in values["merges"]], padding_side="right", model_max_length=64
+    )
+    vision = {name: value for name, value in VISION.items() if name != "image_size"} | dict(num_patches=64)
+    text = TEXT | dict(hidden_size=64, vocab_size=800, max_position_embeddings=64)
+    model = T.Siglip2Model(T.Siglip2Config(vision_config=vision, text_config=text))
+    return saved(model, folder, tokenizer, T.Siglip2ImageProcessor(patch_size=16, max_num_patches=64))
+
+
 def metaclip2(folder: Path) -> Path:
     text = TEXT | dict(vocab_size=800, eos_token_id=2, pad_token_id=1, bos_token_id=0, max_position_embeddings=77)
     config = T.MetaClip2Config(projection_dim=24, vision_config=VISION, text_config=text)

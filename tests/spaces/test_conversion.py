@@ -42,10 +42,13 @@ def test_every_setting_of_an_image_processor_counts(tmp_path, clip_tokenizer, se
     assert arch == "vit" and max(found["image_difference"], found["text_difference"]) < 1e-5
 
 
-@pytest.mark.parametrize("make", [tiny.siglip2, tiny.metaclip2, tiny.altclip, tiny.chinese_clip])
+OUR_TOWERS = {tiny.siglip2: "vit", tiny.flex_siglip2: "flex_vit", tiny.metaclip2: "vit"}
+
+
+@pytest.mark.parametrize("make", [tiny.siglip2, tiny.flex_siglip2, tiny.metaclip2, tiny.altclip, tiny.chinese_clip])
 def test_families_of_transformers(tmp_path, make):
     found, arch = verified(make(tmp_path / "model"))
-    assert found["by"].startswith("transformers ") and arch == ("vit" if make is tiny.siglip2 else "library")
+    assert found["by"].startswith("transformers ") and arch == OUR_TOWERS.get(make, "library")
     assert max(found["image_difference"], found["text_difference"]) < 1e-5
 
 
@@ -100,7 +103,7 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path, clip_tokenizer):
 
 def test_an_installed_space_is_verified_again(tmp_path):
     """A model that only its library has: it searches without that, and its answers stay with it."""
-    config = registry.convert(tiny.metaclip2(tmp_path / "model"), tmp_path / "space", precision="fp32")
+    config = registry.convert(tiny.altclip(tmp_path / "model"), tmp_path / "space", precision="fp32")
     space, answers = samespace.load(tmp_path / "space"), verify.read(tmp_path / "space")
     assert config.image.library.startswith("transformers") and max(verify.check_close(space, answers).values()) <= 1.0001
     assert space.text(["a cat", "a dog"]).shape == (2, 24)
@@ -108,6 +111,18 @@ def test_an_installed_space_is_verified_again(tmp_path):
     assert said.exit_code == 0 and json.loads(said.stdout)["text_cosine"] > 0.9999
     with pytest.raises(UnknownSpace, match="not be trained"):
         conversion.read(tmp_path / "space")
+
+
+def test_pictures_of_any_shape_are_searched_and_trained(tmp_path):
+    """SigLIP 2's NaFlex: one batch holds several shapes, from a strip to a square."""
+    registry.convert(tiny.flex_siglip2(tmp_path / "model"), tmp_path / "space", precision="fp32")
+    space, answers = samespace.load(tmp_path / "space"), verify.read(tmp_path / "space")
+    assert verify.check_exact(space, answers)["image_difference"] < 1e-5
+    pictures = [*answers.images(), answers.images()[0].resize((900, 20))]
+    one_by_one = np.concatenate([space.image([picture]) for picture in pictures])
+    np.testing.assert_allclose(space.image(pictures), one_by_one, atol=1e-5)
+    again, _ = conversion.read(tmp_path / "space")
+    np.testing.assert_allclose(again.image(pictures), one_by_one, atol=1e-5)
 
 
 def test_wrong_vectors_are_noticed(tiny_space):

@@ -1,7 +1,7 @@
 """Batches: mixed by weight, the same after a resume, and without samples that cannot be read."""
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from PIL import Image
 
 from samespace.core.config import Prep
 from samespace.core.errors import ConfigError
+from samespace.preprocess.pixels import normalize_pixels, picture_of
 from samespace.preprocess.tokens import Words
 from samespace.spaces import registry
 from samespace.spaces.tokenizer_files import read_tokenizer
 from samespace.train.config import Source
+from samespace.train.contrastive import Normalize
 from samespace.train.data import Loader, Mixture, Position, SkippedSamples, caption_groups, read_pairs
 from samespace.train.sources import open_source
 
@@ -35,6 +37,18 @@ def test_a_batch_is_ready_for_the_towers(table, augment):
     colours = [c.split()[-2] for c in batch.captions]
     same = torch.tensor([[a == b for a in colours] for b in colours])  # in any template
     assert torch.equal(batch.group[:, None] == batch.group, same)
+
+
+@pytest.mark.parametrize("augment", ["none", "crop", "strong"])
+def test_a_batch_of_pictures_of_any_shape(table, augment):
+    """What is normalized on the device is what a search normalizes, and the contact sheet can show it."""
+    prep = replace(PREP, resize="patches", patch=4, patches=20)
+    words = Words(read_tokenizer(registry.STARTER), prep)
+    source = Source(str(table), templates=("a {} square",))
+    batch = next(iter(Loader(Mixture((source,), open_source, 0), words, prep, 8, augment, 1)))
+    assert batch.pixels.shape == (8, *prep.shape) == (8, 20, 56)
+    torch.testing.assert_close(Normalize(prep)(batch.pixels), torch.from_numpy(normalize_pixels(batch.pixels.numpy(), prep)))
+    assert picture_of(batch.pixels[0].numpy(), prep).size in {(16, 16), (20, 16), (16, 20)}
 
 
 def test_the_order_does_not_depend_on_the_number_of_threads(table):

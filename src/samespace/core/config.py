@@ -22,7 +22,7 @@ class ImageTower:
     """A ViT as in Dosovitskiy et al. 2020, with the variations of CLIP and SigLIP."""
 
     arch: str = "vit"
-    """Which class is built: `vit`, or `hybrid_vit` for HybridImageTower."""
+    """Which class is built: `vit`, `flex_vit` for FlexImageTower, or `hybrid_vit` for HybridImageTower."""
     image_size: int = 224
     """Side of the square input, in pixels."""
     patch: int = 32
@@ -69,6 +69,14 @@ class HybridImageTower(ImageTower):
     """Dimensions of z that hold the ConSE prior; the rest are learned."""
     learned_norm: float = 1.0
     """Length of each learned part of z, where a certain prior has length 1."""
+
+
+@dataclass(frozen=True)
+class FlexImageTower(ImageTower):
+    """A ViT for pictures of any shape: SigLIP 2's NaFlex."""
+
+    arch: str = "flex_vit"
+    """`flex_vit`."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +233,12 @@ class Prep:
     size: int = 224
     """Side of the square input, in pixels."""
     resize: str = "shortest"
-    """shortest (shorter side to size, then centre crop), squash (both sides to size) or longest (fit, then pad)."""
+    """shortest (shorter side to size, then centre crop), squash (both sides to size), longest (fit, then pad) or patches (as many
+    whole patches as there may be, in the picture's proportions)."""
+    patch: int = 0
+    """Side of a patch, in pixels, where `resize` is patches."""
+    patches: int = 0
+    """Most patches of a picture, there."""
     resize_to: int = 0
     """Side to which a picture is resized before its centre, `size` wide, is cut out; 0 where the two are equal."""
     interpolation: str = "bicubic"
@@ -253,6 +266,11 @@ class Prep:
     def resized_side(self) -> int:
         """Side to which a picture is resized, in pixels."""
         return self.resize_to or self.size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a prepared picture, uint8: (S, S, 3), or (N, 3·patch² + 8) where `resize` is patches."""
+        return (self.patches, 3 * self.patch**2 + 8) if self.patches else (self.size, self.size, 3)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..assistant.request import Picture
+from ..core.errors import UnknownSpace
 from ..explain.patch import inspect_patch
+from ..models.flex_vit import FlexViT
 from ..models.vit import PatchTransformer
 from ..preprocess.pixels import normalize_pixels, square
 from ..spaces import checkpoint
@@ -41,5 +43,7 @@ def image_tower(space: Space) -> PatchTransformer:
 @lru_cache(maxsize=4)
 def _load_image_tower(folder: Path) -> PatchTransformer:
     tower = checkpoint.load(folder).model.image
-    assert isinstance(tower, PatchTransformer)  # all image towers are
+    if isinstance(tower, FlexViT):
+        raise UnknownSpace("a tower for pictures of any shape cannot be looked into; choose another space for this step")
+    assert isinstance(tower, PatchTransformer)  # all others are
     return tower

@@ -124,9 +124,9 @@ class AttentionPool(nn.Module):
         self.norm = nn.LayerNorm(width, eps=eps)
         self.mlp = Mlp(width, mlp, act)
 
-    def forward(self, x: Tensor, tap: Tap | None = None) -> Tensor:
+    def forward(self, x: Tensor, tap: Tap | None = None, mask: Tensor | None = None) -> Tensor:
         probe = self.q(self.probe).expand(x.shape[0], 1, -1)  # (B, 1, D)
         q = rearrange(probe, "b n (h d) -> b h n d", h=self.heads)
         k, v = rearrange(self.kv(x), "b n (two h d) -> two b h n d", two=2, h=self.heads)
-        pooled = self.out(rearrange(attend(q, k, v, None, tap, "pool"), "b h 1 d -> b (h d)"))  # (B, D)
+        pooled = self.out(rearrange(attend(q, k, v, mask, tap, "pool"), "b h 1 d -> b (h d)"))  # (B, D)
         return pooled + self.mlp(self.norm(pooled))

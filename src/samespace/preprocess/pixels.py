@@ -1,5 +1,6 @@
-"""Images → square arrays of pixels, the input of an image tower."""
+"""Images → arrays of pixels, the input of an image tower: squares, or the patches of a picture of any shape."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -17,7 +18,12 @@ RESAMPLE = {filter.name.lower(): filter for filter in Image.Resampling}
 
 
 def square(image: Image.Image, p: Prep) -> npt.NDArray[np.uint8]:
-    """Return an image as uint8 (S, S, 3), resized as the space's towers were trained; S is p.size."""
+    """Return an image as uint8 (S, S, 3), resized as the space's towers were trained; S is p.size.
+
+    Where p.resize is `patches`: uint8 (N, 3·patch² + 8), see patches.
+    """
+    if p.resize == "patches":
+        return patches(opaque(image, p.fill), p)
     return np.asarray(RESIZE[p.resize](opaque(image, p.fill), p))
 
 
@@ -64,13 +70,61 @@ RESIZE: dict[str, Callable[[Image.Image, Prep], Image.Image]] = {"shortest": _sh
 """Prep.resize → what resizes an RGB image to S × S."""
 
 
+def patches(image: Image.Image, p: Prep) -> npt.NDArray[np.uint8]:
+    """Return an image's patches, row by row, padded with zeros: uint8 (N, 3·patch² + 8), N being p.patches.
+
+    After a patch's pixels (patch, patch, 3) come its row and column and how many of each there are, 16 bits each.
+    """
+    rows, columns = (side // p.patch for side in fitting_size(*image.size[::-1], p.patch, p.patches))
+    pixels = np.asarray(resized(image, (columns * p.patch, rows * p.patch), p))
+    cut = pixels.reshape(rows, p.patch, columns, p.patch, 3).swapaxes(1, 2).reshape(rows * columns, -1)
+    place = np.stack([*np.divmod(np.arange(rows * columns), columns), *np.full((2, rows * columns), [[rows], [columns]])], axis=1)
+    out = np.zeros(p.shape, np.uint8)
+    out[: len(cut)] = np.concatenate([cut, place.astype("<u2").view(np.uint8)], axis=1)
+    return out
+
+
+def picture_of(prepared: npt.NDArray[np.uint8], p: Prep) -> Image.Image:
+    """Return what `square` gave as a picture again."""
+    if not p.patches:
+        return Image.fromarray(prepared)
+    rows, columns = np.ascontiguousarray(prepared[0, -4:]).view("<u2").tolist()
+    cut = prepared[: rows * columns, :-8].reshape(rows, columns, p.patch, p.patch, 3)
+    return Image.fromarray(cut.swapaxes(1, 2).reshape(rows * p.patch, columns * p.patch, 3))
+
+
+def fitting_size(height: int, width: int, patch: int, most: int) -> tuple[int, int]:
+    """Return the largest size (height, width) in about these proportions whose sides are multiples of `patch`, with `most` patches.
+
+    By bisection of the scale, to 1e-5, as SigLIP 2 does: a closed form would differ by a patch now and then.
+    """
+    low, high = 1e-6, 100.0
+    while high - low >= 1e-5:
+        scale = (low + high) / 2
+        if math.prod(_whole_patches(side * scale, patch) for side in (height, width)) <= most:
+            low = scale
+        else:
+            high = scale
+    return _whole_patches(height * low, patch) * patch, _whole_patches(width * low, patch) * patch
+
+
+def _whole_patches(side: float, patch: int) -> int:
+    return max(1, math.ceil(side / patch))
+
+
 def resized(image: Image.Image, size: tuple[int, int], p: Prep) -> Image.Image:
     """Return an image resized to (width, height), antialiased; the image itself if it has that size."""
     return image if image.size == size else image.resize(size, RESAMPLE[p.interpolation])
 
 
 def normalize_pixels(pixels: npt.NDArray[np.uint8], p: Prep) -> npt.NDArray[np.float32]:
-    """Return uint8 (B, S, S, 3) as float32 (B, 3, S, S): (pixel / 255 − mean) / std."""
+    """Return uint8 (B, S, S, 3) as float32 (B, 3, S, S): (pixel / 255 − mean) / std.
+
+    Patches, uint8 (B, N, 3·patch² + 8), become float32 (B, N, 3·patch² + 4): their places are numbers now.
+    """
     scale = np.float32(1 / 255) / np.asarray(p.std, np.float32)
     shift = np.asarray(p.mean, np.float32) / np.asarray(p.std, np.float32)
-    return np.ascontiguousarray((pixels * scale - shift).transpose(0, 3, 1, 2))
+    if not p.patches:
+        return np.ascontiguousarray((pixels * scale - shift).transpose(0, 3, 1, 2))
+    place = np.ascontiguousarray(pixels[..., -8:]).view("<u2").astype(np.float32)
+    return np.concatenate([pixels[..., :-8] * np.tile(scale, p.patch**2) - np.tile(shift, p.patch**2), place], axis=-1)

@@ -6,6 +6,7 @@ Reads safetensors, or `.bin` / `.pth` / `.pt` with `weights_only=True`; nothing 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from ..models.vit import resize_position_embedding
 from ..preprocess.pixels import normalize_pixels, square
 from ..preprocess.tokens import Words
 from .families import check_kind
-from .image_processors import CLIP, SIGLIP, open_clip_prep, processor_values, transformers_prep
+from .image_processors import CLIP, FLEX, SIGLIP, flex_prep, open_clip_prep, processor_values, transformers_prep
 from .open_clip_layout import (
     OPEN_CLIP_MODEL,
     OPEN_CLIP_TEXT,
@@ -34,7 +35,7 @@ from .space import read_space_config
 from .tensors import dequantize, fill, read_tensors, read_weights
 from .tokenizer_files import check_vocabulary, pad_id, read_tokenizer, tokenizer_class
 from .towers import dual_encoder
-from .transformers_layout import clip_towers, siglip_towers
+from .transformers_layout import clip_towers, flex_siglip_towers, metaclip2_towers, siglip_towers
 from .weight_maps import BERT, EFFICIENTNET, HF, OPEN_CLIP, Names, Weights, fold_norms, renamed
 
 
@@ -85,21 +86,30 @@ def load_space(folder: Path) -> Checkpoint:
 
 
 def load_transformers(folder: Path) -> Checkpoint:
-    """Read a transformers CLIPModel or SiglipModel folder."""
+    """Read a folder of a CLIPModel, MetaClip2Model, SiglipModel or Siglip2Model of transformers."""
     values = read_json(folder / "config.json")
     check_kind(values.get("model_type"), str(folder))
-    towers = {"clip": clip_towers, "siglip": siglip_towers}.get(values["model_type"])
-    if towers is None:
+    if values["model_type"] not in TRANSFORMERS_TOWERS:
         raise UnsupportedModel(f"{folder} is a {values['model_type']} model, which samespace's own towers are not")
+    towers, defaults = TRANSFORMERS_TOWERS[values["model_type"]]
     image, text = towers(values)
     siglip, tokenizer = values["model_type"] == "siglip", read_tokenizer(folder)
     cleaned = siglip and tokenizer_class(folder) in ("", "SiglipTokenizer")  # by the class; Gemma's and T5's do not
-    text = replace(text, pad=pad_id(folder, tokenizer, text.pad))
+    text, processor = replace(text, pad=pad_id(folder, tokenizer, text.pad)), processor_values(folder)
+    prep = flex_prep(processor, image.patch) if defaults is FLEX else transformers_prep(processor, defaults, image.image_size)
     prep = replace(
-        transformers_prep(processor_values(folder), SIGLIP if siglip else CLIP, image.image_size),
-        context=text.context, pad=text.pad, clean="siglip" if cleaned else "none",
+        prep, context=text.context, pad=text.pad, clean="siglip" if cleaned else "none",
     )  # fmt: skip
     return build(folder, image, text, prep, tokenizer, HF)
+
+
+TRANSFORMERS_TOWERS: dict[str, tuple[Callable[[dict[str, Any]], tuple[ImageTower, TextTower]], dict[str, Any]]] = {
+    "clip": (clip_towers, CLIP),
+    "metaclip_2": (metaclip2_towers, CLIP),
+    "siglip": (siglip_towers, SIGLIP),
+    "siglip2": (flex_siglip_towers, FLEX),
+}  # fmt: skip
+"""model_type → what reads its towers' settings, and what its image processor does where its file says nothing."""
 
 
 def load_open_clip(folder: Path) -> Checkpoint:

@@ -1,5 +1,6 @@
 """A checkpoint's folder → what is exported: our own towers, or the model as the library that defines it has it; compared with that."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,10 +28,16 @@ def read(folder: Path, name: str = "") -> tuple[Checkpoint, verify.Answers | Non
         answers = verify.ask(reference)
     except (MissingExtra, UnknownSpace) as error:
         return _with_card(loaded, {"unverified": str(error)}), None
-    try:
-        return _verified(loaded, answers), answers
-    except UnknownSpace:  # the library's own towers are right where ours are not
-        return _exported(reference, answers, name or folder.name), answers
+    for ours in (loaded, _with_words_of(reference, loaded)):
+        with suppress(UnknownSpace):
+            return _verified(ours, answers), answers
+    return _exported(reference, answers, name or folder.name), answers  # its towers are right where ours are not
+
+
+def _with_words_of(reference: Reference, loaded: Checkpoint) -> Checkpoint:
+    """Return a checkpoint with the library's tokenizer, which may clean texts more than its files say."""
+    tokenizer, clean = reference.words()
+    return Checkpoint(loaded.model, replace(loaded.config, prep=replace(loaded.config.prep, clean=clean)), tokenizer)
 
 
 def _open_instead(folder: Path, reason: UnsupportedModel) -> Reference:

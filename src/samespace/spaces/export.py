@@ -204,7 +204,8 @@ def _graph_of(checkpoint: Checkpoint, tower: str, state: State, scratch: Path) -
     """Return one tower as an fp32 ONNX model with dynamic batch (and length)."""
     config, batch, model = checkpoint.config, torch.export.Dim("batch"), _Encode(checkpoint.model, tower)
     if tower == "image":
-        example = torch.zeros(2, 3, config.prep.size, config.prep.size)
+        blank = np.zeros((2, *config.prep.shape), np.uint8)
+        example = torch.from_numpy(normalize_pixels(blank, config.prep))
         return trace(model, example, {0: batch}, "pixels", state, scratch)
     dims: dict[int, Any] = {0: batch}
     if not config.prep.pad_to_context:

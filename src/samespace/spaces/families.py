@@ -14,9 +14,9 @@ HUB_WEIGHTS = (
 WEIGHT_FILES = (*HUB_WEIGHTS, "model.pth")
 """Weights of a folder, in the order of preference."""
 
-OURS = {"clip", "siglip"}
+OURS = {"clip", "metaclip_2", "siglip", "siglip2"}
 """Kinds of transformers' models that our own towers can be."""
-TWO_TOWERS = OURS | {"align", "altclip", "chinese_clip", "metaclip_2", "vision-text-dual-encoder"}
+TWO_TOWERS = OURS | {"align", "altclip", "chinese_clip", "vision-text-dual-encoder"}
 """Kinds of transformers' models with an image and a text tower in one space."""
 
 _ASSISTANT = "answers questions about pictures and is no space"
@@ -29,8 +29,6 @@ OTHERS = {  # model_type → what it is, and what to do
     "dinov3_vit": "an image tower without words (DINOv3), which is not supported yet; choose a CLIP or SigLIP kind of model",
     "llama": "a language model and no space; choose a CLIP or SigLIP kind of model",
     "llava": f"a LLaVA, which {_ASSISTANT}; install it with: samespace assistants pull {{name}}",
-    "siglip2": "a SigLIP 2 for pictures of any shape (NaFlex), which is not supported yet; choose one of a fixed size, such as "
-    "google/siglip2-base-patch16-256",
     "siglip_vision_model": "SigLIP's image tower alone; choose a repository with both towers",
     "whisper": "a Whisper, which transcribes speech and is no space; choose a CLIP or SigLIP kind of model",
 }  # fmt: skip

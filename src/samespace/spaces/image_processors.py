@@ -3,6 +3,7 @@
 Every setting is read or refused by name: one that were passed over would give other vectors without a word.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ SIGLIP: Values = CLIP | {
     "size": {"height": 224, "width": 224}, "do_center_crop": False, "default_to_square": True, "image_mean": (0.5,) * 3, "image_std": (0.5,) * 3,
 }  # fmt: skip
 """What a SiglipImageProcessor does where its file says nothing."""
+FLEX: Values = {name: SIGLIP[name] for name in ("do_resize", "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")} | {
+    "resample": 2, "patch_size": 16, "max_num_patches": 256,
+}  # fmt: skip
+"""What a Siglip2ImageProcessor does where its file says nothing."""
 WITHOUT_EFFECT = {
     "image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "do_convert_rgb", "auto_map", "_valid_processor_keys",
     "data_format", "input_data_format", "return_tensors", "device", "disable_grouping", "pad_size",
@@ -48,11 +53,7 @@ def transformers_prep(values: Values, defaults: Values, size: int) -> Prep:
 
     Raises UnsupportedModel on a setting that is unknown, or asks for what the tower could not take.
     """
-    values = {name: value for name, value in values.items() if value is not None}  # as transformers writes what was not set
-    if unknown := sorted(set(values) - set(defaults) - WITHOUT_EFFECT):
-        raise UnsupportedModel(
-            f"the image processor has a setting that is not known here, {unknown[0]!r}; report it with the model's name"
-        )
+    values = _known(values, defaults)
     if not values:  # no file: pictures of the tower's size
         defaults = defaults | {"size": dict.fromkeys(defaults["size"], size), "crop_size": size}
     v = defaults | values
@@ -75,6 +76,36 @@ def transformers_prep(values: Values, defaults: Values, size: int) -> Prep:
         size=size, resize=resize, resize_to=side if side != size else 0, crop="floor",
         interpolation=_filter(v["resample"]), mean=mean, std=std,
     )  # fmt: skip
+
+
+def flex_prep(values: Values, patch: int) -> Prep:
+    """Return the settings of a Siglip2ImageProcessor, for a tower with patches of `patch` pixels. Raises UnsupportedModel."""
+    v = FLEX | _known(values, FLEX)
+    if not v["do_resize"] or v["patch_size"] != patch:
+        raise UnsupportedModel(
+            f"the image processor cuts patches of {v['patch_size']} pixels, the image tower takes {patch}; correct one of them"
+        )
+    mean, std = _normalization(v)
+    most = int(v["max_num_patches"])
+    return Prep(
+        size=math.isqrt(most) * patch,
+        resize="patches",
+        patch=patch,
+        patches=most,
+        interpolation=_filter(v["resample"]),
+        mean=mean,
+        std=std,
+    )
+
+
+def _known(values: Values, defaults: Values) -> Values:
+    """Return what is set, as transformers writes null for what is not. Raises UnsupportedModel on a setting that is unknown."""
+    values = {name: value for name, value in values.items() if value is not None}
+    if unknown := sorted(set(values) - set(defaults) - WITHOUT_EFFECT):
+        raise UnsupportedModel(
+            f"the image processor has a setting that is not known here, {unknown[0]!r}; report it with the model's name"
+        )
+    return values
 
 
 def _resizing(size: Any, square: bool) -> tuple[str, int]:

@@ -1,6 +1,5 @@
 """Any model that open_clip builds, from a folder with open_clip_config.json."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from ..core.config import LibraryImageTower, LibraryTextTower, SpaceConfig
 from ..core.errors import UnknownSpace, error_summary
+from ..core.files import read_json
 from ..models.layers import Tap
 from .checkpoint import Checkpoint
 from .image_processors import open_clip_prep
@@ -56,6 +56,8 @@ class OpenClipReference:
                 f"open_clip cannot read {folder} ({error_summary(error)}); check that its files belong together"
             ) from None
         self.model.eval()
+        model_cfg: dict[str, Any] = read_json(folder / "open_clip_config.json")["model_cfg"]
+        self.vision_cfg, self.text_cfg = model_cfg["vision_cfg"], model_cfg["text_cfg"]
 
     @torch.inference_mode()
     def image(self, pictures: Sequence[Image.Image]) -> np.ndarray:
@@ -72,17 +74,22 @@ class OpenClipReference:
         """Texts → token ids, padded: int64 (B, T)."""
         return np.asarray(self.tokenize(list(texts)))
 
+    def words(self) -> tuple[Tokenizer, str]:
+        """Return its tokenizer (of open_clip's wrappers around transformers' the one inside), and the cleaning before it."""
+        inside = getattr(getattr(self.tokenize, "tokenizer", None), "backend_tokenizer", None)
+        tokenizer = Tokenizer.from_str(inside.to_str()) if inside is not None else read_tokenizer(self.folder)
+        return tokenizer, open_clip_cleaning(self.text_cfg)
+
     def checkpoint(self) -> Checkpoint:
         """Return the model as it can be exported. Raises UnknownSpace on a setting of its preprocessing that is not known here."""
-        values: dict[str, Any] = json.loads((self.folder / "open_clip_config.json").read_text("utf-8"))
         settings = open_clip.get_model_preprocess_cfg(self.model)
         size = settings["size"][0] if isinstance(settings["size"], tuple | list) else settings["size"]
         settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
         ids = self.ids(["a"])
         pad, context, dim = int(ids[0, -1]), ids.shape[1], self.text(["a"]).shape[1]
-        text_cfg = values["model_cfg"]["text_cfg"]
-        prep = replace(open_clip_prep(settings, size), context=context, pad=pad, clean=open_clip_cleaning(text_cfg))
-        name = str(values["model_cfg"]["vision_cfg"].get("timm_model_name") or text_cfg.get("hf_model_name") or "")
+        tokenizer, clean = self.words()
+        prep = replace(open_clip_prep(settings, size), context=context, pad=pad, clean=clean)
+        name = str(self.vision_cfg.get("timm_model_name") or self.text_cfg.get("hf_model_name") or "")
         encoder = OpenClipEncoder(self.model)
         config = SpaceConfig(
             image=LibraryImageTower(image_size=size, dim=dim, library=self.library, model=name),
@@ -90,10 +97,4 @@ class OpenClipReference:
             prep=prep, logit_scale=encoder.logit_scale.exp().item(),
             logit_bias=None if encoder.logit_bias is None else encoder.logit_bias.item(),
         )  # fmt: skip
-        return Checkpoint(encoder, config, self._tokenizer())
-
-    def _tokenizer(self) -> Tokenizer:
-        """Return the tokenizer; of open_clip's wrappers around transformers' the one inside."""
-        wrapped = getattr(self.tokenize, "tokenizer", None)
-        inside = getattr(wrapped, "backend_tokenizer", None)
-        return Tokenizer.from_str(inside.to_str()) if inside is not None else read_tokenizer(self.folder)
+        return Checkpoint(encoder, config, tokenizer)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ..models.clip import DualEncoder
@@ -29,6 +30,10 @@ class Reference(Protocol):
 
     def ids(self, texts: Sequence[str]) -> np.ndarray:
         """Texts → token ids, padded: int64 (B, T)."""
+        ...
+
+    def words(self) -> tuple[Tokenizer, str]:
+        """Return its tokenizer, and the cleaning before it as Prep.clean names it."""
         ...
 
     def checkpoint(self) -> "Checkpoint":

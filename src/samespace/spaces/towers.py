@@ -8,6 +8,7 @@ from torch import nn
 from ..core.config import AudioTower, ImageTower, LibraryImageTower, TextTower
 from ..core.errors import UnknownSpace
 from ..models.clip import DualEncoder
+from ..models.flex_vit import FlexViT
 from ..models.htsat import Htsat
 from ..models.starter.audio import AudioTransformer
 from ..models.starter.hybrid_vit import HybridViT
@@ -15,7 +16,7 @@ from ..models.starter.text import ForkedTextTransformer
 from ..models.text import TextTransformer
 from ..models.vit import ViT
 
-IMAGE_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"vit": ViT, "hybrid_vit": HybridViT}
+IMAGE_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"vit": ViT, "flex_vit": FlexViT, "hybrid_vit": HybridViT}
 TEXT_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"transformer": TextTransformer, "forked_transformer": ForkedTextTransformer}
 AUDIO_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"audio_transformer": AudioTransformer, "htsat": Htsat}
 

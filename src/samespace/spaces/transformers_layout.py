@@ -1,9 +1,10 @@
-"""transformers' CLIPModel and SiglipModel folders: config.json → the settings of our towers."""
+"""Folders of transformers' CLIPModel, MetaClip2Model, SiglipModel and Siglip2Model: config.json → the settings of our towers."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from math import isqrt
 from typing import Any, TypeVar
 
-from ..core.config import ImageTower, TextTower
+from ..core.config import FlexImageTower, ImageTower, TextTower
 from ..core.errors import UnsupportedModel
 
 Tower = TypeVar("Tower", ImageTower, TextTower)
@@ -30,6 +31,23 @@ def clip_towers(values: dict[str, Any]) -> tuple[ImageTower, TextTower]:
     image, text = transformer_sizes(image, v, VISION_KEYS), transformer_sizes(text, t, TEXT_KEYS)
     end = t.get("eos_token_id", 49407)
     return image, replace(text, end=text.vocab - 1 if end == 2 else end)  # 2: a known slip in old configs
+
+
+def metaclip2_towers(values: dict[str, Any]) -> tuple[ImageTower, TextTower]:
+    """Read config.json of a MetaClip2Model: a CLIP with the words of XLM-V."""
+    t = {"vocab_size": 901629, "eos_token_id": 2, "pad_token_id": 1, "hidden_act": "gelu"} | values.get("text_config", {})
+    v = {"hidden_act": "gelu"} | values.get("vision_config", {})
+    image, text = clip_towers(values | {"vision_config": v, "text_config": t})
+    return image, replace(text, end=t["eos_token_id"], pad=t["pad_token_id"])
+
+
+def flex_siglip_towers(values: dict[str, Any]) -> tuple[ImageTower, TextTower]:
+    """Read config.json of a Siglip2Model, whose pictures have any shape; the learned positions are those of a square."""
+    image, text = siglip_towers({"text_config": {"vocab_size": 256000} | values.get("text_config", {})} | {"vision_config": {}})
+    v = {"patch_size": 16, "num_patches": 256} | values.get("vision_config", {})
+    side = isqrt(v["num_patches"]) * v["patch_size"]
+    image = FlexImageTower(**{f.name: getattr(image, f.name) for f in fields(image) if f.name != "arch"})
+    return replace(transformer_sizes(image, v, VISION_KEYS), image_size=side), text
 
 
 def siglip_towers(values: dict[str, Any]) -> tuple[ImageTower, TextTower]:

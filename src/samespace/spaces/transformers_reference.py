@@ -85,8 +85,11 @@ class TransformersReference:
     @torch.inference_mode()
     def image(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """RGB pictures of any size → z: float32 (B, E), unit length."""
-        pixels = torch.cat([self.processor(images=[picture], return_tensors="pt")["pixel_values"] for picture in pictures])
-        return np.asarray(F.normalize(vectors_of(self.model.get_image_features(pixel_values=pixels)), dim=-1))
+        z = [
+            vectors_of(self.model.get_image_features(**self.processor(images=[picture], return_tensors="pt")))
+            for picture in pictures
+        ]
+        return np.asarray(F.normalize(torch.cat(z), dim=-1))
 
     @torch.inference_mode()
     def text(self, texts: Sequence[str]) -> np.ndarray:
@@ -99,6 +102,10 @@ class TransformersReference:
     def ids(self, texts: Sequence[str]) -> np.ndarray:
         """Texts → token ids, padded: int64 (B, T)."""
         return np.asarray(self._tokenized(texts)["input_ids"])
+
+    def words(self) -> tuple[Tokenizer, str]:
+        """Return its tokenizer, and the cleaning before it."""
+        return Tokenizer.from_str(self.tokenizer.backend_tokenizer.to_str()), "none"
 
     def _tokenized(self, texts: Sequence[str]) -> dict[str, Tensor]:
         found = self.tokenizer(list(texts), padding="max_length", truncation=True, max_length=self.context, return_tensors="pt")
@@ -119,7 +126,8 @@ class TransformersReference:
         size, dim = self._size(), self.text(["a"]).shape[1]
         if pad is None:
             raise UnknownSpace(f"the tokenizer of {self.model.name_or_path} has no padding token; add one to its files")
-        prep = replace(transformers_prep(self.processor.to_dict(), CLIP, size), context=self.context, pad=pad, clean="none")
+        tokenizer, clean = self.words()
+        prep = replace(transformers_prep(self.processor.to_dict(), CLIP, size), context=self.context, pad=pad, clean=clean)
         encoder = TransformersEncoder(self.model, pad, getattr(c.text_config, "eos_token_id", None))
         config = SpaceConfig(
             image=LibraryImageTower(image_size=size, dim=dim, library=self.library, model=type(self.model).__name__),
@@ -127,7 +135,7 @@ class TransformersReference:
             prep=prep, logit_scale=encoder.logit_scale.exp().item(),
             logit_bias=None if encoder.logit_bias is None else encoder.logit_bias.item(),
         )  # fmt: skip
-        return Checkpoint(encoder, config, Tokenizer.from_str(self.tokenizer.backend_tokenizer.to_str()))
+        return Checkpoint(encoder, config, tokenizer)
 
     def _size(self) -> int:
         """Return the side of the pictures that the processor makes."""

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
 from ..core.config import Prep
 from ..media.image import opaque
-from ..preprocess.pixels import RESAMPLE, square
+from ..preprocess.pixels import resized, square
 
 WHITE = (255, 255, 255)
 MAX_WARP = 0.07
@@ -110,29 +110,37 @@ def jitter_colours(picture: Image.Image, rng: np.random.Generator) -> Image.Imag
     return picture.convert("L").convert("RGB") if rng.random() < 0.08 else picture
 
 
-def random_resized_crop(picture: Image.Image, rng: np.random.Generator, prep: Prep, min_area: float) -> Image.Image:
-    """Crop a random part, `min_area` to all of the area and 3:4 to 4:3, and resize it to the square (as torchvision does)."""
+def random_part(picture: Image.Image, rng: np.random.Generator, min_area: float) -> Image.Image:
+    """Cut out a random part, `min_area` to all of the area and 3:4 to 4:3 (as torchvision does)."""
     w, h = picture.size
     for _ in range(10):
         area, ratio = w * h * rng.uniform(min_area, 1.0), math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
         cw, ch = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < cw <= w and 0 < ch <= h:
             left, top = int(rng.integers(0, w - cw + 1)), int(rng.integers(0, h - ch + 1))
-            return picture.resize((prep.size, prep.size), RESAMPLE[prep.interpolation], box=(left, top, left + cw, top + ch))
-    return Image.fromarray(square(picture, prep))
+            return picture.crop((left, top, left + cw, top + ch))
+    cw, ch = min(w, max(1, h * 4 // 3)), min(h, max(1, w * 4 // 3))  # the middle of a strip
+    left, top = (w - cw) // 2, (h - ch) // 2
+    return picture.crop((left, top, left + cw, top + ch))
+
+
+def as_input(part: Image.Image, prep: Prep) -> npt.NDArray[np.uint8]:
+    """Return a part as a tower takes it, squashed where that is a square: Prep.shape."""
+    return square(part, prep) if prep.patches else np.asarray(resized(part, (prep.size, prep.size), prep))
 
 
 def crop_view(picture: Image.Image, rng: np.random.Generator, prep: Prep) -> npt.NDArray[np.uint8]:
-    """Crop at least nine tenths of the picture, open_clip's augmentation → uint8 (S, S, 3)."""
-    return np.asarray(random_resized_crop(opaque(picture, prep.fill), rng, prep, 0.9))
+    """Crop at least nine tenths of the picture, open_clip's augmentation → Prep.shape."""
+    return as_input(random_part(opaque(picture, prep.fill), rng, 0.9), prep)
 
 
 def strong_view(picture: Image.Image, rng: np.random.Generator, prep: Prep) -> npt.NDArray[np.uint8]:
-    """Paste a cut-out on a background; of any other picture, crop, jitter and perhaps mirror a part → uint8 (S, S, 3)."""
+    """Paste a cut-out on a background; of any other picture, crop, jitter and perhaps mirror a part → Prep.shape."""
     if picture.has_transparency_data:
-        return cutout_view(picture.convert("RGBA"), rng, prep.size, [])
-    part = jitter_colours(random_resized_crop(opaque(picture, prep.fill), rng, prep, 0.4), rng)
-    return np.asarray(part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else part)
+        return as_input(Image.fromarray(cutout_view(picture.convert("RGBA"), rng, prep.size, [])), prep)
+    part = random_part(opaque(picture, prep.fill), rng, 0.4)
+    part = jitter_colours(part if prep.patches else resized(part, (prep.size, prep.size), prep), rng)
+    return as_input(part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else part, prep)
 
 
 def plain_view(picture: Image.Image, rng: np.random.Generator, prep: Prep) -> npt.NDArray[np.uint8]:

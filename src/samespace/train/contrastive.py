@@ -31,11 +31,16 @@ class Normalize(nn.Module):
 
     def __init__(self, prep: Prep):
         super().__init__()
-        self.register_buffer("mean", torch.tensor(prep.mean) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(prep.std) * 255, persistent=False)
+        self.cut = bool(prep.patches)
+        repeats = prep.patch**2 or 1
+        self.register_buffer("mean", torch.tensor(prep.mean).repeat(repeats) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(prep.std).repeat(repeats) * 255, persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """uint8 (B, S, S, 3) → float32 (B, 3, S, S)."""
+        """uint8 (B, S, S, 3) → float32 (B, 3, S, S); patches as preprocess.pixels.normalize_pixels does."""
+        if self.cut:
+            place = pixels[..., -8:].contiguous().view(torch.int16).float()
+            return torch.cat([(pixels[..., :-8].float() - self.mean) / self.std, place], dim=-1)
         return ((pixels.float() - self.mean) / self.std).permute(0, 3, 1, 2)
 
 

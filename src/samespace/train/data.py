@@ -297,4 +297,4 @@ def read_pairs(
         if not captions:
             raise ConfigError("the pairs to evaluate on cannot be read; check the paths of val")
         file.flush()
-        return np.memmap(file, np.uint8, "r", shape=(len(captions), prep.size, prep.size, 3)), captions
+        return np.memmap(file, np.uint8, "r", shape=(len(captions), *prep.shape)), captions

@@ -9,7 +9,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ..core.config import Prep
 from ..models.llava import IMAGE_TOKEN
+from ..preprocess.pixels import picture_of
 from .adapters import parameter_counts
 from .assistant_run import AssistantRun
 from .config import RunConfig
@@ -38,7 +40,7 @@ def _report_space(run: SpaceRun) -> Iterator[str]:
     yield f"memory: about {estimate_memory(run, batch) / 1e9:.1f} GB (weights, gradients, AdamW, activations)"
     folder = Path(run.config.out)
     folder.mkdir(parents=True, exist_ok=True)
-    contact_sheet(batch, folder / "batch.png")
+    contact_sheet(batch, run.space_config.prep, folder / "batch.png")
     yield f"first batch: {folder / 'batch.png'}"
     yield from _skipped_lines(run)
 
@@ -87,7 +89,7 @@ def activation_bytes(run: SpaceRun, batch: Batch) -> int:
     return sum(sizes.values())
 
 
-def contact_sheet(batch: Batch, path: Path, most: int = 48, side: int = 112) -> None:
+def contact_sheet(batch: Batch, prep: Prep, path: Path, most: int = 48, side: int = 112) -> None:
     """Draw a batch's first pictures with their captions to a file, as the towers get them."""
     count = min(most, len(batch))
     across = min(8, count)
@@ -95,7 +97,7 @@ def contact_sheet(batch: Batch, path: Path, most: int = 48, side: int = 112) -> 
     pen = ImageDraw.Draw(sheet)
     for i in range(count):
         x, y = i % across * (side + 8) + 4, i // across * (side + 34) + 4
-        sheet.paste(Image.fromarray(batch.pixels[i].numpy()).resize((side, side)), (x, y))
+        sheet.paste(picture_of(batch.pixels[i].numpy(), prep).resize((side, side)), (x, y))
         text = batch.captions[i].encode("latin-1", "replace").decode("latin-1")
         pen.text((x, y + side + 1), text[:19], fill="black")
         pen.text((x, y + side + 13), text[19:38], fill="black")

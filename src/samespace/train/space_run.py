@@ -227,7 +227,10 @@ def new_towers(config: RunConfig) -> Checkpoint:
         model = dual_encoder(config.image, text, bias=config.loss == "siglip")
         initialize(model)
         with torch.no_grad():  # one picture and one text, so that a wrong setting fails now and not hours later
-            model(torch.zeros(1, 3, prep.size, prep.size), torch.from_numpy(Words(tokenizer, prep).ids(["a"])))
+            model(
+                torch.from_numpy(normalize_pixels(np.zeros((1, *prep.shape), np.uint8), prep)),
+                torch.from_numpy(Words(tokenizer, prep).ids(["a"])),
+            )
     except (KeyError, IndexError, ValueError, RuntimeError, ZeroDivisionError) as error:
         reason, settings = error_summary(error), "sizes, widths, heads, patch, vocab"
         raise ConfigError(f"no towers can be built of [image], [text] and [prep] ({reason}); check {settings}") from None
