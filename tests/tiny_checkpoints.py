@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import open_clip
@@ -51,6 +52,11 @@ def gemma_tokenizer() -> T.PreTrainedTokenizerBase:
     return T.GemmaTokenizer(
         vocab=values["vocab"], merges=merges, padding_side="right", add_bos_token=False, add_eos_token=True, model_max_length=64
     )
+
+
+def bert_tokenizer(length: int) -> T.PreTrainedTokenizerBase:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 123)), *(f"##{chr(i)}" for i in range(97, 123))]
+    return T.BertTokenizer(vocab={word: i for i, word in enumerate(words)}, model_max_length=length)
 
 
 def clip(folder: Path, tokenizer: T.PreTrainedTokenizerBase, new_layout: bool = False, **processor) -> Path:
@@ -117,13 +123,190 @@ def altclip(folder: Path) -> Path:
 
 
 def chinese_clip(folder: Path) -> Path:
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(chr, range(97, 123)), *(f"##{chr(i)}" for i in range(97, 123))]
-    tokenizer = T.BertTokenizer(vocab={word: i for i, word in enumerate(words)}, model_max_length=52)
+    tokenizer = bert_tokenizer(52)
     config = T.ChineseCLIPConfig(projection_dim=24, vision_config=VISION, text_config=TEXT | dict(vocab_size=800))
     processor = T.ChineseCLIPImageProcessor(
         size={"height": 64, "width": 64}, crop_size={"height": 64, "width": 64}, do_center_crop=False
     )
     return saved(T.ChineseCLIPModel(config), folder, tokenizer, processor)
+
+
+def align(folder: Path) -> Path:
+    vision = dict(image_size=64, width_coefficient=0.1, depth_coefficient=0.1, hidden_dim=64)
+    config = T.AlignConfig(projection_dim=64, text_config=TEXT | dict(vocab_size=800), vision_config=vision)
+    processor = T.EfficientNetImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False, include_top=False)
+    return saved(T.AlignModel(config), folder, bert_tokenizer(512), processor)
+
+
+def two_encoders(folder: Path) -> Path:
+    """A VisionTextDualEncoder of a ViT and a BERT."""
+    parts = T.ViTConfig(**VISION), T.BertConfig(**TEXT, vocab_size=800)
+    config = T.VisionTextDualEncoderConfig.from_vision_text_configs(*parts, projection_dim=24)
+    processor = T.ViTImageProcessor(size={"height": 64, "width": 64})
+    return saved(T.VisionTextDualEncoderModel(config), folder, bert_tokenizer(512), processor)
+
+
+def siglip1(folder: Path) -> Path:
+    """SigLIP 1 as its repository has it: SentencePiece's file, and no tokenizer.json."""
+    text = TEXT | dict(hidden_size=64, vocab_size=800, max_position_embeddings=64)
+    model = T.SiglipModel(T.SiglipConfig(vision_config=VISION, text_config=text))
+    randomised(model).save_pretrained(folder)
+    siglip_processor().save_pretrained(folder)
+    (folder / "spiece.model").write_bytes(sentencepiece_model(folder.parent / "words"))
+    settings = {"tokenizer_class": "SiglipTokenizer", "model_max_length": 64, "pad_token": "</s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def sentencepiece_model(stem: Path) -> bytes:
+    """A unigram vocabulary as SentencePiece writes it, with T5's special tokens."""
+    import sentencepiece
+
+    stem.with_suffix(".txt").write_text("\n".join(LINES), "utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(stem.with_suffix(".txt")), model_prefix=str(stem), vocab_size=800, pad_id=0, eos_id=1, unk_id=2, bos_id=-1,
+        minloglevel=2,
+    )  # fmt: skip
+    return stem.with_suffix(".model").read_bytes()
+
+
+def dinov2(folder: Path) -> Path:
+    return pictures_only(T.Dinov2Model(T.Dinov2Config(**VISION)), folder, T.BitImageProcessor)
+
+
+def dinov3(folder: Path) -> Path:
+    model = T.DINOv3ViTModel(T.DINOv3ViTConfig(**VISION))
+    randomised(model).save_pretrained(folder)
+    T.DINOv3ViTImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
+    return folder
+
+
+def vit(folder: Path) -> Path:
+    model = T.ViTModel(T.ViTConfig(**VISION))
+    randomised(model).save_pretrained(folder)
+    T.ViTImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
+    return folder
+
+
+def pictures_only(model, folder: Path, processor) -> Path:
+    randomised(model).save_pretrained(folder)
+    processor(size={"shortest_edge": 72}, crop_size={"height": 64, "width": 64}).save_pretrained(folder)
+    return folder
+
+
+def timm_folder(folder: Path, name: str = "vit_tiny_patch16_224", **settings) -> Path:
+    """A model of timm, as its push_to_hf_hub writes it."""
+    import timm
+
+    model = randomised(timm.create_model(name, pretrained=False, num_classes=5, **settings))
+    timm.models.save_for_hf(model, folder, model_config={"label_names": list("abcde")}, safe_serialization=True)
+    return folder
+
+
+def sentences(folder: Path, dim: int = 24, prompt: str = "") -> Path:
+    """A text model whose vectors are those of another model's space: DistilBERT, mean pooling, a linear layer."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+
+    bert = folder.with_name(folder.name + "-bert")
+    config = T.DistilBertConfig(dim=64, n_layers=2, n_heads=4, hidden_dim=128, vocab_size=800, max_position_embeddings=128)
+    randomised(T.DistilBertModel(config)).save_pretrained(bert)
+    bert_tokenizer(128).save_pretrained(bert)
+    words = modules.Transformer(str(bert), max_seq_length=128)
+    dense = modules.Dense(64, dim, bias=False, activation_function=torch.nn.Identity())
+    settings = {"prompts": {"query": prompt}, "default_prompt_name": "query"} if prompt else {}
+    model = SentenceTransformer(modules=[words, modules.Pooling(64), dense], device="cpu", **settings)
+    model.save(str(folder))
+    return folder
+
+
+def clip_of_sentence_transformers(folder: Path, tokenizer: T.PreTrainedTokenizerBase) -> Path:
+    """A CLIP as sentence-transformers has it: in a folder of its own, which modules.json names."""
+    clip(folder / "0_CLIPModel", tokenizer)
+    (folder / "modules.json").write_text(
+        json.dumps([{"idx": 0, "name": "0", "path": "0_CLIPModel", "type": "sentence_transformers.models.CLIPModel"}])
+    )
+    return folder
+
+
+def lora(folder: Path, base: Path) -> Path:
+    """An adapter of a CLIP, as peft writes it."""
+    import peft
+
+    config = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj", "fc1"], init_lora_weights=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = peft.get_peft_model(T.AutoModel.from_pretrained(base), config)
+    model.save_pretrained(folder)
+    return folder
+
+
+class _Tower(torch.nn.Module):
+    def __init__(self, model, method):
+        super().__init__()
+        self.model, self.method = model, method
+
+    def forward(self, x):
+        return getattr(self.model, self.method)(x)
+
+
+def write_graph(module, x, file: Path, **settings) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module.eval(), (x,), file, dynamo=True, external_data=False, verbose=False, **settings)
+
+
+def immich(folder: Path, name: str, tokenizer, words: T.PreTrainedTokenizerBase) -> Path:
+    """An open_clip model as Immich publishes it: a graph for each tower that takes one input, and settings beside them."""
+    source = open_clip_folder(name, folder.with_name(folder.name + "-open_clip"), tokenizer)
+    torch.backends.mha.set_fastpath_enabled(False)
+    model, _ = open_clip.create_model_from_pretrained(f"local-dir:{source}")
+    values = json.loads((source / "open_clip_config.json").read_text())
+    size, context = model.visual.image_size[0], values["model_cfg"]["text_cfg"].get("context_length", 77)
+    for part, method, x in (
+        ("visual", "encode_image", torch.zeros(1, 3, size, size)), ("textual", "encode_text", torch.ones(1, context, dtype=torch.int32)),
+    ):  # fmt: skip
+        (folder / part).mkdir(parents=True)
+        write_graph(_Tower(model, method), x, folder / part / "model.onnx")
+    (folder / "config.json").write_text(json.dumps(values["model_cfg"]))
+    (folder / "visual/preprocess_cfg.json").write_text(json.dumps(values["preprocess_cfg"] | {"size": [size, size], "mode": "RGB"}))
+    words.save_pretrained(folder / "textual")
+    return folder
+
+
+def transformers_js(folder: Path, source: Path) -> Path:
+    """A CLIP or SigLIP of transformers as transformers.js publishes it: two graphs with several outputs, and its settings."""
+    model = T.AutoModel.from_pretrained(source, attn_implementation="eager")
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / "onnx").mkdir()
+    side, context = model.config.vision_config.image_size, model.config.text_config.max_position_embeddings
+    inputs = {"vision": torch.zeros(2, 3, side, side), "text": torch.ones(2, context, dtype=torch.int64)}
+    takes = {"vision": "pixel_values", "text": "input_ids"}
+    for part, x in inputs.items():
+        if model.config.model_type == "clip":
+            names = ["image_embeds" if part == "vision" else "text_embeds"]
+        else:
+            names = ["last_hidden_state", "pooler_output"]
+        batch = {0: torch.export.Dim("batch")}
+        write_graph(
+            _Outputs(model, part, takes[part]), x, folder / f"onnx/{part}_model.onnx", input_names=[takes[part]], output_names=names,
+            dynamic_shapes=(batch,),
+        )  # fmt: skip
+    return folder
+
+
+class _Outputs(torch.nn.Module):
+    def __init__(self, model, part, takes):
+        super().__init__()
+        self.model, self.part, self.takes = model, part, takes
+
+    def forward(self, x):
+        inputs = {self.takes: x}
+        if self.model.config.model_type == "clip":
+            features = self.model.get_image_features if self.part == "vision" else self.model.get_text_features
+            return features(**inputs).pooler_output
+        out = (self.model.vision_model if self.part == "vision" else self.model.text_model)(**inputs)
+        return out.last_hidden_state, out.pooler_output
 
 
 def _clip_processor() -> T.CLIPImageProcessor:

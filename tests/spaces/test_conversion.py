@@ -1,6 +1,7 @@
 """Checkpoints of many families: they give the vectors of the library that defines them, or nothing is installed."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import samespace
 from samespace.cli.main import app
 from samespace.core.errors import UnknownSpace
 from samespace.spaces import conversion, registry, verify
+from samespace.spaces.reference import Reference
 
 LAYOUTS = {
     "plain": {},
@@ -42,10 +44,12 @@ def test_every_setting_of_an_image_processor_counts(tmp_path, clip_tokenizer, se
     assert arch == "vit" and max(found["image_difference"], found["text_difference"]) < 1e-5
 
 
-OUR_TOWERS = {tiny.siglip2: "vit", tiny.flex_siglip2: "flex_vit", tiny.metaclip2: "vit"}
+OUR_TOWERS = {tiny.siglip1: "vit", tiny.siglip2: "vit", tiny.flex_siglip2: "flex_vit", tiny.metaclip2: "vit"}
 
 
-@pytest.mark.parametrize("make", [tiny.siglip2, tiny.flex_siglip2, tiny.metaclip2, tiny.altclip, tiny.chinese_clip])
+@pytest.mark.parametrize("make", [
+    tiny.siglip1, tiny.siglip2, tiny.flex_siglip2, tiny.metaclip2, tiny.altclip, tiny.chinese_clip, tiny.align, tiny.two_encoders,
+])
 def test_families_of_transformers(tmp_path, make):
     found, arch = verified(make(tmp_path / "model"))
     assert found["by"].startswith("transformers ") and arch == OUR_TOWERS.get(make, "library")
@@ -58,6 +62,54 @@ def test_families_of_open_clip(tmp_path, clip_tokenizer, name):
     found, arch = verified(tiny.open_clip_folder(name, tmp_path / "model", tokenizer))
     assert found["by"].startswith("open_clip ") and arch == ("vit" if name.startswith("ViT-B-32") else "library")
     assert max(found["image_difference"], found["text_difference"]) < 1e-5
+
+
+@pytest.mark.parametrize("make", [tiny.dinov2, tiny.dinov3, tiny.vit, tiny.timm_folder])
+def test_models_that_know_pictures_only(tmp_path, photographs, make):
+    """They are searched by picture; with words, one sentence says why not."""
+    loaded, answers = conversion.read(make(tmp_path / "model"))
+    assert loaded.config.card["verified"]["image_difference"] < 1e-5 and "text_difference" not in loaded.config.card["verified"]
+    config = registry.convert(tmp_path / "model", tmp_path / "space", precision="fp32")
+    space = samespace.load(tmp_path / "space")
+    assert verify.check_exact(space, answers)["image_difference"] < 1e-5 and not config.has_words
+    library = samespace.Library(tmp_path / "library", space=space)
+    library.add([photographs / "chelsea.png", photographs / "coffee.png"])
+    shutil.copy(photographs / "coffee.png", tmp_path / "query.png")
+    assert library.search(str(tmp_path / "query.png"))[0].path.endswith("coffee.png")
+    with pytest.raises(UnknownSpace, match="pictures and no words"):
+        library.search("a cat")
+
+
+def test_a_text_model_joins_the_pictures_of_a_space(tmp_path, clip_tokenizer):
+    registry.convert(tiny.clip(tmp_path / "clip", clip_tokenizer), tmp_path / "space", precision="fp32")
+    words = tiny.sentences(tmp_path / "words", prompt="find: ")
+    with pytest.raises(UnknownSpace, match="--joins"):
+        conversion.read(words)
+    config = registry.join(words, tmp_path / "space", tmp_path / "joined", "joined", "org/words")
+    old, new, answers = samespace.load(tmp_path / "space"), samespace.load(tmp_path / "joined"), verify.read(tmp_path / "joined")
+    assert "transformers" in answers.library and "sentence-transformers" in answers.library and config.prep.prefix == "find: "
+    found = verify.check_exact(new, answers)
+    assert max(found["image_difference"], found["text_difference"]) < 1e-5
+    assert np.array_equal(old.image(answers.images()), new.image(answers.images())) and old.fingerprint != new.fingerprint
+    with pytest.raises(UnknownSpace, match="16 numbers"):
+        registry.join(tiny.sentences(tmp_path / "short", dim=16), tmp_path / "space", tmp_path / "no", "no", "")
+
+
+def test_a_clip_of_sentence_transformers(tmp_path, clip_tokenizer):
+    found, arch = verified(tiny.clip_of_sentence_transformers(tmp_path / "model", clip_tokenizer))
+    assert arch == "vit" and max(found["image_difference"], found["text_difference"]) < 1e-5
+
+
+def test_an_adapter_is_added_to_its_model(tmp_path, clip_tokenizer):
+    base = tiny.clip(tmp_path / "base", clip_tokenizer)
+    plain, _ = conversion.read(base)
+    adapted, answers = conversion.read(tiny.lora(tmp_path / "adapter", base))
+    assert adapted.config.card["verified"]["image_difference"] < 1e-5
+    assert np.abs(plain.image(answers.images()) - adapted.image(answers.images())).max() > 1e-3
+    file = tmp_path / "adapter/adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"base_model_name_or_path": "org/elsewhere"}))
+    with pytest.raises(UnknownSpace, match="samespace spaces pull org/elsewhere"):
+        conversion.read(tmp_path / "adapter")
 
 
 def test_siglip_2_of_open_clip_pads_with_its_tokenizers_token(tmp_path):
@@ -132,7 +184,7 @@ def test_wrong_vectors_are_noticed(tiny_space):
         verify.check_exact(tiny_space, verify.ask(_Reference(tiny_space, 0.01)))
 
 
-class _Reference:
+class _Reference(Reference):
     library = "x 1"
 
     def __init__(self, space, error):

@@ -36,7 +36,7 @@ def pairs(loaded) -> Pairs:
 def towers(folder, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     """z of pictures and texts by ONNX Runtime."""
     space = Space(folder)
-    return space._image_tower.run(["z"], {"pixels": pairs.pixels})[0], space._text_tower.run(["z"], {"ids": pairs.ids})[0]
+    return space._image_tower(pairs.pixels), space._text_tower(pairs.ids)
 
 
 def torch_towers(loaded, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:

@@ -60,21 +60,28 @@ def verified_by(config: "SpaceConfig") -> str:
 def pull(
     name: Annotated[str, typer.Argument(help="Such as openai/clip-vit-base-patch32, ViT-B-32/laion2b_s34b_b79k, or a folder.")],
     revision: Revision = None,
+    joins: Annotated[
+        str, typer.Option(help="Of a text model alone: the installed space whose pictures it was trained for.")
+    ] = "",
     yes: Yes = False,
 ) -> None:
-    """Install a CLIP, OpenCLIP or SigLIP checkpoint from the Hugging Face hub or from a folder."""
+    """Install a model that joins pictures and words from the Hugging Face hub or from a folder."""
+    from ..core.config import LibraryImageTower
     from ..spaces import families, registry
+    from ..spaces.verify import largest_differences
 
     folder, origin = fetch(name, revision, yes, families.check)
     print_status("converting for ONNX Runtime; this takes a minute or two")
     installed_as = folder.name if str(folder) == origin else name.removeprefix("hf-hub:").partition("@")[0]
-    config = registry.install(folder, installed_as, origin)
+    config = registry.install(folder, installed_as, origin, joins)
+    towers = (
+        f"the model as {config.image.library} has it" if isinstance(config.image, LibraryImageTower) else "samespace's own towers"
+    )
     if verified := config.card.get("verified"):
-        towers = f"the model as {verified['by']} has it" if config.image.arch == "library" else "samespace's own towers"
-        worst = max(verified["image_difference"], verified["text_difference"])
+        worst = max(largest_differences(verified).values())
         print_status(f"{towers}; its vectors are those of {verified['by']} (largest difference of a component {worst:.1g})")
     elif reason := config.card.get("unverified"):
-        print_status(f"samespace's own towers, not verified: {reason}")
+        print_status(f"{towers}, not verified: {reason}")
     print_status(f"installed; use it with: --space {config.name}")
 
 
@@ -121,8 +128,8 @@ def fetch(name: str, revision: str | None, yes: bool, check: "Callable[[Path, st
 
     `check` is given the folder and the name before the weights are downloaded, and raises where they would not be of use.
     """
-    if expanded(name).is_dir():
-        folder = expanded(name).resolve()
+    if expanded(name.removeprefix("local-dir:")).is_dir():
+        folder = expanded(name.removeprefix("local-dir:")).resolve()
         return folder, str(folder)
     from ..spaces import hub
 

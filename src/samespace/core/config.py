@@ -156,6 +156,14 @@ class LibraryTextTower(TextTower):
 
 
 @dataclass(frozen=True)
+class NoTextTower(TextTower):
+    """In place of a text tower, where a model knows only pictures."""
+
+    arch: str = "none"
+    """`none`."""
+
+
+@dataclass(frozen=True)
 class AudioTower:
     """A transformer over chunks of a log-mel spectrogram, and the spectrogram's settings."""
 
@@ -262,6 +270,9 @@ class Prep:
     clean: str = "clip"
     """Cleaning of text before the tokenizer: clip, whitespace or canonicalize (open_clip's), siglip (transformers') or none."""
 
+    prefix: str = ""
+    """What is put before every text: the instruction of a model that was trained with one."""
+
     @property
     def resized_side(self) -> int:
         """Side to which a picture is resized, in pixels."""
@@ -312,6 +323,11 @@ class SpaceConfig:
     def dim(self) -> int:
         """Length of z."""
         return self.text.dim
+
+    @property
+    def has_words(self) -> bool:
+        """Whether there is a text tower."""
+        return not isinstance(self.text, NoTextTower)
 
     @property
     def fingerprint(self) -> str:

@@ -50,19 +50,25 @@ class Words:
     """A tokenizer with its space's cleaning and padding."""
 
     def __init__(self, tokenizer: Tokenizer, prep: Prep) -> None:
-        self.tokenizer, self.clean = tokenizer, CLEANERS[prep.clean]
+        self.tokenizer, self.clean, self.prefix = tokenizer, CLEANERS[prep.clean], prep.prefix
         self.tokenizer.enable_truncation(prep.context)
         length = prep.context if prep.pad_to_context else None
         self.tokenizer.enable_padding(pad_id=prep.pad, length=length)
 
     def ids(self, texts: list[str]) -> npt.NDArray[np.int64]:
         """Return the token ids of texts, cut or padded to one length: int64 (B, T)."""
-        encoded = self.tokenizer.encode_batch([self.clean(as_utf8(t)) for t in texts])
-        return np.array([e.ids for e in encoded], dtype=np.int64).reshape(len(texts), -1)
+        return self.encode(texts)[0]
+
+    def encode(self, texts: list[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return `ids`, and 1 where they are no padding: int64 (B, T) each."""
+        encoded = self.tokenizer.encode_batch([self.prefix + self.clean(as_utf8(t)) for t in texts])
+        shape = (len(texts), -1)
+        ids, mask = [e.ids for e in encoded], [e.attention_mask for e in encoded]
+        return np.array(ids, np.int64).reshape(shape), np.array(mask, np.int64).reshape(shape)
 
     def count(self, text: str) -> int:
         """Return the number of tokens of a text, cut at the context, without padding."""
-        return sum(self.tokenizer.encode(self.clean(as_utf8(text))).attention_mask)
+        return sum(self.tokenizer.encode(self.prefix + self.clean(as_utf8(text))).attention_mask)
 
 
 def read_tokenizer(path: Path) -> Tokenizer:

@@ -46,7 +46,8 @@ class Checkpoint:
     model: DualEncoder
     """Our towers, or a library's in their shape (reference.LibraryEncoder)."""
     config: SpaceConfig
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
+    """None where there are no words."""
 
     @torch.inference_mode()
     def image(self, pictures: Sequence[Image.Image]) -> np.ndarray:
@@ -57,8 +58,15 @@ class Checkpoint:
     @torch.inference_mode()
     def text(self, texts: Sequence[str]) -> np.ndarray:
         """Return z of texts in fp32: (B, E), unit length."""
-        ids = Words(self.tokenizer, self.config.prep).ids(list(texts))
+        ids = self.words.ids(list(texts))
         return np.asarray(self.model.encode_text(torch.from_numpy(ids)))
+
+    @property
+    def words(self) -> Words:
+        """The tokenizer with its cleaning and padding. Raises UnknownSpace where there is none."""
+        if self.tokenizer is None:
+            raise UnknownSpace(f"{self.config.name} knows pictures and no words; choose a CLIP or SigLIP kind of model")
+        return Words(self.tokenizer, self.config.prep)
 
 
 def load(folder: Path, name: str = "") -> Checkpoint:

@@ -1,13 +1,19 @@
 """A checkpoint's folder → what is exported: our own towers, or the model as the library that defines it has it; compared with that."""
 
+import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import MissingExtra, UnknownSpace, UnsupportedModel, error_summary
+from ..core.files import json_rows, read_json
 from . import checkpoint, verify
 from .checkpoint import Checkpoint
+from .families import PICTURES_ONLY, is_timm
+from .hub import MODULES
 from .reference import Reference
+
+ADAPTER = "adapter_config.json"
 
 
 def read(folder: Path, name: str = "") -> tuple[Checkpoint, verify.Answers | None]:
@@ -15,14 +21,27 @@ def read(folder: Path, name: str = "") -> tuple[Checkpoint, verify.Answers | Non
 
     Returns the library's answers, too; None where they could not be had. Raises UnknownSpace, WeightsMismatch, MissingExtra.
     """
+    name = name or folder.name
     if (folder / "space.json").exists():
         return checkpoint.load(folder, name), verify.read(folder)
+    if (folder / ADAPTER).exists():
+        return _read_adapted(folder, name)
+    folder = _both_towers(folder)
+    if _knows_pictures_only(folder):
+        reference = open_reference(folder)
+        answers = verify.ask(reference)
+        return _exported(reference, answers, name), answers
+    return _read_two_towers(folder, name)
+
+
+def _read_two_towers(folder: Path, name: str) -> tuple[Checkpoint, verify.Answers | None]:
+    """Read a folder of open_clip or transformers: into our own towers where they give its vectors, else into the library's."""
     try:
         loaded = checkpoint.load(folder, name)
     except UnsupportedModel as error:
         reference = _open_instead(folder, error)
         answers = verify.ask(reference)
-        return _exported(reference, answers, name or folder.name), answers
+        return _exported(reference, answers, name), answers
     try:
         reference = open_reference(folder)
         answers = verify.ask(reference)
@@ -31,7 +50,55 @@ def read(folder: Path, name: str = "") -> tuple[Checkpoint, verify.Answers | Non
     for ours in (loaded, _with_words_of(reference, loaded)):
         with suppress(UnknownSpace):
             return _verified(ours, answers), answers
-    return _exported(reference, answers, name or folder.name), answers  # its towers are right where ours are not
+    return _exported(reference, answers, name), answers  # its towers are right where ours are not
+
+
+def read_words(folder: Path) -> tuple[Checkpoint, verify.Answers]:
+    """Read a text model that was trained to give the vectors of another model's space, and its library's answers.
+
+    Raises UnknownSpace, MissingExtra.
+    """
+    if not (folder / MODULES).exists():
+        raise UnknownSpace(f"{folder} has no {MODULES}, as text models of sentence-transformers have; pull it without --joins")
+    reference = open_reference(folder)
+    answers = verify.ask(reference)
+    return _exported(reference, answers, folder.name), answers
+
+
+def _both_towers(folder: Path) -> Path:
+    """Return the folder itself, or the CLIP within one of sentence-transformers. Raises UnknownSpace where that has only words."""
+    if not (folder / MODULES).exists():
+        return folder
+    parts = json_rows((folder / MODULES).read_text("utf-8"))
+    if parts and str(parts[0].get("type", "")).endswith("CLIPModel"):
+        return folder / str(parts[0].get("path", ""))
+    raise UnknownSpace(
+        f"{folder} is a text tower alone; name the space whose pictures it was trained for, such as: --joins openai/clip-vit-base-patch32"
+    )
+
+
+def _knows_pictures_only(folder: Path) -> bool:
+    """Whether a folder holds an image tower without words."""
+    if (folder / "open_clip_config.json").exists() or not (folder / "config.json").exists():
+        return False
+    values = read_json(folder / "config.json")
+    return is_timm(values) or values.get("model_type") in PICTURES_ONLY
+
+
+def _read_adapted(folder: Path, name: str) -> tuple[Checkpoint, verify.Answers | None]:
+    """Read a LoRA adapter, added to its base model, which has to be here. Raises UnknownSpace, MissingExtra."""
+    from .hub import cached_folder
+
+    base = str(read_json(folder / ADAPTER).get("base_model_name_or_path") or "")
+    found = Path(base) if Path(base).is_dir() else cached_folder(base)
+    if found is None:
+        raise UnknownSpace(f"{name} is an adapter for {base!r}, which is not here; pull that first: samespace spaces pull {base}")
+    try:
+        from .adapters import merge
+    except ImportError:
+        raise MissingExtra("adding an adapter to its model", "convert") from None
+    with tempfile.TemporaryDirectory() as scratch:
+        return read(merge(folder, found, Path(scratch)), name)
 
 
 def _with_words_of(reference: Reference, loaded: Checkpoint) -> Checkpoint:
@@ -68,16 +135,28 @@ def _with_card(loaded: Checkpoint, facts: dict[str, object]) -> Checkpoint:
 def open_reference(folder: Path) -> Reference:
     """Open a checkpoint in the library that defines it. Raises MissingExtra where that is not installed, UnknownSpace."""
     try:
-        if (folder / "open_clip_config.json").exists():
-            from .open_clip_reference import OpenClipReference
-
-            return OpenClipReference(folder)
-        from .transformers_reference import TransformersReference
-
-        return TransformersReference(folder)
+        return _opened(folder)
     except ImportError:
         raise MissingExtra("comparing a model with the library that defines it", "convert") from None
     except RuntimeError as error:  # a torchvision that does not fit its torch
         raise UnknownSpace(
             f"the library that defines it cannot be imported ({error_summary(error)}); install samespace[convert] anew"
         ) from None
+
+
+def _opened(folder: Path) -> Reference:
+    if (folder / "open_clip_config.json").exists():
+        from .open_clip_reference import OpenClipReference
+
+        return OpenClipReference(folder)
+    if (folder / MODULES).exists():
+        from .sentence_reference import SentenceReference
+
+        return SentenceReference(folder)
+    if _knows_pictures_only(folder):
+        from .picture_references import TimmPictures, TransformersPictures
+
+        return TimmPictures(folder) if is_timm(read_json(folder / "config.json")) else TransformersPictures(folder)
+    from .transformers_reference import TransformersReference
+
+    return TransformersReference(folder)

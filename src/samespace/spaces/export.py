@@ -3,8 +3,7 @@
 import csv
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
@@ -19,17 +18,16 @@ from ..core.config import AudioTower, HybridImageTower, SpaceConfig, to_json
 from ..core.errors import QueryError, UnknownSpace, UnreadableMedia
 from ..core.files import sha256, write_text_atomically
 from ..core.metrics import recall_at_k
-from ..core.paths import expanded
 from ..media import image as image_media
 from ..models.clip import DualEncoder
 from ..models.starter.audio import AudioTransformer
 from ..preprocess.pixels import normalize_pixels, square
-from ..preprocess.tokens import Words
 from . import calibration, verify
 from .checkpoint import Checkpoint, without_audio
 from .onnx import State, digest_of_state, fp32_state, run, save_with_shared_weights, trace
 from .quantize import QUANTIZERS
 from .space import Space, read_space_config
+from .space_folder import new_space_folder
 from .verify import Answers
 
 MIN_COSINE = 0.99
@@ -92,18 +90,20 @@ def export(
     """
     with new_space_folder(folder) as (made, scratch):
         state = fp32_state(checkpoint.model)
-        towers = _Towers({tower: _graph_of(checkpoint, tower, state, scratch) for tower in ("image", "text")})
+        named = ("image", "text") if checkpoint.config.has_words else ("image",)
+        towers = _Towers({tower: _graph_of(checkpoint, tower, state, scratch) for tower in named})
         if pairs:
             towers = _choose(towers.graphs, pairs, isinstance(checkpoint.config.image, HybridImageTower), scratch)
         save_with_shared_weights(towers.graphs, state, made / "model.safetensors")
-        checkpoint.tokenizer.save(str(made / "tokenizer.json"))
+        if checkpoint.tokenizer:
+            checkpoint.tokenizer.save(str(made / "tokenizer.json"))
         if answers:
             verify.write(answers, made)
         for file in sorted(audio_from.glob("audio.*")) if audio_from else ():
             shutil.copy(file, made)
         config = checkpoint.config if audio_from else without_audio(checkpoint.config)
         kept = {modality: weights for modality, weights in config.calibration.items() if modality != "image"}
-        fitted = {"image": _calibrate(towers.z, made)} if pairs and len(pairs.ids) >= ENOUGH_PAIRS else {}
+        fitted = {"image": _calibrate(towers.z, made)} if pairs and len(named) == 2 and len(pairs.ids) >= ENOUGH_PAIRS else {}
         measured = {tower: towers.precision.get(tower, {"chosen": "fp32"}) for tower in towers.graphs}
         precision = config.card.get("precision", {}) | measured
         config = replace(
@@ -119,25 +119,34 @@ def export(
     return config
 
 
-@contextmanager
-def new_space_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield (a new folder, a scratch folder); on success the new one takes the place of `folder`.
+def join_words(space: Path, folder: Path, words: Checkpoint, answers: Answers, name: str, origin: str) -> SpaceConfig:
+    """Write a space with the image tower of a space as it is, and the text tower of a text model; return its config.
 
-    Raises UnknownSpace where `folder` exists and is neither a space nor empty.
+    `answers` are those of the text model's library. The text tower's weights are fp32. Raises UnknownSpace, OSError.
     """
-    folder = expanded(folder).resolve()
-    if folder.exists() and not (folder / "space.json").exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UnknownSpace(f"{folder} exists and is not a space; choose a folder that does not exist yet")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "space"
-        made.mkdir()
-        yield made, Path(scratch)
-        for file in made.iterdir():
-            file.chmod(0o644)
-        if folder.exists():
-            folder.rename(Path(scratch) / "old")  # goes with the scratch folder
-        made.rename(folder)
+    old = read_space_config(space)
+    if words.config.dim != old.dim:
+        raise UnknownSpace(
+            f"{name} gives vectors of {words.config.dim} numbers, {old.name} of {old.dim}; choose the space it was trained for"
+        )
+    with new_space_folder(folder) as (made, scratch):
+        shutil.copytree(space, made, dirs_exist_ok=True)
+        state = fp32_state(words.model)
+        graph = _graph_of(words, "text", state, scratch)
+        save_with_shared_weights({"text": graph}, state, made / "text.safetensors")
+        words.words.tokenizer.save(str(made / "tokenizer.json"))
+        kept = verify.joined(verify.read(space), answers)
+        verify.write(kept, made)
+        p = words.config.prep
+        prep = replace(old.prep, context=p.context, pad=p.pad, pad_to_context=p.pad_to_context, clean=p.clean, prefix=p.prefix)
+        card = old.card | {"verified": old.card.get("verified", {}) | words.config.card["verified"] | {"by": kept.library}}
+        config = replace(
+            old, name=name, origin=origin, text=words.config.text, prep=prep, card=card, calibration={},
+            files={f.name: sha256(f) for f in sorted(made.iterdir()) if f.name != "space.json"},
+        )  # fmt: skip
+        write_text_atomically(made / "space.json", to_json(config))
+        verify.check_close(Space(made), kept)
+    return config
 
 
 def add_audio_tower(
@@ -186,8 +195,9 @@ def held_out_pairs(checkpoint: Checkpoint, table: Path) -> Pairs:
             squares.append(square(image_media.read(path, path.read_bytes(), prep.resized_side)[0], prep))
         except (UnreadableMedia, OSError) as error:
             raise QueryError(f"{path}, a picture of {table}, cannot be read ({error}); mend or remove its line") from None
-    words = Words(checkpoint.tokenizer, prep)
-    return Pairs(normalize_pixels(np.stack(squares), prep), words.ids([title for _, title in rows]))
+    titles = [title for _, title in rows]
+    ids = checkpoint.words.ids(titles) if checkpoint.config.has_words else np.empty((len(rows), 0), np.int64)
+    return Pairs(normalize_pixels(np.stack(squares), prep), ids)
 
 
 def _calibrate(z: Vectors, folder: Path) -> tuple[float, ...]:

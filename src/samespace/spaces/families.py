@@ -1,6 +1,7 @@
 """What kind of model a checkpoint is, by its config files alone: whether it can be a space, before its weights are downloaded."""
 
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import UnknownSpace
 from ..core.files import read_json
@@ -9,6 +10,7 @@ SHARD_INDEX = "model.safetensors.index.json"
 """Names the file of each tensor, where the weights are in several."""
 HUB_WEIGHTS = (
     "open_clip_model.safetensors", "model.safetensors", SHARD_INDEX, "open_clip_pytorch_model.bin", "pytorch_model.bin",
+    "adapter_model.safetensors",
 )  # fmt: skip
 """Weights of a repository, in the order of preference: tensors that no code comes with first."""
 WEIGHT_FILES = (*HUB_WEIGHTS, "model.pth")
@@ -19,14 +21,15 @@ OURS = {"clip", "metaclip_2", "siglip", "siglip2"}
 TWO_TOWERS = OURS | {"align", "altclip", "chinese_clip", "vision-text-dual-encoder"}
 """Kinds of transformers' models with an image and a text tower in one space."""
 
+PICTURES_ONLY = {"dinov2", "dinov2_with_registers", "dinov3_convnext", "dinov3_vit", "vit"}
+"""Kinds of transformers' models that know pictures and no words."""
+
 _ASSISTANT = "answers questions about pictures and is no space"
 OTHERS = {  # model_type → what it is, and what to do
     "bert": "a text model without an image tower; choose a CLIP or SigLIP kind of model",
     "clap": "a CLAP, which hears; add its audio tower to a space with: samespace spaces add-audio --clap {name}",
     "clip_text_model": "CLIP's text tower alone; choose a repository with both towers",
     "clip_vision_model": "CLIP's image tower alone; choose a repository with both towers",
-    "dinov2": "an image tower without words (DINOv2), which is not supported yet; choose a CLIP or SigLIP kind of model",
-    "dinov3_vit": "an image tower without words (DINOv3), which is not supported yet; choose a CLIP or SigLIP kind of model",
     "llama": "a language model and no space; choose a CLIP or SigLIP kind of model",
     "llava": f"a LLaVA, which {_ASSISTANT}; install it with: samespace assistants pull {{name}}",
     "siglip_vision_model": "SigLIP's image tower alone; choose a repository with both towers",
@@ -47,20 +50,37 @@ ENDPOINTS = {
 """Vision-language models that other programs serve."""
 
 
+KNOWN_BY_THEIR_FILE = ("space.json", "open_clip_config.json", "modules.json", "adapter_config.json")
+"""Our own, open_clip's, sentence-transformers' and peft's: what they are is seen when they are read."""
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a folder holds weights in a file that torch reads."""
+    return any((folder / file).exists() for file in (*WEIGHT_FILES, "space.json"))
+
+
 def check(folder: Path, name: str) -> None:
     """Raises UnknownSpace where a folder's config files show that it cannot become a space; `name` is what was asked for."""
-    if (folder / "space.json").exists() or (folder / "open_clip_config.json").exists():
+    if any((folder / file).exists() for file in KNOWN_BY_THEIR_FILE):
         return
     if not (folder / "config.json").exists():
         raise UnknownSpace(
             f"{name} has neither open_clip_config.json nor config.json, so what it is cannot be known; choose a repository that has"
         )
-    check_kind(read_json(folder / "config.json").get("model_type"), name)
+    values = read_json(folder / "config.json")
+    if is_timm(values) or {"embed_dim", "text_cfg", "vision_cfg"} <= set(values):  # timm's, and open_clip's as Immich keeps it
+        return
+    check_kind(values.get("model_type"), name)
+
+
+def is_timm(values: dict[str, Any]) -> bool:
+    """Whether a config.json is timm's."""
+    return "architecture" in values and "pretrained_cfg" in values
 
 
 def check_kind(kind: object, name: str) -> None:
     """Raises UnknownSpace where transformers' `model_type` is not a model of two towers; it says what it is, and what to do."""
-    if kind in TWO_TOWERS:
+    if kind in TWO_TOWERS | PICTURES_ONLY:
         return
     if kind in ENDPOINTS:
         raise UnknownSpace(

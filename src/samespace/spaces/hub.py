@@ -7,18 +7,22 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..core.errors import Offline, UnknownSpace
+from ..core.errors import Offline, SamespaceError, UnknownSpace
+from . import open_clip_names
 from .families import HUB_WEIGHTS, SHARD_INDEX
+from .prebuilt import layout_of
+from .prebuilt import needed as prebuilt_files
 
 CLIP_TOKENIZER = "openai/clip-vit-base-patch32"
 """Whose tokenizer.json serves the CLIP checkpoints that come without one."""
-OPEN_CLIP_NAMES = Path(__file__).with_name("open_clip_names.tsv")
-"""open_clip's names, ARCHITECTURE/TAG, and the repositories that they stand for."""
 SMALL_FILES = (
     "config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt", "spiece.model",
-    "sentencepiece.bpe.model", "README.md",
+    "sentencepiece.bpe.model", "README.md", "adapter_config.json", "config_sentence_transformers.json", "modules.json",
+    "sentence_bert_config.json",
 )  # fmt: skip
+MODULES, MODULE_FILES = "modules.json", "[0-9]_*/*"
+"""Of sentence-transformers: the list of a model's parts, and the files of each."""
 SHARDS = "model-*-of-*.safetensors"
 
 
@@ -31,6 +35,8 @@ class Remote:
     """A commit, so that what was looked at is what is downloaded."""
     files: dict[str, int]
     """File → bytes."""
+    open_clip: str = ""
+    """open_clip's name of it, where that was asked for."""
 
     @property
     def size(self) -> int:
@@ -43,27 +49,43 @@ class Remote:
         return f"{self.repo} at {self.revision[:12]}"
 
 
-def open_clip_repos() -> dict[str, str]:
-    """Return open_clip's names → repositories."""
-    rows = OPEN_CLIP_NAMES.read_text("utf-8").splitlines()[1:]
-    return dict(row.split("\t") for row in rows)
-
-
 def repo_of(name: str) -> tuple[str, str | None]:
     """Return repository and revision of `ViT-B-32/laion2b_s34b_b79k` (open_clip), `hf-hub:org/name` or `org/name@revision`."""
     name, _, revision = name.removeprefix("hf-hub:").partition("@")
-    return open_clip_repos().get(name, name), revision or None
+    return open_clip_names.repositories().get(name, name), revision or None
 
 
 def look_up(name: str, revision: str | None = None) -> Remote:
     """Ask the hub which files a space's checkpoint needs, without downloading it. Raises Offline, UnknownSpace."""
     there = files_of(name, revision)
-    weights = next((w for w in HUB_WEIGHTS if w in there.files), None)
-    if weights is None:
-        raise UnknownSpace(f"{there.repo} holds none of {', '.join(HUB_WEIGHTS)}; choose a CLIP, OpenCLIP or SigLIP model")
-    shards = [f for f in there.files if fnmatch(f, SHARDS)] if weights == SHARD_INDEX else []
-    wanted = [f for f in SMALL_FILES if f in there.files] + [weights, *shards]
-    return replace(there, files={f: there.files[f] for f in wanted})
+    known = name if name in open_clip_names.repositories() else ""
+    return replace(there, files={f: there.files[f] for f in needed(set(there.files), there.repo)}, open_clip=known)
+
+
+def needed(files: set[str], repo: str) -> list[str]:
+    """Return which files of a repository make a space: weights, and what is small. Raises UnknownSpace."""
+    parts = {f.rpartition("/")[0] for f in files if f == MODULES or fnmatch(f, MODULE_FILES)} | {""}
+    small = [f for f in sorted(files) if _folder_of(f) in parts and f.rpartition("/")[2] in SMALL_FILES]
+    weights = [_weights(files, part) for part in sorted(parts)]
+    if any(weights):
+        return small + [f for found in weights for f in found]
+    if (layout := layout_of(files)) is not None:
+        return prebuilt_files(layout, files)
+    raise UnknownSpace(f"{repo} holds none of {', '.join(HUB_WEIGHTS)}; choose a CLIP, OpenCLIP or SigLIP model")
+
+
+def _weights(files: set[str], part: str) -> list[str]:
+    """Return the weights in a folder of a repository, in the best of their formats."""
+    prefix = f"{part}/" if part else ""
+    best = next((w for w in HUB_WEIGHTS if prefix + w in files), None)
+    if best is None:
+        return []
+    shards = [f for f in sorted(files) if fnmatch(f, prefix + SHARDS)] if best == SHARD_INDEX else []
+    return [prefix + best, *shards]
+
+
+def _folder_of(file: str) -> str:
+    return file.rpartition("/")[0]
 
 
 def files_of(name: str, revision: str | None = None) -> Remote:
@@ -87,13 +109,19 @@ def files_of(name: str, revision: str | None = None) -> Remote:
     return Remote(repo, info.sha or "main", {f.rfilename: f.size or 0 for f in info.siblings or []})
 
 
-def cached(repo: str, revision: str | None) -> Remote | None:
-    """Return what an earlier download of a repository left in the hub's cache; None where it left nothing."""
+def cached_folder(repo: str, revision: str | None = None) -> Path | None:
+    """Return where an earlier download left a repository; None where it left nothing."""
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+        return Path(snapshot_download(repo, revision=revision, local_files_only=True))
     except Exception:  # whatever it is, there is nothing to be had
+        return None
+
+
+def cached(repo: str, revision: str | None) -> Remote | None:
+    """Return what an earlier download left of a repository; None where it left nothing."""
+    if (folder := cached_folder(repo, revision)) is None:
         return None
     files = {file.relative_to(folder).as_posix(): file.stat().st_size for file in sorted(folder.rglob("*")) if file.is_file()}
     return Remote(repo, folder.name, files)
@@ -106,7 +134,7 @@ def gated(repo: str) -> UnknownSpace:
 
 def configs(source: Remote) -> Path:
     """Download all but the weights of a checkpoint, and return the folder. Raises Offline."""
-    return download(replace(source, files={f: size for f, size in source.files.items() if f in SMALL_FILES}))
+    return download(replace(source, files={f: size for f, size in source.files.items() if f.endswith((".json", ".txt"))}))
 
 
 def download(source: Remote) -> Path:
@@ -116,11 +144,15 @@ def download(source: Remote) -> Path:
 
     try:
         folder = Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(source.files)))
-        if not {"tokenizer.json", "merges.txt"} & source.files.keys() and (folder / "open_clip_config.json").exists():
+        if source.open_clip and not (folder / open_clip_names.CONFIG).exists():
+            open_clip_names.write_config(source.open_clip, folder)
+        if not {"tokenizer.json", "merges.txt"} & source.files.keys() and (folder / open_clip_names.CONFIG).exists():
             tokenizer = Path(hf_hub_download(CLIP_TOKENIZER, "tokenizer.json"))
             (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
     except GatedRepoError:
         raise gated(source.repo) from None
+    except SamespaceError:
+        raise
     except OSError as error:
         if error.errno:  # the disk's fault, not the network's
             raise

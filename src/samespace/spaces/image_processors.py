@@ -35,6 +35,8 @@ WITHOUT_EFFECT = {
     "data_format", "input_data_format", "return_tensors", "device", "disable_grouping", "pad_size",
 }  # fmt: skip
 """Settings without an effect on one RGB picture of any size."""
+OFF = {"include_top", "rescale_offset", "do_reduce_labels"}
+"""Settings without an effect where they are false."""
 OPEN_CLIP_KEYS = {"size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"}
 
 
@@ -100,7 +102,7 @@ def flex_prep(values: Values, patch: int) -> Prep:
 
 def _known(values: Values, defaults: Values) -> Values:
     """Return what is set, as transformers writes null for what is not. Raises UnsupportedModel on a setting that is unknown."""
-    values = {name: value for name, value in values.items() if value is not None}
+    values = {name: value for name, value in values.items() if value is not None and not (name in OFF and value is False)}
     if unknown := sorted(set(values) - set(defaults) - WITHOUT_EFFECT):
         raise UnsupportedModel(
             f"the image processor has a setting that is not known here, {unknown[0]!r}; report it with the model's name"

@@ -20,7 +20,7 @@ from ..models.layers import Tap
 from .checkpoint import Checkpoint
 from .image_processors import open_clip_prep
 from .open_clip_layout import open_clip_cleaning
-from .reference import LibraryEncoder
+from .reference import LibraryEncoder, Reference
 from .tokenizer_files import read_tokenizer
 
 
@@ -39,8 +39,8 @@ class OpenClipEncoder(LibraryEncoder):
         return F.normalize(self.model.encode_text(ids), dim=-1)
 
 
-class OpenClipReference:
-    """A model as open_clip runs it: reference.Reference."""
+class OpenClipReference(Reference):
+    """A model as open_clip runs it"""
 
     library = f"open_clip {open_clip.__version__}"
 

@@ -1,7 +1,7 @@
 """A model in the library that defines it: its vectors, and what can be made into a space of it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -14,31 +14,29 @@ if TYPE_CHECKING:
     from .checkpoint import Checkpoint
 
 
-class Reference(Protocol):
-    """A model as its own library runs it, its own preprocessing and tokenizer included."""
+class Reference:
+    """A model as its own library runs it, its own preprocessing and tokenizer included. Subclasses of one tower have that one's methods."""
 
     library: str
     """The library and its version, such as "open_clip 3.3.0"."""
+    towers: tuple[str, ...] = ("image", "text")
+    """What it has."""
 
     def image(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """RGB pictures of any size → z: float32 (B, E), unit length."""
-        ...
+        raise NotImplementedError
 
     def text(self, texts: Sequence[str]) -> np.ndarray:
         """Texts → z: float32 (B, E), unit length."""
-        ...
-
-    def ids(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts → token ids, padded: int64 (B, T)."""
-        ...
+        raise NotImplementedError
 
     def words(self) -> tuple[Tokenizer, str]:
         """Return its tokenizer, and the cleaning before it as Prep.clean names it."""
-        ...
+        raise NotImplementedError
 
     def checkpoint(self) -> "Checkpoint":
         """Return the model as it can be exported. Raises UnknownSpace where its preprocessing cannot be had outside the library."""
-        ...
+        raise NotImplementedError
 
 
 class LibraryEncoder(DualEncoder):

@@ -5,11 +5,14 @@ A pulled checkpoint is converted once, with torch, into a space folder under the
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..core.config import SpaceConfig
 from ..core.errors import MissingExtra, UnknownSpace
 from ..core.paths import expanded
 from ..core.registry import Registry
+from . import prebuilt
+from .families import has_weights
 from .space import Space, read_space_config
 
 STARTER = Path(__file__).with_name("starter")
@@ -37,12 +40,34 @@ def find_folder(name: str) -> Path:
     return folder if folder.is_dir() else find(name)
 
 
-def install(folder: Path, name: str, origin: str) -> SpaceConfig:
-    """Convert a checkpoint's folder into an installed space. Raises MissingExtra, UnknownSpace, WeightsMismatch."""
+def install(folder: Path, name: str, origin: str, joins: str = "") -> SpaceConfig:
+    """Convert a checkpoint's folder into an installed space; a text model takes the place of that of the space `joins`.
+
+    Raises MissingExtra, UnknownSpace, WeightsMismatch.
+    """
     taken = SPACES.installed().get(name)
     if name in ("", ".", "..", "starter") or (taken and read_space_config(taken).origin != origin):
         raise UnknownSpace(f"a space called {name!r} is there already; rename the folder, or use: samespace spaces export")
+    if joins:
+        return join(folder, find(joins), SPACES.folder_for(name), name, origin)
     return convert(folder, SPACES.folder_for(name), name=name, origin=origin)
+
+
+def join(folder: Path, space: Path, target: Path, name: str, origin: str) -> SpaceConfig:
+    """Write a space with the image tower of a space and a text model from a folder. Raises MissingExtra, UnknownSpace."""
+    conversion, export = _converters()
+    words, answers = conversion.read_words(folder)
+    config: SpaceConfig = export.join_words(space, target, words, answers, name, origin)
+    return config
+
+
+def _converters() -> tuple[Any, Any]:
+    """Return the modules that need torch. Raises MissingExtra."""
+    try:
+        from . import conversion, export
+    except ImportError:
+        raise MissingExtra("converting a checkpoint", "convert") from None
+    return conversion, export
 
 
 def convert(
@@ -52,12 +77,14 @@ def convert(
 
     Raises MissingExtra, UnknownSpace, WeightsMismatch.
     """
-    try:
-        from . import conversion, export
-    except ImportError:
-        raise MissingExtra("converting a checkpoint", "convert") from None
+    if prebuilt.layout_in(folder) and not has_weights(folder):
+        return prebuilt.install(folder, target, name, origin)
+    conversion, export = _converters()
     loaded, answers = conversion.read(folder, name)
     if origin:
         loaded.config = replace(loaded.config, origin=origin)
     held_out = export.held_out_pairs(loaded, pairs or export.HELD_OUT) if precision == "auto" else None
-    return export.export(loaded, target, held_out, audio_from=folder if loaded.config.audio else None, answers=answers)
+    config: SpaceConfig = export.export(
+        loaded, target, held_out, audio_from=folder if loaded.config.audio else None, answers=answers
+    )
+    return config

@@ -12,12 +12,12 @@ import numpy as np
 
 from ..core.config import AudioTower, SpaceConfig, from_dict
 from ..core.errors import UnknownSpace, UnreadableMedia
-from ..core.machine import usable_cpus
 from ..preprocess.mel import spectrogram
 from .calibration import BACKGROUND_FILE, Calibration
+from .devices import device_for
+from .sessions import Tower, graph_of
 
 if TYPE_CHECKING:  # a search with words opens no image, and needs none of this
-    from onnxruntime import InferenceSession
     from PIL import Image
 
     from ..preprocess.tokens import Words
@@ -73,9 +73,18 @@ class Space:
         """Texts → z: float32 (B, dim), unit length. Longer texts are cut at the tower's context."""
         if isinstance(texts, str):
             texts = [texts]
+        self.check_words()
         words = self.words
-        ids = (words.ids(list(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH))
-        return self._run(self._text_tower, "ids", ids)
+        batches = (words.encode(list(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH))
+        z: np.ndarray = self._text_tower.all(batches, self.dim)
+        return z
+
+    def check_words(self) -> None:
+        """Raises UnknownSpace where there is no text tower."""
+        if not self.config.has_words:
+            raise UnknownSpace(
+                f"the space {self.name} knows pictures and no words; search with a picture, or choose another space"
+            )
 
     def image(self, pictures: Picture | Iterable[Picture]) -> np.ndarray:
         """Files, Pillow images or uint8 arrays (H, W, 3) → z: float32 (B, dim), unit length.
@@ -92,11 +101,12 @@ class Space:
         return self.pixels(np.stack(squares)) if squares else np.empty((0, self.dim), np.float32)
 
     def pixels(self, squares: np.ndarray) -> np.ndarray:
-        """Prepared squares, uint8 (B, S, S, 3) → z: float32 (B, dim), unit length."""
+        """Prepared pictures, uint8 (B, *Prep.shape) → z: float32 (B, dim), unit length."""
         from ..preprocess.pixels import normalize_pixels
 
-        batches = (normalize_pixels(squares[i : i + BATCH], self.config.prep) for i in range(0, len(squares), BATCH))
-        return self._run(self._image_tower, "pixels", batches)
+        batches = ((normalize_pixels(squares[i : i + BATCH], self.config.prep),) for i in range(0, len(squares), BATCH))
+        z: np.ndarray = self._image_tower.all(batches, self.dim)
+        return z
 
     def audio(self, clips: Sequence[np.ndarray]) -> np.ndarray:
         """Samples at the tower's rate, float32 (N,) each, at most its window long → z: float32 (B, dim), unit length.
@@ -107,8 +117,9 @@ class Space:
 
     def spectrograms(self, spectrograms: Sequence[np.ndarray]) -> np.ndarray:
         """Log-mel spectrograms in decibels, float32 (M, frames) each → z: float32 (B, dim), unit length."""
-        batches = (np.stack(spectrograms[i : i + BATCH]) for i in range(0, len(spectrograms), BATCH))
-        return self._run(self._audio_tower, "mels", batches)
+        batches = ((np.stack(spectrograms[i : i + BATCH]),) for i in range(0, len(spectrograms), BATCH))
+        z: np.ndarray = self._audio_tower.all(batches, self.dim)
+        return z
 
     @property
     def audio_config(self) -> AudioTower:
@@ -169,34 +180,16 @@ class Space:
             Thread(target=open_tower).start()
 
     @once
-    def _text_tower(self) -> "InferenceSession":
-        return self._session("text")
+    def _text_tower(self) -> Tower:
+        return Tower(graph_of(self.folder, "text"))
 
     @once
-    def _image_tower(self) -> "InferenceSession":
-        return self._session("image")
+    def _image_tower(self) -> Tower:
+        return Tower(graph_of(self.folder, "image"), device_for(self.config))
 
     @once
-    def _audio_tower(self) -> "InferenceSession":
-        return self._session("audio")
-
-    def _run(self, tower: "InferenceSession", takes: str, batches: Iterable[np.ndarray]) -> np.ndarray:
-        """Run a tower over batches → z: float32 (B, dim)."""
-        z = [tower.run(["z"], {takes: batch})[0] for batch in batches]
-        return np.concatenate(z) if z else np.empty((0, self.dim), np.float32)
-
-    def _session(self, tower: str) -> "InferenceSession":
-        """Open a tower in ONNX Runtime, with as many threads as this process may use CPUs. Raises UnknownSpace."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = usable_cpus()
-        options.log_severity_level = 3
-        path = self.folder / f"{tower}.onnx"
-        try:
-            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime's own exceptions share no useful base
-            raise UnknownSpace(f"{path} cannot be opened ({str(error)[:200]}); pull the space again") from None
+    def _audio_tower(self) -> Tower:
+        return Tower(graph_of(self.folder, "audio"))
 
 
 def read_space_config(folder: Path) -> SpaceConfig:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from ..core.errors import UnknownSpace
+from ..core.errors import MissingExtra, UnknownSpace, error_summary
 from ..core.files import read_json
 from ..preprocess import tokens
 
@@ -22,7 +22,26 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         raise
     except Exception as error:  # the library raises bare Exception
         raise UnknownSpace(f"the tokenizer in {folder} cannot be read ({error}); download it again")
+    if any((folder / name).exists() for name in ("spiece.model", "sentencepiece.bpe.model", "vocab.txt")):
+        return _converted(folder)
     raise UnknownSpace(f"{folder} holds no tokenizer.json, nor vocab.json and merges.txt; download the tokenizer too")
+
+
+def _converted(folder: Path) -> Tokenizer:
+    """Return a tokenizer of SentencePiece or BERT as transformers converts it. Raises MissingExtra, UnknownSpace."""
+    try:
+        from transformers import AutoTokenizer, T5TokenizerFast
+    except ImportError:
+        raise MissingExtra("a tokenizer of SentencePiece", "convert") from None
+    local = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        if tokenizer_class(folder) in ("", "SiglipTokenizer"):  # T5's, which transformers runs in SentencePiece itself
+            found = T5TokenizerFast.from_pretrained(folder, extra_ids=0, **local)
+        else:
+            found = AutoTokenizer.from_pretrained(folder, **local)
+        return Tokenizer.from_str(found.backend_tokenizer.to_str())
+    except Exception as error:  # whatever its many classes raise
+        raise UnknownSpace(f"the tokenizer in {folder} cannot be read ({error_summary(error)}); download it again") from None
 
 
 def pad_id(folder: Path, tokenizer: Tokenizer, default: int) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from ..core.config import AudioTower, ImageTower, LibraryImageTower, TextTower
+from ..core.config import AudioTower, ImageTower, LibraryImageTower, LibraryTextTower, NoTextTower, TextTower
 from ..core.errors import UnknownSpace
 from ..models.clip import DualEncoder
 from ..models.flex_vit import FlexViT
@@ -27,18 +27,21 @@ def image_tower(c: ImageTower) -> nn.Module:
     return IMAGE_TOWERS[c.arch](c)
 
 
-def check_ours(c: ImageTower) -> None:
+def check_ours(c: ImageTower | TextTower) -> None:
     """Raises UnknownSpace where a tower was exported from another library, and there is nothing to build."""
-    if isinstance(c, LibraryImageTower):
+    if isinstance(c, LibraryImageTower | LibraryTextTower):
         raise UnknownSpace(
             f"this space was converted by {c.library} and can search, but not be trained or looked into; use a CLIP or SigLIP, "
             "or the starter"
         )
+    if isinstance(c, NoTextTower):
+        raise UnknownSpace("this space knows pictures and no words, so there is nothing to train; use a CLIP or SigLIP, or the starter")
 
 
 def dual_encoder(image: ImageTower, text: TextTower, bias: bool = False) -> DualEncoder:
     """Build both towers with new weights; `bias` adds SigLIP's logit bias. Raises UnknownSpace as image_tower."""
     check_ours(image)
+    check_ours(text)
     return DualEncoder(IMAGE_TOWERS[image.arch](image), TEXT_TOWERS[text.arch](text), bias)
 
 

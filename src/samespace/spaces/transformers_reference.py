@@ -17,8 +17,9 @@ from ..core.config import LibraryImageTower, LibraryTextTower, SpaceConfig
 from ..core.errors import UnknownSpace, error_summary
 from ..models.layers import Tap
 from .checkpoint import Checkpoint
-from .image_processors import CLIP, transformers_prep
-from .reference import LibraryEncoder
+from .image_processors import SIGLIP, transformers_prep
+from .reference import LibraryEncoder, Reference
+from .tokenizer_files import read_tokenizer
 
 UNMASKED = {"siglip", "siglip2"}
 """Kinds of models whose texts are padded to their full length, and whose padding is attended to."""
@@ -58,8 +59,8 @@ class TransformersEncoder(LibraryEncoder):
         return torch.cat([torch.ones_like(mask[:, :1]), mask[:, :-1]], dim=1)
 
 
-class TransformersReference:
-    """A model as transformers runs it: reference.Reference."""
+class TransformersReference(Reference):
+    """A model as transformers runs it"""
 
     library = f"transformers {transformers.__version__}"
 
@@ -105,7 +106,9 @@ class TransformersReference:
 
     def words(self) -> tuple[Tokenizer, str]:
         """Return its tokenizer, and the cleaning before it."""
-        return Tokenizer.from_str(self.tokenizer.backend_tokenizer.to_str()), "none"
+        if (inside := getattr(self.tokenizer, "backend_tokenizer", None)) is None:  # SentencePiece itself
+            return read_tokenizer(Path(self.model.name_or_path)), "siglip"
+        return Tokenizer.from_str(inside.to_str()), "none"
 
     def _tokenized(self, texts: Sequence[str]) -> dict[str, Tensor]:
         found = self.tokenizer(list(texts), padding="max_length", truncation=True, max_length=self.context, return_tensors="pt")
@@ -127,7 +130,7 @@ class TransformersReference:
         if pad is None:
             raise UnknownSpace(f"the tokenizer of {self.model.name_or_path} has no padding token; add one to its files")
         tokenizer, clean = self.words()
-        prep = replace(transformers_prep(self.processor.to_dict(), CLIP, size), context=self.context, pad=pad, clean=clean)
+        prep = replace(transformers_prep(self.processor.to_dict(), SIGLIP, size), context=self.context, pad=pad, clean=clean)
         encoder = TransformersEncoder(self.model, pad, getattr(c.text_config, "eos_token_id", None))
         config = SpaceConfig(
             image=LibraryImageTower(image_size=size, dim=dim, library=self.library, model=type(self.model).__name__),

@@ -5,9 +5,9 @@ import base64
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -61,11 +61,19 @@ class Encoder(Protocol):
 
 
 def ask(reference: "Reference") -> Answers:
-    """Return a library's answers."""
-    images = pictures()
-    return Answers(
-        reference.library, tuple(_png(image) for image in images), TEXTS, _packed(reference.image(images)), _packed(reference.text(TEXTS))
-    )  # fmt: skip
+    """Return a library's answers, of a model of one tower for that."""
+    images, texts = pictures() if "image" in reference.towers else [], TEXTS if "text" in reference.towers else ()
+    z_image = _packed(reference.image(images)) if images else ""
+    z_text = _packed(reference.text(texts)) if texts else ""
+    return Answers(reference.library, tuple(_png(image) for image in images), texts, z_image, z_text)
+
+
+def joined(pictures_from: Answers | None, words_from: Answers) -> Answers:
+    """Return the answers about pictures of one library, if there are any, and about texts of another."""
+    if pictures_from is None:
+        return words_from
+    library = f"{pictures_from.library} and {words_from.library}"
+    return replace(pictures_from, library=library, texts=words_from.texts, z_text=words_from.z_text)
 
 
 def pictures() -> list[Image.Image]:
@@ -84,8 +92,12 @@ def _picture(width: int, height: int, rng: np.random.Generator) -> Image.Image:
 def differences(encoder: Encoder, answers: Answers) -> dict[str, float]:
     """Return the largest difference and the least cosine of an encoder's vectors and a library's, for pictures and texts."""
     found: dict[str, float] = {}
-    inputs = {"image": (encoder.image(answers.images()), answers.z_image), "text": (encoder.text(answers.texts), answers.z_text)}
-    for tower, (z, packed) in inputs.items():
+    vectors = {}
+    if answers.pictures:
+        vectors["image"] = encoder.image(answers.images()), answers.z_image
+    if answers.texts:
+        vectors["text"] = encoder.text(answers.texts), answers.z_text
+    for tower, (z, packed) in vectors.items():
         want = _unpacked(packed, len(z))
         if z.shape != want.shape:
             raise UnknownSpace(
@@ -96,13 +108,18 @@ def differences(encoder: Encoder, answers: Answers) -> dict[str, float]:
     return found
 
 
+def largest_differences(found: dict[str, Any]) -> dict[str, float]:
+    """Return tower → largest difference, of what `differences` found or a card keeps of it."""
+    return {name.removesuffix("_difference"): value for name, value in found.items() if name.endswith("_difference")}
+
+
 def check_exact(encoder: Encoder, answers: Answers) -> dict[str, float]:
     """Return `differences`. Raises UnknownSpace where fp32 vectors are not the library's."""
     found = differences(encoder, answers)
-    for tower in ("image", "text"):
-        if not found[f"{tower}_difference"] <= EXACT:  # NaN too
+    for tower, difference in largest_differences(found).items():
+        if not difference <= EXACT:  # NaN too
             raise UnknownSpace(
-                f"its {tower} vectors are not those of {answers.library} (a component differs by {found[f'{tower}_difference']:.2g}), "
+                f"its {tower} vectors are not those of {answers.library} (a component differs by {difference:.2g}), "
                 "so nothing is installed; report it with the model's name"
             )
     return found
@@ -111,7 +128,7 @@ def check_exact(encoder: Encoder, answers: Answers) -> dict[str, float]:
 def check_close(encoder: Encoder, answers: Answers) -> dict[str, float]:
     """Return `differences`. Raises UnknownSpace where an installed space's vectors cannot stand for the library's."""
     found = differences(encoder, answers)
-    if worst := [tower for tower in ("image", "text") if not found[f"{tower}_cosine"] >= CLOSE]:
+    if worst := [tower for tower in largest_differences(found) if not found[f"{tower}_cosine"] >= CLOSE]:
         raise UnknownSpace(
             f"its {worst[0]} vectors differ from those of {answers.library} (cosine {found[f'{worst[0]}_cosine']:.3f}); pull it again"
         )

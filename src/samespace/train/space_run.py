@@ -78,9 +78,8 @@ class SpaceRun(Run[Batch, SpaceConfig]):
     def __init__(self, config: RunConfig):
         super().__init__(config)
         towers = load_towers(config)
-        self.space_config, self.tokenizer, model = towers.config, towers.tokenizer, towers.model.train()
-        prep = self.space_config.prep
-        self.words = Words(self.tokenizer, prep)
+        self.space_config, model, self.words = towers.config, towers.model.train(), towers.words
+        self.tokenizer, prep = self.words.tokenizer, self.space_config.prep
         self.skipped = SkippedSamples()
         self.val = read_pairs(config.val, prep, self.skipped, config.threads) if config.val and self.rank == 0 else None
         fine_tuned = bool(config.start) and self.rank == 0

@@ -1,0 +1,73 @@
+"""Which device runs a space's image tower: the one that SAMESPACE_DEVICE names, or the one that was the fastest when measured here.
+
+What was measured is kept in the user's data, in devices.json: an accelerator that is there need not be the faster one.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ..core.config import SpaceConfig
+from ..core.files import write_text_atomically
+from ..core.paths import data_folder
+from .sessions import Tower, available_devices, graph_of, wanted_device
+
+FILE = "devices.json"
+SECONDS = 0.5
+"""A device is measured for about this long, after one batch that is not counted."""
+ROWS = 16
+"""Pictures of a measured batch."""
+
+
+def device_for(config: SpaceConfig) -> str:
+    """Return the device for a space's image tower; without a measurement the CPU. Raises QueryError on one that there is not."""
+    if (device := wanted_device()) != "auto":
+        return device
+    measured = _measured().get(_key(config), {})
+    there = [device for device in measured if device in available_devices()] if measured else []
+    return max(there, key=measured.__getitem__, default="cpu")
+
+
+def measure(folder: Path, config: SpaceConfig) -> dict[str, float]:
+    """Return pictures a second of a space's image tower on each device of this machine, and keep them for `device_for`."""
+    from ..preprocess.pixels import normalize_pixels
+
+    noise = np.random.default_rng(0).integers(0, 256, (ROWS, *config.prep.shape), dtype=np.uint8)
+    if config.prep.patches:
+        noise[..., -8:] = np.array([0, 0, 1, 1], "<u2").view(np.uint8)
+    pixels, found = normalize_pixels(noise, config.prep), {}
+    for device in available_devices():
+        tower = Tower(graph_of(folder, "image"), device)
+        if tower.device == device:
+            found[device] = _rate(tower, pixels)
+    path = data_folder("SAMESPACE_DEVICES", FILE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(path, json.dumps(_measured() | {_key(config): found}, indent=2) + "\n")
+    return found
+
+
+def _rate(tower: Tower, pixels: np.ndarray) -> float:
+    """Return pictures a second."""
+    tower(pixels)
+    start, done = time.perf_counter(), 0
+    while not done or time.perf_counter() - start < SECONDS:
+        tower(pixels)
+        done += len(pixels)
+    return round(done / (time.perf_counter() - start), 1)
+
+
+def _measured() -> dict[str, dict[str, float]]:
+    """Return what was measured on this machine: space → device → pictures a second."""
+    try:
+        values = json.loads(data_folder("SAMESPACE_DEVICES", FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _key(config: SpaceConfig) -> str:
+    """Return what names a space's image tower and its precision."""
+    precision = config.card.get("precision", {}).get("image", {}).get("chosen", "")
+    return f"{config.fingerprint} {precision}".strip()

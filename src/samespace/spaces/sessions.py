@@ -1,0 +1,109 @@
+"""ONNX graphs, opened where this machine runs them best, and called the same way whatever their inputs and outputs are called."""
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.errors import QueryError, UnknownSpace, error_summary
+from ..core.machine import usable_cpus
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+DEVICE = "SAMESPACE_DEVICE"
+"""Environment variable that names a device; `auto` or nothing is what was measured to be the fastest."""
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+}
+"""Device → ONNX Runtime's execution provider."""
+OUTPUTS = ("z", "image_embeds", "text_embeds", "sentence_embedding", "pooler_output", "embedding", "output", "last_hidden_state")
+"""Names of a graph's vectors, the first that it has: ours, transformers', sentence-transformers', Immich's."""
+GRAPH = "model.onnx"
+"""Name of a tower's graph in a folder of its own, where its weights lie beside it."""
+TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+"""ONNX Runtime's name of an input's type → numpy's."""
+
+
+def available_devices() -> list[str]:
+    """Return the devices that the installed ONNX Runtime has."""
+    import onnxruntime
+
+    there = onnxruntime.get_available_providers()
+    return [device for device, provider in PROVIDERS.items() if provider in there]
+
+
+def wanted_device() -> str:
+    """Return the device that SAMESPACE_DEVICE names, or `auto`. Raises QueryError on one that there is not."""
+    device = os.environ.get(DEVICE, "").strip().lower() or "auto"
+    if device != "auto" and device not in PROVIDERS:
+        raise QueryError(f"there is no device {device!r}; use auto, {', '.join(PROVIDERS)}")
+    return device
+
+
+def graph_of(folder: Path, tower: str) -> Path:
+    """Return the graph of a space's tower: TOWER.onnx, or TOWER/model.onnx."""
+    alone = folder / f"{tower}.onnx"
+    return alone if alone.exists() else folder / tower / GRAPH
+
+
+class Tower:
+    """A graph that makes vectors: pixels, token ids or spectrograms → z."""
+
+    def __init__(self, path: Path, device: str = "cpu"):
+        """Open a graph. On a device that cannot run it, the CPU does, and a warning says so. Raises UnknownSpace."""
+        self.device = device
+        try:
+            self.session = _open(path, device)
+        except Exception as error:  # the runtime's own exceptions share no useful base
+            if device == "cpu":
+                raise UnknownSpace(f"{path} cannot be opened ({str(error)[:200]}); pull the space again") from None
+            logging.getLogger("samespace").warning("%s cannot run %s (%s); the CPU does", device, path.name, error_summary(error))
+            self.session, self.device = _open(path, "cpu"), "cpu"
+        inputs = sorted(self.session.get_inputs(), key=lambda i: "mask" in i.name)
+        outputs = [output.name for output in self.session.get_outputs()]
+        if strange := [i.name for i in inputs if i.type not in TYPES]:
+            raise UnknownSpace(f"{path} takes {strange[0]!r} in a type that is not known here; choose another model")
+        self.takes: dict[str, Any] = {i.name: TYPES[i.type] for i in inputs}
+        self.gives = next((name for name in OUTPUTS if name in outputs), outputs[0])
+        rows = inputs[0].shape[0]
+        self.rows = rows if isinstance(rows, int) else 0
+        """Inputs that the graph takes at once; 0 for any number."""
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray:
+        """Return z of inputs (B, …), in the order in which the graph names them: float32 (B, dim), unit length."""
+        feed = {name: x.astype(kind, copy=False) for (name, kind), x in zip(self.takes.items(), inputs)}
+        step = self.rows or len(inputs[0])
+        parts = [{name: x[i : i + step] for name, x in feed.items()} for i in range(0, len(inputs[0]), step)]
+        z: np.ndarray = np.concatenate([self.session.run([self.gives], part)[0] for part in parts]).astype(np.float32)
+        if self.gives != "z":
+            z /= np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12)
+        return z
+
+    def all(self, batches: Iterable[tuple[np.ndarray, ...]], dim: int) -> np.ndarray:
+        """Return z of batches: float32 (B, dim)."""
+        return np.concatenate([np.empty((0, dim), np.float32), *(self(*batch) for batch in batches)])
+
+
+def _open(path: Path, device: str) -> "InferenceSession":
+    """Open a graph in ONNX Runtime, with as many threads as this process may use CPUs."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cpus()
+    options.log_severity_level = 3 if device == "cpu" else 4
+    provider = PROVIDERS[device]
+    if provider not in onnxruntime.get_available_providers():
+        raise RuntimeError("the installed ONNX Runtime has no such provider")
+    session = onnxruntime.InferenceSession(path, options, providers=list(dict.fromkeys([provider, PROVIDERS["cpu"]])))
+    if provider not in session.get_providers():  # what could not be loaded is left out without an error
+        raise RuntimeError("its libraries cannot be loaded")
+    return session
