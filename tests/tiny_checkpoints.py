@@ -153,7 +153,13 @@ def siglip1(folder: Path) -> Path:
     randomised(model).save_pretrained(folder)
     siglip_processor().save_pretrained(folder)
     (folder / "spiece.model").write_bytes(sentencepiece_model(folder.parent / "words"))
-    settings = {"tokenizer_class": "SiglipTokenizer", "model_max_length": 64, "pad_token": "</s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    settings = {
+        "tokenizer_class": "SiglipTokenizer",
+        "model_max_length": 64,
+        "pad_token": "</s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+    }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return folder
 
@@ -269,7 +275,9 @@ def immich(folder: Path, name: str, tokenizer, words: T.PreTrainedTokenizerBase)
         (folder / part).mkdir(parents=True)
         write_graph(_Tower(model, method), x, folder / part / "model.onnx")
     (folder / "config.json").write_text(json.dumps(values["model_cfg"]))
-    (folder / "visual/preprocess_cfg.json").write_text(json.dumps(values["preprocess_cfg"] | {"size": [size, size], "mode": "RGB"}))
+    (folder / "visual/preprocess_cfg.json").write_text(
+        json.dumps(values["preprocess_cfg"] | {"size": [size, size], "mode": "RGB"})
+    )
     words.save_pretrained(folder / "textual")
     return folder
 
@@ -321,21 +329,55 @@ SMALL = {  # open_clip's model → what makes it small
     "MobileCLIP2-S0": {},
     "ViT-B-32-SigLIP2-256": {},
     "convnext_base": dict(vision_cfg=dict(timm_model_name="convnext_atto", image_size=64)),
+    "EVA02-B-16": dict(vision_cfg=dict(timm_model_name="eva02_tiny_patch14_224", image_size=224)),
+    "ViTamin-S": {},
+    "PE-Core-T-16-384": {},
+    "MobileCLIP-S1": dict(),
+    "ViT-L-14-CLIPA": dict(vision_cfg=dict(image_size=56, layers=2, width=64, head_width=16), text_cfg=dict(width=64, heads=4)),
+    "ViT-B-16-SigLIP": dict(vision_cfg=dict(timm_model_name="vit_base_patch32_siglip_256", image_size=64)),
+    "xlm-roberta-base-ViT-B-32": dict(
+        embed_dim=32, vision_cfg=dict(image_size=64, layers=2, width=64, head_width=16, patch_size=16)
+    ),
+    "nllb-clip-base": dict(embed_dim=32, vision_cfg=dict(image_size=64, layers=2, width=64, head_width=16, patch_size=16)),
+    "roberta-ViT-B-32": dict(embed_dim=32, vision_cfg=dict(image_size=64, layers=2, width=64, head_width=16, patch_size=16)),
 }
 
 
-def open_clip_folder(name: str, folder: Path, tokenizer, **preprocess) -> Path:
-    """A small open_clip model of this name, as open_clip's push_to_hf_hub writes it."""
+def open_clip_folder(name: str, folder: Path, tokenizer, text_model: str = "", **preprocess) -> Path:
+    """A small open_clip model of this name, as open_clip's push_to_hf_hub writes it.
+
+    `text_model`: the folder of transformers' config and tokenizer for its text tower, where that is one of transformers'.
+    """
     config = copy.deepcopy(open_clip.get_model_config(name))
-    text = {} if "SigLIP2" in name else dict(width=48, heads=4)
-    for part, values in (SMALL[name] | {"text_cfg": dict(layers=2) | text}).items():
+    if "hf_model_name" in config["text_cfg"]:
+        text = dict(hf_model_name=text_model, hf_tokenizer_name=text_model, hf_model_pretrained=False)
+    else:
+        text = dict(layers=2) | ({} if "SigLIP2" in name else dict(width=48, heads=4))
+    for part, values in ({"text_cfg": text} | SMALL[name]).items():
+        values = text | values if part == "text_cfg" else values
         config[part] = config.get(part, {}) | values if isinstance(values, dict) else values
     factory._MODEL_CONFIGS["tiny"] = config
     image = {f"image_{key}": value for key, value in preprocess.items()}
-    model, _, _ = open_clip.create_model_and_transforms("tiny", **image)
+    model, _, _ = open_clip.create_model_and_transforms("tiny", pretrained_hf=False, **image)
     folder.mkdir()
     save_for_hf(randomised(model), tokenizer, config, folder, safe_serialization=True)
     return folder
+
+
+def text_model(folder: Path, kind: str = "xlm-roberta") -> tuple[str, T.PreTrainedTokenizerBase]:
+    """A folder with config and tokenizer of a small text model, for an open_clip model that has transformers' text tower."""
+    kinds = {
+        "xlm-roberta": lambda: T.XLMRobertaConfig(**TEXT, vocab_size=800, max_position_embeddings=514, pad_token_id=1),
+        "roberta": lambda: T.RobertaConfig(**TEXT, vocab_size=800, max_position_embeddings=514, pad_token_id=1),
+        "m2m_100": lambda: T.M2M100Config(
+            d_model=48, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=96, decoder_layers=1, decoder_attention_heads=4,
+            decoder_ffn_dim=96, vocab_size=800, max_position_embeddings=514,
+        ),
+    }  # fmt: skip
+    config, tokenizer = kinds[kind](), unigram_tokenizer()
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder), tokenizer
 
 
 def open_clip_tokenizer(tokenizer: T.PreTrainedTokenizerBase, folder: Path, **settings):

@@ -194,7 +194,7 @@ print("IMPORTED", *sorted(sys.modules), file=sys.stderr)
 """
 HEAVY = {"torch", "transformers", "lancedb", "skimage", "onnx", "pandas", "openai", "jinja2"}
 SEARCH = set(
-    """media.kinds preprocess.mel preprocess.tokens spaces.calibration spaces.registry spaces.space
+    """media.kinds preprocess.mel preprocess.tokens spaces.calibration spaces.devices spaces.registry spaces.sessions spaces.space
     core.config core.errors core.files core.machine core.metrics core.paths core.registry
     library.library library.locator library.indexing.report
     library.search.hits library.search.query library.search.ranking library.search.searcher

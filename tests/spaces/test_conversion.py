@@ -47,9 +47,19 @@ def test_every_setting_of_an_image_processor_counts(tmp_path, clip_tokenizer, se
 OUR_TOWERS = {tiny.siglip1: "vit", tiny.siglip2: "vit", tiny.flex_siglip2: "flex_vit", tiny.metaclip2: "vit"}
 
 
-@pytest.mark.parametrize("make", [
-    tiny.siglip1, tiny.siglip2, tiny.flex_siglip2, tiny.metaclip2, tiny.altclip, tiny.chinese_clip, tiny.align, tiny.two_encoders,
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        tiny.siglip1,
+        tiny.siglip2,
+        tiny.flex_siglip2,
+        tiny.metaclip2,
+        tiny.altclip,
+        tiny.chinese_clip,
+        tiny.align,
+        tiny.two_encoders,
+    ],
+)
 def test_families_of_transformers(tmp_path, make):
     found, arch = verified(make(tmp_path / "model"))
     assert found["by"].startswith("transformers ") and arch == OUR_TOWERS.get(make, "library")
@@ -110,6 +120,24 @@ def test_an_adapter_is_added_to_its_model(tmp_path, clip_tokenizer):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"base_model_name_or_path": "org/elsewhere"}))
     with pytest.raises(UnknownSpace, match="samespace spaces pull org/elsewhere"):
         conversion.read(tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("name", ["EVA02-B-16", "ViTamin-S", "PE-Core-T-16-384", "MobileCLIP-S1"])
+def test_image_towers_of_timm_in_open_clip(tmp_path, clip_tokenizer, name):
+    tokenizer = tiny.open_clip_tokenizer(clip_tokenizer, tmp_path / "tokenizer", context_length=77, clean="lower")
+    found, arch = verified(tiny.open_clip_folder(name, tmp_path / "model", tokenizer))
+    assert arch == "library" and max(found["image_difference"], found["text_difference"]) < 1e-5
+
+
+TEXT_MODELS = {"xlm-roberta-base-ViT-B-32": "xlm-roberta", "nllb-clip-base": "m2m_100", "roberta-ViT-B-32": "roberta"}
+
+
+@pytest.mark.parametrize("name", TEXT_MODELS)
+def test_text_towers_of_transformers_in_open_clip(tmp_path, name):
+    where, words = tiny.text_model(tmp_path / "text", TEXT_MODELS[name])
+    tokenizer = tiny.open_clip_tokenizer(words, tmp_path / "tokenizer", context_length=77)
+    found, arch = verified(tiny.open_clip_folder(name, tmp_path / "model", tokenizer, where))
+    assert arch == "library" and max(found["image_difference"], found["text_difference"]) < 1e-5
 
 
 def test_siglip_2_of_open_clip_pads_with_its_tokenizers_token(tmp_path):

@@ -35,7 +35,11 @@ def test_immichs_graphs_are_open_clips_model(immich, tmp_path):
     answers = verify.ask(conversion.open_reference(immich.with_name("model-open_clip")))
     found = verify.check_exact(space, answers)
     assert max(found["image_difference"], found["text_difference"]) < 1e-5
-    assert "taken as it is" in config.card["unverified"] and set(config.files) == {"image/model.onnx", "text/model.onnx", "tokenizer.json"}
+    assert "taken as it is" in config.card["unverified"] and set(config.files) == {
+        "image/model.onnx",
+        "text/model.onnx",
+        "tokenizer.json",
+    }
     np.testing.assert_allclose(np.linalg.norm(space.text(["a", "b"]), axis=1), 1, atol=1e-6)
 
 

@@ -43,6 +43,18 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.
 class CommandGroup(typer.core.TyperGroup):
     """Commands whose expected failures are one line on stderr and a non-zero exit code."""
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, which also takes --device."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and not hasattr(command, "commands") and all(p.name != "device" for p in command.params):
+            command.params.append(
+                typer.core.TyperOption(
+                    param_decls=["--device"], help="Where models run: auto, cpu, cuda, openvino, coreml, directml or tensorrt.",
+                    expose_value=False, callback=_use_device, metavar="NAME",
+                )
+            )  # fmt: skip
+        return command
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; exit with one sentence where it fails."""
         try:
@@ -57,6 +69,14 @@ class CommandGroup(typer.core.TyperGroup):
         except OSError as error:
             reason = f"{error.filename or ''} {error.strerror or error}".strip()
             exit_with_error(f"{reason}; check the path, its permissions and the free space", 1)
+
+
+def _use_device(ctx: Any, param: Any, value: str | None) -> None:
+    """Let --device name the device, as SAMESPACE_DEVICE does. Raises QueryError on one that there is not."""
+    if value:
+        from ..spaces.sessions import DEVICE, wanted_device
+
+        os.environ[DEVICE] = wanted_device(value)
 
 
 @contextlib.contextmanager

@@ -21,13 +21,20 @@ ROWS = 16
 """Pictures of a measured batch."""
 
 
-def device_for(config: SpaceConfig) -> str:
-    """Return the device for a space's image tower; without a measurement the CPU. Raises QueryError on one that there is not."""
+def device_for(folder: Path, config: SpaceConfig) -> str:
+    """Return the device for a space's image tower; where there are several, they are measured once.
+
+    Raises QueryError on one that SAMESPACE_DEVICE names and that there is not.
+    """
     if (device := wanted_device()) != "auto":
         return device
+    there = available_devices()
+    if len(there) == 1:
+        return there[0]
     measured = _measured().get(_key(config), {})
-    there = [device for device in measured if device in available_devices()] if measured else []
-    return max(there, key=measured.__getitem__, default="cpu")
+    if not set(there) <= set(measured):
+        measured = measure(folder, config)
+    return max(there, key=lambda device: measured.get(device, 0.0))
 
 
 def measure(folder: Path, config: SpaceConfig) -> dict[str, float]:
@@ -40,8 +47,7 @@ def measure(folder: Path, config: SpaceConfig) -> dict[str, float]:
     pixels, found = normalize_pixels(noise, config.prep), {}
     for device in available_devices():
         tower = Tower(graph_of(folder, "image"), device)
-        if tower.device == device:
-            found[device] = _rate(tower, pixels)
+        found[device] = _rate(tower, pixels) if tower.device == device else 0.0
     path = data_folder("SAMESPACE_DEVICES", FILE)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomically(path, json.dumps(_measured() | {_key(config): found}, indent=2) + "\n")

@@ -14,7 +14,7 @@ from .prebuilt import layout_of
 from .prebuilt import needed as prebuilt_files
 
 CLIP_TOKENIZER = "openai/clip-vit-base-patch32"
-"""Whose tokenizer.json serves the CLIP checkpoints that come without one."""
+"""Whose tokenizer serves the checkpoints of open_clip that come without one and name none."""
 SMALL_FILES = (
     "config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt", "spiece.model",
@@ -23,6 +23,8 @@ SMALL_FILES = (
 )  # fmt: skip
 MODULES, MODULE_FILES = "modules.json", "[0-9]_*/*"
 """Of sentence-transformers: the list of a model's parts, and the files of each."""
+TOKENIZERS = {"tokenizer.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"}
+TOKENIZER_SETTINGS = {"tokenizer_config.json", "special_tokens_map.json", "vocab.json"}
 SHARDS = "model-*-of-*.safetensors"
 
 
@@ -58,8 +60,8 @@ def repo_of(name: str) -> tuple[str, str | None]:
 def look_up(name: str, revision: str | None = None) -> Remote:
     """Ask the hub which files a space's checkpoint needs, without downloading it. Raises Offline, UnknownSpace."""
     there = files_of(name, revision)
-    known = name if name in open_clip_names.repositories() else ""
-    return replace(there, files={f: there.files[f] for f in needed(set(there.files), there.repo)}, open_clip=known)
+    named = name if name in open_clip_names.repositories() else ""
+    return replace(there, files={f: there.files[f] for f in needed(set(there.files), there.repo)}, open_clip=named)
 
 
 def needed(files: set[str], repo: str) -> list[str]:
@@ -139,16 +141,19 @@ def configs(source: Remote) -> Path:
 
 def download(source: Remote) -> Path:
     """Download a checkpoint into the hub's cache and return its folder. The client checks the hashes. Raises Offline."""
-    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError
 
     try:
         folder = Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(source.files)))
         if source.open_clip and not (folder / open_clip_names.CONFIG).exists():
             open_clip_names.write_config(source.open_clip, folder)
-        if not {"tokenizer.json", "merges.txt"} & source.files.keys() and (folder / open_clip_names.CONFIG).exists():
-            tokenizer = Path(hf_hub_download(CLIP_TOKENIZER, "tokenizer.json"))
-            (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+        if not TOKENIZERS & source.files.keys() and (folder / open_clip_names.CONFIG).exists():
+            repo = open_clip_names.tokenizer_of(folder) or CLIP_TOKENIZER
+            words = Path(snapshot_download(repo, allow_patterns=[*TOKENIZERS, *TOKENIZER_SETTINGS]))
+            for file in words.iterdir():
+                if file.name in TOKENIZERS | TOKENIZER_SETTINGS:
+                    (folder / file.name).write_bytes(file.read_bytes())
     except GatedRepoError:
         raise gated(source.repo) from None
     except SamespaceError:

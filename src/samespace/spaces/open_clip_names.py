@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ..core.errors import MissingExtra, error_summary
-from ..core.files import write_text_atomically
+from ..core.files import read_json, write_text_atomically
 
 NAMES = Path(__file__).with_name("open_clip_names.tsv")
 """The names and their repositories."""
@@ -15,6 +15,11 @@ def repositories() -> dict[str, str]:
     """Return open_clip's names → repositories."""
     rows = NAMES.read_text("utf-8").splitlines()[1:]
     return dict(row.split("\t") for row in rows)
+
+
+def tokenizer_of(folder: Path) -> str:
+    """Return the repository of the tokenizer that a folder's open_clip_config.json names; empty for open_clip's own. Raises UnknownSpace."""
+    return str(read_json(folder / CONFIG).get("model_cfg", {}).get("text_cfg", {}).get("hf_tokenizer_name") or "")
 
 
 def write_config(name: str, folder: Path) -> None:

@@ -118,10 +118,10 @@ def _dim(path: Path, tower: str, prep: Prep) -> int:
     """Return the length of a graph's vectors for a picture or text of these settings. Raises UnknownSpace."""
     graph = Tower(path)
     rows = graph.rows or 1
-    inputs: list[np.ndarray] = {
-        "image": [np.zeros((rows, 3, prep.size, prep.size), np.float32)],
-        "text": [np.ones((rows, prep.context), np.int64)] * min(2, len(graph.takes)),
-    }[tower]
+    if tower == "image":
+        inputs = [np.zeros((rows, 3, prep.size, prep.size), np.float32)]
+    else:
+        inputs = [np.ones((rows, prep.context), np.int64)] * min(2, len(graph.takes))
     if len(graph.takes) != len(inputs):
         raise UnknownSpace(
             f"its {tower} tower takes {', '.join(graph.takes)}, which is not known here; report it with the model's name"

@@ -11,8 +11,6 @@ from ..core.config import SpaceConfig
 from ..core.errors import MissingExtra, UnknownSpace
 from ..core.paths import expanded
 from ..core.registry import Registry
-from . import prebuilt
-from .families import has_weights
 from .space import Space, read_space_config
 
 STARTER = Path(__file__).with_name("starter")
@@ -77,7 +75,9 @@ def convert(
 
     Raises MissingExtra, UnknownSpace, WeightsMismatch.
     """
-    if prebuilt.layout_in(folder) and not has_weights(folder):
+    from . import families, prebuilt
+
+    if prebuilt.layout_in(folder) and not families.has_weights(folder):
         return prebuilt.install(folder, target, name, origin)
     conversion, export = _converters()
     loaded, answers = conversion.read(folder, name)

@@ -41,9 +41,9 @@ def available_devices() -> list[str]:
     return [device for device, provider in PROVIDERS.items() if provider in there]
 
 
-def wanted_device() -> str:
-    """Return the device that SAMESPACE_DEVICE names, or `auto`. Raises QueryError on one that there is not."""
-    device = os.environ.get(DEVICE, "").strip().lower() or "auto"
+def wanted_device(name: str | None = None) -> str:
+    """Return the device that `name` or SAMESPACE_DEVICE names, or `auto`. Raises QueryError on one that there is not."""
+    device = (name or os.environ.get(DEVICE, "")).strip().lower() or "auto"
     if device != "auto" and device not in PROVIDERS:
         raise QueryError(f"there is no device {device!r}; use auto, {', '.join(PROVIDERS)}")
     return device
@@ -60,14 +60,13 @@ class Tower:
 
     def __init__(self, path: Path, device: str = "cpu"):
         """Open a graph. On a device that cannot run it, the CPU does, and a warning says so. Raises UnknownSpace."""
-        self.device = device
+        self.path, self.device = path, device
         try:
             self.session = _open(path, device)
         except Exception as error:  # the runtime's own exceptions share no useful base
             if device == "cpu":
                 raise UnknownSpace(f"{path} cannot be opened ({str(error)[:200]}); pull the space again") from None
-            logging.getLogger("samespace").warning("%s cannot run %s (%s); the CPU does", device, path.name, error_summary(error))
-            self.session, self.device = _open(path, "cpu"), "cpu"
+            self._fall_back(error)
         inputs = sorted(self.session.get_inputs(), key=lambda i: "mask" in i.name)
         outputs = [output.name for output in self.session.get_outputs()]
         if strange := [i.name for i in inputs if i.type not in TYPES]:
@@ -83,10 +82,26 @@ class Tower:
         feed = {name: x.astype(kind, copy=False) for (name, kind), x in zip(self.takes.items(), inputs)}
         step = self.rows or len(inputs[0])
         parts = [{name: x[i : i + step] for name, x in feed.items()} for i in range(0, len(inputs[0]), step)]
-        z: np.ndarray = np.concatenate([self.session.run([self.gives], part)[0] for part in parts]).astype(np.float32)
+        try:
+            z = np.concatenate([self.session.run([self.gives], part)[0] for part in parts]).astype(np.float32)
+        except Exception as error:  # such as too little memory
+            if self.device == "cpu":
+                raise
+            self._fall_back(error)
+            return self(*inputs)
         if self.gives != "z":
             z /= np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12)
         return z
+
+    def _fall_back(self, error: Exception) -> None:
+        """Go on on the CPU, and say why. Raises UnknownSpace where that cannot, either."""
+        logging.getLogger("samespace").warning(
+            "%s cannot run %s (%s); the CPU does", self.device, self.path.name, error_summary(error)
+        )
+        try:
+            self.session, self.device = _open(self.path, "cpu"), "cpu"
+        except Exception as wrong:  # the runtime's own exceptions share no useful base
+            raise UnknownSpace(f"{self.path} cannot be opened ({str(wrong)[:200]}); pull the space again") from None
 
     def all(self, batches: Iterable[tuple[np.ndarray, ...]], dim: int) -> np.ndarray:
         """Return z of batches: float32 (B, dim)."""

@@ -185,7 +185,7 @@ class Space:
 
     @once
     def _image_tower(self) -> Tower:
-        return Tower(graph_of(self.folder, "image"), device_for(self.config))
+        return Tower(graph_of(self.folder, "image"), device_for(self.folder, self.config))
 
     @once
     def _audio_tower(self) -> Tower:

@@ -35,7 +35,9 @@ def check_ours(c: ImageTower | TextTower) -> None:
             "or the starter"
         )
     if isinstance(c, NoTextTower):
-        raise UnknownSpace("this space knows pictures and no words, so there is nothing to train; use a CLIP or SigLIP, or the starter")
+        raise UnknownSpace(
+            "this space knows pictures and no words, so there is nothing to train; use a CLIP or SigLIP, or the starter"
+        )
 
 
 def dual_encoder(image: ImageTower, text: TextTower, bias: bool = False) -> DualEncoder:

@@ -1,0 +1,108 @@
+"""Devices: named, measured, and left for the CPU where they fail."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from samespace.cli.main import app
+from samespace.core.errors import QueryError
+from samespace.spaces import devices, sessions
+from samespace.spaces.space import Space
+
+SCRIPT = """
+import json, sys
+import numpy as np
+from samespace.spaces import devices
+from samespace.spaces.space import Space
+space, picture = Space(__import__("pathlib").Path(sys.argv[1])), np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
+z = space.image([picture])
+print(json.dumps({"device": space._image_tower.device, "z": z[0].tolist(), "measured": devices.measure(space.folder, space.config)}))
+"""
+
+
+@pytest.fixture
+def picture():
+    return np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
+
+
+@pytest.fixture(scope="session")
+def openvino(tmp_path_factory):
+    """An ONNX Runtime with OpenVINO, in a folder of its own: it cannot be installed beside the other."""
+    folder = tmp_path_factory.mktemp("openvino")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(folder),
+        "onnxruntime-openvino>=1.24",
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+def test_openvino_gives_the_cpus_vectors(tiny_space_folder, openvino, picture, tmp_path):
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(openvino), *sys.path]), "SAMESPACE_DEVICE": "openvino", "SAMESPACE_DEVICES": str(tmp_path / "d.json"),
+    }  # fmt: skip
+    command = [sys.executable, "-c", SCRIPT, str(tiny_space_folder)]
+    found = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    assert found["device"] == "openvino" and min(found["measured"].values()) > 0
+    np.testing.assert_allclose(found["z"], Space(tiny_space_folder).image([picture])[0], atol=1e-4)
+    assert set(next(iter(json.loads((tmp_path / "d.json").read_text()).values()))) == {"cpu", "openvino"}
+
+
+@pytest.mark.parametrize("faster", ["cpu", "cuda"])
+def test_what_was_measured_to_be_the_fastest_is_used(tiny_space_folder, monkeypatch, faster):
+    """Measured once, and again when there is a device that was not there before."""
+    config, calls = Space(tiny_space_folder).config, []
+
+    class Clock:
+        def __init__(self, path, device="cpu"):
+            self.device = device
+            calls.append(device)
+
+    monkeypatch.setattr(devices, "available_devices", lambda: ["cpu", "cuda"])
+    monkeypatch.setattr(devices, "Tower", Clock)
+    monkeypatch.setattr(devices, "_rate", lambda tower, pixels: 20.0 if tower.device == faster else 10.0)
+    assert devices.device_for(tiny_space_folder, config) == devices.device_for(tiny_space_folder, config) == faster
+    assert calls == ["cpu", "cuda"]
+    monkeypatch.setenv(sessions.DEVICE, "cuda")
+    assert devices.device_for(tiny_space_folder, config) == "cuda"
+
+
+def test_a_device_that_is_not_there_leaves_it_to_the_cpu(tiny_space_folder, monkeypatch, picture, caplog):
+    monkeypatch.setenv(sessions.DEVICE, "cuda")
+    z = Space(tiny_space_folder).image([picture])
+    assert "cuda cannot run image.onnx" in caplog.text and "the CPU does" in caplog.text
+    monkeypatch.delenv(sessions.DEVICE)
+    np.testing.assert_array_equal(z, Space(tiny_space_folder).image([picture]))
+
+
+def test_a_device_that_fails_on_the_way_leaves_it_to_the_cpu(tiny_space_folder, picture, caplog):
+    space = Space(tiny_space_folder)
+    want = space.image([picture])
+
+    class OutOfMemory:
+        def run(self, *arguments):
+            raise RuntimeError("out of memory")
+
+    space._image_tower.device, space._image_tower.session = "cuda", OutOfMemory()
+    np.testing.assert_array_equal(space.image([picture]), want)
+    assert "out of memory" in caplog.text
+
+
+def test_a_device_that_does_not_exist_is_refused(monkeypatch, tmp_path):
+    said = CliRunner().invoke(app, ["embed", "hello", "--device", "abacus"])
+    assert said.exit_code == 1 and "abacus" in said.stderr
+    monkeypatch.setenv(sessions.DEVICE, "abacus")
+    with pytest.raises(QueryError, match="openvino"):
+        sessions.wanted_device()
