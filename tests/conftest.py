@@ -1,6 +1,5 @@
 """What several tests share: a tiny space, real photographs, and folders of them; and skips that fail where nothing may be missing."""
 
-import gzip
 import json
 import os
 import shutil
@@ -8,6 +7,7 @@ import socket
 import urllib.request
 from pathlib import Path
 
+import clip_words
 import pytest
 import skimage.data
 import torch
@@ -77,25 +77,14 @@ def photographs() -> Path:
 
 @pytest.fixture(scope="session")
 def clip_bpe() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """CLIP's vocabulary and merges, out of the open_clip package."""
-    import open_clip
-
-    lines = gzip.open(Path(open_clip.__file__).parent / "bpe_simple_vocab_16e6.txt.gz", "rt", encoding="utf-8")
-    merges = [tuple(line.split()) for line in lines.read().split("\n")[1 : 49152 - 256 - 2 + 1]]
-    alphabet = list(open_clip.tokenizer.bytes_to_unicode().values())
-    words = [*alphabet, *(c + "</w>" for c in alphabet), *("".join(m) for m in merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    return {word: i for i, word in enumerate(words)}, merges
+    """CLIP's vocabulary and merges."""
+    return clip_words.bpe()
 
 
 @pytest.fixture(scope="session")
-def clip_tokenizer_folder(tmp_path_factory, clip_bpe) -> Path:
+def clip_tokenizer_folder(tmp_path_factory) -> Path:
     """vocab.json and merges.txt, as the first CLIP's repository has them."""
-    folder = tmp_path_factory.mktemp("tokenizer")
-    vocab, merges = clip_bpe
-    (folder / "vocab.json").write_text(json.dumps(vocab), "utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges)) + "\n", "utf-8")
-    return folder
+    return clip_words.write(tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.fixture(scope="session")

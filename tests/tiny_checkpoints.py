@@ -386,6 +386,49 @@ def open_clip_tokenizer(tokenizer: T.PreTrainedTokenizerBase, folder: Path, **se
     return open_clip.tokenizer.HFTokenizer(str(folder), **settings)
 
 
+def in_shards(folder: Path) -> Path:
+    """The same checkpoint with its weights in several files."""
+    T.AutoModel.from_pretrained(folder).save_pretrained(folder, max_shard_size="4MB")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+def half(folder: Path) -> Path:
+    """The same checkpoint in bfloat16."""
+    T.AutoModel.from_pretrained(folder).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def as_pickle(folder: Path) -> Path:
+    """The same checkpoint with its weights in pytorch_model.bin."""
+    from safetensors.torch import load_file
+
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+def clip_of_other_words(folder: Path) -> Path:
+    """A CLIP with a small vocabulary of its own."""
+    text = TEXT | dict(vocab_size=800, bos_token_id=0, eos_token_id=2, pad_token_id=1)
+    config = T.CLIPConfig(projection_dim=24, vision_config=VISION, text_config=text)
+    return saved(T.CLIPModel(config), folder, unigram_tokenizer(), _clip_processor())
+
+
+def config_only(folder: Path, values) -> Path:
+    """A folder with a config.json and nothing else."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(values))
+    return folder
+
+
+def with_strange_setting(folder: Path) -> Path:
+    """The same checkpoint with a setting of its image processor that nobody knows."""
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"do_sharpen": True}))
+    return folder
+
+
 def with_nan(folder: Path) -> Path:
     """The same checkpoint with one weight that is not a number."""
     from safetensors.torch import load_file, save_file

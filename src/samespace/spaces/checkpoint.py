@@ -22,15 +22,7 @@ from ..preprocess.pixels import normalize_pixels, square
 from ..preprocess.tokens import Words
 from .families import check_kind
 from .image_processors import CLIP, FLEX, SIGLIP, flex_prep, open_clip_prep, processor_values, transformers_prep
-from .open_clip_layout import (
-    OPEN_CLIP_MODEL,
-    OPEN_CLIP_TEXT,
-    OPEN_CLIP_VISION,
-    open_clip_cleaning,
-    open_clip_image,
-    open_clip_text,
-    timm_tower,
-)  # fmt: skip
+from .open_clip_layout import open_clip_cleaning, towers_of
 from .space import read_space_config
 from .tensors import dequantize, fill, read_tensors, read_weights
 from .tokenizer_files import check_vocabulary, pad_id, read_tokenizer, tokenizer_class
@@ -124,13 +116,8 @@ def load_open_clip(folder: Path) -> Checkpoint:
     """Read an open_clip folder: CLIP, or the SigLIP variants with a timm ViT."""
     values = read_json(folder / "open_clip_config.json")
     model, pre = values.get("model_cfg", {}), values.get("preprocess_cfg", {})
-    v, t = model.get("vision_cfg", {}), model.get("text_cfg", {})
-    strange = {*model} - OPEN_CLIP_MODEL | {*v} - OPEN_CLIP_VISION | {*t} - OPEN_CLIP_TEXT
-    if strange or not {"embed_dim", "vision_cfg", "text_cfg"} <= {*model}:
-        raise UnsupportedModel(
-            f"{folder} is an open_clip model of a kind that is not supported yet {sorted(strange)}; try a ViT CLIP"
-        )
-    image, text = (timm_tower(v) if "timm_model_name" in v else open_clip_image(model)), open_clip_text(model)
+    image, text = towers_of(model)
+    t = model["text_cfg"]
     tokenizer = read_tokenizer(folder)
     if t.get("hf_tokenizer_name"):  # else open_clip's own tokenizer, which pads with 0
         text = replace(text, pad=pad_id(folder, tokenizer, text.pad))

@@ -18,6 +18,15 @@ OPEN_CLIP_TEXT = {
 """Settings we know the meaning of; a model with others would load and be wrong."""
 
 
+def towers_of(model: dict[str, Any]) -> tuple[ImageTower, TextTower]:
+    """Read an open_clip model_cfg: CLIP, or the SigLIP variants with a timm ViT. Raises UnsupportedModel."""
+    v, t = model.get("vision_cfg", {}), model.get("text_cfg", {})
+    strange = {*model} - OPEN_CLIP_MODEL | {*v} - OPEN_CLIP_VISION | {*t} - OPEN_CLIP_TEXT
+    if strange or not {"embed_dim", "vision_cfg", "text_cfg"} <= {*model}:
+        raise UnsupportedModel(f"it is an open_clip model of a kind that is not supported yet {sorted(strange)}; try a ViT CLIP")
+    return (timm_tower(v) if "timm_model_name" in v else open_clip_image(model)), open_clip_text(model)
+
+
 def open_clip_image(model: dict[str, Any]) -> ImageTower:
     """Read vision_cfg of an open_clip CLIP. Raises UnsupportedModel."""
     v = model["vision_cfg"]
