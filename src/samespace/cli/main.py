@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import ask, doctor, library, search, serve, spaces, train
+from . import ask, doctor, library, search, serve, spaces, speech, train
 from .console import CommandGroup, print_result
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ for command in (
 app.command("import")(library.import_vectors)
 app.add_typer(train.evaluate, name="eval")
 app.add_typer(spaces.spaces, name="spaces")
+app.add_typer(speech.speech, name="speech")
 app.add_typer(ask.assistants, name="assistants")
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..core.errors import UnknownSpace
+from ..core.errors import QueryError, UnknownSpace
+from ..core.files import write_text_atomically
+from ..core.paths import expanded
 from .console import AssistantName, CommandGroup, counting_bar, needs_extra, print_result, print_status, read_lines, training_bar
 
 if TYPE_CHECKING:
@@ -88,6 +90,41 @@ def eval_zeroshot(
     print_metrics(
         images, space, "zeroshot_classification", accuracy(loaded, loaded.pixels(squares), targets, labels, sentences), json_
     )
+
+
+@evaluate.command("suite")
+def eval_suite(
+    datasets: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Datasets; docs/training.md has their layouts.")],
+    space: SpaceName = "starter",
+    split: Annotated[str, typer.Option(help="Part of the dataset.")] = "test",
+    output: Annotated[Path | None, typer.Option(help="Write the results there, too, one JSON object per line.")] = None,
+) -> None:
+    """CLIP_benchmark's metrics on datasets in folders, in its format: one JSON object per line."""
+    from ..evaluate.suite import measure, open_dataset
+    from ..spaces import registry
+
+    loaded, lines = registry.load(space or "starter"), []
+    model, _, pretrained = loaded.name.partition("/")
+    for folder in datasets:
+        try:
+            dataset = open_dataset(expanded(folder), split)
+            metrics = measure(loaded, dataset)
+        except QueryError as error:
+            print_status(f"skipped {error}")
+            continue
+        fields = {
+            "dataset": dataset.name,
+            "model": model,
+            "pretrained": pretrained or model,
+            "task": dataset.task,
+            "metrics": metrics,
+        }
+        lines.append(json.dumps(fields | {"language": "en"}))
+        print_result(lines[-1])
+    if output:
+        write_text_atomically(output, "".join(f"{line}\n" for line in lines))
+    if not lines:
+        raise typer.Exit(1)
 
 
 @evaluate.command("probe")

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ...media import speech
 from ...media.kinds import kind_of
 from ...spaces.space import Space
 from ..store.filter import microseconds
@@ -21,17 +22,27 @@ WITH_AUDIO = ("audio", "video")
 """Kinds of files that may have audio."""
 
 
-class AudioRefresh:
-    """Replaces a library's audio vectors where the space's audio tower is not the one that made them.
+def listeners(space: Space, before: str = "") -> str:
+    """Return what names the models that listen: the audio tower's weights, and after a plus the speech model.
 
-    Audio and video files then count as not yet embedded, their old audio vectors are removed, and the new tower is recorded as
+    Where no speech model is installed now, that of `before` stays: what it wrote down is as true as it was.
+    """
+    words = speech.model_name() or before.partition("+")[2]
+    return f"{space.config.audio_weights}+{words}" if words else space.config.audio_weights
+
+
+class AudioRefresh:
+    """Replaces a library's audio vectors and transcripts where other models made them than those that there are now.
+
+    Audio and video files then count as not yet embedded, their old audio vectors are removed, and the new models are recorded as
     soon as no file has old ones.
     """
 
     def __init__(self, store: Store, space: Space):
         self._store, self._space = store, space
         self._record = store.metadata.spaces[space.fingerprint]
-        self.changed = self._record.audio != space.config.audio_weights
+        self._listeners = listeners(space, self._record.audio)
+        self.changed = self._record.audio != self._listeners
 
     def begin(self, changes: Changes) -> None:
         """Remove the audio vectors of files that are about to be embedded again: their windows may begin elsewhere."""
@@ -48,7 +59,7 @@ class AudioRefresh:
         seen = {file.path for file in changes.to_embed} | set(changes.gone)
         stale = {path for path, old in indexed.items() if not old.has_vector and kind_of(Path(path)) in WITH_AUDIO}
         if not stale - seen:
-            record = replace(self._record, name=self._space.handle, audio=self._space.config.audio_weights)
+            record = replace(self._record, name=self._space.handle, audio=self._listeners)
             self._store.metadata.record_space(self._space.fingerprint, record)
 
 
@@ -79,7 +90,7 @@ class Indexer:
         """
         fingerprint = self._space.fingerprint
         with self._store.writing():
-            record = SpaceRecord(self._space.handle, self._space.dim, audio=self._space.config.audio_weights)
+            record = SpaceRecord(self._space.handle, self._space.dim, audio=listeners(self._space))
             self._store.add_space(fingerprint, record)
             audio = AudioRefresh(self._store, self._space)
             indexed = self._store.indexed(fingerprint, stale_audio=audio.changed)

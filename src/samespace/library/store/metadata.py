@@ -21,7 +21,7 @@ class SpaceRecord:
     complete: bool = False
     """Whether every file has a vector of it; until then an older complete space is the default."""
     audio: str = ""
-    """Hash of the audio tower's weights that embedded the library's sound; empty for none."""
+    """Hash of the audio tower's weights that embedded the library's sound, and after a plus the speech model; empty for none."""
 
 
 @dataclass(frozen=True)
