@@ -134,8 +134,9 @@ def rows() -> Iterator[Row]:
     for name in ("vit_tiny_patch16_224", "convnext_atto", "mobilenetv3_small_050", "eva02_tiny_patch14_224", "resnet10t"):
         yield Row(f"timm {name}", lambda d, n=name: tiny.timm_folder(d, n))
     for name in tiny.SMALL:
-        if "hf_model_name" not in open_clip.get_model_config(name)["text_cfg"] and "SigLIP" not in name:
+        if "hf_model_name" not in open_clip.get_model_config(name)["text_cfg"] and "SigLIP" not in name and "CLIPA" not in name:
             yield of_open_clip(name)
+    yield Row("open_clip ViT-L-14-CLIPA", tiny.clipa)
     yield from (of_open_clip("ViT-B-32", resize_mode=mode) for mode in ("squash", "longest"))
     yield of_open_clip("ViT-B-32", interpolation="bilinear")
     yield from (siglip_of_open_clip(name) for name in tiny.SMALL if "SigLIP" in name)
@@ -197,26 +198,39 @@ def run(row: Row, scratch: Path) -> tuple[str, str]:
     return way, f"{worst:.0e}"
 
 
+TEXT_KINDS = {"roberta": "roberta", "xlm-roberta": "xlm-roberta", "nllb": "m2m_100"}
+"""Beginning of an architecture's name → kind of its text model, whose config is on the hub."""
+
+
 def names() -> str:
     """Return how open_clip's names are read, one sentence; each name's architecture is built, without weights."""
-
     ours, theirs, failed = [], [], []
-    for name in open_clip_names.repositories():
-        architecture = name.split("/")[0]
-        try:
-            towers_of(open_clip.get_model_config(architecture))
-            ours.append(name)
-        except UnsupportedModel:
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in open_clip_names.repositories():
             try:
-                with torch.device("meta"):
-                    open_clip.create_model(architecture, pretrained_hf=False)
-                theirs.append(name)
-            except Exception as error:  # whatever its builders raise
-                failed.append(f"{name} ({error})")
+                towers_of(open_clip.get_model_config(name.split("/")[0]))
+                ours.append(name)
+            except UnsupportedModel:
+                try:
+                    build_without_weights(name.split("/")[0], Path(scratch))
+                    theirs.append(name)
+                except Exception as error:  # whatever its builders raise
+                    failed.append(f"{name} ({str(error)[:80]})")
     return (
         f"Of open_clip's {len(ours) + len(theirs) + len(failed)} names, {len(ours)} are read into samespace's towers and {len(theirs)} "
         f"are built by open_clip; {len(failed)} are neither{': ' + '; '.join(failed) if failed else ''}."
     )
+
+
+def build_without_weights(architecture: str, scratch: Path) -> None:
+    """Build an open_clip model with tensors that hold nothing."""
+    config = open_clip.get_model_config(architecture)
+    if "hf_model_name" in config["text_cfg"]:
+        kind = next(kind for start, kind in TEXT_KINDS.items() if architecture.startswith(start))
+        config["text_cfg"] |= dict(hf_model_name=tiny.text_model(scratch / kind, kind)[0], hf_model_pretrained=False)
+    tiny.factory._MODEL_CONFIGS["bare"] = config
+    with torch.device("meta"):
+        open_clip.create_model("bare", device="meta", pretrained_hf=False)
 
 
 def table(only: str = "") -> str:
@@ -232,7 +246,7 @@ def table(only: str = "") -> str:
                 way, result = "FAILED", repr(error)[:300]
         loaded += way not in ("refused", "FAILED") and float(result) <= 1e-5
         wrong += way == "FAILED" or (way != "refused" and float(result) > 1e-5)
-        lines.append(f"| {row.label} | {way} | {result} |")
+        lines.append(f"| {row.label} | {way} | {result} |".replace("\n", " "))
         print(lines[-1], file=sys.stderr, flush=True)
     lines.append(f"\n{loaded} load with no component further than 1e-5 from their library's; {wrong} are wrong.")
     return "\n".join(lines)

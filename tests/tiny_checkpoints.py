@@ -132,8 +132,8 @@ def chinese_clip(folder: Path) -> Path:
 
 
 def align(folder: Path) -> Path:
-    vision = dict(image_size=64, width_coefficient=0.1, depth_coefficient=0.1, hidden_dim=64)
-    config = T.AlignConfig(projection_dim=64, text_config=TEXT | dict(vocab_size=800), vision_config=vision)
+    vision = dict(image_size=64, width_coefficient=0.1, depth_coefficient=0.1, hidden_dim=320)
+    config = T.AlignConfig(projection_dim=32, text_config=TEXT | dict(vocab_size=800), vision_config=vision)
     processor = T.EfficientNetImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False, include_top=False)
     return saved(T.AlignModel(config), folder, bert_tokenizer(512), processor)
 
@@ -268,7 +268,8 @@ def immich(folder: Path, name: str, tokenizer, words: T.PreTrainedTokenizerBase)
     torch.backends.mha.set_fastpath_enabled(False)
     model, _ = open_clip.create_model_from_pretrained(f"local-dir:{source}")
     values = json.loads((source / "open_clip_config.json").read_text())
-    size, context = model.visual.image_size[0], values["model_cfg"]["text_cfg"].get("context_length", 77)
+    size = model.visual.image_size if isinstance(model.visual.image_size, int) else model.visual.image_size[0]
+    context = values["model_cfg"]["text_cfg"].get("context_length", 77)
     for part, method, x in (
         ("visual", "encode_image", torch.zeros(1, 3, size, size)), ("textual", "encode_text", torch.ones(1, context, dtype=torch.int32)),
     ):  # fmt: skip
@@ -333,8 +334,8 @@ SMALL = {  # open_clip's model → what makes it small
     "ViTamin-S": {},
     "PE-Core-T-16-384": {},
     "MobileCLIP-S1": dict(),
-    "ViT-L-14-CLIPA": dict(vision_cfg=dict(image_size=56, layers=2, width=64, head_width=16), text_cfg=dict(width=64, heads=4)),
-    "ViT-B-16-SigLIP": dict(vision_cfg=dict(timm_model_name="vit_base_patch32_siglip_256", image_size=64)),
+    "ViT-L-14-CLIPA": dict(vision_cfg=dict(image_size=56, layers=2, width=64, head_width=16)),
+    "ViT-B-16-SigLIP": dict(vision_cfg=dict(timm_model_name="vit_base_patch32_siglip_256", image_size=256)),
     "xlm-roberta-base-ViT-B-32": dict(
         embed_dim=32, vision_cfg=dict(image_size=64, layers=2, width=64, head_width=16, patch_size=16)
     ),
@@ -362,6 +363,13 @@ def open_clip_folder(name: str, folder: Path, tokenizer, text_model: str = "", *
     folder.mkdir()
     save_for_hf(randomised(model), tokenizer, config, folder, safe_serialization=True)
     return folder
+
+
+def clipa(folder: Path) -> Path:
+    """An open_clip CLIPA, whose tokenizer is BERT's, with the end of a text made padding."""
+    settings = dict(context_length=32, strip_sep_token=True)
+    tokenizer = open_clip_tokenizer(bert_tokenizer(32), folder.with_name(folder.name + "-bert-words"), **settings)
+    return open_clip_folder("ViT-L-14-CLIPA", folder, tokenizer)
 
 
 def text_model(folder: Path, kind: str = "xlm-roberta") -> tuple[str, T.PreTrainedTokenizerBase]:

@@ -132,6 +132,11 @@ def test_image_towers_of_timm_in_open_clip(tmp_path, clip_tokenizer, name):
 TEXT_MODELS = {"xlm-roberta-base-ViT-B-32": "xlm-roberta", "nllb-clip-base": "m2m_100", "roberta-ViT-B-32": "roberta"}
 
 
+def test_a_tokenizer_whose_end_becomes_padding(tmp_path):
+    found, arch = verified(tiny.clipa(tmp_path / "model"))
+    assert arch == "library" and max(found["image_difference"], found["text_difference"]) < 1e-5
+
+
 @pytest.mark.parametrize("name", TEXT_MODELS)
 def test_text_towers_of_transformers_in_open_clip(tmp_path, name):
     where, words = tiny.text_model(tmp_path / "text", TEXT_MODELS[name])

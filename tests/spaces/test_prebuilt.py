@@ -43,6 +43,14 @@ def test_immichs_graphs_are_open_clips_model(immich, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(space.text(["a", "b"]), axis=1), 1, atol=1e-6)
 
 
+def test_open_clips_tokenizer_pads_with_zero(tmp_path, clip_tokenizer):
+    """Whatever padding the files beside a graph name: a text tower that sees its padding would give other vectors."""
+    tokenizer = tiny.open_clip_tokenizer(clip_tokenizer, tmp_path / "tokenizer", context_length=77, clean="lower")
+    space, _ = installed(tiny.immich(tmp_path / "model", "MobileCLIP2-S0", tokenizer, clip_tokenizer), tmp_path / "space")
+    found = verify.check_exact(space, verify.ask(conversion.open_reference(tmp_path / "model-open_clip")))
+    assert max(found["image_difference"], found["text_difference"]) < 1e-5
+
+
 @pytest.mark.parametrize("kind", ["clip", "siglip2"])
 def test_transformers_js_graphs_are_transformers_model(tmp_path, clip_tokenizer, kind):
     source = tiny.clip(tmp_path / "source", clip_tokenizer) if kind == "clip" else tiny.siglip2(tmp_path / "source")

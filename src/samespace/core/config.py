@@ -270,6 +270,8 @@ class Prep:
     clean: str = "clip"
     """Cleaning of text before the tokenizer: clip, whitespace or canonicalize (open_clip's), siglip (transformers') or none."""
 
+    zeroed: int = -1
+    """Id of a token that becomes 0 (CLIPA's end of a text); −1 for none."""
     prefix: str = ""
     """What is put before every text: the instruction of a model that was trained with one."""
 

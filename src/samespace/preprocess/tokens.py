@@ -50,7 +50,8 @@ class Words:
     """A tokenizer with its space's cleaning and padding."""
 
     def __init__(self, tokenizer: Tokenizer, prep: Prep) -> None:
-        self.tokenizer, self.clean, self.prefix = tokenizer, CLEANERS[prep.clean], prep.prefix
+        self.tokenizer, self.clean = tokenizer, CLEANERS[prep.clean]
+        self.prefix, self.zeroed = prep.prefix, prep.zeroed
         self.tokenizer.enable_truncation(prep.context)
         length = prep.context if prep.pad_to_context else None
         self.tokenizer.enable_padding(pad_id=prep.pad, length=length)
@@ -63,8 +64,9 @@ class Words:
         """Return `ids`, and 1 where they are no padding: int64 (B, T) each."""
         encoded = self.tokenizer.encode_batch([self.prefix + self.clean(as_utf8(t)) for t in texts])
         shape = (len(texts), -1)
-        ids, mask = [e.ids for e in encoded], [e.attention_mask for e in encoded]
-        return np.array(ids, np.int64).reshape(shape), np.array(mask, np.int64).reshape(shape)
+        ids = np.array([e.ids for e in encoded], np.int64).reshape(shape)
+        ids[ids == self.zeroed] = 0
+        return ids, np.array([e.attention_mask for e in encoded], np.int64).reshape(shape)
 
     def count(self, text: str) -> int:
         """Return the number of tokens of a text, cut at the context, without padding."""

@@ -22,7 +22,7 @@ from ..preprocess.pixels import normalize_pixels, square
 from ..preprocess.tokens import Words
 from .families import check_kind
 from .image_processors import CLIP, FLEX, SIGLIP, flex_prep, open_clip_prep, processor_values, transformers_prep
-from .open_clip_layout import open_clip_cleaning, towers_of
+from .open_clip_layout import STRIP, open_clip_cleaning, towers_of
 from .space import read_space_config
 from .tensors import dequantize, fill, read_tensors, read_weights
 from .tokenizer_files import check_vocabulary, pad_id, read_tokenizer, tokenizer_class
@@ -118,6 +118,8 @@ def load_open_clip(folder: Path) -> Checkpoint:
     model, pre = values.get("model_cfg", {}), values.get("preprocess_cfg", {})
     image, text = towers_of(model)
     t = model["text_cfg"]
+    if (t.get("tokenizer_kwargs") or {}).get(STRIP):
+        raise UnsupportedModel(f"{folder} has a tokenizer whose end becomes padding, which samespace's own towers do not know")
     tokenizer = read_tokenizer(folder)
     if t.get("hf_tokenizer_name"):  # else open_clip's own tokenizer, which pads with 0
         text = replace(text, pad=pad_id(folder, tokenizer, text.pad))

@@ -124,6 +124,10 @@ def _exported(reference: Reference, answers: verify.Answers, name: str) -> Check
 
 def _verified(loaded: Checkpoint, answers: verify.Answers) -> Checkpoint:
     """Return the checkpoint with what was measured in its card. Raises UnknownSpace where its vectors are not the library's."""
+    if len(set(lengths := answers.lengths())) > 1:
+        raise UnknownSpace(
+            f"its towers give vectors of {lengths[0]} and {lengths[1]} numbers, which are no one space; choose another model"
+        )
     return _with_card(loaded, {"verified": {"by": answers.library, **verify.check_exact(loaded, answers)}})
 
 

@@ -65,7 +65,7 @@ def open_clip_cleaning(t: dict[str, Any]) -> str:
     """Return Prep.clean: what text_cfg asks of open_clip's tokenizer, or its default. Raises UnsupportedModel."""
     settings = t.get("tokenizer_kwargs") or {}
     clean = settings.get("clean", "whitespace" if t.get("hf_tokenizer_name") else "lower")
-    if clean not in OPEN_CLIP_CLEANING or (strange := sorted(set(settings) - {"clean"})):
+    if clean not in OPEN_CLIP_CLEANING or (strange := sorted(set(settings) - {"clean", STRIP})):
         named = clean if clean not in OPEN_CLIP_CLEANING else strange[0]
         raise UnsupportedModel(
             f"the open_clip tokenizer has a setting that is not supported here, {named!r}; report it with the model's name"
@@ -73,6 +73,8 @@ def open_clip_cleaning(t: dict[str, Any]) -> str:
     return OPEN_CLIP_CLEANING[clean]
 
 
+STRIP = "strip_sep_token"
+"""Setting of open_clip's tokenizer: the token that ends a text becomes 0."""
 OPEN_CLIP_CLEANING = {"lower": "clip", "whitespace": "whitespace", "canonicalize": "canonicalize"}
 """open_clip's name → Prep.clean."""
 

@@ -19,7 +19,7 @@ from ..core.files import read_json
 from ..models.layers import Tap
 from .checkpoint import Checkpoint
 from .image_processors import open_clip_prep
-from .open_clip_layout import open_clip_cleaning
+from .open_clip_layout import STRIP, open_clip_cleaning
 from .reference import LibraryEncoder, Reference
 from .tokenizer_files import read_tokenizer
 
@@ -88,7 +88,8 @@ class OpenClipReference(Reference):
         ids = self.ids(["a"])
         pad, context, dim = int(ids[0, -1]), ids.shape[1], self.text(["a"]).shape[1]
         tokenizer, clean = self.words()
-        prep = replace(open_clip_prep(settings, size), context=context, pad=pad, clean=clean)
+        end = self.tokenize.tokenizer.sep_token_id if getattr(self.tokenize, STRIP, False) else -1
+        prep = replace(open_clip_prep(settings, size), context=context, pad=pad, clean=clean, zeroed=end)
         name = str(self.vision_cfg.get("timm_model_name") or self.text_cfg.get("hf_model_name") or "")
         encoder = OpenClipEncoder(self.model)
         config = SpaceConfig(

@@ -143,7 +143,10 @@ def _immich(folder: Path) -> Prep:
     settings, t = read_json(folder / "visual/preprocess_cfg.json"), values.get("text_cfg", {})
     side = settings.get("size", values.get("vision_cfg", {}).get("image_size", 224))
     size = side[0] if isinstance(side, list) else side
-    pad = pad_id(folder / "textual", read_tokenizer(folder / "textual"), 0)
+    named = t.get(
+        "hf_tokenizer_name"
+    )  # else open_clip's own tokenizer, which pads with 0 whatever the files beside the graph say
+    pad = pad_id(folder / "textual", read_tokenizer(folder / "textual"), 0) if named else 0
     return replace(open_clip_prep(settings, size), context=t.get("context_length", 77), pad=pad, clean=open_clip_cleaning(t))
 
 

@@ -52,6 +52,11 @@ class Answers:
         """Return the pictures."""
         return [Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB") for picture in self.pictures]
 
+    def lengths(self) -> list[int]:
+        """Return the length of a vector, for each tower that there is."""
+        towers = ((self.z_image, self.pictures), (self.z_text, self.texts))
+        return [_unpacked(z, len(rows)).shape[1] for z, rows in towers if rows]
+
 
 class Encoder(Protocol):
     """What is compared: a Space."""
