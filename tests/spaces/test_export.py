@@ -14,6 +14,7 @@ from samespace.core.errors import QueryError, UnknownSpace
 from samespace.core.files import sha256
 from samespace.models.starter.audio import AudioTransformer
 from samespace.spaces import checkpoint, export, quantize
+from samespace.spaces import onnx as graphs
 from samespace.spaces.export import Pairs
 from samespace.spaces.onnx import digest_of_state, fp32_state
 from samespace.spaces.space import Space, read_space_config
@@ -196,3 +197,12 @@ def test_an_old_space_and_an_empty_folder_are_replaced(loaded, tmp_path):
         export.export(loaded, tmp_path / "space")
     assert [p.name for p in tmp_path.iterdir()] == ["space"]
     assert (tmp_path / "space" / "model.safetensors").stat().st_mode & 0o444 == 0o444
+
+
+def test_towers_larger_than_a_protobuf(loaded, pairs, tmp_path, monkeypatch):
+    """Over 2 GiB weights lie beside the graph from the beginning, and stay fp32."""
+    monkeypatch.setattr(graphs, "MOST_BYTES", 10_000)
+    config = export.export(loaded, tmp_path / "space", pairs)
+    for ours, theirs in zip(towers(tmp_path / "space", pairs), torch_towers(loaded, pairs)):
+        assert np.abs(ours - theirs).max() < 1e-5
+    assert {precision["chosen"] for precision in config.card["precision"].values()} == {"fp32"}

@@ -24,7 +24,7 @@ from ..models.starter.audio import AudioTransformer
 from ..preprocess.pixels import normalize_pixels, square
 from . import calibration, verify
 from .checkpoint import Checkpoint, without_audio
-from .onnx import State, digest_of_state, fp32_state, run, save_with_shared_weights, trace
+from .onnx import State, digest_of_state, fp32_state, is_large, run, save_with_shared_weights, trace
 from .quantize import QUANTIZERS
 from .space import Space, read_space_config
 from .space_folder import new_space_folder
@@ -247,7 +247,7 @@ def _narrowest(
     z: what the towers give in fp32.
     """
     tried: dict[str, dict[str, Any]] = {}
-    for precision in precisions:
+    for precision in () if is_large(graph) else precisions:  # the quantizers copy a graph as a protobuf
         quantized = QUANTIZERS[precision](graph, scratch)
         tried[precision] = gate_report(z, z | {tower: run(quantized, x, scratch)}, tower)
         if tried[precision]["passes"]:

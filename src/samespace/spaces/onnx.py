@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from ..core.errors import error_summary
 from .quantize import LARGE
 
+MOST_BYTES = 2**31 - 2**24
+"""A protobuf holds less than 2 GiB; this much of it may be weights."""
 State = dict[str, Tensor]
 """fp32 parameters by name."""
 
@@ -46,7 +48,7 @@ def trace(
             verbose=False,
         )  # fmt: skip
     assert program is not None  # it is None without `dynamo`
-    program.save(scratch / "traced.onnx", external_data=False)
+    program.save(scratch / "traced.onnx", external_data=True)
     graph = onnx.load(scratch / "traced.onnx")
     _simplify(graph)
     _name_weights(graph, state)
@@ -88,10 +90,26 @@ def _name_weights(model: onnx.ModelProto, state: State) -> None:
 def run(model: onnx.ModelProto, x: np.ndarray, scratch: Path) -> np.ndarray:
     """Return z for inputs x, in batches of 32."""
     path = scratch / "run.onnx"
-    onnx.save(model, path)
+    save(model, path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return np.concatenate([session.run(None, {name: x[i : i + 32]})[0] for i in range(0, len(x), 32)])
+
+
+def is_large(model: onnx.ModelProto) -> bool:
+    """Whether a graph with its weights is more than a protobuf can hold, as a file or when it is copied."""
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer) > MOST_BYTES
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph with its weights: in a file beside it where they are too large for one."""
+    if not is_large(model):
+        onnx.save(model, path)
+        return
+    weights = f"{path.name}.weights"
+    path.with_name(weights).unlink(missing_ok=True)
+    onnx.save(model, path, save_as_external_data=True, location=weights, size_threshold=LARGE)
+    external_data_helper.load_external_data_for_model(model, str(path.parent))
 
 
 def save_with_shared_weights(graphs: dict[str, onnx.ModelProto], state: State, file: Path) -> None:
