@@ -35,9 +35,12 @@ def index(
     from ..library.library import Library
 
     opened = Library(library, space, ray)
+    first = not opened.exists
     with indexing_bar() as progress:
         report = opened.add(folders, exclude_dir or (), additional, progress)
     print_report(report, opened, json_)
+    if first and opened.space.name == "starter":
+        print_status("the starter reads English; larger spaces see more and read other languages: samespace spaces recommend")
 
 
 def forget(

@@ -1,6 +1,7 @@
 """`samespace spaces`, `classify` and `embed`."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -83,6 +84,46 @@ def pull(
     elif reason := config.card.get("unverified"):
         print_status(f"{towers}, not verified: {reason}")
     print_status(f"installed; use it with: --space {config.name}")
+
+
+@spaces.command("recommend")
+def recommend(
+    languages: Annotated[str, typer.Option(help="Languages of your searches, as codes separated by commas: en,de,ja.")] = "",
+    json_: Json = False,
+) -> None:
+    """Measure this machine for a few seconds, and print which spaces suit it: * marks one."""
+    from ..spaces import recommend as recommending
+
+    wanted = {code.strip().lower()[:2] for code in (languages or system_language()).split(",") if code.strip()}
+    print_status("measuring this machine")
+    machine = recommending.measure()
+    found = recommending.choices(machine, wanted)
+    chosen = recommending.best(machine, found)
+    memory = f", {machine.memory_mb / 1024:.0f} GB of memory free" if machine.memory_mb else ""
+    print_status(
+        f"it decodes {machine.decoding:.0f} pictures of 12 megapixels a second, {machine.gflops:.0f} GFLOP/s on {machine.device}{memory}"
+    )
+    if not json_:
+        print_result(f"  {'space':46}{'languages':>10}{'download':>10}{'memory':>9}{'here':>10}{'ImageNet':>10}  licence")
+    for choice in found:
+        if json_:
+            print_result(json.dumps({**asdict(choice), "recommended": choice == chosen}))
+            continue
+        quality = f"{choice.imagenet:.1f} %" if choice.imagenet else "-"
+        mark, here = "*" if choice == chosen else " ", ", installed" if choice.here else ""
+        print_result(
+            f"{mark} {choice.name:46}{choice.languages:>10}{choice.download_mb:>7} MB{choice.memory_mb:>6} MB{choice.pictures:>6.1f} /s"
+            f"{quality:>11}  {choice.licence}{here}"
+        )
+    if chosen and not chosen.here:
+        print_status(f"install it with: samespace spaces pull {chosen.name}")
+
+
+def system_language() -> str:
+    """Return the code of the language that the system speaks to its user; English where it does not say."""
+    import locale
+
+    return (locale.getlocale()[0] or "en")[:2].replace("C", "en")
 
 
 @spaces.command("verify")

@@ -158,6 +158,11 @@ class Library:
         """Return the indexed files of a folder, or the file itself."""
         return self.store.files_below(absolute(path)) if self._metadata.exists else set()
 
+    @property
+    def exists(self) -> bool:
+        """Whether anything was indexed into it."""
+        return self._metadata.exists
+
     def check_exists(self) -> None:
         """Raises MissingLibrary where there is no library yet."""
         if not self._metadata.exists:
