@@ -64,6 +64,9 @@ def pull(
     joins: Annotated[
         str, typer.Option(help="Of a text model alone: the installed space whose pictures it was trained for.")
     ] = "",
+    dim: Annotated[
+        int, typer.Option(help="Use only so many numbers of each vector, of models trained for that (Matryoshka).")
+    ] = 0,
     yes: Yes = False,
 ) -> None:
     """Install a model that joins pictures and words from the Hugging Face hub or from a folder."""
@@ -74,7 +77,7 @@ def pull(
     folder, origin = fetch(name, revision, yes, families.check)
     print_status("converting for ONNX Runtime; this takes a minute or two")
     installed_as = folder.name if str(folder) == origin else name.removeprefix("hf-hub:").partition("@")[0]
-    config = registry.install(folder, installed_as, origin, joins)
+    config = registry.install(folder, installed_as, origin, joins, dim)
     towers = (
         f"the model as {config.image.library} has it" if isinstance(config.image, LibraryImageTower) else "samespace's own towers"
     )

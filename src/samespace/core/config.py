@@ -302,6 +302,8 @@ class SpaceConfig:
     """The audio tower, if there is one."""
     prep: Prep = field(default_factory=Prep)
     """Preprocessing of pictures and words."""
+    short: int = 0
+    """Numbers of z that are used, the first ones; 0 for all. For models that were trained so (Matryoshka)."""
     logit_scale: float = 100.0
     """Inverse temperature: logits = logit_scale · cosine + logit_bias."""
     logit_bias: float | None = None
@@ -324,7 +326,7 @@ class SpaceConfig:
     @property
     def dim(self) -> int:
         """Length of z."""
-        return self.text.dim
+        return self.short or self.text.dim
 
     @property
     def has_words(self) -> bool:
@@ -338,7 +340,8 @@ class SpaceConfig:
         Precision is left out: an int8 export is accepted only where its vectors can replace the fp32 ones. So are fields
         at their default, so that a field added later does not change old fingerprints.
         """
-        identity = [self.weights, *(non_default_fields(part) for part in (self.image, self.text, self.prep))]
+        identity: list[object] = [self.weights, *(non_default_fields(part) for part in (self.image, self.text, self.prep))]
+        identity += [self.short] if self.short else []
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -26,6 +26,7 @@ from . import calibration, verify
 from .checkpoint import Checkpoint, without_audio
 from .onnx import State, digest_of_state, fp32_state, is_large, run, save_with_shared_weights, trace
 from .quantize import QUANTIZERS
+from .sessions import shortened
 from .space import Space, read_space_config
 from .space_folder import new_space_folder
 from .verify import Answers
@@ -103,7 +104,8 @@ def export(
             shutil.copy(file, made)
         config = checkpoint.config if audio_from else without_audio(checkpoint.config)
         kept = {modality: weights for modality, weights in config.calibration.items() if modality != "image"}
-        fitted = {"image": _calibrate(towers.z, made)} if pairs and len(named) == 2 and len(pairs.ids) >= ENOUGH_PAIRS else {}
+        z = {tower: shortened(vectors, checkpoint.config.dim) for tower, vectors in towers.z.items()}
+        fitted = {"image": _calibrate(z, made)} if pairs and len(named) == 2 and len(pairs.ids) >= ENOUGH_PAIRS else {}
         measured = {tower: towers.precision.get(tower, {"chosen": "fp32"}) for tower in towers.graphs}
         precision = config.card.get("precision", {}) | measured
         config = replace(

@@ -17,7 +17,7 @@ from ..core.files import read_json, sha256, write_text_atomically
 from .families import TWO_TOWERS
 from .image_processors import CLIP, SIGLIP, open_clip_prep, processor_values, transformers_prep
 from .open_clip_layout import open_clip_cleaning
-from .sessions import GRAPH, Tower
+from .sessions import GRAPH, Tower, checked_length
 from .space_folder import new_space_folder
 from .tokenizer_files import pad_id, read_tokenizer, tokenizer_class
 
@@ -81,8 +81,11 @@ def needed(layout: Layout, files: set[str]) -> list[str]:
     )
 
 
-def install(folder: Path, target: Path, name: str, origin: str) -> SpaceConfig:
-    """Write a space folder from a folder of one of the layouts, whole or not at all. Raises UnknownSpace, OSError."""
+def install(folder: Path, target: Path, name: str, origin: str, short: int = 0) -> SpaceConfig:
+    """Write a space folder from a folder of one of the layouts, whole or not at all; `short` as in registry.install.
+
+    Raises UnknownSpace, OSError.
+    """
     layout = layout_in(folder)
     assert layout is not None  # the caller has looked
     prep = READERS[layout.name](folder)
@@ -96,7 +99,7 @@ def install(folder: Path, target: Path, name: str, origin: str) -> SpaceConfig:
         library, dim = f"{layout.name}'s ONNX", dims["text"]
         files = {f.relative_to(made).as_posix(): sha256(f) for f in sorted(made.rglob("*")) if f.is_file()}
         config = SpaceConfig(
-            name=name or folder.name, origin=origin, prep=prep, files=files, weights=hashlib.sha256("".join(files.values()).encode()).hexdigest(),
+            name=name or folder.name, origin=origin, short=checked_length(short, dim) if short else 0, prep=prep, files=files, weights=hashlib.sha256("".join(files.values()).encode()).hexdigest(),
             image=LibraryImageTower(image_size=prep.size, dim=dim, library=library),
             text=LibraryTextTower(context=prep.context, pad=prep.pad, dim=dim, library=library),
             card={"unverified": f"{library} is taken as it is, and there is no library to compare it with"},

@@ -11,6 +11,7 @@ from ..core.config import SpaceConfig
 from ..core.errors import MissingExtra, UnknownSpace
 from ..core.paths import expanded
 from ..core.registry import Registry
+from .sessions import checked_length
 from .space import Space, read_space_config
 
 STARTER = Path(__file__).with_name("starter")
@@ -38,8 +39,10 @@ def find_folder(name: str) -> Path:
     return folder if folder.is_dir() else find(name)
 
 
-def install(folder: Path, name: str, origin: str, joins: str = "") -> SpaceConfig:
+def install(folder: Path, name: str, origin: str, joins: str = "", short: int = 0) -> SpaceConfig:
     """Convert a checkpoint's folder into an installed space; a text model takes the place of that of the space `joins`.
+
+    short: how many numbers of a vector are used; 0 for all.
 
     Raises MissingExtra, UnknownSpace, WeightsMismatch.
     """
@@ -48,7 +51,7 @@ def install(folder: Path, name: str, origin: str, joins: str = "") -> SpaceConfi
         raise UnknownSpace(f"a space called {name!r} is there already; rename the folder, or use: samespace spaces export")
     if joins:
         return join(folder, find(joins), SPACES.folder_for(name), name, origin)
-    return convert(folder, SPACES.folder_for(name), name=name, origin=origin)
+    return convert(folder, SPACES.folder_for(name), name=name, origin=origin, short=short)
 
 
 def join(folder: Path, space: Path, target: Path, name: str, origin: str) -> SpaceConfig:
@@ -69,18 +72,26 @@ def _converters() -> tuple[Any, Any]:
 
 
 def convert(
-    folder: Path, target: Path, name: str = "", origin: str = "", pairs: Path | None = None, precision: str = "auto"
+    folder: Path,
+    target: Path,
+    name: str = "",
+    origin: str = "",
+    pairs: Path | None = None,
+    precision: str = "auto",
+    short: int = 0,
 ) -> SpaceConfig:
-    """Convert any checkpoint or space folder into a space folder. `pairs` and `precision` as in export.export.
+    """Convert any checkpoint or space folder into a space folder. `pairs` and `precision` as in export.export, `short` as in install.
 
     Raises MissingExtra, UnknownSpace, WeightsMismatch.
     """
     from . import families, prebuilt
 
     if prebuilt.layout_in(folder) and not families.has_weights(folder):
-        return prebuilt.install(folder, target, name, origin)
+        return prebuilt.install(folder, target, name, origin, short)
     conversion, export = _converters()
     loaded, answers = conversion.read(folder, name)
+    if short:
+        loaded.config = replace(loaded.config, short=checked_length(short, loaded.config.dim))
     if origin:
         loaded.config = replace(loaded.config, origin=origin)
     held_out = export.held_out_pairs(loaded, pairs or export.HELD_OUT) if precision == "auto" else None

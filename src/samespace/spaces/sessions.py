@@ -49,6 +49,21 @@ def wanted_device(name: str | None = None) -> str:
     return device
 
 
+def shortened(z: np.ndarray, dim: int) -> np.ndarray:
+    """Return the first numbers of vectors: float32 (B, E) → (B, dim), unit length. After Kusupati et al. 2022, "Matryoshka"."""
+    if z.shape[1] == dim:
+        return z
+    cut: np.ndarray = z[:, :dim] / np.linalg.norm(z[:, :dim], axis=1, keepdims=True).clip(1e-12)
+    return cut
+
+
+def checked_length(short: int, dim: int) -> int:
+    """Return how many numbers of vectors of `dim` are used. Raises QueryError where they have fewer."""
+    if not 8 <= short <= dim:
+        raise QueryError(f"vectors of {dim} numbers cannot be cut to {short}; use 8 to {dim}")
+    return short if short < dim else 0
+
+
 def graph_of(folder: Path, tower: str) -> Path:
     """Return the graph of a space's tower: TOWER.onnx, or TOWER/model.onnx."""
     alone = folder / f"{tower}.onnx"
@@ -104,8 +119,8 @@ class Tower:
             raise UnknownSpace(f"{self.path} cannot be opened ({str(wrong)[:200]}); pull the space again") from None
 
     def all(self, batches: Iterable[tuple[np.ndarray, ...]], dim: int) -> np.ndarray:
-        """Return z of batches: float32 (B, dim)."""
-        return np.concatenate([np.empty((0, dim), np.float32), *(self(*batch) for batch in batches)])
+        """Return z of batches, its first `dim` numbers: float32 (B, dim), unit length."""
+        return np.concatenate([np.empty((0, dim), np.float32), *(shortened(self(*batch), dim) for batch in batches)])
 
 
 def _open(path: Path, device: str) -> "InferenceSession":

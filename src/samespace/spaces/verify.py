@@ -15,9 +15,11 @@ from PIL import Image
 from ..core.config import from_dict
 from ..core.errors import UnknownSpace
 from ..core.files import write_text_atomically
+from .sessions import shortened
 
 if TYPE_CHECKING:
     from .reference import Reference
+    from .space import Space
 
 FILE = "verify.json"
 TEXTS = (
@@ -94,8 +96,11 @@ def _picture(width: int, height: int, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def differences(encoder: Encoder, answers: Answers) -> dict[str, float]:
-    """Return the largest difference and the least cosine of an encoder's vectors and a library's, for pictures and texts."""
+def differences(encoder: Encoder, answers: Answers, short: int = 0) -> dict[str, float]:
+    """Return the largest difference and the least cosine of an encoder's vectors and a library's, for pictures and texts.
+
+    short: how many numbers of a vector the encoder gives, where it does not give all.
+    """
     found: dict[str, float] = {}
     vectors = {}
     if answers.pictures:
@@ -104,6 +109,8 @@ def differences(encoder: Encoder, answers: Answers) -> dict[str, float]:
         vectors["text"] = encoder.text(answers.texts), answers.z_text
     for tower, (z, packed) in vectors.items():
         want = _unpacked(packed, len(z))
+        if short:
+            want = shortened(want, short)
         if z.shape != want.shape:
             raise UnknownSpace(
                 f"its {tower} vectors have length {z.shape[1]}, {answers.library} gives {want.shape[1]}; pull it again"
@@ -130,9 +137,9 @@ def check_exact(encoder: Encoder, answers: Answers) -> dict[str, float]:
     return found
 
 
-def check_close(encoder: Encoder, answers: Answers) -> dict[str, float]:
+def check_close(encoder: "Space", answers: Answers) -> dict[str, float]:
     """Return `differences`. Raises UnknownSpace where an installed space's vectors cannot stand for the library's."""
-    found = differences(encoder, answers)
+    found = differences(encoder, answers, encoder.config.short)
     if worst := [tower for tower in largest_differences(found) if not found[f"{tower}_cosine"] >= CLOSE]:
         raise UnknownSpace(
             f"its {worst[0]} vectors differ from those of {answers.library} (cosine {found[f'{worst[0]}_cosine']:.3f}); pull it again"
