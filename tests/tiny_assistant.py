@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
@@ -10,11 +11,13 @@ from samespace.assistant import checkpoint, registry
 from samespace.assistant.chat import Chat
 from samespace.assistant.engine import Assistant
 from samespace.assistant.language import Language
+from samespace.assistant.request import Picture
 from samespace.core import wheels
 from samespace.core.assistant_config import AssistantConfig, LabelledAssistantConfig, LanguageModel
 from samespace.core.config import ImageTower, Prep
 from samespace.models.llava import Llava
 from samespace.models.lm import Cache
+from samespace.preprocess.pixels import normalize_pixels
 
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}"
@@ -96,3 +99,8 @@ def greedy(model, ids: torch.Tensor, count: int) -> list[int]:
             out.append(int(model.logits(model(model.embed(ids), cache)[0, -1]).argmax()))
             ids = torch.tensor([[out[-1]]])
     return out
+
+
+def pixels_of(assistant: Assistant, picture: Picture) -> np.ndarray:
+    """Return an image and its tiles as the image tower takes them: float32 (V, 3, S, S)."""
+    return normalize_pixels(picture.views(assistant.model.c).pixels, assistant.model.c.prep)

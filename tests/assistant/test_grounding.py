@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_assistant import byte_ids, byte_tokenizer, set_labels, tiny_llava
+from tiny_assistant import byte_ids, byte_tokenizer, pixels_of, set_labels, tiny_llava
 from torch.nn.functional import normalize
 
 from samespace.assistant.grounding import MAX_CHARACTERS, MAX_RANK, GroundingAugmenter
@@ -97,7 +97,7 @@ def test_only_questions_about_a_single_image_are_augmented(grounding):
 
 def test_an_assistant_with_labels_grounds_its_prompts(tiny_with_labels, photographs):
     model, picture = tiny_with_labels.model, Picture.read(photographs / "chelsea.png")
-    pixels = torch.from_numpy(tiny_with_labels.pixels(picture))
+    pixels = torch.from_numpy(pixels_of(tiny_with_labels, picture))
     with torch.inference_mode():
         crop = model.crop_embeddings(pixels, model.image(pixels))[0, 1 + 1]
     model.memory.z[1] = normalize(crop, dim=0)

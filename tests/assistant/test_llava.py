@@ -9,11 +9,11 @@ import torch
 import transformers as T
 from PIL import Image
 from random_weights import randomised
-from tiny_assistant import TEMPLATE, byte_ids, byte_tokenizer, set_labels, tiny_llava
+from tiny_assistant import TEMPLATE, byte_ids, byte_tokenizer, pixels_of, set_labels, tiny_llava
 from torch.nn.functional import interpolate, normalize
 from typer.testing import CliRunner
 
-from samespace.assistant import checkpoint, registry
+from samespace.assistant import checkpoint, registry, transformers_folder
 from samespace.assistant.chat import Chat
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture, question
@@ -56,7 +56,7 @@ def test_logits_are_transformers(llava, pictures, photographs):
     ours, language = checkpoint.read(path)
     chat = Chat(language)
     shown = [Picture.read(photographs / name) for name in ("chelsea.png", "coffee.png", "rocket.jpg")[:pictures]]
-    prompt = chat.prompt((Message("user", (*shown, "What is in this image?")),), {p.digest: 16 for p in shown})
+    prompt = chat.prompt((Message("user", (*shown, "What is in this image?")),), {p.digest: [IMAGE_TOKEN] * 16 for p in shown})
     ids = torch.tensor([prompt.ids])
     pixels = torch.randn(pictures, 3, 32, 32)
     with torch.inference_mode():
@@ -152,7 +152,7 @@ def test_weights_are_renamed_from_files_and_from_models(llava):
     assert any(n.startswith("language_model.model.") for n in in_files)
     assert any(n.startswith("model.language_model.") for n in in_memory)
     for weights in (in_files, in_memory):
-        assert checkpoint.llava_names(weights).keys() == ours.state_dict().keys()
+        assert transformers_folder.names_of(weights).keys() == ours.state_dict().keys()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_what_is_not_supported_is_refused(llava, tmp_path, change, message):
 def test_int8_and_fp32_logits_of_our_folder_agree(tiny_folder, photographs):
     fp32, _ = checkpoint.read(tiny_folder)
     int8, _ = checkpoint.read(tiny_folder, keep_int8=True)
-    pixels = torch.from_numpy(checkpoint.load(tiny_folder).pixels(Picture.read(photographs / "coffee.png")))
+    pixels = torch.from_numpy(pixels_of(checkpoint.load(tiny_folder), Picture.read(photographs / "coffee.png")))
     assert pixels.shape == (5, 3, 32, 32)
     ids = torch.tensor([[65, *[IMAGE_TOKEN] * 80, 66, 67]])
     with torch.inference_mode():

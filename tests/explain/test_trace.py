@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from tiny_assistant import pixels_of
 
 from samespace.assistant.request import Outcome, Picture, question
 from samespace.explain.report import attention_overlay, write_report
@@ -27,7 +28,7 @@ def test_the_steps_are_those_of_the_answer(tiny, cat):
     assert steps.pixels.shape == (tiny.model.c.prep.size, tiny.model.c.prep.size, 3)
     assert steps.features.shape == (steps.grid**2, tiny.model.image.feature_width)
     with torch.inference_mode():
-        tokens = tiny.model.encode_image(torch.from_numpy(tiny.pixels(cat)[:1])).tokens[0]
+        tokens = tiny.model.encode_image(torch.from_numpy(pixels_of(tiny, cat)[:1])).tokens[0]
     np.testing.assert_allclose(steps.projected, tokens, atol=1e-5)
     ids = tiny.prompt(question("What is it?", [cat]).messages)[0].ids
     assert (

@@ -30,7 +30,7 @@ def test_grid(size, max_tiles, expected):
 
 def test_tiles_are_the_image_row_by_row():
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8))
-    whole, *tiles = views(picture, P, 6, 1.5)
+    whole, *tiles = views(picture, P, 6, 1.5).pixels
     assert len(tiles) == 6
     rows = [np.concatenate(tiles[i : i + 3], axis=1) for i in (0, 3)]
     assert np.array_equal(np.concatenate(rows), np.asarray(picture))
@@ -38,6 +38,6 @@ def test_tiles_are_the_image_row_by_row():
 
 
 def test_transparent_parts_become_white():
-    tiles = views(Image.new("RGBA", (64, 64), (0, 0, 0, 0)), P, 4, 1.5)
+    tiles = views(Image.new("RGBA", (64, 64), (0, 0, 0, 0)), P, 4, 1.5).pixels
     assert tiles.shape == (5, 32, 32, 3)
     assert (tiles == 255).all()

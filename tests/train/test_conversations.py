@@ -63,12 +63,12 @@ def test_only_answers_are_learned_and_prompts_are_those_of_inference(file, photo
     cat = Picture.read(photographs / "chelsea.png")
     messages = (Message("user", (cat, "What is it?")), Message("assistant", ("A cat.",)),
                 Message("user", ("Which colour?",)), Message("assistant", ("Orange.",)))  # fmt: skip
-    ids, targets = tokenize(chat, messages, {cat.digest: 16}, 257)
+    ids, targets = tokenize(chat, messages, {cat.digest: [IMAGE_TOKEN] * 16}, 257)
     learned = [i for i in targets if i != IGNORE]
     assert chat.tokenizer.decode(learned, skip_special_tokens=False) == "A cat.<|im_end|>Orange.<|im_end|>"
     assert all(t in (IGNORE, i) for i, t in zip(ids, targets, strict=True))
     assert ids.count(IMAGE_TOKEN) == 16
-    prompt = chat.prompt(messages[:3], {cat.digest: 16}).ids
+    prompt = chat.prompt(messages[:3], {cat.digest: [IMAGE_TOKEN] * 16}).ids
     assert ids[: len(prompt)] == prompt
 
 

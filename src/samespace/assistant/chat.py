@@ -63,8 +63,9 @@ class Chat:
         added = self.tokenizer.get_added_tokens_decoder().values()
         self._control_tokens = [MARK, *(str(token.content) for token in added if token.special and token.content != MARK)]
 
-    def prompt(self, messages: tuple[Message, ...], sizes: dict[str, int]) -> Prompt:
-        """Encode a conversation; `sizes` has each image's number of tokens by its digest. Raises RequestError."""
+    def prompt(self, messages: tuple[Message, ...], placeholders: dict[str, list[int]]) -> Prompt:
+        """Encode a conversation; what stands for an image by its digest: IMAGE_TOKEN for each of its tokens, and ids of text around
+        them. Raises RequestError."""
         digests = [picture.digest for message in messages for picture in message.pictures]
         rendered = as_utf8(self.render(messages))
         if rendered.count(MARK) != len(digests):
@@ -80,10 +81,16 @@ class Chat:
                 ids.append(token)
                 keys.append(token)
                 continue
-            digest = next(pictures)
-            ids += [IMAGE_TOKEN] * sizes[digest]
-            keys += ((digest, n) for n in range(sizes[digest]))
+            digest, n = next(pictures), 0
+            for placed in placeholders[digest]:
+                ids.append(placed)
+                keys.append((digest, n) if placed == IMAGE_TOKEN else placed)
+                n += placed == IMAGE_TOKEN
         return Prompt(ids, keys)
+
+    def picture_ids(self, text: str) -> list[int]:
+        """Return the ids of what stands for an image, with IMAGE_TOKEN where MARK stands."""
+        return [IMAGE_TOKEN if i == self._mark else i for i in self.token_ids(text)]
 
     def token_ids(self, text: str) -> list[int]:
         """Return a text's ids within a conversation, without special tokens around them."""
@@ -104,7 +111,10 @@ class Chat:
             if token is None:
                 yield ""
                 continue
-            pending += stream.step(self.tokenizer, token) or ""
+            try:
+                pending += stream.step(self.tokenizer, token) or ""
+            except Exception:  # bytes that are no character; the library raises nothing more precise
+                stream = DecodeStream(skip_special_tokens=True)
             ends = [at for s in stop if (at := pending.find(s)) >= 0]
             if ends:
                 yield pending[: min(ends)]

@@ -1,6 +1,7 @@
-"""An assistant's folder: read in our own layout or that of llava-hf, written in our own."""
+"""An assistant's folder: read in our own layout or transformers', written in our own."""
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,31 +11,28 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..core.assistant_config import AssistantConfig, LabelledAssistantConfig
-from ..core.config import ImageTower, from_dict, to_json
+from ..core.config import from_dict, to_json
 from ..core.errors import UnknownAssistant
 from ..core.files import read_json, sha256, write_text_atomically
 from ..models.int8 import quantize, use_int8_layers
 from ..models.llava import Llava
+from ..models.llava_next import LlavaNext
 from ..models.lm import Llama
+from ..models.smolvlm import SmolVlm
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.tokens import read_tokenizer
-from ..spaces.image_processors import CLIP, SIGLIP, processor_values, transformers_prep
-from ..spaces.tensors import dequantize, fill, read_tensors, read_weights
+from ..spaces.tensors import dequantize, fill, read_tensors
 from ..spaces.towers import image_tower
-from ..spaces.transformers_layout import ACTS, SIGLIP_TOWER, VISION_KEYS, transformer_sizes
-from ..spaces.weight_maps import HF, LLAMA, Weights, renamed
+from ..spaces.weight_maps import Weights
+from . import transformers_folder
 from .chat import Chat
 from .engine import Assistant
-from .language import Language, language_config, read_template
+from .language import Language, read_template
 
-VISION_TOWERS = {
-    "clip_vision_model": (ImageTower(act="quick_gelu", dim=0), CLIP, "default"),
-    "siglip_vision_model": (replace(SIGLIP_TOWER, pool="mean"), SIGLIP, "full"),
-}
-"""A LLaVA's kind of image tower → its settings and its processor's where the files say nothing, and the strategy by which all of its
-patches are shown and nothing else."""
 CONFIG, WEIGHTS = "assistant.json", "model.safetensors"
-ARCHS: dict[str, type[Llava]] = {"llava": Llava, "labelled_llava": LabelledLlava}
+ARCHS: dict[str, Callable[..., Llava]] = {
+    "llava": Llava, "llava_next": LlavaNext, "smolvlm": SmolVlm, "labelled_llava": LabelledLlava,
+}  # fmt: skip
 """AssistantConfig.arch → what is built."""
 
 
@@ -64,7 +62,9 @@ def read(folder: Path, keep_int8: bool = False) -> tuple[Llava, Language]:
     if (folder / CONFIG).exists():
         model = _read_own(folder, keep_int8)
     elif (folder / "config.json").exists():
-        model = _read_llava_hf(folder)
+        config, weights = transformers_folder.read(folder)
+        model = build(config)
+        fill(model, weights)
     else:
         raise UnknownAssistant(f"{folder} holds neither {CONFIG} nor config.json; give an assistant's folder, or a LLaVA's")
     template, special_tokens = read_template(folder)
@@ -95,53 +95,6 @@ def _with_tied_head(weights: Weights, c: AssistantConfig) -> Weights:
         return weights
     heads = {name.replace("token_embed", "head"): t for name, t in weights.items() if name.startswith("lm.token_embed.")}
     return weights | heads
-
-
-def _read_llava_hf(folder: Path) -> Llava:
-    """Read a folder such as llava-hf/llava-1.5-7b-hf: CLIP's ViT or SigLIP's, a two-layer projector, a language model.
-
-    Raises UnknownAssistant, WeightsMismatch.
-    """
-    values = read_json(folder / "config.json")
-    if values.get("model_type") != "llava":
-        raise UnknownAssistant(f"{folder} is a {values.get('model_type')!r} model; supported here: llava")
-    vision, act = values.get("vision_config", {}), values.get("projector_hidden_act", "gelu")
-    kind, layer = vision.get("model_type"), values.get("vision_feature_layer", -2)
-    if kind not in VISION_TOWERS or act not in ACTS:
-        raise UnknownAssistant(f"{folder} has a {kind!r} image tower; only CLIP's and SigLIP's are supported here")
-    start, defaults, strategy = VISION_TOWERS[kind]
-    if not isinstance(layer, int) or layer >= 0 or values.get("vision_feature_select_strategy", "default") != strategy:
-        raise UnknownAssistant(f"{folder} shows several layers or the class token; only one layer's patches are supported")
-    image = transformer_sizes(start, vision, VISION_KEYS)
-    prep = transformers_prep(processor_values(folder), defaults, image.image_size)
-    c = AssistantConfig(
-        name=folder.name, image=image, prep=prep, lm=language_config({"model_type": "llama"} | values.get("text_config", {}), folder),
-        feature_layer=layer, projector_act=ACTS[act],
-    )  # fmt: skip
-    model = build(c)
-    fill(model, _with_tied_head(llava_names(read_weights(folder)), c))
-    return model
-
-
-def llava_names(weights: Weights) -> Weights:
-    """Rename the weights of LlavaForConditionalGeneration, before and since transformers 5, to ours."""
-    parts: dict[str, Weights] = {"image": {}, "projector": {}, "lm": {}}
-    for name, tensor in weights.items():
-        name = name.removeprefix("model.")
-        if name.startswith("vision_tower."):
-            parts["image"][name.removeprefix("vision_tower.")] = tensor
-        elif name.startswith("multi_modal_projector."):
-            parts["projector"][name.removeprefix("multi_modal_projector.linear_")] = tensor
-        else:
-            name = name.removeprefix("language_model.").removeprefix("model.")
-            parts["lm"][name if name.startswith("lm_head.") else f"model.{name}"] = tensor
-    prefixed = {n if n.startswith("vision_model.") else f"vision_model.{n}": t for n, t in parts["image"].items()}
-    image = {name: tensor for name, tensor in renamed(prefixed, HF).items() if not name.startswith("image.pool.")}
-    return (
-        image
-        | {f"projector.fc{name}": tensor.float() for name, tensor in parts["projector"].items()}
-        | {f"lm.{name}": tensor for name, tensor in renamed(parts["lm"], LLAMA).items()}
-    )
 
 
 def write(folder: Path, model: Llava, language: Language, int8: bool = True, **changes: Any) -> AssistantConfig:

@@ -7,21 +7,21 @@ answer is cached, so that the next question about the same image reads only its 
 import threading
 from collections.abc import Generator, Iterator
 
-import numpy as np
 import torch
 from cachetools import LRUCache
 from torch import Tensor
 
+from ..core.assistant_config import AnyresAssistantConfig
 from ..core.errors import RequestError
-from ..models.llava import IMAGE_TOKEN, ImageFeatures, Llava
+from ..models.llava import IMAGE_TOKEN, ImageFeatures, Llava, Tiling
 from ..models.lm import Cache
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.pixels import normalize_pixels
 from .augment import Augmenter, augmented
-from .chat import Chat, Key, Prompt
+from .chat import MARK, Chat, Key, Prompt
 from .grounding import GroundingAugmenter
 from .ocr_augmenter import OcrAugmenter
-from .request import Message, Outcome, Picture, Reply, Request
+from .request import Message, Outcome, Reply, Request
 from .sampling import Sampler
 
 CHUNK = 256
@@ -37,12 +37,13 @@ class Assistant:
         self.model, self.chat = model.eval(), chat
         self.name = name or model.c.name
         self.lock, self.image_lock = threading.Lock(), threading.Lock()  # for a step; one image is decoded at a time
-        self.features: LRUCache[str, ImageFeatures] = LRUCache(CACHED_IMAGES)  # by digest
+        self.features: LRUCache[tuple[str, bool], ImageFeatures] = LRUCache(CACHED_IMAGES)  # by digest, and whether it counts as alone
         self.grounding = _grounding_of(model, chat)
         self.augmenters: list[Augmenter] = [
             *([self.grounding] if self.grounding else ()),
             *([OcrAugmenter()] if model.c.ocr else ()),
         ]
+        self._alone = True  # as the pictures of the last request were
         self.prompts: list[tuple[list[Key], Cache]] = []  # read before and not in use, the latest last
 
     def answer(self, request: Request) -> Reply:
@@ -61,7 +62,11 @@ class Assistant:
         features = self.encode_images(messages)
         messages = augmented(messages, features, self.augmenters)
         image_tokens = {digest: image.tokens for digest, image in features.items()}
-        return self.chat.prompt(messages, {digest: len(tokens) for digest, tokens in image_tokens.items()}), image_tokens
+        return self.chat.prompt(messages, {digest: self.placeholders(f) for digest, f in features.items()}), image_tokens
+
+    def placeholders(self, image: ImageFeatures) -> list[int]:
+        """Return the ids that stand for an image in a prompt."""
+        return self.chat.picture_ids(image.text) if image.text else [IMAGE_TOKEN] * len(image.tokens)
 
     def generate(
         self, prompt: Prompt, image_tokens: dict[str, Tensor], request: Request, limit: int, outcome: Outcome
@@ -127,21 +132,24 @@ class Assistant:
 
         Raises UnreadableMedia.
         """
-        found = {}
-        for picture in (picture for message in messages for picture in message.pictures):
+        pictures, found = [picture for message in messages for picture in message.pictures], {}
+        alone = len(pictures) == 1 or not (isinstance(self.model.c, AnyresAssistantConfig) and self.model.c.alone)
+        if alone != self._alone:
+            self.prompts.clear()  # the same picture has other tokens now
+        self._alone = alone
+        for picture in pictures:
             with self.image_lock:
-                features = self.features.get(picture.digest)
+                features = self.features.get((picture.digest, alone))
                 if features is None:
-                    pixels = torch.from_numpy(self.pixels(picture))
+                    seen = picture.views(self.model.c, alone)
+                    tiling = Tiling(*seen[1:])
                     with self.lock, torch.inference_mode():
-                        views = self.model.encode_image(pixels)
-                    features = ImageFeatures(views.tokens.flatten(0, 1), views.patches[0], views.crop_embeddings[0])
-                self.features[picture.digest] = found[picture.digest] = features
+                        views = self.model.encode_image(torch.from_numpy(normalize_pixels(seen.pixels, self.model.c.prep)))
+                        tokens = self.model.arrange(views.tokens, tiling)
+                    text = self.model.picture_text(MARK, views.tokens.shape[1], tiling)
+                    features = ImageFeatures(tokens, views.patches[0], views.crop_embeddings[0], text)
+                self.features[picture.digest, alone] = found[picture.digest] = features
         return found
-
-    def pixels(self, picture: Picture) -> np.ndarray:
-        """Return an image and its tiles: float32 (1 + tiles, 3, S, S). Raises UnreadableMedia."""
-        return normalize_pixels(picture.views(self.model.c), self.model.c.prep)
 
 
 def _grounding_of(model: Llava, chat: Chat) -> GroundingAugmenter | None:

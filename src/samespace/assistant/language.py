@@ -31,7 +31,8 @@ WITHOUT_EFFECT = {
     "output_hidden_states", "pad_token_id", "pretraining_tp", "return_dict", "rope_interleaved", "torch_dtype",
     "transformers.js_config", "transformers_version", "use_cache", "unk_token_id", "problem_type", "sep_token_id",
     "decoder_start_token_id", "cross_attention_hidden_size", "add_cross_attention", "finetuning_task", "tokenizer_class", "prefix",
-    "task_specific_params", "is_llama_config", "partial_rotary_factor", "ignore_keys_at_rope_validation", "auto_map", "quantization_config",
+    "task_specific_params", "is_llama_config", "_attn_implementation_autoset", "_flash_attn_2_enabled", "neftune_noise_alpha",
+    "perceiver_config", "pixel_shuffle_factor", "use_resampler", "qk_layer_norms", "partial_rotary_factor", "ignore_keys_at_rope_validation", "auto_map", "quantization_config",
 }  # fmt: skip
 """Keys without an effect on what a model answers, or whose other values are refused."""
 KINDS: dict[str, LanguageModel] = {

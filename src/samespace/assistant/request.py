@@ -6,16 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from PIL import Image
 
-from ..core.assistant_config import AssistantConfig
+from ..core.assistant_config import AnyresAssistantConfig, AssistantConfig, ShuffledAssistantConfig
 from ..core.errors import RequestError, UnreadableMedia
 from ..core.files import content_hash
 from ..core.paths import expanded
 from ..media import image as image_media
 from ..preprocess import tiles
 
+ALL_PIXELS = 2**20
+"""A target that no image reaches, so that it is decoded whole."""
 ROLES = ("system", "user", "assistant")
 
 
@@ -41,8 +42,17 @@ class Picture:
         """
         return image_media.read_named(self.name, self.data, target)
 
-    def views(self, c: AssistantConfig) -> np.ndarray:
-        """Return the whole image and its tiles: uint8 (1 + tiles, S, S, 3). Raises UnreadableMedia naming it."""
+    def views(self, c: AssistantConfig, alone: bool = True) -> tiles.Views:
+        """Return the whole image and its tiles, of an image that is `alone` in its conversation or not.
+
+        Raises UnreadableMedia naming it.
+        """
+        if isinstance(c, AnyresAssistantConfig) and c.alone and not alone:
+            return tiles.on_square(self.decode(ALL_PIXELS), c.prep)
+        if isinstance(c, AnyresAssistantConfig):
+            return tiles.fitted(self.decode(ALL_PIXELS), c.prep, list(zip(c.sizes[::2], c.sizes[1::2])))
+        if isinstance(c, ShuffledAssistantConfig):
+            return tiles.split(self.decode(ALL_PIXELS), c.prep, c.longest)
         return tiles.views(self.decode(c.prep.size * c.tiles), c.prep, c.tiles, c.tile_from)
 
     @staticmethod

@@ -87,6 +87,32 @@ class AssistantConfig:
 
 
 @dataclass(frozen=True)
+class AnyresAssistantConfig(AssistantConfig):
+    """LLaVA-NeXT or LLaVA-OneVision: a picture is fitted into one of several sizes, and tiled."""
+
+    arch: str = "llava_next"
+    """`llava_next`."""
+    sizes: tuple[int, ...] = ()
+    """The sizes that a picture may be fitted into, in pixels: height, width, height, width, …"""
+    most_tiles: int = 0
+    """Tiles whose patches a picture's may be as many as before they are shrunk; 0 for any number."""
+    alone: bool = False
+    """Whether only a picture that is alone in a conversation is tiled; of several, each is put on a square."""
+
+
+@dataclass(frozen=True)
+class ShuffledAssistantConfig(AssistantConfig):
+    """SmolVLM or Idefics 3: a picture is enlarged to a length, tiled, and squares of its patches are joined."""
+
+    arch: str = "smolvlm"
+    """`smolvlm`."""
+    shuffle: int = 4
+    """Side of the square of patches that become one token."""
+    longest: int = 2048
+    """Longer side to which a picture is resized before it is tiled, in pixels; 0 for no tiles."""
+
+
+@dataclass(frozen=True)
 class LabelledAssistantConfig(AssistantConfig):
     """A LLaVA that is also told what a picture is nearest to in a bank of labels: the starter assistant."""
 

@@ -15,7 +15,7 @@ from ..assistant.engine import Assistant
 from ..assistant.request import AssistantBackend, Outcome, Picture, question
 from ..core.errors import UnknownAssistant
 from ..models.layers import Tap
-from ..models.llava import IMAGE_TOKEN
+from ..models.llava import IMAGE_TOKEN, Llava
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.pixels import normalize_pixels
 
@@ -78,10 +78,14 @@ def trace(assistant: AssistantBackend, picture: Picture, text: str, max_tokens: 
     if not isinstance(assistant, Assistant):
         raise UnknownAssistant(f"{assistant.name} answers from elsewhere and cannot be looked into; name one of this machine")
     model = assistant.model
+    if type(model) not in (Llava, LabelledLlava):
+        raise UnknownAssistant(
+            f"{assistant.name} orders a picture's tokens in its own way and cannot be looked into; use a LLaVA 1.5"
+        )
     request = question(text, [picture], max_tokens=max_tokens)
     prompt, image_tokens = assistant.prompt(request.messages)
     answer = [token for token in assistant.generate(prompt, image_tokens, request, max_tokens, Outcome()) if token is not None]
-    whole, tap = picture.views(model.c)[:1], Tap()
+    whole, tap = picture.views(model.c).pixels[:1], Tap()
     with assistant.lock, torch.inference_mode():
         model.encode_image(torch.from_numpy(normalize_pixels(whole, model.c.prep)), tap)
         hidden = model.lm(model.splice(torch.tensor([prompt.ids + answer]), image_tokens[picture.digest]), None, tap)

@@ -16,6 +16,17 @@ IMAGE_TOKEN = -200
 """Id that stands in a prompt for one image token, as in LLaVA's own code."""
 
 
+class Tiling(NamedTuple):
+    """How an image was cut into views."""
+
+    columns: int
+    rows: int
+    """Of tiles, beside the whole; 0 where it has none."""
+    width: int
+    height: int
+    """Of the image, in pixels."""
+
+
 class ImageFeatures(NamedTuple):
     """What the language model is given of images."""
 
@@ -25,6 +36,8 @@ class ImageFeatures(NamedTuple):
     """(B, P, D): the projected features, without positions."""
     crop_embeddings: Tensor
     """(B, 1 + G², E): vectors of the whole image and of its crops; empty where there are no labels."""
+    text: str = ""
+    """What stands for the image in a prompt; empty where it is the tokens alone."""
 
 
 class ImageTowerModule(Protocol):
@@ -32,6 +45,8 @@ class ImageTowerModule(Protocol):
 
     @property
     def feature_width(self) -> int: ...
+    @property
+    def norm_post(self) -> nn.Module: ...
     def __call__(self, pixels: Tensor) -> Tensor: ...
     def features(self, pixels: Tensor, layer: int = -1, tap: Tap | None = None) -> Tensor: ...
     def features_and_embedding(self, pixels: Tensor, layer: int = -1, tap: Tap | None = None) -> tuple[Tensor, Tensor]: ...
@@ -41,6 +56,7 @@ class Llava(nn.Module):
     """Image tower, projector, language model."""
 
     image: ImageTowerModule
+    projector: nn.Module
 
     label_tokens = 0
     """Tokens of an image that come before its patches."""
@@ -55,6 +71,17 @@ class Llava(nn.Module):
         """Encode and project images: float32 (B, 3, S, S) → ImageFeatures."""
         patches = self.projected(pixels, tap)
         return ImageFeatures(patches, patches, pixels.new_empty(len(pixels), 0, self.c.image.dim))
+
+    def arrange(self, tokens: Tensor, tiling: Tiling) -> Tensor:
+        """Put the tokens of an image's views in the order in which they are read: (V, N, D) → (N', D)."""
+        return tokens.flatten(0, 1)
+
+    def picture_text(self, mark: str, tokens: int, tiling: Tiling) -> str:
+        """Return what stands for an image in a prompt; `mark` stands for each of its tokens, of which a view has so many.
+
+        Empty where it is its tokens alone.
+        """
+        return ""
 
     def projected(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
         """Return the projected features: float32 (B, 3, S, S) → (B, P, D)."""

@@ -4,6 +4,8 @@ After Liu et al. 2024, "LLaVA-NeXT" (AnyRes): the grid of tiles is chosen to fit
 """
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +31,101 @@ def grid(width: int, height: int, size: int, max_tiles: int, min_ratio: float) -
     return min(grids, key=lambda g: abs(math.log(width * g[1] / (height * g[0]))) - TILE_WEIGHT * math.log(g[0] * g[1]))
 
 
-def views(image: Image.Image, p: Prep, max_tiles: int, min_ratio: float) -> npt.NDArray[np.uint8]:
-    """Return the whole image, then its tiles row by row: uint8 (1 + tiles, S, S, 3); (1, S, S, 3) where it needs no tiles."""
+class Views(NamedTuple):
+    """An image as an assistant's tower takes it."""
+
+    pixels: npt.NDArray[np.uint8]
+    """(V, S, S, 3): the whole and its tiles, row by row."""
+    columns: int
+    rows: int
+    """Of tiles; 0 where there are none."""
+    width: int
+    height: int
+    """Of the image."""
+
+
+def views(image: Image.Image, p: Prep, max_tiles: int, min_ratio: float) -> Views:
+    """Return the whole image, then its tiles; the whole alone where it needs none."""
     columns, rows = grid(*image.size, p.size, max_tiles, min_ratio)
     whole = square(image, p)
     if columns * rows == 1:
-        return whole[None]
-    large = np.asarray(resized(opaque(image, p.fill), (columns * p.size, rows * p.size), p))
-    tiles = large.reshape(rows, p.size, columns, p.size, 3).swapaxes(1, 2).reshape(-1, p.size, p.size, 3)
-    return np.concatenate([whole[None], tiles])
+        return Views(whole[None], 0, 0, *image.size)
+    large = resized(opaque(image, p.fill), (columns * p.size, rows * p.size), p)
+    return Views(np.concatenate([whole[None], cut(large, p.size)]), columns, rows, *image.size)
+
+
+def cut(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
+    """Cut an image of whole tiles into them, row by row: uint8 (rows · columns, S, S, 3)."""
+    pixels = np.asarray(image)
+    rows, columns = pixels.shape[0] // size, pixels.shape[1] // size
+    return pixels.reshape(rows, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
+
+
+def fitted(image: Image.Image, p: Prep, sizes: Sequence[tuple[int, int]]) -> Views:
+    """Return the whole image, squashed, then the tiles of the image fitted into the best of some sizes (height, width), on black.
+
+    LLaVA-NeXT's: the size that keeps the most pixels, and of those the smallest.
+    """
+    image = opaque(image, p.fill)
+    width, height = image.size
+    room_height, room_width = min(sizes, key=lambda size: _loss(width, height, *size))
+    across, down = room_width / width, room_height / height
+    if across < down:
+        inner = room_width, min(math.ceil(height * across), room_height)
+    else:
+        inner = min(math.ceil(width * down), room_width), room_height
+    canvas = Image.new("RGB", (room_width, room_height))
+    canvas.paste(resized(image, inner, p), ((room_width - inner[0]) // 2, (room_height - inner[1]) // 2))
+    whole = np.asarray(resized(image, (p.size, p.size), p))
+    return Views(np.concatenate([whole[None], cut(canvas, p.size)]), room_width // p.size, room_height // p.size, width, height)
+
+
+def on_square(image: Image.Image, p: Prep) -> Views:
+    """Return the image on a square of the mean colour, resized; no tiles. LLaVA-OneVision's, of several pictures."""
+    image = opaque(image, p.fill)
+    side = max(image.size)
+    canvas = Image.new("RGB", (side, side), tuple(int(mean * 255) for mean in p.mean))
+    canvas.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return Views(np.asarray(resized(canvas, (p.size, p.size), p))[None], 0, 0, *image.size)
+
+
+def _loss(width: int, height: int, room_height: int, room_width: int) -> tuple[int, int]:
+    """Return minus the pixels that an image keeps in a size, at most its own, and the size's pixels without any."""
+    scale = min(room_width / width, room_height / height)
+    kept = min(int(width * scale) * int(height * scale), width * height)
+    return -kept, room_width * room_height - kept
+
+
+def split(image: Image.Image, p: Prep, longest: int) -> Views:
+    """Return the tiles of the image, resized to `longest` and then to whole tiles, and last the whole, squashed.
+
+    SmolVLM's. The whole alone where it is no larger than a tile, or `longest` is 0.
+    """
+    image, original = opaque(image, p.fill), image.size
+    if longest:
+        image = resized(image, _even_size(*image.size, longest), p)
+        image = resized(image, _whole_tiles(*image.size, p.size), p)
+    whole = np.asarray(resized(image, (p.size, p.size), p))[None]
+    if (image.width <= p.size and image.height <= p.size) or not longest:
+        return Views(whole, 0, 0, *original)
+    return Views(np.concatenate([cut(image, p.size), whole]), image.width // p.size, image.height // p.size, *original)
+
+
+def _even_size(width: int, height: int, longest: int) -> tuple[int, int]:
+    """Return the size whose longer side is `longest` and whose shorter one is even."""
+    ratio = width / height
+    if width >= height:
+        shorter = int(longest / ratio)
+        return longest, max(1, shorter + shorter % 2)
+    shorter = int(longest * ratio)
+    return max(1, shorter + shorter % 2), longest
+
+
+def _whole_tiles(width: int, height: int, size: int) -> tuple[int, int]:
+    """Return the size enlarged to whole tiles, the longer side first."""
+    ratio = width / height
+    if width >= height:
+        width = math.ceil(width / size) * size
+        return width, math.ceil(int(width / ratio) / size) * size
+    height = math.ceil(height / size) * size
+    return math.ceil(int(height * ratio) / size) * size, height

@@ -22,6 +22,7 @@ from ..assistant.request import Message, Picture
 from ..core.assistant_config import AssistantConfig
 from ..core.errors import ConfigError, RequestError, UnreadableMedia, error_summary
 from ..core.files import json_rows
+from ..models.llava import IMAGE_TOKEN
 from .config import Source
 from .data import Mixture, Position, SkippedSamples
 from .regions import Box, Region
@@ -157,17 +158,19 @@ def messages_of(conversation: Conversation, pictures: list[Picture]) -> tuple[Me
     return tuple(messages)
 
 
-def tokenize(chat: Chat, messages: tuple[Message, ...], sizes: dict[str, int], end: int) -> tuple[list[int], list[int]]:
+def tokenize(
+    chat: Chat, messages: tuple[Message, ...], placeholders: dict[str, list[int]], end: int
+) -> tuple[list[int], list[int]]:
     """Return ids and targets. The targets are the assistant's turns and the `end` after each; prompts are as in inference.
 
-    sizes: each picture's number of tokens, by its digest. Raises RequestError where the chat template changes earlier turns.
+    placeholders: the ids that stand for each picture, by its digest. Raises RequestError where the chat template changes earlier turns.
     """
     ids: list[int] = []
     targets: list[int] = []
     for i, message in enumerate(messages):
         if message.role != "assistant":
             continue
-        prompt = chat.prompt(messages[:i], sizes).ids
+        prompt = chat.prompt(messages[:i], placeholders).ids
         if prompt[: len(ids)] != ids:
             raise RequestError("the chat template rewrites earlier turns; use one that only adds to them")
         targets += [IGNORE] * (len(prompt) - len(targets))
@@ -203,10 +206,10 @@ class ConversationLoader:
         """Return one conversation tokenized, or why it is skipped. Runs in a thread."""
         try:
             pictures = [read_picture(path) for path in conversation.pictures]
-            views = {picture.digest: picture.views(self.c) for picture in pictures}
+            views = {picture.digest: picture.views(self.c).pixels for picture in pictures}
             messages = messages_of(conversation, pictures)
-            sizes = {digest: len(pixels) * self.image_tokens for digest, pixels in views.items()}
-            ids, targets = tokenize(self.chat, messages, sizes, self.c.lm.end[0])
+            placeholders = {digest: [IMAGE_TOKEN] * (len(pixels) * self.image_tokens) for digest, pixels in views.items()}
+            ids, targets = tokenize(self.chat, messages, placeholders, self.c.lm.end[0])
             if not ids or len(ids) > self.c.lm.context:
                 return f"it takes {len(ids)} tokens, the model reads 1 to {self.c.lm.context}"
             shape = (0, self.c.prep.size, self.c.prep.size, 3)
