@@ -82,10 +82,10 @@ class Chat:
                 keys.append(token)
                 continue
             digest, n = next(pictures), 0
-            for placed in placeholders[digest]:
-                ids.append(placed)
-                keys.append((digest, n) if placed == IMAGE_TOKEN else placed)
-                n += placed == IMAGE_TOKEN
+            for token in placeholders[digest]:
+                ids.append(token)
+                keys.append((digest, n) if token == IMAGE_TOKEN else token)
+                n += token == IMAGE_TOKEN
         return Prompt(ids, keys)
 
     def picture_ids(self, text: str) -> list[int]:

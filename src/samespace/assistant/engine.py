@@ -37,7 +37,9 @@ class Assistant:
         self.model, self.chat = model.eval(), chat
         self.name = name or model.c.name
         self.lock, self.image_lock = threading.Lock(), threading.Lock()  # for a step; one image is decoded at a time
-        self.features: LRUCache[tuple[str, bool], ImageFeatures] = LRUCache(CACHED_IMAGES)  # by digest, and whether it counts as alone
+        self.features: LRUCache[tuple[str, bool], ImageFeatures] = LRUCache(
+            CACHED_IMAGES
+        )  # by digest, and whether it counts as alone
         self.grounding = _grounding_of(model, chat)
         self.augmenters: list[Augmenter] = [
             *([self.grounding] if self.grounding else ()),

@@ -1,15 +1,23 @@
-"""Names → assistants: an endpoint's address, an installed assistant, a folder."""
+"""Names → assistants: an endpoint's address, a model of Ollama's or llama-server's, an installed assistant, a folder."""
 
 from ..core.errors import MissingExtra
+from ..core.paths import expanded
 from .request import AssistantBackend
 
 
 def open_assistant(name: str) -> AssistantBackend:
-    """Open `https://host/v1#model`, a name or a folder, ready to answer. Raises UnknownAssistant, MissingExtra."""
+    """Open `https://host/v1#model`, `ollama:NAME`, a GGUF file with its image tower, a name or a folder, ready to answer.
+
+    Raises UnknownAssistant, MissingExtra.
+    """
     if name.startswith(("http://", "https://")):
         from .endpoint import Endpoint
 
         return Endpoint(name)
+    if name.startswith("ollama:") or name.endswith(".gguf"):
+        from . import local_server
+
+        return local_server.with_ollama(name) if name.startswith("ollama:") else local_server.with_llama_server(expanded(name))
     try:
         from . import checkpoint, registry
     except ImportError as error:

@@ -59,13 +59,13 @@ def _llava_next(values: Values, folder: Path) -> AssistantConfig:
     processor = processor_values(folder)
     sizes = processor.get("image_grid_pinpoints") or values.get("image_grid_pinpoints")
     prep = transformers_prep({k: v for k, v in processor.items() if k not in ANYRES}, defaults, image.image_size)
-    flat = tuple(int(side) for size in sizes for side in size) if sizes else ANYRES_SIZES
-    if image.image_size != prep.resized_side or any(side % image.image_size for side in flat):
+    sides = tuple(int(side) for size in sizes for side in size) if sizes else ANYRES_SIZES
+    if image.image_size != prep.resized_side or any(side % image.image_size for side in sides):
         raise UnknownAssistant(
             f"{folder} has sizes that are not whole tiles of {image.image_size} pixels; correct its processor's file"
         )
     c = _joined(AnyresAssistantConfig, values, folder, image, replace(prep, resize="squash"), layer)
-    return replace(c, sizes=flat)
+    return replace(c, sizes=sides)
 
 
 def _onevision(values: Values, folder: Path) -> AssistantConfig:

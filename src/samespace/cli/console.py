@@ -32,7 +32,7 @@ AssistantName = Annotated[
     str,
     typer.Option(
         "--assistant", "-a", envvar="SAMESPACE_ASSISTANT",
-        help="Name or folder of an assistant, or an OpenAI-compatible endpoint: http://127.0.0.1:11434/v1#MODEL",
+        help="Name or folder of an assistant, ollama:MODEL, a GGUF file, or an OpenAI-compatible endpoint: http://127.0.0.1:8000/v1#MODEL",
     ),
 ]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]

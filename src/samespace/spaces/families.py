@@ -83,9 +83,7 @@ def check_kind(kind: object, name: str) -> None:
     if kind in TWO_TOWERS | PICTURES_ONLY:
         return
     if kind in ENDPOINTS:
-        raise UnknownSpace(
-            f"{name} is a {kind} model, which {_ASSISTANT}; serve it with Ollama or llama-server, then: samespace ask -a URL"
-        )
+        raise UnknownSpace(f"{name} is a {kind} model, which {_ASSISTANT}; it runs in Ollama: samespace ask -a ollama:MODEL")
     if kind in OTHERS:
         raise UnknownSpace(f"{name} is {OTHERS[str(kind)].format(name=name)}")
     if not kind:

@@ -1,0 +1,94 @@
+"""Programs on this machine that serve models which are not built here: llama-server and Ollama, found, started and stopped again."""
+
+import atexit
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from ..core.errors import UnknownAssistant
+from .endpoint import Endpoint
+
+OLLAMA, OLLAMA_ADDRESS = "ollama:", "http://127.0.0.1:11434"
+"""What an assistant's name begins with that Ollama runs, and where that listens."""
+LLAMA_SERVER = "llama-server"
+"""llama.cpp's program."""
+WAIT_SECONDS = 120
+"""A large model takes so long to load, at most."""
+
+
+def image_tower_of(path: Path) -> Path | None:
+    """Return the image tower beside a GGUF file."""
+    return next(iter(sorted(path.parent.glob("*mmproj*.gguf"))), None)
+
+
+def with_llama_server(path: Path) -> Endpoint:
+    """Start llama-server with a GGUF file and the image tower beside it; it ends with this process.
+
+    Raises UnknownAssistant where it is not installed or does not start, MissingExtra.
+    """
+    program, tower = shutil.which(LLAMA_SERVER), image_tower_of(path)
+    if program is None:
+        raise UnknownAssistant(
+            f"{path.name} runs in {LLAMA_SERVER}, which is not installed; install llama.cpp, or give an endpoint: -a http://…"
+        )
+    port = _free_port()
+    command = [program, "--model", str(path), "--host", "127.0.0.1", "--port", str(port)]
+    address = f"http://127.0.0.1:{port}"
+    _start([*command, *(["--mmproj", str(tower)] if tower else [])], f"{address}/health")
+    return Endpoint(f"{address}/v1#{path.stem}")
+
+
+def with_ollama(name: str) -> Endpoint:
+    """Return a model of Ollama, `ollama:NAME`, which is started where it does not run, and then ends with this process.
+
+    Raises UnknownAssistant where it is not installed or does not start, MissingExtra.
+    """
+    if not _answers(OLLAMA_ADDRESS):
+        program = shutil.which("ollama")
+        if program is None:
+            raise UnknownAssistant("Ollama is not installed; get it at https://ollama.com, or give an endpoint: -a http://…")
+        _start([program, "serve"], OLLAMA_ADDRESS)
+    return Endpoint(f"{OLLAMA_ADDRESS}/v1#{name.removeprefix(OLLAMA)}")
+
+
+def _start(command: list[str], address: str) -> None:
+    """Start a program and wait until it answers. Raises UnknownAssistant."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    atexit.register(_stop, process)
+    end = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        if _answers(address):
+            return
+        time.sleep(0.2)
+    _stop(process)
+    last = (process.stderr.read() if process.stderr else b"").decode("utf-8", "replace").strip().splitlines()[-1:]
+    raise UnknownAssistant(
+        f"{Path(command[0]).name} does not start ({last[0][:200] if last else 'it says nothing'}); run it yourself to see why"
+    )
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a program, gently at first."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=2):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
