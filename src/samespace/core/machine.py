@@ -1,4 +1,4 @@
-"""What this machine offers: processors."""
+"""What this machine offers: processors and memory."""
 
 import os
 from pathlib import Path
@@ -20,3 +20,17 @@ def usable_cpus() -> int:
         return count if quota == "max" else max(1, min(count, int(quota) // int(period)))
     except (OSError, ValueError):
         return count
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that are free, of the machine or of the container (cgroup v2); 0 where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return 0
+    try:
+        most, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
+        return free if most == "max" else max(0, min(free, int(most) - int(used)))
+    except (OSError, ValueError):
+        return free

@@ -29,7 +29,7 @@ def read(folder: Path, name: str = "") -> tuple[Checkpoint, verify.Answers | Non
     folder = _both_towers(folder)
     if _knows_pictures_only(folder):
         reference = open_reference(folder)
-        answers = verify.ask(reference)
+        answers = _asked(reference)
         return _exported(reference, answers, name), answers
     return _read_two_towers(folder, name)
 
@@ -40,11 +40,11 @@ def _read_two_towers(folder: Path, name: str) -> tuple[Checkpoint, verify.Answer
         loaded = checkpoint.load(folder, name)
     except UnsupportedModel as error:
         reference = _open_instead(folder, error)
-        answers = verify.ask(reference)
+        answers = _asked(reference)
         return _exported(reference, answers, name), answers
     try:
         reference = open_reference(folder)
-        answers = verify.ask(reference)
+        answers = _asked(reference)
     except (MissingExtra, UnknownSpace) as error:
         return _with_card(loaded, {"unverified": str(error)}), None
     for ours in (loaded, _with_words_of(reference, loaded)):
@@ -61,8 +61,18 @@ def read_words(folder: Path) -> tuple[Checkpoint, verify.Answers]:
     if not (folder / MODULES).exists():
         raise UnknownSpace(f"{folder} has no {MODULES}, as text models of sentence-transformers have; pull it without --joins")
     reference = open_reference(folder)
-    answers = verify.ask(reference)
+    answers = _asked(reference)
     return _exported(reference, answers, folder.name), answers
+
+
+def _asked(reference: Reference) -> verify.Answers:
+    """Return a library's answers. Raises UnknownSpace where it fails on its own model."""
+    try:
+        return verify.ask(reference)
+    except Exception as error:  # whatever its classes raise, on files that do not belong together
+        raise UnknownSpace(
+            f"{reference.library} itself fails on this model ({error_summary(error)}); check that its files belong together"
+        ) from None
 
 
 def _both_towers(folder: Path) -> Path:

@@ -68,6 +68,10 @@ def check(folder: Path, name: str) -> None:
             f"{name} has neither open_clip_config.json nor config.json, so what it is cannot be known; choose a repository that has"
         )
     values = read_json(folder / "config.json")
+    if "auto_map" in values and values.get("model_type") not in TWO_TOWERS | PICTURES_ONLY:
+        raise UnknownSpace(
+            f"{name} comes with code of its own, which is never run here; choose a model that open_clip or transformers has"
+        )
     if is_timm(values) or {"embed_dim", "text_cfg", "vision_cfg"} <= set(values):  # timm's, and open_clip's as Immich keeps it
         return
     check_kind(values.get("model_type"), name)

@@ -6,7 +6,6 @@ ViT's size. Pictures a second follow from a tower's number of operations; they a
 
 import csv
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core.machine import usable_cpus
+from ..core.machine import free_memory, usable_cpus
 from ..media import image as image_media
 from . import devices, registry
 from .sessions import Tower, available_devices
@@ -75,7 +74,7 @@ def measure() -> Machine:
         tower = Tower(PROBES / ("int8.onnx" if name == "cpu" else "fp32.onnx"), name)
         if tower.device == name and (rate := _products(tower)) > fastest:
             fastest, device = rate, name
-    return Machine(_decoding(), fastest, device, _free_memory())
+    return Machine(_decoding(), fastest, device, free_memory() // 2**20)
 
 
 def _products(tower: Tower) -> float:
@@ -96,13 +95,6 @@ def _decoding() -> float:
             list(pool.map(lambda _: image_media.read_named("probe.jpg", data, 256), range(cpus)))
 
         return devices.calls_per_second(decode_all, SECONDS) * cpus
-
-
-def _free_memory() -> int:
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    except (ValueError, OSError, AttributeError):  # not on Windows
-        return 0
 
 
 def choices(machine: Machine, languages: set[str]) -> list[Choice]:

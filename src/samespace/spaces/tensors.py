@@ -8,8 +8,12 @@ from torch import nn
 
 from ..core.errors import UnknownSpace, WeightsMismatch
 from ..core.files import read_json
+from ..core.machine import free_memory
 from .families import SHARD_INDEX, WEIGHT_FILES
 from .weight_maps import Weights
+
+MEMORY_PER_BYTE = 2.5
+"""Memory that a byte of weights takes while it is converted."""
 
 
 def read_weights(folder: Path) -> Weights:
@@ -18,11 +22,25 @@ def read_weights(folder: Path) -> Weights:
     if file is None:
         raise UnknownSpace(f"{folder} holds none of {', '.join(WEIGHT_FILES)}; download the weights too")
     if file.name != SHARD_INDEX:
+        check_memory([file])
         return read_tensors(file)
     files = sorted(set(read_json(file).get("weight_map", {}).values()))
     if strange := [name for name in files if Path(name).name != name]:
         raise UnknownSpace(f"{file} names a file outside the folder, {strange[0]!r}; download it again")
+    if missing := [name for name in files if not (folder / name).exists()]:
+        raise UnknownSpace(f"{folder} lacks {missing[0]}, a part of its weights; download it again")
+    check_memory([folder / name for name in files])
     return {name: tensor for shard in files for name, tensor in read_tensors(folder / shard).items()}
+
+
+def check_memory(files: list[Path]) -> None:
+    """Raises UnknownSpace where weights in these files are too large for the memory that is free: they are needed twice, in fp32."""
+    wanted, free = MEMORY_PER_BYTE * sum(file.stat().st_size for file in files), free_memory()
+    if 0 < free < wanted:
+        raise UnknownSpace(
+            f"{files[0].parent} needs about {wanted / 2**30:.0f} GB of memory to be converted, and {free / 2**30:.0f} are free; "
+            "close other programs, or choose a smaller model"
+        )
 
 
 def read_tensors(path: Path) -> Weights:

@@ -1,0 +1,130 @@
+"""Checkpoints that are broken or too large, and conversions that are cut off: one sentence, and nothing half installed."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import onnx
+import pytest
+import tiny_checkpoints as tiny
+import torch
+from safetensors.torch import load_file, save_file
+
+from samespace.core.errors import SamespaceError, UnknownSpace, WeightsMismatch
+from samespace.spaces import conversion, export, families, registry, space_folder, tensors
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory, clip_tokenizer_folder):
+    return tiny.clip(tmp_path_factory.mktemp("bad") / "clip", tiny.clip_tokenizer(clip_tokenizer_folder))
+
+
+@pytest.fixture
+def copied(clip, tmp_path):
+    return shutil.copytree(clip, tmp_path / "clip")
+
+
+def change_weight(folder, name, change):
+    state = load_file(folder / "model.safetensors")
+    state[name] = change(state[name])
+    save_file(state, folder / "model.safetensors", {"format": "pt"})
+
+
+def test_tensors_of_another_shape(copied):
+    change_weight(copied, "visual_projection.weight", lambda w: w[:-1].contiguous())
+    with pytest.raises(WeightsMismatch, match="shape"):
+        conversion.read(copied)
+
+
+def test_a_config_of_another_class(copied):
+    values = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps(values | {"model_type": "siglip"}))
+    with pytest.raises(SamespaceError):
+        conversion.read(copied)
+
+
+def test_weights_that_do_not_fit_into_memory(copied, monkeypatch):
+    size = (copied / "model.safetensors").stat().st_size
+    monkeypatch.setattr(tensors, "free_memory", lambda: 2 * size)
+    with pytest.raises(UnknownSpace, match="of memory to be converted"):
+        conversion.read(copied)
+
+
+def test_a_part_of_the_weights_is_missing(copied):
+    tiny.in_shards(copied)
+    next(copied.glob("model-*.safetensors")).unlink()
+    with pytest.raises(UnknownSpace, match="a part of its weights"):
+        conversion.read(copied)
+
+
+def test_code_beside_the_weights_is_never_run(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "jina_clip", "auto_map": {"AutoModel": "org/code--x.Y"}}))
+    with pytest.raises(UnknownSpace, match="never run"):
+        families.check(tmp_path, "jinaai/jina-clip-v2")
+
+
+def test_a_pickle_that_asks_to_run_code(copied):
+    (copied / "model.safetensors").unlink()
+    torch.save({"x": os.system}, copied / "pytorch_model.bin")
+    with pytest.raises(WeightsMismatch, match="refused"):
+        conversion.read(copied)
+
+
+def test_a_graph_with_operations_of_its_own(tmp_path, clip_tokenizer_folder):
+    words = tiny.clip_tokenizer(clip_tokenizer_folder)
+    tokenizer = tiny.open_clip_tokenizer(words, tmp_path / "words", context_length=77, clean="lower")
+    folder = tiny.immich(tmp_path / "model", "ViT-B-32", tokenizer, words)
+    graph = onnx.load(folder / "visual/model.onnx")
+    graph.graph.node[0].op_type, graph.graph.node[0].domain = "Evil", "com.example"
+    graph.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+    (folder / "visual/model.onnx").write_bytes(graph.SerializeToString())
+    with pytest.raises(UnknownSpace, match="cannot be opened"):
+        registry.convert(folder, tmp_path / "space")
+    assert not (tmp_path / "space").exists()
+
+
+def test_a_library_that_fails_on_its_own_model(clip, monkeypatch):
+    class Failing:
+        library, towers = "a library 1", ("image", "text")
+
+        def image(self, pictures):
+            raise IndexError("index out of range in self")
+
+    monkeypatch.setattr(conversion, "open_reference", lambda folder: Failing())
+    loaded, answers = conversion.read(clip)
+    assert answers is None and "index out of range" in loaded.config.card["unverified"]
+
+
+def test_a_full_disk_while_converting(clip, tmp_path, monkeypatch):
+    def full(stored, file):
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device", str(file))
+
+    monkeypatch.setattr(export, "save_with_shared_weights", lambda graphs, state, file: full(state, file))
+    with pytest.raises(OSError, match="No space left"):
+        registry.convert(clip, tmp_path / "spaces/clip", precision="fp32")
+    assert list((tmp_path / "spaces").iterdir()) == []
+
+
+@pytest.mark.parametrize("seconds", [4, 7])
+def test_a_conversion_that_is_killed(clip, tmp_path, seconds):
+    """Nothing is listed; what it left goes when it is old; and the next one succeeds."""
+    environment = os.environ | {"SAMESPACE_SPACES": str(tmp_path / "spaces")}
+    code = "import sys; from pathlib import Path; from samespace.spaces import registry; registry.install(Path(sys.argv[1]), 'clip', 'x')"
+    running = subprocess.Popen([sys.executable, "-c", code, str(clip)], env=environment, stderr=subprocess.DEVNULL)
+    time.sleep(seconds)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not list((tmp_path / "spaces").glob("*/space.json"))
+    left = list((tmp_path / "spaces").glob(".*"))
+    old = time.time() - 2 * space_folder.STALE_SECONDS
+    for folder in left:
+        for file in (folder, *folder.rglob("*")):
+            os.utime(file, (old, old))
+    registry.convert(clip, tmp_path / "spaces/clip", precision="fp32")
+    assert [folder.name for folder in (tmp_path / "spaces").iterdir()] == ["clip"]
