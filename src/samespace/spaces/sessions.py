@@ -14,6 +14,8 @@ from ..core.machine import usable_cpus
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+_LOG = logging.getLogger("samespace")
+_LOG.setLevel(logging.WARNING)  # its own: the quantizer is kept silent by the root's
 DEVICE = "SAMESPACE_DEVICE"
 """Environment variable that names a device; `auto` or nothing is what was measured to be the fastest."""
 PROVIDERS = {
@@ -110,9 +112,7 @@ class Tower:
 
     def _fall_back(self, error: Exception) -> None:
         """Go on on the CPU, and say why. Raises UnknownSpace where that cannot, either."""
-        logging.getLogger("samespace").warning(
-            "%s cannot run %s (%s); the CPU does", self.device, self.path.name, error_summary(error)
-        )
+        _LOG.warning("%s cannot run %s (%s); the CPU does", self.device, self.path.name, error_summary(error))
         try:
             self.session, self.device = _open(self.path, "cpu"), "cpu"
         except Exception as wrong:  # the runtime's own exceptions share no useful base
