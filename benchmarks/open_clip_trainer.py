@@ -10,13 +10,13 @@ import torch
 
 from samespace.core.config import ImageTower, Prep, SpaceConfig, TextTower
 from samespace.evaluate.retrieval import retrieval
+from samespace.spaces.checkpoint import Checkpoint
 from samespace.spaces.tensors import fill
 from samespace.spaces.towers import dual_encoder
 from samespace.spaces.weight_maps import OPEN_CLIP, renamed
 from samespace.train.config import Source
 from samespace.train.data import SkippedSamples, read_pairs
 from samespace.train.loop import peak_memory
-from samespace.train.space_run import TorchEncoder
 
 from . import (
     material,
@@ -78,10 +78,19 @@ def recall_of(state: dict[str, torch.Tensor], pairs: Path) -> float:
     fill(model, renamed({k.removeprefix("module."): v for k, v in state.items()}, OPEN_CLIP))
     prep = Prep(size=64, context=24)
     tokenizer = open_clip.get_tokenizer("tiny")
-    towers = TorchEncoder(model, Ids(tokenizer), SpaceConfig(image=image, text=text, prep=prep))
+    towers = Towers(model, SpaceConfig(image=image, text=text, prep=prep), None)
+    towers.ids = Ids(tokenizer)
     squares, captions = read_pairs((Source(str(pairs / "val.tsv")),), prep, SkippedSamples())
     found = retrieval(towers, towers.pixels(squares), captions)
     return found["image_retrieval_recall@5"]
+
+
+class Towers(Checkpoint):
+    """A checkpoint with open_clip's tokenizer."""
+
+    @property
+    def words(self):
+        return self.ids
 
 
 class Ids:

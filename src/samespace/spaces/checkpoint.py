@@ -30,6 +30,9 @@ from .towers import dual_encoder
 from .transformers_layout import clip_towers, flex_siglip_towers, metaclip2_towers, siglip_towers
 from .weight_maps import BERT, EFFICIENTNET, HF, OPEN_CLIP, Names, Weights, fold_norms, renamed
 
+BATCH = 64
+"""Pictures or texts that torch encodes at once."""
+
 
 @dataclass
 class Checkpoint:
@@ -41,17 +44,25 @@ class Checkpoint:
     tokenizer: Tokenizer | None
     """None where there are no words."""
 
-    @torch.inference_mode()
     def image(self, pictures: Sequence[Image.Image]) -> np.ndarray:
-        """Return z of pictures in fp32: (B, E), unit length."""
-        squares = np.stack([square(picture, self.config.prep) for picture in pictures])
-        return np.asarray(self.model.encode_image(torch.from_numpy(normalize_pixels(squares, self.config.prep))))
+        """Return z of pictures: float32 (B, E), unit length."""
+        return self.pixels(np.stack([square(picture, self.config.prep) for picture in pictures]))
+
+    @torch.inference_mode()
+    def pixels(self, squares: np.ndarray) -> np.ndarray:
+        """Prepared pictures, uint8 (B, *Prep.shape) → z: float32 (B, E), unit length."""
+        parts = (normalize_pixels(squares[i : i + BATCH], self.config.prep) for i in range(0, len(squares), BATCH))
+        return np.concatenate([self.model.encode_image(self._there(part)).float().cpu().numpy() for part in parts])
 
     @torch.inference_mode()
     def text(self, texts: Sequence[str]) -> np.ndarray:
-        """Return z of texts in fp32: (B, E), unit length."""
-        ids = self.words.ids(list(texts))
-        return np.asarray(self.model.encode_text(torch.from_numpy(ids)))
+        """Texts → z: float32 (B, E), unit length."""
+        parts = (self.words.ids(list(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH))
+        return np.concatenate([self.model.encode_text(self._there(part)).float().cpu().numpy() for part in parts])
+
+    def _there(self, x: np.ndarray) -> torch.Tensor:
+        """Return an array as a tensor on the model's device."""
+        return torch.from_numpy(x).to(self.model.logit_scale.device)
 
     @property
     def words(self) -> Words:

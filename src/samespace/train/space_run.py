@@ -1,7 +1,6 @@
 """A run that trains a space: towers, pairs, contrastive loss, evaluation, export."""
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -46,28 +45,6 @@ END_TOKENS = ("<|endoftext|>", "[SEP]", "</s>")
 PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")
 
 ConfigT = TypeVar("ConfigT", Prep, TextTower)
-
-
-class TorchEncoder:
-    """A torch model as evaluation sees it: evaluate.retrieval.Encoder."""
-
-    def __init__(self, model: DualEncoder, words: Words, space_config: SpaceConfig, batch: int = 64):
-        self.model, self.words, self.config, self.batch = model, words, space_config, batch
-        self.device = model.logit_scale.device
-
-    @torch.inference_mode()
-    def pixels(self, squares: np.ndarray) -> np.ndarray:
-        """uint8 (B, S, S, 3) → z: float32 (B, E), unit length."""
-        parts = (squares[i : i + self.batch] for i in range(0, len(squares), self.batch))
-        x = (torch.from_numpy(normalize_pixels(part, self.config.prep)).to(self.device) for part in parts)
-        return np.concatenate([self.model.encode_image(part).float().cpu().numpy() for part in x])
-
-    @torch.inference_mode()
-    def text(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts → z: float32 (B, E), unit length."""
-        parts = (self.words.ids(list(texts[i : i + self.batch])) for i in range(0, len(texts), self.batch))
-        ids = (torch.from_numpy(part).to(self.device) for part in parts)
-        return np.concatenate([self.model.encode_text(part).float().cpu().numpy() for part in ids])
 
 
 class SpaceRun(Run[Batch, SpaceConfig]):
@@ -148,7 +125,7 @@ class SpaceRun(Run[Batch, SpaceConfig]):
         if self.val is None:
             return {}
         model.eval()
-        encoder, (squares, captions) = TorchEncoder(model, self.words, self.space_config), self.val
+        encoder, (squares, captions) = Checkpoint(model, self.space_config, self.tokenizer), self.val
         recalls = retrieval(encoder, encoder.pixels(squares), captions)
         model.train()
         return {name: round(value, 4) for name, value in recalls.items()}
@@ -158,7 +135,7 @@ class SpaceRun(Run[Batch, SpaceConfig]):
         if self.forgetting_eval is None:
             return {}
         model.eval()
-        encoder, (squares, captions) = TorchEncoder(model, self.words, self.space_config), self.forgetting_eval
+        encoder, (squares, captions) = Checkpoint(model, self.space_config, self.tokenizer), self.forgetting_eval
         labels = list(dict.fromkeys(texts[0] for texts in captions))
         z_images = encoder.pixels(squares)
         top1 = accuracy(encoder, z_images, [labels.index(texts[0]) for texts in captions], labels)["acc1"]
