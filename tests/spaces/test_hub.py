@@ -100,6 +100,37 @@ def test_only_what_is_needed_is_downloaded_at_a_pinned_commit(monkeypatch):
     assert source.size == 1015
 
 
+SENTENCES = '[{"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"}]'
+
+
+def test_a_text_model_alone_is_known_before_its_weights_are_downloaded(tmp_path):
+    (tmp_path / "modules.json").write_text(SENTENCES)
+    with pytest.raises(UnknownSpace, match="--joins"):
+        families.check(tmp_path, "org/words")
+    families.check(tmp_path, "org/words", joins="openai/clip-vit-base-patch32")
+    (tmp_path / "modules.json").write_text("{")
+    with pytest.raises(UnknownSpace, match="cannot be read"):
+        families.check(tmp_path, "org/words")
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        (["modules.json", "0_CLIPModel/config.json", "0_CLIPModel/pytorch_model.bin", "0_CLIPModel/model.safetensors", "x.onnx"],
+         ["0_CLIPModel/config.json", "modules.json", "0_CLIPModel/model.safetensors"]),
+        (["modules.json", "config.json", "model.safetensors", "2_Dense/config.json", "2_Dense/pytorch_model.bin", "1_Pooling/config.json"],
+         ["1_Pooling/config.json", "2_Dense/config.json", "config.json", "modules.json", "model.safetensors", "2_Dense/pytorch_model.bin"]),
+        (["adapter_config.json", "adapter_model.safetensors", "optimizer.pt"], ["adapter_config.json", "adapter_model.safetensors"]),
+        (["config.json", "onnx/vision_model.onnx", "onnx/text_model.onnx", "onnx/model.onnx", "onnx/vision_model_int8.onnx"],
+         ["config.json", "onnx/text_model.onnx", "onnx/vision_model.onnx"]),
+        (["config.json", "visual/model.onnx", "visual/model.onnx.data", "visual/preprocess_cfg.json", "textual/model.onnx", "visual/a.armnn"],
+         ["config.json", "textual/model.onnx", "visual/model.onnx", "visual/model.onnx.data", "visual/preprocess_cfg.json"]),
+    ],
+)  # fmt: skip
+def test_what_is_needed_of_a_repository(files, wanted):
+    assert hub.needed(set(files), "org/model") == wanted
+
+
 def test_unknown_repositories_and_repositories_without_weights(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
     with pytest.raises(UnknownSpace, match="no public model"):

@@ -21,7 +21,7 @@ from ..spaces import hub
 from ..spaces.hub import Remote
 from ..spaces.registry import find as find_space
 from ..spaces.tensors import dequantize, read_tensors
-from . import checkpoint
+from . import checkpoint, transformers_folder
 from .chat import compile_template
 from .language import Language, read_language
 
@@ -67,7 +67,12 @@ def look_up(name: str, revision: str | None = None) -> Remote | Wheel | None:
         remote = hub.files_of(name, revision)
     except UnknownSpace as error:
         raise UnknownAssistant(str(error)) from None
-    return replace(remote, files={f: size for f, size in remote.files.items() if f.endswith(ENDINGS)})
+    remote = replace(remote, files={f: size for f, size in remote.files.items() if f.endswith(ENDINGS)})
+    if (
+        checkpoint.CONFIG not in remote.files and "config.json" in remote.files
+    ):  # what it is decides, before its weights are downloaded
+        transformers_folder.settings(hub.configs(remote), name)
+    return remote
 
 
 def install(name: str, source: Remote | Wheel | None) -> AssistantConfig:

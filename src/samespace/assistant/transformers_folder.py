@@ -33,17 +33,23 @@ SPLITTING = {"do_image_splitting", "max_image_size", "size", "do_pad", "video_sa
 
 def read(folder: Path) -> tuple[AssistantConfig, Weights]:
     """Read a folder: its settings, and weights under our names. Raises UnknownAssistant, WeightsMismatch, UnknownSpace."""
-    values = read_json(folder / "config.json")
-    kind = values.get("model_type")
-    if kind not in KINDS:
-        raise UnknownAssistant(
-            f"{folder} is a {kind!r} model; supported here: {', '.join(KINDS)}. Others: run them in llama-server or Ollama, and ask -a URL"
-        )
-    c, weights = KINDS[str(kind)](values, folder), names_of(read_weights(folder))
+    c = settings(folder, str(folder))
+    weights = names_of(read_weights(folder))
     c = replace(c, name=folder.name, lm=replace(c.lm, tied="lm.head.weight" not in weights))
     if c.lm.tied and "lm.token_embed.weight" in weights:
         weights["lm.head.weight"] = weights["lm.token_embed.weight"]
     return c, weights
+
+
+def settings(folder: Path, name: str) -> AssistantConfig:
+    """Read a folder's settings, for which its weights are not needed. Raises UnknownAssistant, UnknownSpace."""
+    values = read_json(folder / "config.json")
+    kind = values.get("model_type")
+    if kind not in KINDS:
+        raise UnknownAssistant(
+            f"{name} is a {kind!r} model; supported here: {', '.join(KINDS)}. Others run in Ollama: samespace ask -a ollama:MODEL"
+        )
+    return KINDS[str(kind)](values, folder)
 
 
 def _llava(values: Values, folder: Path) -> AssistantConfig:

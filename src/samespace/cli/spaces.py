@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -74,7 +75,7 @@ def pull(
     from ..spaces import families, registry
     from ..spaces.verify import largest_differences
 
-    folder, origin = fetch(name, revision, yes, families.check)
+    folder, origin = fetch(name, revision, yes, partial(families.check, joins=joins))
     print_status("converting for ONNX Runtime; this takes a minute or two")
     installed_as = folder.name if str(folder) == origin else name.removeprefix("hf-hub:").partition("@")[0]
     config = registry.install(folder, installed_as, origin, joins, dim)

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import MissingExtra, UnknownSpace, UnsupportedModel, error_summary
-from ..core.files import json_rows, read_json
+from ..core.files import read_json
 from . import checkpoint, verify
 from .checkpoint import Checkpoint
-from .families import PICTURES_ONLY, is_timm
-from .hub import MODULES
+from .families import MODULES, PICTURES_ONLY, check_pictures, is_timm, modules_of
 from .reference import Reference
 
 ADAPTER = "adapter_config.json"
@@ -77,14 +76,9 @@ def _asked(reference: Reference) -> verify.Answers:
 
 def _both_towers(folder: Path) -> Path:
     """Return the folder itself, or the CLIP within one of sentence-transformers. Raises UnknownSpace where that has only words."""
-    if not (folder / MODULES).exists():
-        return folder
-    parts = json_rows((folder / MODULES).read_text("utf-8"))
-    if parts and str(parts[0].get("type", "")).endswith("CLIPModel"):
-        return folder / str(parts[0].get("path", ""))
-    raise UnknownSpace(
-        f"{folder} is a text tower alone; name the space whose pictures it was trained for, such as: --joins openai/clip-vit-base-patch32"
-    )
+    check_pictures(folder, folder.name)
+    parts = modules_of(folder)
+    return folder / str(parts[0].get("path", "")) if parts else folder
 
 
 def _knows_pictures_only(folder: Path) -> bool:

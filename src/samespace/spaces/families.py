@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UnknownSpace
-from ..core.files import read_json
+from ..core.files import json_rows, read_json
 
 SHARD_INDEX = "model.safetensors.index.json"
 """Names the file of each tensor, where the weights are in several."""
@@ -31,26 +31,20 @@ OTHERS = {  # model_type → what it is, and what to do
     "clip_text_model": "CLIP's text tower alone; choose a repository with both towers",
     "clip_vision_model": "CLIP's image tower alone; choose a repository with both towers",
     "llama": "a language model and no space; choose a CLIP or SigLIP kind of model",
-    "llava": f"a LLaVA, which {_ASSISTANT}; install it with: samespace assistants pull {{name}}",
+    **dict.fromkeys(
+        ("idefics3", "llava", "llava_next", "llava_onevision", "smolvlm"),
+        f"a model that {_ASSISTANT}; install it with: samespace assistants pull {{name}}",
+    ),
     "siglip_vision_model": "SigLIP's image tower alone; choose a repository with both towers",
     "whisper": "a Whisper, which transcribes speech and is no space; choose a CLIP or SigLIP kind of model",
 }  # fmt: skip
-ENDPOINTS = {
-    "gemma3",
-    "idefics3",
-    "llava_next",
-    "llava_onevision",
-    "mllama",
-    "paligemma",
-    "qwen2_5_vl",
-    "qwen2_vl",
-    "qwen3_vl",
-    "smolvlm",
-}
+ENDPOINTS = {"gemma3", "mllama", "paligemma", "qwen2_5_vl", "qwen2_vl", "qwen3_vl"}
 """Vision-language models that other programs serve."""
 
 
-KNOWN_BY_THEIR_FILE = ("space.json", "open_clip_config.json", "modules.json", "adapter_config.json")
+MODULES = "modules.json"
+"""Of sentence-transformers: the list of a model's parts."""
+KNOWN_BY_THEIR_FILE = ("space.json", "open_clip_config.json", MODULES, "adapter_config.json")
 """Our own, open_clip's, sentence-transformers' and peft's: what they are is seen when they are read."""
 
 
@@ -59,8 +53,37 @@ def has_weights(folder: Path) -> bool:
     return any((folder / file).exists() for file in (*WEIGHT_FILES, "space.json"))
 
 
-def check(folder: Path, name: str) -> None:
-    """Raises UnknownSpace where a folder's config files show that it cannot become a space; `name` is what was asked for."""
+def is_words_only(folder: Path) -> bool:
+    """Whether a folder holds a text model of sentence-transformers, without an image tower."""
+    parts = modules_of(folder)
+    return bool(parts) and not str(parts[0].get("type", "")).endswith("CLIPModel")
+
+
+def modules_of(folder: Path) -> list[dict[str, Any]]:
+    """Return the parts that a folder's modules.json lists; none where there is no such file. Raises UnknownSpace."""
+    if not (folder / MODULES).exists():
+        return []
+    try:
+        return json_rows((folder / MODULES).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnknownSpace(f"{folder / MODULES} cannot be read ({error}); download it again") from None
+
+
+def check_pictures(folder: Path, name: str) -> None:
+    """Raises UnknownSpace where a folder holds a text model alone."""
+    if is_words_only(folder):
+        raise UnknownSpace(
+            f"{name} is a text model alone; name the space whose pictures it was trained for, such as: --joins openai/clip-vit-base-patch32"
+        )
+
+
+def check(folder: Path, name: str, joins: str = "") -> None:
+    """Raises UnknownSpace where a folder's config files show that it cannot become a space; `name` is what was asked for.
+
+    joins: the space whose pictures a text model is to join; empty for none.
+    """
+    if not joins:
+        check_pictures(folder, name)
     if any((folder / file).exists() for file in KNOWN_BY_THEIR_FILE):
         return
     if not (folder / "config.json").exists():

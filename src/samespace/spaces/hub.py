@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..core.errors import Offline, SamespaceError, UnknownSpace
 from . import open_clip_names
-from .families import HUB_WEIGHTS, SHARD_INDEX
+from .families import HUB_WEIGHTS, MODULES, SHARD_INDEX
 from .prebuilt import layout_of
 from .prebuilt import needed as prebuilt_files
 
@@ -21,8 +21,8 @@ SMALL_FILES = (
     "sentencepiece.bpe.model", "README.md", "adapter_config.json", "config_sentence_transformers.json", "modules.json",
     "sentence_bert_config.json",
 )  # fmt: skip
-MODULES, MODULE_FILES = "modules.json", "[0-9]_*/*"
-"""Of sentence-transformers: the list of a model's parts, and the files of each."""
+MODULE_FILES = "[0-9]_*/*"
+"""Of sentence-transformers: the files of a model's parts."""
 TOKENIZERS = {"tokenizer.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"}
 TOKENIZER_SETTINGS = {"tokenizer_config.json", "special_tokens_map.json", "vocab.json"}
 SHARDS = "model-*-of-*.safetensors"

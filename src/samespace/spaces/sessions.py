@@ -90,6 +90,10 @@ class Tower:
             raise UnknownSpace(f"{path} takes {strange[0]!r} in a type that is not known here; choose another model")
         self.takes: dict[str, Any] = {i.name: TYPES[i.type] for i in inputs}
         self.gives = next((name for name in OUTPUTS if name in outputs), outputs[0])
+        if self.gives not in OUTPUTS and len(outputs) > 1:
+            raise UnknownSpace(
+                f"{path} gives {', '.join(outputs[:4])}, of which none is known to be its vector; choose another model"
+            )
         rows = inputs[0].shape[0]
         self.rows = rows if isinstance(rows, int) else 0
         """Inputs that the graph takes at once; 0 for any number."""
