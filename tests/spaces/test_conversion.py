@@ -213,14 +213,11 @@ def test_pictures_of_any_shape_are_searched_and_trained(tmp_path):
 def test_the_first_numbers_of_vectors_are_vectors(tmp_path, clip_tokenizer, photographs):
     """Matryoshka: a space of 8 of 24 numbers, in the library too."""
     folder = tiny.clip(tmp_path / "clip", clip_tokenizer)
-    registry.convert(folder, tmp_path / "whole", precision="fp32")
     registry.convert(folder, tmp_path / "short", precision="fp32", short=8)
-    whole, short = samespace.load(tmp_path / "whole"), samespace.load(tmp_path / "short")
+    whole, short = conversion.read(folder)[0], samespace.load(tmp_path / "short")
     z = whole.text(["a cat", "a dog"])[:, :8]
     np.testing.assert_allclose(short.text(["a cat", "a dog"]), z / np.linalg.norm(z, axis=1, keepdims=True), atol=1e-6)
-    assert (
-        short.dim == 8 and short.fingerprint != whole.fingerprint and verify.check_close(short, verify.read(tmp_path / "short"))
-    )
+    assert short.dim == 8 and verify.check_close(short, verify.read(tmp_path / "short"))
     library = samespace.Library(tmp_path / "library", space=short)
     assert library.add([photographs / "coffee.png"]).added == 1 and library.search("coffee")[0].path.endswith("coffee.png")
     with pytest.raises(QueryError, match="8 to 24"):
