@@ -29,16 +29,23 @@ PHOTOGRAPHS = Path(skimage.data.__file__).parent
 
 
 SLOW = {
-    "assistant": {"test_excerpts", "test_language", "test_llava", "test_registry", "test_starter_assistant"},
+    "assistant": {
+        "test_excerpts", "test_language", "test_language_families", "test_llava", "test_local_server", "test_registry",
+        "test_starter_assistant", "test_vision_language_families",
+    },
     "cli": {"test_cli", "test_cli_ask"},
+    "evaluate": {"test_suite"},
     "explain": {"test_heatmap", "test_trace"},
     "library": {
         "test_audio_refresh", "test_cluster", "test_importers", "test_library", "test_object_storage", "test_pages_found",
         "test_segments", "test_spoken_moments", "test_store",
     },
-    "media": {"test_audio", "test_document", "test_speech", "test_video"},
+    "media": {"test_audio", "test_document", "test_speech", "test_transcripts", "test_video"},
     "server": {"test_browser", "test_mcp_server", "test_pages", "test_server"},
-    "spaces": {"test_checkpoint", "test_clap", "test_conversion", "test_export", "test_hub", "test_starter"},
+    "spaces": {
+        "test_bad_checkpoints", "test_checkpoint", "test_clap", "test_conversion", "test_devices", "test_export", "test_hub",
+        "test_prebuilt", "test_starter",
+    },
     "train": {
         "test_adapters", "test_contrastive", "test_conversations", "test_data", "test_loop", "test_regions", "test_s3",
         "test_sources", "test_space_run",
