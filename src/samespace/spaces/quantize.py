@@ -19,8 +19,11 @@ def to_int8(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
     """Quantize matrix products: signed int8 weights per channel, activations dynamically; the rest fp16."""
     source, target = scratch / "fp32.onnx", scratch / "int8.onnx"
     onnx.save(model, source)
-    logging.getLogger().setLevel(logging.ERROR)  # the quantizer recommends its own preprocessing, at length
-    quantize_dynamic(source, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8)
+    logging.disable(logging.WARNING)  # the quantizer recommends its own preprocessing, at length, to the root logger
+    try:
+        quantize_dynamic(source, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8)
+    finally:
+        logging.disable(logging.NOTSET)
     quantized = onnx.load(target)
     embeddings_to_int8(quantized)
     return to_fp16(quantized, scratch)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 _LOG = logging.getLogger("samespace")
-_LOG.setLevel(logging.WARNING)  # its own: the quantizer is kept silent by the root's
 DEVICE = "SAMESPACE_DEVICE"
 """Environment variable that names a device; `auto` or nothing is what was measured to be the fastest."""
 PROVIDERS = {
