@@ -26,8 +26,8 @@ ARCHITECTURES = {*PERMUTED, "qwen2", "qwen3"}
 """general.architecture of the files that are read; Mistral's is llama."""
 UNROTATED_EVERY = 4
 """Of SmolLM 3's blocks, every so many has no rotary positions; its files do not say so."""
-CONTROL_TOKEN, BYTE_TOKEN = 3, 6
-"""Types of a token that is not text, and of one that stands for a byte."""
+CONTROL_TOKEN = 3
+"""Type of a token that is not text."""
 _LLAMA3_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )

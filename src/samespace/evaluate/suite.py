@@ -23,11 +23,10 @@ from ..core.machine import usable_cpus
 from ..core.metrics import recall_at_k
 from ..preprocess.pixels import square
 from ..spaces.space import Space
+from .retrieval import KS
 from .zeroshot import accuracy, label_vectors
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-KS = (1, 5, 10)
-"""Each k that recall is reported at."""
 WINDOW = 256
 """Pictures that are decoded before they are encoded."""
 FEW_CLASSES = 5

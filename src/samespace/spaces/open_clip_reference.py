@@ -14,13 +14,12 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from ..core.config import LibraryImageTower, LibraryTextTower, SpaceConfig
-from ..core.errors import UnknownSpace, error_summary
 from ..core.files import read_json
 from ..models.layers import Tap
 from .checkpoint import Checkpoint
 from .image_processors import open_clip_prep
 from .open_clip_layout import STRIP, open_clip_cleaning
-from .reference import LibraryEncoder, Reference
+from .reference import LibraryEncoder, Reference, reading
 from .tokenizer_files import read_tokenizer
 
 
@@ -40,7 +39,7 @@ class OpenClipEncoder(LibraryEncoder):
 
 
 class OpenClipReference(Reference):
-    """A model as open_clip runs it"""
+    """A model as open_clip runs it."""
 
     library = f"open_clip {open_clip.__version__}"
 
@@ -48,13 +47,9 @@ class OpenClipReference(Reference):
         """Read a folder. Raises UnknownSpace where open_clip cannot."""
         torch.backends.mha.set_fastpath_enabled(False)  # its fused layers cannot be exported
         self.folder = folder
-        try:
+        with reading("open_clip", folder):
             self.model, self.preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
             self.tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
-        except Exception as error:  # whatever its many model builders raise
-            raise UnknownSpace(
-                f"open_clip cannot read {folder} ({error_summary(error)}); check that its files belong together"
-            ) from None
         self.model.eval()
         model_cfg: dict[str, Any] = read_json(folder / "open_clip_config.json")["model_cfg"]
         self.vision_cfg, self.text_cfg = model_cfg["vision_cfg"], model_cfg["text_cfg"]

@@ -16,11 +16,11 @@ from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
 from ..core.config import LibraryImageTower, NoTextTower, Prep, SpaceConfig
-from ..core.errors import UnknownSpace, UnsupportedModel, error_summary
+from ..core.errors import UnsupportedModel
 from ..models.layers import Tap
 from .checkpoint import Checkpoint
 from .image_processors import SIGLIP, transformers_prep
-from .reference import LibraryEncoder, Reference
+from .reference import LibraryEncoder, Reference, reading
 
 
 class PictureEncoder(LibraryEncoder):
@@ -36,7 +36,7 @@ class PictureEncoder(LibraryEncoder):
 
 
 class PictureReference(Reference):
-    """An image tower as its library runs it Subclasses open it and prepare a picture."""
+    """An image tower as its library runs it. Subclasses open it and prepare a picture."""
 
     towers = ("image",)
     model: Any
@@ -74,15 +74,11 @@ class TransformersPictures(PictureReference):
     def __init__(self, folder: Path):
         """Read a folder; code in it is never run. Raises UnknownSpace where transformers cannot."""
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        try:
+        with reading("transformers", folder):
             self.model = transformers.AutoModel.from_pretrained(
                 folder, attn_implementation="eager", dtype=torch.float32, **local
             ).eval()
             self.processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", **local)
-        except Exception as error:  # whatever its many classes raise
-            raise UnknownSpace(
-                f"transformers cannot read {folder} ({error_summary(error)}); check that its files belong together"
-            ) from None
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """An RGB picture of any size → float32 (1, 3, S, S).
@@ -109,12 +105,8 @@ class TimmPictures(PictureReference):
 
     def __init__(self, folder: Path):
         """Read a folder. Raises UnknownSpace where timm cannot."""
-        try:
+        with reading("timm", folder):
             self.model = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0).eval()
-        except Exception as error:  # whatever its many model builders raise
-            raise UnknownSpace(
-                f"timm cannot read {folder} ({error_summary(error)}); check that its files belong together"
-            ) from None
         self.settings = resolve_model_data_config(self.model)
         self.transform = create_transform(**self.settings, is_training=False)
 

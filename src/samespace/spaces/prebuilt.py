@@ -21,7 +21,7 @@ from .sessions import GRAPH, Tower, checked_length
 from .space_folder import new_space_folder
 from .tokenizer_files import pad_id, read_tokenizer, tokenizer_class
 
-DATA_ENDINGS = (".data", "_data", ".onnx.data", ".onnx_data")
+DATA_ENDINGS = (".data", "_data")
 """Endings of the files beside a graph that hold its weights."""
 MAX_CONTEXT = 512
 """Longer texts are cut."""

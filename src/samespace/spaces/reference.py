@@ -1,6 +1,8 @@
 """A model in the library that defines it: its vectors, and what can be made into a space of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,10 +10,22 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from ..core.errors import UnknownSpace, error_summary
 from ..models.clip import DualEncoder
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
+
+
+@contextmanager
+def reading(library: str, folder: Path) -> Iterator[None]:
+    """Raise UnknownSpace where `library` cannot read a folder, whatever its many classes raise."""
+    try:
+        yield
+    except Exception as error:
+        raise UnknownSpace(
+            f"{library} cannot read {folder} ({error_summary(error)}); check that its files belong together"
+        ) from None
 
 
 class Reference:

@@ -12,11 +12,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from ..core.config import LibraryTextTower, Prep, SpaceConfig
-from ..core.errors import UnknownSpace, error_summary
 from ..core.files import read_json
 from ..models.layers import Tap
 from .checkpoint import Checkpoint
-from .reference import LibraryEncoder, Reference
+from .reference import LibraryEncoder, Reference, reading
 
 MAX_CONTEXT = 512
 """Longer texts are cut, where the model does not say at which length."""
@@ -37,7 +36,7 @@ class SentenceEncoder(LibraryEncoder):
 
 
 class SentenceReference(Reference):
-    """A text model as sentence-transformers runs it"""
+    """A text model as sentence-transformers runs it."""
 
     library = f"sentence-transformers {sentence_transformers.__version__}"
     towers = ("text",)
@@ -45,12 +44,8 @@ class SentenceReference(Reference):
     def __init__(self, folder: Path):
         """Read a folder; code in it is never run. Raises UnknownSpace where sentence-transformers cannot."""
         options: dict[str, Any] = {"model_kwargs": {"attn_implementation": "eager"}, "local_files_only": True}
-        try:
+        with reading("sentence-transformers", folder):
             self.model = sentence_transformers.SentenceTransformer(str(folder), device="cpu", **options).eval()
-        except Exception as error:  # whatever its many classes raise
-            raise UnknownSpace(
-                f"sentence-transformers cannot read {folder} ({error_summary(error)}); check that its files belong together"
-            ) from None
         values = read_json(folder / PROMPTS) if (folder / PROMPTS).exists() else {}
         self.prompt = str((values.get("prompts") or {}).get(values.get("default_prompt_name") or "query") or "")
 

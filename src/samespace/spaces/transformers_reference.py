@@ -14,11 +14,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from ..core.config import LibraryImageTower, LibraryTextTower, SpaceConfig
-from ..core.errors import UnknownSpace, error_summary
+from ..core.errors import UnknownSpace
 from ..models.layers import Tap
 from .checkpoint import Checkpoint
 from .image_processors import SIGLIP, transformers_prep
-from .reference import LibraryEncoder, Reference
+from .reference import LibraryEncoder, Reference, reading
 from .tokenizer_files import read_tokenizer
 
 UNMASKED = {"siglip", "siglip2"}
@@ -60,23 +60,19 @@ class TransformersEncoder(LibraryEncoder):
 
 
 class TransformersReference(Reference):
-    """A model as transformers runs it"""
+    """A model as transformers runs it."""
 
     library = f"transformers {transformers.__version__}"
 
     def __init__(self, folder: Path):
         """Read a folder; code in it is never run. Raises UnknownSpace where transformers cannot."""
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        try:
+        with reading("transformers", folder):
             self.model = transformers.AutoModel.from_pretrained(
                 folder, attn_implementation="eager", dtype=torch.float32, use_safetensors=None, **local
             ).eval()
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
             self.processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", **local)
-        except Exception as error:  # whatever its many classes raise
-            raise UnknownSpace(
-                f"transformers cannot read {folder} ({error_summary(error)}); check that its files belong together"
-            ) from None
         if not hasattr(self.model, "get_image_features") or not hasattr(self.model, "get_text_features"):
             raise UnknownSpace(
                 f"{type(self.model).__name__} has no image and text towers in one space; choose a CLIP or SigLIP kind of model"
