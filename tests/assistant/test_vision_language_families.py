@@ -9,7 +9,8 @@ from random_weights import randomised
 
 from samespace.assistant import checkpoint, registry
 from samespace.assistant.request import Message, Picture, question
-from samespace.core.errors import UnknownAssistant
+from samespace.core.assistant_config import AssistantConfig
+from samespace.core.errors import UnknownAssistant, UnreadableMedia
 from samespace.explain.trace import trace
 from samespace.models.llava import IMAGE_TOKEN
 
@@ -92,10 +93,39 @@ def shuffled(model, config):
     return made, T.Idefics3Processor(pictures, tokenizer, image_seq_len=4, chat_template=TEMPLATE)
 
 
+QWEN_TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] + ': ' }}{% for part in m['content'] %}{% if part['type'] == 'image' %}"
+    "{{ '<|vision_start|><|image_pad|><|vision_end|>' }}{% else %}{{ part['text'] }}{% endif %}{% endfor %}\n{% endfor %}"
+    "{{ 'assistant:' if add_generation_prompt else '' }}"
+)
+
+
+def qwen3_vl():
+    tokenizer, _ = words("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{token}|>") for name, token in QWEN_TOKENS.items()}
+    vision = dict(depth=3, hidden_size=32, intermediate_size=64, num_heads=4, patch_size=8, num_position_embeddings=36)
+    language = text(tokenizer, "qwen3_vl_text") | dict(
+        num_hidden_layers=3, head_dim=16, rope_parameters=dict(rope_type="default", rope_theta=1e5, mrope_section=[3, 3, 2])
+    )
+    config = T.Qwen3VLConfig(
+        vision_config=vision | dict(deepstack_visual_indexes=[0, 1], out_hidden_size=32), text_config=language, **ids
+    )
+    pictures = T.Qwen2VLImageProcessorPil(
+        size={"shortest_edge": 64 * 64, "longest_edge": 200 * 200}, patch_size=8, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    video = T.Qwen3VLVideoProcessor(patch_size=8)
+    return T.Qwen3VLForConditionalGeneration(config), T.Qwen3VLProcessor(pictures, tokenizer, video, chat_template=QWEN_TEMPLATE)
+
+
+QWEN_TOKENS = {
+    "image_token_id": "image_pad", "video_token_id": "video_pad", "vision_start_token_id": "vision_start",
+    "vision_end_token_id": "vision_end",
+}  # fmt: skip
 FAMILIES = {
     "LLaVA-NeXT": llava_next,
     "LLaVA-OneVision": onevision,
     "SmolVLM": lambda: shuffled(T.SmolVLMForConditionalGeneration, T.SmolVLMConfig),
+    "Qwen3-VL": qwen3_vl,
     "Idefics 3": lambda: shuffled(T.Idefics3ForConditionalGeneration, T.Idefics3Config),
 }
 
@@ -140,7 +170,8 @@ def compare(theirs, processor, ours, pictures):
     assert [image if i == IMAGE_TOKEN else i for i in got.ids] == inputs["input_ids"][0].tolist()
     with torch.inference_mode():
         model = ours.model
-        logits = model.lm.logits(model(torch.tensor([got.ids]), torch.cat([tokens[picture.digest] for picture in pictures])))
+        seen = torch.cat([tokens[picture.digest] for picture in pictures])
+        logits = model.lm.logits(model.hidden(torch.tensor([got.ids]), seen, positions=got.positions))
         want = theirs(**inputs).logits
         answer = theirs.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :].tolist()
     assert (logits - want).abs().max() < 1e-4 * want.abs().max()
@@ -158,3 +189,30 @@ def test_it_is_installed_and_answers(family, photographs, monkeypatch, tmp_path)
     assert installed.answer(question("What is this?", [picture], max_tokens=5)).outcome.pictures > 8
     with pytest.raises(UnknownAssistant, match="cannot be looked into"):
         trace(installed, picture, "What is this?")
+
+
+def test_a_second_question_reads_its_own_text_only(family, photographs, tmp_path):
+    """What is cached of the first is where it would be if all were read anew."""
+    *_, folder = family
+    picture = picture_of("wide", photographs, tmp_path)
+    once, again = checkpoint.load(folder), checkpoint.load(folder)
+    assert once.answer(question("What is this?", [picture], max_tokens=4)).text
+    reply, want = (a.answer(question("How many are there?", [picture], max_tokens=12)) for a in (once, again))
+    assert reply.text == want.text
+    assert reply.outcome.reused > reply.outcome.pictures > want.outcome.reused == 0
+
+
+def test_detail_limits_what_a_picture_costs(photographs, monkeypatch, tmp_path):
+    monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(tmp_path / "assistants"))
+    model, processor = qwen3_vl()
+    model.save_pretrained(tmp_path / "tiny"), processor.save_pretrained(tmp_path / "tiny")
+    config = registry.install(str(tmp_path / "tiny"), None, detail=20)
+    installed = checkpoint.load(registry.find(config.name))
+    picture = picture_of("large", photographs, tmp_path)
+    assert 10 < installed.answer(question("What is this?", [picture], max_tokens=1)).outcome.pictures <= 20
+    strip = tmp_path / "strip.png"
+    Image.new("RGB", (2010, 10)).save(strip)
+    with pytest.raises(UnreadableMedia, match="times as long as wide"):
+        installed.answer(question("What is this?", [Picture.read(strip)]))
+    with pytest.raises(UnknownAssistant, match="leave --detail out"):
+        registry.limited(AssistantConfig(), 20)

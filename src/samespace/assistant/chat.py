@@ -13,6 +13,7 @@ import jinja2.parser
 import jinja2.sandbox
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.decoders import DecodeStream
+from torch import Tensor
 
 from ..core.errors import RequestError, UnknownAssistant, as_utf8
 from ..models.llava import IMAGE_TOKEN
@@ -21,8 +22,8 @@ from .request import Message, Picture
 
 Key = int | tuple[str, int]
 """What identifies a position of a prompt: a token id, or (an image's digest, number of its token)."""
-MARK = "<image>"
-"""What stands for an image in a rendered conversation; a token of its own."""
+MARK, QWEN_MARK = "<image>", "<|image_pad|>"
+"""What stands for an image in a rendered conversation; a token of its own. Qwen's templates write theirs."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Prompt:
     """Token ids, and IMAGE_TOKEN for each token of an image."""
     keys: list[Key]
     """One for each id. Prompts whose keys begin alike can share a cache of that beginning."""
+    positions: Tensor | None = None
+    """Llava.positions: int64 (3, N)."""
 
 
 class GenerationTag(jinja2.ext.Extension):
@@ -57,18 +60,22 @@ class Chat:
         self._special_tokens = language.special_tokens
         self._takes_image_parts = "'image'" in language.template or '"image"' in language.template
         self._template = compile_template(language.template)
-        if all(token.content != MARK for token in self.tokenizer.get_added_tokens_decoder().values()):
-            self.tokenizer.add_special_tokens([AddedToken(MARK, normalized=False)])
-        self._mark = self.tokenizer.token_to_id(MARK)
+        self.mark = QWEN_MARK if QWEN_MARK in language.template else MARK
+        if all(token.content != self.mark for token in self.tokenizer.get_added_tokens_decoder().values()):
+            self.tokenizer.add_special_tokens([AddedToken(self.mark, normalized=False)])
+        self._mark = self.tokenizer.token_to_id(self.mark)
         added = self.tokenizer.get_added_tokens_decoder().values()
-        self._control_tokens = [MARK, *(str(token.content) for token in added if token.special and token.content != MARK)]
+        self._control_tokens = [
+            self.mark,
+            *(str(token.content) for token in added if token.special and token.content != self.mark),
+        ]
 
     def prompt(self, messages: tuple[Message, ...], placeholders: dict[str, list[int]]) -> Prompt:
         """Encode a conversation; what stands for an image by its digest: IMAGE_TOKEN for each of its tokens, and ids of text around
         them. Raises RequestError."""
         digests = [picture.digest for message in messages for picture in message.pictures]
         rendered = as_utf8(self.render(messages))
-        if rendered.count(MARK) != len(digests):
+        if rendered.count(self.mark) != len(digests):
             raise RequestError("the model's chat template leaves pictures out; ask with all pictures in the user's messages")
         bos = self._special_tokens.get("bos_token", "")
         has_bos = bool(bos) and rendered.startswith(bos)
@@ -89,7 +96,7 @@ class Chat:
         return Prompt(ids, keys)
 
     def picture_ids(self, text: str) -> list[int]:
-        """Return the ids of what stands for an image, with IMAGE_TOKEN where MARK stands."""
+        """Return the ids of what stands for an image, with IMAGE_TOKEN where `mark` stands."""
         return [IMAGE_TOKEN if i == self._mark else i for i in self.token_ids(text)]
 
     def token_ids(self, text: str) -> list[int]:
@@ -97,7 +104,7 @@ class Chat:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def render(self, messages: tuple[Message, ...]) -> str:
-        """Return a conversation as one text, with MARK for each image. Raises RequestError."""
+        """Return a conversation as one text, with `mark` for each image. Raises RequestError."""
         turns = [{"role": m.role, "content": self._content(m)} for m in messages]
         try:
             return self._template.render(messages=turns, add_generation_prompt=True, **self._special_tokens)
@@ -127,7 +134,7 @@ class Chat:
             yield pending
 
     def _content(self, message: Message) -> str | list[dict[str, str]]:
-        """Return a message for the template: a list of parts if it takes image parts, else a text with MARKs.
+        """Return a message for the template: a list of parts if it takes image parts, else a text with marks.
 
         A single text comes after its images, as in LLaVA's training; several keep their order among them.
         """
@@ -135,7 +142,7 @@ class Chat:
         parts: Sequence[str | Picture] = [*message.pictures, *texts] if len(texts) == 1 else message.parts
         if self._takes_image_parts:
             return [{"type": "image"} if isinstance(p, Picture) else {"type": "text", "text": self._escape(p)} for p in parts]
-        return "\n".join(MARK if isinstance(p, Picture) else self._escape(p) for p in parts)
+        return "\n".join(self.mark if isinstance(p, Picture) else self._escape(p) for p in parts)
 
     def _escape(self, text: str) -> str:
         """Break up control tokens in a user's text, so that it cannot end a turn or begin another."""

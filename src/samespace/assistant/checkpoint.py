@@ -18,6 +18,7 @@ from ..models.int8 import quantize, use_int8_layers
 from ..models.llava import Llava
 from ..models.llava_next import LlavaNext
 from ..models.lm import Llama
+from ..models.qwen3_vl import Qwen3Vl
 from ..models.smolvlm import SmolVlm
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.tokens import read_tokenizer
@@ -31,7 +32,8 @@ from .language import Language, read_template
 
 CONFIG, WEIGHTS = "assistant.json", "model.safetensors"
 ARCHS: dict[str, Callable[..., Llava]] = {
-    "llava": Llava, "llava_next": LlavaNext, "smolvlm": SmolVlm, "labelled_llava": LabelledLlava,
+    "llava": Llava, "llava_next": LlavaNext, "smolvlm": SmolVlm, "qwen3_vl": Qwen3Vl,
+    "labelled_llava": LabelledLlava,
 }  # fmt: skip
 """AssistantConfig.arch → what is built."""
 

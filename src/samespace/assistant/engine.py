@@ -6,6 +6,7 @@ answer is cached, so that the next question about the same image reads only its 
 
 import threading
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 import torch
 from cachetools import LRUCache
@@ -18,7 +19,7 @@ from ..models.lm import Cache
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.pixels import normalize_pixels
 from .augment import Augmenter, augmented
-from .chat import MARK, Chat, Key, Prompt
+from .chat import Chat, Key, Prompt
 from .grounding import GroundingAugmenter
 from .ocr_augmenter import OcrAugmenter
 from .request import Message, Outcome, Reply, Request
@@ -64,7 +65,9 @@ class Assistant:
         features = self.encode_images(messages)
         messages = augmented(messages, features, self.augmenters)
         image_tokens = {digest: image.tokens for digest, image in features.items()}
-        return self.chat.prompt(messages, {digest: self.placeholders(f) for digest, f in features.items()}), image_tokens
+        prompt = self.chat.prompt(messages, {digest: self.placeholders(f) for digest, f in features.items()})
+        grids = [features[picture.digest].grid for message in messages for picture in message.pictures]
+        return replace(prompt, positions=self.model.positions(prompt.ids, grids)), image_tokens
 
     def placeholders(self, image: ImageFeatures) -> list[int]:
         """Return the ids that stand for an image in a prompt."""
@@ -99,8 +102,9 @@ class Assistant:
             part = slice(start, start + CHUNK)
             used = [image_tokens[key[0]][key[1]] for key in prompt.keys[part] if isinstance(key, tuple)]
             tokens = torch.stack(used) if used else torch.empty(0, self.model.c.lm.width)
+            positions = None if prompt.positions is None else prompt.positions[:, part]
             with self.lock, torch.inference_mode():
-                logits = self.model.prefill(torch.tensor([prompt.ids[part]]), tokens, cache)
+                logits = self.model.prefill(torch.tensor([prompt.ids[part]]), tokens, cache, positions)
             keys += prompt.keys[part]
             if len(keys) < len(prompt.ids):
                 yield None
@@ -148,8 +152,8 @@ class Assistant:
                     with self.lock, torch.inference_mode():
                         views = self.model.encode_image(torch.from_numpy(normalize_pixels(seen.pixels, self.model.c.prep)))
                         tokens = self.model.arrange(views.tokens, tiling)
-                    text = self.model.picture_text(MARK, views.tokens.shape[1], tiling)
-                    features = ImageFeatures(tokens, views.patches[0], views.crop_embeddings[0], text)
+                    text = self.model.picture_text(self.chat.mark, views.tokens.shape[1], tiling)
+                    features = ImageFeatures(tokens, views.patches[0], views.crop_embeddings[0], text, views.grid)
                 self.features[picture.digest, alone] = found[picture.digest] = features
         return found
 

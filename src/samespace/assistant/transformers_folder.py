@@ -1,18 +1,20 @@
-"""Assistants as transformers writes them: LLaVA 1.5, LLaVA-NeXT, LLaVA-OneVision, Idefics 3 and SmolVLM → our settings and weights."""
+"""Assistants as transformers writes them: LLaVA 1.5, LLaVA-NeXT, LLaVA-OneVision, Idefics 3, SmolVLM and Qwen3-VL → our settings and
+weights."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..core.assistant_config import AnyresAssistantConfig, AssistantConfig, ShuffledAssistantConfig
-from ..core.config import ImageTower, Prep
+from ..core.assistant_config import AnyresAssistantConfig, AssistantConfig, MergedAssistantConfig, ShuffledAssistantConfig
+from ..core.config import ImageTower, MergedImageTower, Prep
 from ..core.errors import UnknownAssistant
 from ..core.files import read_json
 from ..spaces.image_processors import CLIP, SIGLIP, processor_values, transformers_prep
 from ..spaces.tensors import read_weights
 from ..spaces.transformers_layout import ACTS, SIGLIP_TOWER, VISION_KEYS, transformer_sizes
-from ..spaces.weight_maps import HF, LLAMA, Weights, renamed
+from ..spaces.weight_maps import HF, LLAMA, QWEN3_VL, Weights, renamed
 from .language import language_config
 
 Values = dict[str, Any]
@@ -29,6 +31,18 @@ ANYRES_SIZES = (336, 672, 672, 336, 672, 672, 1008, 336, 336, 1008)
 """LLaVA-NeXT's sizes where the files say nothing: height, width, …"""
 SPLITTING = {"do_image_splitting", "max_image_size", "size", "do_pad", "video_sampling"}
 """Settings of the processors that tile as Idefics 3 does, beside filter, mean and std."""
+
+
+MERGED_TOWER: Values = {
+    "depth": 27, "hidden_size": 1152, "hidden_act": "gelu_pytorch_tanh", "intermediate_size": 4304, "num_heads": 16, "in_channels": 3,
+    "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 2304,
+    "deepstack_visual_indexes": [8, 16, 24],
+}  # fmt: skip
+"""Qwen3-VL's image tower where the file says nothing."""
+MERGED_KEYS = {"depth": "layers", "hidden_size": "width", "intermediate_size": "mlp", "num_heads": "heads"}
+"""Keys of its config → fields of MergedImageTower."""
+CUTTING = {"patch_size": "patch_size", "merge_size": "spatial_merge_size", "temporal_patch_size": "temporal_patch_size"}
+"""Settings of Qwen's processors → keys of the image tower's, which say the same."""
 
 
 def read(folder: Path) -> tuple[AssistantConfig, Weights]:
@@ -103,8 +117,31 @@ def _shuffled(values: Values, folder: Path) -> AssistantConfig:
     return replace(c, shuffle=int(values.get("scale_factor", 2)), longest=int(longest))
 
 
+def _merged(values: Values, folder: Path) -> AssistantConfig:
+    """Qwen3-VL: pictures in their own shape and size, several layers shown."""
+    v, processor = MERGED_TOWER | values.get("vision_config", {}), processor_values(folder)
+    cut = {name: processor.get(name, v[theirs]) for name, theirs in CUTTING.items()}
+    if any(cut[name] != v[theirs] for name, theirs in CUTTING.items()) or v["in_channels"] != 3:
+        raise UnknownAssistant(f"{folder} cuts other patches than its image tower takes; correct its processor's file")
+    image = MergedImageTower(
+        image_size=math.isqrt(v["num_position_embeddings"]) * v["patch_size"], patch=v["patch_size"], merge=v["spatial_merge_size"],
+        frames=v["temporal_patch_size"], deep=tuple(v["deepstack_visual_indexes"]), pool="mean", norm_pre=False, patch_bias=True, dim=0,
+    )  # fmt: skip
+    size = processor.get("size") or {}
+    least, most = (
+        int(processor.get(old) or size.get(new) or default)
+        for old, new, default in (("min_pixels", "shortest_edge", 56 * 56), ("max_pixels", "longest_edge", 28 * 28 * 1280))
+    )
+    squares = {"size": {"height": 0, "width": 0}, "do_center_crop": False}  # it only tells the filter, mean and std
+    plain = {k: value for k, value in processor.items() if k not in {*CUTTING, "size", "min_pixels", "max_pixels"}}
+    prep = transformers_prep(squares | plain, CLIP, 0)
+    c = _joined(MergedAssistantConfig, values, folder, transformer_sizes(image, v, MERGED_KEYS), prep, -1)
+    return replace(c, least_pixels=least, most_pixels=most)
+
+
 KINDS: dict[str, Callable[[Values, Path], AssistantConfig]] = {
     "llava": _llava, "llava_next": _llava_next, "llava_onevision": _onevision, "idefics3": _shuffled, "smolvlm": _shuffled,
+    "qwen3_vl": _merged,
 }  # fmt: skip
 """transformers' model_type → what reads its settings."""
 
@@ -132,6 +169,7 @@ PARTS = {  # a weight's name begins with → the part, and what it is called the
     "vision_tower.vision_model.": ("image", "vision_model."),
     "vision_tower.": ("image", "vision_model."),
     "vision_model.": ("image", "vision_model."),
+    "visual.": ("image", "visual."),
     "multi_modal_projector.linear_": ("projector", "projector.fc"),
     "connector.modality_projection.proj.": ("projector", "projector."),
     "image_newline": ("projector", "newline"),
@@ -151,6 +189,8 @@ def names_of(weights: Weights) -> Weights:
         start = next((start for start in PARTS if short.startswith(start)), None)
         part, renamed_start = PARTS[start] if start else ("", "")
         parts[part][renamed_start + short.removeprefix(start or "") if start else name] = tensor
-    image = {name: tensor for name, tensor in renamed(parts["image"], HF).items() if not name.startswith("image.pool.")}
+    image = {
+        name: tensor for name, tensor in renamed(parts["image"], [*HF, *QWEN3_VL]).items() if not name.startswith("image.pool.")
+    }
     projector = {name: tensor.float() for name, tensor in parts["projector"].items()}
     return image | projector | {f"lm.{name}": tensor for name, tensor in renamed(parts["lm"], LLAMA).items()} | parts[""]

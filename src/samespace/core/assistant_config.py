@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from .config import ImageTower, Prep
+from .config import ImageTower, MergedImageTower, Prep
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A language model of Llama's kind: Llama, Mistral, Qwen 2 and 3, SmolLM 2 and 3. The defaults are SmolLM2-135M's."""
+    """A language model of Llama's kind: Llama, Mistral, Qwen 2 and 3 (also Qwen3-VL's), SmolLM 2 and 3. The defaults are SmolLM2-135M's."""
 
     vocab: int = 49152
     """Number of token ids, V."""
@@ -32,6 +32,9 @@ class LanguageModel:
     """Base of the rotary positions' wavelengths."""
     rope_divisors: tuple[float, ...] = ()
     """What each of the head_dim / 2 rotary frequencies is divided by, for longer contexts (Llama 3); empty for 1."""
+    rope_sections: tuple[int, ...] = ()
+    """Of the head_dim / 2 rotary frequencies, how many turn with a token's time, row and column, which alternate (Qwen3-VL); empty where
+    all turn with its place in the text."""
     unrotated: tuple[int, ...] = ()
     """Blocks without rotary positions (SmolLM 3)."""
     qkv_bias: bool = False
@@ -110,6 +113,29 @@ class ShuffledAssistantConfig(AssistantConfig):
     """Side of the square of patches that become one token."""
     longest: int = 2048
     """Longer side to which a picture is resized before it is tiled, in pixels; 0 for no tiles."""
+
+
+@dataclass(frozen=True)
+class MergedAssistantConfig(AssistantConfig):
+    """Qwen3-VL: a picture is read in its own shape and size, and several layers of the image tower are shown."""
+
+    arch: str = "qwen3_vl"
+    """`qwen3_vl`."""
+    least_pixels: int = 65536
+    """A picture with fewer is enlarged."""
+    most_pixels: int = 16777216
+    """A picture with more is made smaller."""
+
+    @property
+    def step(self) -> int:
+        """Side of the square that is one token, in pixels."""
+        assert isinstance(self.image, MergedImageTower)  # such a tower reads them
+        return self.image.patch * self.image.merge
+
+    @property
+    def most_tokens(self) -> int:
+        """Most tokens that a picture takes."""
+        return self.most_pixels // self.step**2
 
 
 @dataclass(frozen=True)

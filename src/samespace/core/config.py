@@ -22,7 +22,8 @@ class ImageTower:
     """A ViT as in Dosovitskiy et al. 2020, with the variations of CLIP and SigLIP."""
 
     arch: str = "vit"
-    """Which class is built: `vit`, `flex_vit` for FlexImageTower, or `hybrid_vit` for HybridImageTower."""
+    """Which class is built: `vit`, `flex_vit` for FlexImageTower, `merged_vit` for MergedImageTower, or `hybrid_vit` for
+    HybridImageTower."""
     image_size: int = 224
     """Side of the square input, in pixels."""
     patch: int = 32
@@ -77,6 +78,20 @@ class FlexImageTower(ImageTower):
 
     arch: str = "flex_vit"
     """`flex_vit`."""
+
+
+@dataclass(frozen=True)
+class MergedImageTower(ImageTower):
+    """A ViT that reads pictures in their own shape and size, and joins squares of patches: Qwen3-VL's."""
+
+    arch: str = "merged_vit"
+    """`merged_vit`."""
+    merge: int = 2
+    """Side of the square of patches that become one token."""
+    frames: int = 2
+    """Frames of a film that a patch reaches over; a picture is as many times itself."""
+    deep: tuple[int, ...] = ()
+    """Blocks whose output is shown too, beside the last's."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ..assistant.engine import Assistant
 from ..assistant.request import AssistantBackend, Outcome, Picture, question
 from ..core.errors import UnknownAssistant
 from ..models.layers import Tap
-from ..models.llava import IMAGE_TOKEN, Llava
+from ..models.llava import IMAGE_TOKEN
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.pixels import normalize_pixels
 
@@ -78,7 +78,7 @@ def trace(assistant: AssistantBackend, picture: Picture, text: str, max_tokens: 
     if not isinstance(assistant, Assistant):
         raise UnknownAssistant(f"{assistant.name} answers from elsewhere and cannot be looked into; name one of this machine")
     model = assistant.model
-    if type(model) not in (Llava, LabelledLlava):
+    if not model.in_order:
         raise UnknownAssistant(
             f"{assistant.name} orders a picture's tokens in its own way and cannot be looked into; use a LLaVA 1.5"
         )

@@ -36,7 +36,9 @@ class WindowAttention(Attention):
         self.register_buffer("offset", down * (2 * window - 1) + across, persistent=False)  # (W², W²)
         self.register_buffer("mask", shift_mask(grid, window, shift), persistent=False)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, tap: Tap | None = None, name: str = "attn") -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, tap: Tap | None = None, name: str = "attn", by: Tensor | None = None
+    ) -> Tensor:
         """(B, N, D) → (B, N, D), patches of a square grid row by row."""
         shift, W = self.shift, self.window
         x = rearrange(x, "b (h w) d -> b h w d", h=self.grid).roll((-shift, -shift), (1, 2))

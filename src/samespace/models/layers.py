@@ -48,8 +48,19 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, tap: Tap | None
     return record(tap, f"{name}.weights", weights) @ v
 
 
+def turns(angles: Tensor) -> Tensor:
+    """Cosines and sines for `rotate`: (N, d/2) → (2, N, d)."""
+    return torch.stack([angles.cos(), angles.sin()]).repeat(1, 1, 2)
+
+
+def rotate(x: Tensor, by: Tensor) -> Tensor:
+    """Turn the pairs (x_i, x_{i + d/2}) of (B, H, N, d) by angles, as `turns` has them. Su et al. 2021, §3.4."""
+    left, right = x.chunk(2, dim=-1)
+    return (x * by[0] + torch.cat([-right, left], dim=-1) * by[1]).to(x.dtype)
+
+
 class Attention(nn.Module):
-    """Multi-head self-attention with one packed projection for q, k and v."""
+    """Multi-head self-attention with one packed projection for q, k and v; of rotary positions where it is given `by`."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -57,8 +68,12 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, tap: Tap | None = None, name: str = "attn") -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, tap: Tap | None = None, name: str = "attn", by: Tensor | None = None
+    ) -> Tensor:
         q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
+        if by is not None:
+            q, k = rotate(q, by), rotate(k, by)
         return self.out(rearrange(attend(q, k, v, mask, tap, name), "b h n d -> b n (h d)"))
 
 
@@ -100,11 +115,13 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=eps)
         self.mlp = Mlp(width, mlp, act)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, tap: Tap | None = None, name: str = "block") -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, tap: Tap | None = None, name: str = "block", by: Tensor | None = None
+    ) -> Tensor:
         if self.post_norm:
             x = self.norm1(x + self.attn(x, mask, tap, f"{name}.attn"))
             return record(tap, name, self.norm2(x + self.mlp(x)))
-        x = x + self.attn(self.norm1(x), mask, tap, f"{name}.attn")
+        x = x + self.attn(self.norm1(x), mask, tap, f"{name}.attn", by)
         return record(tap, name, x + self.mlp(self.norm2(x)))
 
 

@@ -38,6 +38,8 @@ class ImageFeatures(NamedTuple):
     """(B, 1 + G², E): vectors of the whole image and of its crops; empty where there are no labels."""
     text: str = ""
     """What stands for the image in a prompt; empty where it is the tokens alone."""
+    grid: tuple[int, int] = (0, 0)
+    """Rows and columns of the tokens, where each has a position of its own in both."""
 
 
 class ImageTowerModule(Protocol):
@@ -60,6 +62,8 @@ class Llava(nn.Module):
 
     label_tokens = 0
     """Tokens of an image that come before its patches."""
+    in_order = True
+    """Whether a view's tokens are its patches, row by row: what training and looking inside build on."""
 
     def __init__(self, c: AssistantConfig, image: ImageTowerModule, lm: Llama):
         super().__init__()
@@ -93,9 +97,20 @@ class Llava(nn.Module):
         x = self.lm.embed(ids.masked_fill(at, 0))  # (B, N, D)
         return x.masked_scatter(at[..., None], image_tokens.to(x.dtype)) if len(image_tokens) else x
 
-    def prefill(self, ids: Tensor, image_tokens: Tensor, cache: Cache) -> Tensor:
+    def positions(self, ids: list[int], grids: list[tuple[int, int]]) -> Tensor | None:
+        """Return each token's time, row and column, int64 (3, N); None where tokens are one after another.
+
+        grids: ImageFeatures.grid of the prompt's images, in order.
+        """
+        return None
+
+    def hidden(self, ids: Tensor, image_tokens: Tensor, cache: Cache | None = None, positions: Tensor | None = None) -> Tensor:
+        """Run ids (B, N) and image tokens (M, D) after what is in the cache → hidden states (B, N, D)."""
+        return self.lm(self.splice(ids, image_tokens), cache, positions=positions)
+
+    def prefill(self, ids: Tensor, image_tokens: Tensor, cache: Cache, positions: Tensor | None = None) -> Tensor:
         """Run a prompt, or the rest of one: ids (1, N), image tokens (M, D) → logits of the next token (V,)."""
-        return self.lm.logits(self.lm(self.splice(ids, image_tokens), cache)[0, -1])
+        return self.lm.logits(self.hidden(ids, image_tokens, cache, positions)[0, -1])
 
     def step(self, token: int, cache: Cache) -> Tensor:
         """Run one more token → logits of the next (V,)."""
@@ -103,4 +118,4 @@ class Llava(nn.Module):
 
     def forward(self, ids: Tensor, image_tokens: Tensor) -> Tensor:
         """For training: ids (B, N) and image tokens (M, D) → hidden states (B, N, D)."""
-        return self.lm(self.splice(ids, image_tokens))
+        return self.hidden(ids, image_tokens)

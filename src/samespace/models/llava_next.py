@@ -21,6 +21,8 @@ SHRINK_FROM = 1.1
 class LlavaNext(Llava):
     """Image tower, projector, language model, and a learned token that ends a line of patches."""
 
+    in_order = False
+
     def __init__(self, c: AnyresAssistantConfig, image: ImageTowerModule, lm: Llama):
         super().__init__(c, image, lm)
         self.most_tiles = c.most_tiles

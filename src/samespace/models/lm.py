@@ -5,13 +5,15 @@ apart what followed: Qwen's biases and norms of q and k, Mistral's window, SmolL
 It takes embeddings rather than token ids, so that image tokens can be spliced between text tokens.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from ..core.assistant_config import LanguageModel
-from .layers import Tap, record
+from .layers import Tap, record, rotate, turns
 
 GROWTH = 256
 """Positions by which a cache grows."""
@@ -31,18 +33,26 @@ class RMSNorm(nn.Module):
 
 
 def rotary(positions: Tensor, c: LanguageModel) -> Tensor:
-    """Cosines and sines of each position's angles: int64 (N,) → float32 (2, N, d). Su et al. 2021, §3.4."""
+    """Cosines and sines of each position's angles: int64 (N,), or (3, N) of time, row and column, → float32 (2, N, d).
+
+    Su et al. 2021, §3.4; of three numbers, whose frequencies alternate: Bai et al. 2025, "Qwen3-VL", §2.
+    """
     frequencies = c.rope_base ** -(torch.arange(0, c.head_dim, 2, device=positions.device) / c.head_dim)  # (d/2,)
     if c.rope_divisors:
         frequencies = frequencies / frequencies.new_tensor(c.rope_divisors)
-    angles = positions[:, None].float() * frequencies  # (N, d/2)
-    return torch.stack([angles.cos(), angles.sin()]).repeat(1, 1, 2)
+    angles = positions[..., None].float() * frequencies  # (N, d/2) or (3, N, d/2)
+    if positions.ndim > 1:
+        angles = torch.stack([angles[axis, :, i] for i, axis in enumerate(_axes(c))], dim=-1)
+    return turns(angles)
 
 
-def rotate(x: Tensor, angles: Tensor) -> Tensor:
-    """Turn the pairs (x_i, x_{i + d/2}) of (B, H, N, d) by their position's angles."""
-    left, right = x.chunk(2, dim=-1)
-    return (x * angles[0] + torch.cat([-right, left], dim=-1) * angles[1]).to(x.dtype)
+def _axes(c: LanguageModel) -> list[int]:
+    """Return which of time (0), row (1) and column (2) each rotary frequency turns with."""
+    axes = [0] * (c.head_dim // 2)
+    for axis in (1, 2):
+        for i in range(axis, 3 * c.rope_sections[axis], 3):
+            axes[i] = axis
+    return axes
 
 
 class Cache:
@@ -52,6 +62,8 @@ class Cache:
         self.keys: list[Tensor | None] = [None] * layers
         self.values: list[Tensor | None] = [None] * layers
         self.length = 0
+        self.shift = 0
+        """How far the next position is from `length`: an image has more tokens than it takes positions (Qwen3-VL)."""
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Append new keys and values of a layer and return all; the model advances `length` once per step."""
@@ -72,7 +84,7 @@ class Cache:
         twin = Cache(len(self.keys))
         twin.keys = [None if k is None else k[:, :, :length].clone() for k in self.keys]
         twin.values = [None if v is None else v[:, :, :length].clone() for v in self.values]
-        twin.length = length
+        twin.length, twin.shift = length, self.shift
         return twin
 
 
@@ -161,15 +173,28 @@ class Llama(nn.Module):
         if c.tied:
             self.head.weight = self.token_embed.weight
 
-    def forward(self, x: Tensor, cache: Cache | None = None, tap: Tap | None = None) -> Tensor:
-        """Run N more tokens after those in the cache, and add theirs to it."""
-        start = cache.length if cache is not None else 0
-        positions = torch.arange(start, start + x.shape[1], device=x.device)
+    def forward(
+        self,
+        x: Tensor,
+        cache: Cache | None = None,
+        tap: Tap | None = None,
+        positions: Tensor | None = None,
+        deep: Sequence[Tensor] = (),
+    ) -> Tensor:
+        """Run N more tokens after those in the cache, and add theirs to it.
+
+        positions: int64 (3, N), where they are not one after another. deep: (B, N, D) each, added to the output of the first blocks.
+        """
+        if positions is None:
+            start = cache.length + cache.shift if cache is not None else 0
+            positions = torch.arange(start, start + x.shape[1], device=x.device)
         angles = rotary(positions, self.c)
         for i, block in enumerate(self.blocks):
             x = block(x, None if i in self.c.unrotated else angles, cache, i, tap)
+            x = x + deep[i] if i < len(deep) else x
         if cache is not None:
             cache.length += x.shape[1]
+            cache.shift = int(positions[..., -1].max()) + 1 - cache.length
         return self.norm(x)
 
     def embed(self, ids: Tensor) -> Tensor:

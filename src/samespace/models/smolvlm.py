@@ -21,6 +21,8 @@ AROUND, WHOLE = "<fake_token_around_image>", "<global-img>"
 class SmolVlm(Llava):
     """Image tower, one linear layer over squares of patches, language model."""
 
+    in_order = False
+
     def __init__(self, c: ShuffledAssistantConfig, image: ImageTowerModule, lm: Llama):
         super().__init__(c, image, lm)
         self.side = c.shuffle

@@ -129,3 +129,19 @@ def _whole_tiles(width: int, height: int, size: int) -> tuple[int, int]:
         return width, math.ceil(int(width / ratio) / size) * size
     height = math.ceil(height / size) * size
     return math.ceil(int(height * ratio) / size) * size, height
+
+
+def whole(image: Image.Image, p: Prep, step: int, least: int, most: int) -> Views:
+    """Return the image alone, in about its own shape and size: sides are multiples of `step`, pixels from `least` to `most`.
+
+    Qwen3-VL's.
+    """
+    width, height = image.size
+    across, down = (max(step, round(side / step) * step) for side in (width, height))
+    if across * down > most:
+        scale = math.sqrt(width * height / most)
+        across, down = (max(step, math.floor(side / scale / step) * step) for side in (width, height))
+    elif across * down < least:
+        scale = math.sqrt(least / (width * height))
+        across, down = (math.ceil(side * scale / step) * step for side in (width, height))
+    return Views(np.asarray(resized(opaque(image, p.fill), (across, down), p))[None], 0, 0, width, height)

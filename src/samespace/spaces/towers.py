@@ -10,13 +10,16 @@ from ..core.errors import UnknownSpace
 from ..models.clip import DualEncoder
 from ..models.flex_vit import FlexViT
 from ..models.htsat import Htsat
+from ..models.qwen3_vl import MergedViT
 from ..models.starter.audio import AudioTransformer
 from ..models.starter.hybrid_vit import HybridViT
 from ..models.starter.text import ForkedTextTransformer
 from ..models.text import TextTransformer
 from ..models.vit import ViT
 
-IMAGE_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"vit": ViT, "flex_vit": FlexViT, "hybrid_vit": HybridViT}
+IMAGE_TOWERS: dict[str, Callable[[Any], nn.Module]] = {
+    "vit": ViT, "flex_vit": FlexViT, "merged_vit": MergedViT, "hybrid_vit": HybridViT,
+}  # fmt: skip
 TEXT_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"transformer": TextTransformer, "forked_transformer": ForkedTextTransformer}
 AUDIO_TOWERS: dict[str, Callable[[Any], nn.Module]] = {"audio_transformer": AudioTransformer, "htsat": Htsat}
 

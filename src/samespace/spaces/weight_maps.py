@@ -35,6 +35,16 @@ HF: Names = [  # transformers' CLIPModel and SiglipModel
     (r"^vision_model\.", "image."),
     (r"^text_model\.", "text."),
 ]
+QWEN3_VL: Names = [  # the image tower of transformers' Qwen3VLForConditionalGeneration, and what projects its layers
+    (r"^visual\.patch_embed\.proj\.", "image.patch_embed."),
+    (r"^visual\.pos_embed\.weight$", "image.pos_embed"),
+    (r"^visual\.merger\.", "projector."),
+    (r"^visual\.deepstack_merger_list\.", "deep_projectors."),
+    (r"^(projector|deep_projectors\.\d+)\.linear_fc", r"\1.mlp.fc"),
+    (r"^visual\.", "image."),
+    (r"\.mlp\.linear_fc", ".mlp.fc"),
+    (r"\.attn\.proj\.", ".attn.out."),
+]
 OPEN_CLIP: Names = [  # OpenAI's names, open_clip's CLIP, and its CustomTextCLIP with a timm trunk (SigLIP)
     (r"^text\.(?=transformer|token_embedding|positional_embedding|ln_final|text_projection)", ""),
     (r"^(visual\.)?transformer\.resblocks\.", lambda m: ("image" if m[1] else "text") + ".blocks."),

@@ -111,13 +111,17 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
 def load_start(config: RunConfig) -> tuple[Llava, Language]:
     """Return what a run starts from: an assistant, or a space's image tower and a language model with a new projector.
 
-    Raises UnknownAssistant, UnknownSpace.
+    Raises UnknownAssistant, UnknownSpace, ConfigError.
     """
     try:
-        return assistant_checkpoint.read(assistant_registry.find(config.start))
+        model, language = assistant_checkpoint.read(assistant_registry.find(config.start))
     except UnknownAssistant:
         if not config.language:
             raise
+    else:
+        if not model.in_order:
+            raise ConfigError(f"{config.start} orders a picture's tokens in its own way and cannot be trained; use a LLaVA 1.5")
+        return model, language
     space = space_registry.find_folder(config.start)
     model, language = assistant_registry.assemble(AssistantConfig(tiles=config.tiles), space, config.language)
     model.c = replace(model.c, space=config.start, language_model=config.language)
