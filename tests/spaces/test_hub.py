@@ -63,7 +63,7 @@ def test_without_a_network_what_is_cached_is_found(monkeypatch, tmp_path):
     ("config", "says"),
     [
         ('{"model_type": "clap"}', "add-audio --clap org/model"),
-        ('{"model_type": "qwen3_vl"}', "ollama:MODEL"),
+        ('{"model_type": "qwen2_5_vl"}', "ollama:MODEL"),
         ('{"model_type": "clip_text_model"}', "text tower alone"),
         ('{"model_type": "brand_new"}', "brand_new.*choose a CLIP"),
         ("{}", "without model_type"),

@@ -32,13 +32,13 @@ OTHERS = {  # model_type → what it is, and what to do
     "clip_vision_model": "CLIP's image tower alone; choose a repository with both towers",
     "llama": "a language model and no space; choose a CLIP or SigLIP kind of model",
     **dict.fromkeys(
-        ("idefics3", "llava", "llava_next", "llava_onevision", "smolvlm"),
+        ("idefics3", "llava", "llava_next", "llava_onevision", "qwen3_vl", "smolvlm"),
         f"a model that {_ASSISTANT}; install it with: samespace assistants pull {{name}}",
     ),
     "siglip_vision_model": "SigLIP's image tower alone; choose a repository with both towers",
     "whisper": "a Whisper, which transcribes speech and is no space; choose a CLIP or SigLIP kind of model",
 }  # fmt: skip
-ENDPOINTS = {"gemma3", "mllama", "paligemma", "qwen2_5_vl", "qwen2_vl", "qwen3_vl"}
+ENDPOINTS = {"gemma3", "mllama", "paligemma", "qwen2_5_vl", "qwen2_vl"}
 """Vision-language models that other programs serve."""
 
 
