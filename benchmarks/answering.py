@@ -35,9 +35,9 @@ def measured(name: str, prompt: str, ours, theirs: "Transformers") -> list[dict[
     (first, speed), (their_first, their_speed) = (
         tuple(statistics.median(r[side][i] for r in rounds) for i in (0, 1)) for side in (0, 1)
     )
-    length = theirs.length(prompt)
+    length, precision = theirs.length(prompt), ours.model.c.card["precision"]["chosen"]
     return [
-        {"what": f"SmolLM2-135M, {name} ({length} tokens), {TOKENS} more", "ours": f"int8 {speed:.1f} tokens/s",
+        {"what": f"SmolLM2-135M, {name} ({length} tokens), {TOKENS} more", "ours": f"{precision} {speed:.1f} tokens/s",
          "peer": f"transformers {their_speed:.1f} tokens/s", "ratio": f"{speed / their_speed:.2f}"},
         {"what": "  time to the first token", "ours": f"{1000 * first:.0f} ms", "peer": f"{1000 * their_first:.0f} ms",
          "ratio": f"{their_first / first:.2f}"},
@@ -45,7 +45,7 @@ def measured(name: str, prompt: str, ours, theirs: "Transformers") -> list[dict[
 
 
 def our_assistant():
-    """SmolLM2 with int8 weights behind the starter's image tower, whose projector nobody has trained."""
+    """SmolLM2 as it is installed, behind the starter's image tower, whose projector nobody has trained."""
     target = WORK / "assistant"
     if not (target / folder.CONFIG).exists():
         model, language = assistants.assemble(AssistantConfig(), registry.find("starter"), MODEL)

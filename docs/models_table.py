@@ -161,7 +161,20 @@ def rows() -> Iterator[Row]:
 
 def refused() -> Iterator[Row]:
     """What is no space, or not one that can be had."""
-    kinds = ("clap", "llava", "llama", "whisper", "bert", "qwen2_5_vl", "qwen3_vl", "smolvlm", "colpali", "clip_text_model", "blip", "kosmos-2")
+    kinds = (
+        "clap",
+        "llava",
+        "llama",
+        "whisper",
+        "bert",
+        "qwen2_5_vl",
+        "qwen3_vl",
+        "smolvlm",
+        "colpali",
+        "clip_text_model",
+        "blip",
+        "kosmos-2",
+    )
     for kind in kinds:
         yield Row(f"transformers {kind}", lambda d, k=kind: tiny.config_only(d, {"model_type": k}))
     yield Row("config.json that is a list", lambda d: tiny.config_only(d, []))

@@ -35,11 +35,11 @@ def byte_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def tiny_llava(**changes) -> Llava:
-    """Return a model with random weights; with labels or positions, a LabelledLlava."""
+def tiny_llava(width: int = 48, **changes) -> Llava:
+    """Return a model with random weights; with labels or positions, a LabelledLlava. Its language model is `width` wide."""
     torch.manual_seed(0)
     image = ImageTower(image_size=32, patch=8, width=32, layers=2, heads=2, mlp=64, dim=16 if changes.get("labels") else 0)
-    lm = LanguageModel(vocab=258, context=512, width=48, layers=3, heads=6, kv_heads=2, head_dim=8, mlp=96, end=(257,))
+    lm = LanguageModel(vocab=258, context=512, width=width, layers=3, heads=6, kv_heads=2, head_dim=8, mlp=96, end=(257,))
     kind = LabelledAssistantConfig if {"labels", "position_grid"} & changes.keys() else AssistantConfig
     config = kind(name="tiny", image=image, prep=Prep(size=32), lm=lm, feature_layer=-2, **changes)
     model = checkpoint.build(config).eval()

@@ -107,7 +107,7 @@ def main(starter: Path, start: str, target: Path, half: str) -> None:
     pictures = (picture for source in (drawings(things), shapes_and_backgrounds()) for picture in source)
     names, z, common = build_labels(space, pictures)
     print(len(things), "drawings,", len(names), "labels", flush=True)
-    checkpoint.write(target, with_labels(model, language, names, z, common), language, int8=False, name="labelled")
+    checkpoint.write(target, with_labels(model, language, names, z, common), language, precision="fp16", name="labelled")
 
 
 if __name__ == "__main__":

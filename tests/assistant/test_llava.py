@@ -174,7 +174,7 @@ def test_what_is_not_supported_is_refused(llava, tmp_path, change, message):
 
 def test_int8_and_fp32_logits_of_our_folder_agree(tiny_folder, photographs):
     fp32, _ = checkpoint.read(tiny_folder)
-    int8, _ = checkpoint.read(tiny_folder, keep_int8=True)
+    int8, _ = checkpoint.read(tiny_folder, quantized=True)
     pixels = torch.from_numpy(pixels_of(checkpoint.load(tiny_folder), Picture.read(photographs / "coffee.png")))
     assert pixels.shape == (5, 3, 32, 32)
     ids = torch.tensor([[65, *[IMAGE_TOKEN] * 80, 66, 67]])
@@ -223,6 +223,6 @@ def test_labels_that_are_near_to_everything_score_lower():
 def test_a_label_bank_is_stored_exactly(tmp_path):
     model = set_labels(tiny_llava(labels=2, label_length=4), ["cat", "dog"])
     checkpoint.write(tmp_path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}))
-    stored, _ = checkpoint.read(tmp_path, keep_int8=True)
+    stored, _ = checkpoint.read(tmp_path, quantized=True)
     assert stored.memory.ids.tolist() == model.memory.ids.tolist() and stored.memory.ids.dtype == torch.int32
     assert stored.memory.lengths.tolist() == [3, 3]

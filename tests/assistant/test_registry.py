@@ -16,11 +16,14 @@ from samespace.assistant.request import question
 from samespace.core import wheels
 from samespace.core.assistant_config import AssistantConfig
 from samespace.core.errors import Offline, UnknownAssistant
+from samespace.models import int4
 from samespace.spaces.registry import find as find_space
 from samespace.spaces.tensors import read_tensors
 
 
-def test_a_folder_is_installed_listed_and_found(tiny_folder):
+def test_a_folder_is_installed_listed_and_found(tiny_folder, monkeypatch):
+    monkeypatch.setattr(registry.int4, "is_fast", lambda: False)
+    monkeypatch.setattr(registry, "MAX_PERPLEXITY_RATIO", 10)  # random weights: rounding changes much
     assert registry.look_up(str(tiny_folder)) is None
     config = registry.install(str(tiny_folder), None)
     assert registry.ASSISTANTS.installed() == {"tiny": registry.ASSISTANTS.folder / "tiny"}
@@ -34,13 +37,20 @@ def test_a_folder_is_installed_listed_and_found(tiny_folder):
         registry.find("nobody")
 
 
-def test_int8_that_costs_too_much_perplexity_is_not_used(tmp_path, monkeypatch):
-    measured = iter([20.0, 21.0])
+@pytest.mark.skipif(not int4.is_fast(), reason="int4 products are slow here")
+@pytest.mark.parametrize(
+    ("perplexities", "chosen"), [([20.0, 20.5], "int4"), ([20.0, 18.0, 20.5], "int8"), ([20.0, 21.0, 18.0], "fp16")]
+)
+def test_the_least_precision_that_is_the_same_model_is_used(tmp_path, monkeypatch, perplexities, chosen):
+    """A lower perplexity is another model's as well."""
+    measured = iter(perplexities)
     monkeypatch.setattr(registry.checkpoint, "perplexity", lambda *_: next(measured))
-    model = tiny_llava()
-    config = registry.write(model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), "wide", tmp_path / "wide")
-    assert config.card["precision"] == {"chosen": "fp16", "perplexity": {"fp32": 20.0, "int8": 21.0}}
-    assert not any(n.endswith("_quantized") for n in read_tensors(tmp_path / "wide" / checkpoint.WEIGHTS))
+    model = tiny_llava(width=64)
+    config = registry.write(model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), "fine", tmp_path / "fine")
+    assert config.card["precision"]["chosen"] == chosen
+    endings = {name.rpartition("_")[2] for name in read_tensors(tmp_path / "fine" / checkpoint.WEIGHTS)}
+    assert ("int4" in endings, "quantized" in endings) == (chosen == "int4", chosen != "fp16")
+    assert next(measured, None) is None  # as many were measured as there are
 
 
 def test_an_adapter_is_added_to_its_weights():

@@ -149,7 +149,7 @@ def start(file):
     for weight in model.lm.parameters():
         weight.data /= 3
     path = file.parent / "start"
-    checkpoint.write(path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), int8=False)
+    checkpoint.write(path, model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), "fp16")
     return path
 
 

@@ -63,7 +63,7 @@ def configure(tmp_path):
     """Write pictures with halves of two colours, and return a function that makes a config to learn their names."""
     model = tiny_llava()
     model.c = replace(model.c, prep=replace(model.c.prep, resize="squash"))
-    checkpoint.write(tmp_path / "start", model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), int8=False)
+    checkpoint.write(tmp_path / "start", model, Language(model.lm, byte_tokenizer(), TEMPLATE, {}), "fp16")
     rows = []
     for i, (left, right) in enumerate([("red", "blue"), ("blue", "red"), ("red", "red"), ("blue", "blue")]):
         picture = Image.new("RGB", (32, 32), left)

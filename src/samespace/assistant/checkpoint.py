@@ -14,10 +14,12 @@ from ..core.assistant_config import AssistantConfig, LabelledAssistantConfig
 from ..core.config import from_dict, to_json
 from ..core.errors import UnknownAssistant
 from ..core.files import read_json, sha256, write_text_atomically
+from ..models import int4
+from ..models.int4 import use_int4_layers
 from ..models.int8 import quantize, use_int8_layers
 from ..models.llava import Llava
 from ..models.llava_next import LlavaNext
-from ..models.lm import Llama
+from ..models.lm import Cache, Llama
 from ..models.qwen3_vl import Qwen3Vl
 from ..models.smolvlm import SmolVlm
 from ..models.starter.labelled_llava import LabelledLlava
@@ -51,18 +53,18 @@ def labelled_config(c: AssistantConfig, **changes: Any) -> LabelledAssistantConf
 
 
 def load(folder: Path) -> Assistant:
-    """Load an assistant from its folder; int8 weights stay int8. Raises UnknownAssistant, WeightsMismatch."""
-    model, language = read(folder, keep_int8=True)
+    """Load an assistant from its folder; int4 and int8 weights stay so. Raises UnknownAssistant, WeightsMismatch."""
+    model, language = read(folder, quantized=True)
     return Assistant(model, Chat(language), model.c.name or folder.name)
 
 
-def read(folder: Path, keep_int8: bool = False) -> tuple[Llava, Language]:
-    """Read a folder's model and language: fp32, or with `keep_int8` int8 weights as int8.
+def read(folder: Path, quantized: bool = False) -> tuple[Llava, Language]:
+    """Read a folder's model and language: fp32, or with `quantized` int4 and int8 weights as they are.
 
     Raises UnknownAssistant, WeightsMismatch.
     """
     if (folder / CONFIG).exists():
-        model = _read_own(folder, keep_int8)
+        model = _read_own(folder, quantized)
     elif (folder / "config.json").exists():
         config, weights = transformers_folder.read(folder)
         model = build(config)
@@ -73,12 +75,13 @@ def read(folder: Path, keep_int8: bool = False) -> tuple[Llava, Language]:
     return model.eval(), Language(model.lm, read_tokenizer(folder / "tokenizer.json"), template, special_tokens)
 
 
-def _read_own(folder: Path, keep_int8: bool) -> Llava:
+def _read_own(folder: Path, quantized: bool) -> Llava:
     """Read a folder of our own layout. Raises UnknownAssistant, WeightsMismatch."""
     stored = read_tensors(folder / WEIGHTS)
     model = build(read_config(folder))
     fill(model, _with_tied_head(dequantize(stored), model.c))
-    if keep_int8:
+    if quantized:
+        use_int4_layers(model, stored)
         use_int8_layers(model, _with_tied_head(stored, model.c))
     return model
 
@@ -99,17 +102,21 @@ def _with_tied_head(weights: Weights, c: AssistantConfig) -> Weights:
     return weights | heads
 
 
-def write(folder: Path, model: Llava, language: Language, int8: bool = True, **changes: Any) -> AssistantConfig:
-    """Write an assistant's folder: fp16 weights, with `int8` those of the language model's linear layers and embedding as int8.
+def write(folder: Path, model: Llava, language: Language, precision: str = "int8", **changes: Any) -> AssistantConfig:
+    """Write an assistant's folder: fp16 weights, with int8 those of the language model's linear layers and embedding as int8.
 
-    `changes` are fields of its config.
+    precision: int4, int8 or fp16; with int4, the linear layers of its blocks are int4 where their shape allows it. `changes` are
+    fields of its config.
     """
     folder.mkdir(parents=True, exist_ok=True)
     stored: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         if name == "lm.head.weight" and model.c.lm.tied:
             continue
-        if int8 and name.startswith("lm.") and tensor.ndim == 2:
+        matrix = name.startswith("lm.") and tensor.ndim == 2
+        if precision == "int4" and matrix and name.startswith("lm.blocks.") and int4.fits(tensor):
+            stored |= dict(zip((f"{name}_int4", f"{name}_scale", f"{name}_centre"), int4.quantize(tensor)))
+        elif precision != "fp16" and matrix:
             stored[f"{name}_quantized"], stored[f"{name}_scale"] = quantize(tensor)
         else:
             stored[name] = tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor
@@ -128,12 +135,14 @@ def write_config(folder: Path, config: AssistantConfig) -> AssistantConfig:
 
 
 def perplexity(model: Llava, language: Language, texts: list[str]) -> float:
-    """Return exp of the mean negative log likelihood of the texts' tokens, each text by itself."""
+    """Return exp of the mean negative log likelihood of the texts' tokens, each text by itself, read as answers are written: a few
+    tokens at a time."""
     total, count = 0.0, 0
     with torch.inference_mode():
         for text in texts:
-            ids = torch.tensor([language.tokenizer.encode(text).ids])
-            logits = model.lm.logits(model.lm(model.lm.embed(ids)))[0, :-1]
+            ids, cache = torch.tensor([language.tokenizer.encode(text).ids]), Cache(model.c.lm.layers)
+            parts = [model.lm.logits(model.lm(model.lm.embed(part), cache)) for part in ids.split(int4.FEW_ROWS, dim=1)]
+            logits = torch.cat(parts, dim=1)[0, :-1]
             total += torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
             count += ids.shape[1] - 1
-    return float(torch.tensor(total / count).exp())
+    return float(torch.tensor(total / count, dtype=torch.float64).exp())

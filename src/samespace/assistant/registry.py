@@ -4,6 +4,7 @@ An assistant is installed once into a folder of the user's data, complete and wi
 `install` and `core.wheels.fetch`, after their size was shown.
 """
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..core.errors import UnknownAssistant, UnknownSpace
 from ..core.paths import expanded
 from ..core.registry import Registry
 from ..core.wheels import Wheel, fetch
+from ..models import int4
 from ..models.llava import Llava
 from ..spaces import checkpoint as space_checkpoint
 from ..spaces import hub
@@ -32,7 +34,8 @@ ADAPTER = "adapter.safetensors"
 TEXTS = Path(__file__).with_name("perplexity_texts.txt")
 """Plain English that was not used in training; each paragraph is a text."""
 MAX_PERPLEXITY_RATIO = 1.03
-"""int8 weights are used if they raise the perplexity on TEXTS to at most this many times that of fp32."""
+"""int4 or int8 weights are used if they change the perplexity on TEXTS at most by this factor from that of fp32: a lower one, too,
+is another model's, such as the one from before a light training, whose changes are below the steps of int4."""
 ENDINGS = (".safetensors", ".json", ".jinja")
 """Endings of the files that an assistant on the hub consists of."""
 ASSISTANTS = Registry("SAMESPACE_ASSISTANTS", "assistants", checkpoint.CONFIG, checkpoint.read_config)
@@ -106,18 +109,22 @@ def limited(c: AssistantConfig, detail: int) -> AssistantConfig:
 
 
 def write(model: Llava, language: Language, name: str, target: Path) -> AssistantConfig:
-    """Write a folder, whole or not at all: int8 weights, or fp16 ones where int8 costs too much perplexity."""
+    """Write a folder, whole or not at all: int4 weights, or int8 ones where these are too coarse or slow here, or else fp16."""
     scratch = target.with_name(target.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     texts = TEXTS.read_text("utf-8").strip().split("\n\n")
     perplexity = {"fp32": checkpoint.perplexity(model, language, texts)}
-    config = checkpoint.write(scratch, model, language, name=name)
-    perplexity["int8"] = checkpoint.perplexity(*checkpoint.read(scratch, keep_int8=True), texts)
-    chosen = "int8" if perplexity["int8"] <= MAX_PERPLEXITY_RATIO * perplexity["fp32"] else "fp16"
+    blocks = [weight for weight in model.lm.blocks.parameters() if weight.ndim == 2]
+    fine = int4.is_fast() and any(int4.fits(weight) for weight in blocks)
+    for chosen in ("int4", "int8", "fp16") if fine else ("int8", "fp16"):
+        config = checkpoint.write(scratch, model, language, chosen, name=name)
+        if chosen == "fp16":
+            break
+        perplexity[chosen] = checkpoint.perplexity(*checkpoint.read(scratch, quantized=True), texts)
+        if abs(math.log(perplexity[chosen] / perplexity["fp32"])) <= math.log(MAX_PERPLEXITY_RATIO):
+            break
     measured = {precision: round(value, 3) for precision, value in perplexity.items()}
     card = model.c.card | {"precision": {"chosen": chosen, "perplexity": measured}}
-    if chosen != "int8":
-        config = checkpoint.write(scratch, model, language, int8=False, name=name)
     config = checkpoint.write_config(scratch, replace(config, card=card))
     shutil.rmtree(target, ignore_errors=True)
     scratch.rename(target)

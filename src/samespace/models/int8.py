@@ -81,8 +81,11 @@ def use_int8_layers(model: nn.Module, stored: dict[str, Tensor]) -> None:
         if f"{name}.weight_quantized" not in stored:
             continue
         pair = stored[f"{name}.weight_quantized"], stored[f"{name}.weight_scale"]
-        parent, _, child = name.rpartition(".")
-        if isinstance(module, nn.Embedding):
-            setattr(model.get_submodule(parent), child, Int8Embedding(*pair))
-        else:
-            setattr(model.get_submodule(parent), child, Int8Linear(*pair, module.bias))
+        is_table = isinstance(module, nn.Embedding)
+        replace_layer(model, name, Int8Embedding(*pair) if is_table else Int8Linear(*pair, module.bias))
+
+
+def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put another layer in the place of the one of this name."""
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, layer)

@@ -9,6 +9,7 @@ from torch import nn
 from ..core.errors import UnknownSpace, WeightsMismatch
 from ..core.files import read_json
 from ..core.machine import free_memory
+from ..models import int4
 from .families import SHARD_INDEX, WEIGHT_FILES
 from .weight_maps import Weights
 
@@ -59,11 +60,14 @@ def read_tensors(path: Path) -> Weights:
 
 
 def dequantize(weights: Weights) -> Weights:
-    """Return stored tensors as fp32: fp16 converted, `X_quantized · X_scale` multiplied, `X.T` transposed."""
+    """Return stored tensors as fp32: fp16 converted, `X_quantized · X_scale` multiplied, `X_int4` unpacked, `X.T` transposed."""
     out: Weights = {}
     for name, tensor in weights.items():
-        if name.endswith("_scale") and name.removesuffix("_scale") + "_quantized" in weights:
+        whole, _, part = name.rpartition("_")
+        if part in ("scale", "centre") and (f"{whole}_quantized" in weights or f"{whole}_int4" in weights):
             continue
+        if part == "int4":
+            name, tensor = whole, int4.dequantize(tensor, weights[f"{whole}_scale"], weights[f"{whole}_centre"])
         if name.endswith("_quantized"):
             name = name.removesuffix("_quantized")
             tensor = tensor.float() * weights[f"{name}_scale"]
