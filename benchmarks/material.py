@@ -17,8 +17,7 @@ import torch
 from PIL import Image, ImageDraw
 from tokenizers.pre_tokenizers import ByteLevel
 
-from samespace.spaces import registry
-from samespace.spaces.tokenizer_files import clip_tokenizer
+from samespace.spaces.checkpoints.tokenizer_files import clip_tokenizer
 
 from . import (
     WORK,
@@ -91,12 +90,12 @@ def clip_words() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 def vit_b_32_space(precision: str) -> Path:
     """The same weights as a space: `fp32`, or `int8`, whose gate asks for the cosine only: random weights recall nothing."""
-    from samespace.spaces import export
+    from samespace.spaces.convert import export, install
 
     folder = WORK / f"ViT-B-32-256-{precision}"
     if not (folder / "space.json").exists():
         export.MAX_RECALL_LOSS = 1.0
-        registry.convert(vit_b_32_checkpoint(), folder, name=folder.name, precision="auto" if precision == "int8" else precision)
+        install.convert(vit_b_32_checkpoint(), folder, name=folder.name, precision="auto" if precision == "int8" else precision)
     return folder
 
 

@@ -10,10 +10,10 @@ import torch
 
 from samespace.core.config import ImageTower, Prep, SpaceConfig, TextTower
 from samespace.evaluate.retrieval import retrieval
-from samespace.spaces.checkpoint import Checkpoint
-from samespace.spaces.tensors import fill
-from samespace.spaces.towers import dual_encoder
-from samespace.spaces.weight_maps import OPEN_CLIP, renamed
+from samespace.spaces.checkpoints.checkpoint import Checkpoint
+from samespace.spaces.checkpoints.tensors import fill
+from samespace.spaces.checkpoints.towers import dual_encoder
+from samespace.spaces.checkpoints.weight_maps import OPEN_CLIP, renamed
 from samespace.train.config import Source
 from samespace.train.data import SkippedSamples, read_pairs
 from samespace.train.loop import peak_memory

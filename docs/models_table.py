@@ -30,8 +30,9 @@ import torch  # noqa: E402
 import transformers as T  # noqa: E402
 
 from samespace.core.errors import SamespaceError, UnsupportedModel  # noqa: E402
-from samespace.spaces import conversion, families, open_clip_names, registry, verify  # noqa: E402
-from samespace.spaces.open_clip_layout import towers_of  # noqa: E402
+from samespace.spaces.checkpoints import families, open_clip_names  # noqa: E402
+from samespace.spaces.checkpoints.open_clip_layout import towers_of  # noqa: E402
+from samespace.spaces.convert import conversion, install, verify  # noqa: E402
 from samespace.spaces.space import Space  # noqa: E402
 
 BEGIN, END = "<!-- table: python docs/models_table.py --write -->", "<!-- end of table -->"
@@ -196,10 +197,10 @@ def run(row: Row, scratch: Path) -> tuple[str, str]:
     try:
         families.check(folder, "org/model")
         if row.joins:
-            registry.convert(row.joins(scratch / "joined"), scratch / "pictures", precision="fp32")
-            config = registry.join(folder, scratch / "pictures", scratch / "space", "joined", "")
+            install.convert(row.joins(scratch / "joined"), scratch / "pictures", precision="fp32")
+            config = install.join(folder, scratch / "pictures", scratch / "space", "joined", "")
         else:
-            config = registry.convert(folder, scratch / "space", precision="fp32")
+            config = install.convert(folder, scratch / "space", precision="fp32")
     except SamespaceError as error:
         return "refused", str(error).replace(str(scratch), "…")
     answers = verify.ask(conversion.open_reference(row.reference(folder))) if row.reference else verify.read(scratch / "space")

@@ -122,10 +122,10 @@ def tiny_clip_folder(tmp_path_factory, clip_tokenizer_folder) -> Path:
 @pytest.fixture(scope="session")
 def tiny_space_folder(tmp_path_factory, tiny_clip_folder) -> Path:
     """The tiny CLIP converted into a space folder."""
-    from samespace.spaces import registry
+    from samespace.spaces.convert import install
 
     folder = tmp_path_factory.mktemp("spaces") / "tiny"
-    registry.convert(tiny_clip_folder, folder, name="tiny", precision="fp32")
+    install.convert(tiny_clip_folder, folder, name="tiny", precision="fp32")
     return folder
 
 

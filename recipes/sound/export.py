@@ -16,7 +16,7 @@ from train import Clips, embed, recalls
 from samespace.assistant.audio_labels import LABELS
 from samespace.models.starter.audio import AudioTransformer
 from samespace.preprocess.mel import fit_frames
-from samespace.spaces.export import add_audio_tower
+from samespace.spaces.convert.export import add_audio_tower
 from samespace.spaces.registry import STARTER
 from samespace.spaces.space import read_space_config
 from samespace.train import checkpoint

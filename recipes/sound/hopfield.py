@@ -21,7 +21,7 @@ from train import Clips, embed, load_shipped, recalls
 import samespace
 from samespace.core.metrics import recall_at_k
 from samespace.models.starter.audio import AudioTransformer
-from samespace.spaces.export import add_audio_tower
+from samespace.spaces.convert.export import add_audio_tower
 from samespace.spaces.registry import STARTER
 
 SCALE = 40.0

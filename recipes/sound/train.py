@@ -32,8 +32,8 @@ import samespace
 from samespace.core.metrics import recall_at_k
 from samespace.models.starter.audio import AudioTransformer
 from samespace.preprocess.mel import MIN_POWER, fit_frames
+from samespace.spaces.checkpoints.tensors import dequantize
 from samespace.spaces.registry import STARTER
-from samespace.spaces.tensors import dequantize
 from samespace.train import checkpoint
 from samespace.train.config import config_from
 from samespace.train.data import Position, SkippedSamples

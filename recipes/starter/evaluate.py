@@ -21,8 +21,8 @@ import samespace
 from samespace.core.metrics import auc, recall_at_k
 from samespace.evaluate.retrieval import queries_of
 from samespace.library.demo import PHRASES, photographs
-from samespace.spaces import checkpoint
 from samespace.spaces.calibration import fit, measure
+from samespace.spaces.checkpoints import checkpoint
 
 MEAN_FEATURE = 0.45
 """The backbone's mean feature, approximately."""

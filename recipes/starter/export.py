@@ -17,8 +17,9 @@ from train import load_pretrained
 from samespace.core.config import SpaceConfig
 from samespace.media.image import opaque
 from samespace.preprocess.tokens import read_tokenizer
-from samespace.spaces import export, registry
-from samespace.spaces.checkpoint import Checkpoint
+from samespace.spaces import registry
+from samespace.spaces.checkpoints.checkpoint import Checkpoint
+from samespace.spaces.convert import export
 from samespace.train import checkpoint
 from samespace.train.metrics import read_curves
 

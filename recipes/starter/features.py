@@ -23,8 +23,8 @@ from PIL import Image
 from samespace.media.image import opaque
 from samespace.models.starter.hybrid_vit import HybridViT
 from samespace.preprocess.pixels import normalize_pixels, square
-from samespace.spaces.checkpoint import read_efficientnet
-from samespace.spaces.tensors import fill
+from samespace.spaces.checkpoints.checkpoint import read_efficientnet
+from samespace.spaces.checkpoints.tensors import fill
 from samespace.train.augment import cutout_view
 
 PHOTOS = ("grass.png", "gravel.png", "brick.png", "moon.png", "coins.png", "color.png")  # none of the six demo pictures

@@ -14,8 +14,10 @@ from export import write_gate
 from train import read_class_texts, set_prior
 
 from samespace.preprocess.tokens import Words
-from samespace.spaces import checkpoint, export, registry
-from samespace.spaces.checkpoint import Checkpoint
+from samespace.spaces import registry
+from samespace.spaces.checkpoints import checkpoint
+from samespace.spaces.checkpoints.checkpoint import Checkpoint
+from samespace.spaces.convert import export
 
 
 @torch.no_grad()

@@ -41,11 +41,11 @@ from samespace.models.losses import clip_loss
 from samespace.models.starter.hybrid_vit import FINE
 from samespace.preprocess.pixels import normalize_pixels, square
 from samespace.preprocess.tokens import Words, read_tokenizer
-from samespace.spaces import checkpoint as space_checkpoint
-from samespace.spaces.checkpoint import read_bert, read_efficientnet
+from samespace.spaces.checkpoints import checkpoint as space_checkpoint
+from samespace.spaces.checkpoints.checkpoint import read_bert, read_efficientnet
+from samespace.spaces.checkpoints.tensors import fill
+from samespace.spaces.checkpoints.towers import dual_encoder
 from samespace.spaces.registry import STARTER
-from samespace.spaces.tensors import fill
-from samespace.spaces.towers import dual_encoder
 from samespace.train import checkpoint
 from samespace.train.config import config_from
 from samespace.train.data import Position, SkippedSamples

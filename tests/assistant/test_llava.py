@@ -22,7 +22,7 @@ from samespace.core.errors import UnknownAssistant
 from samespace.models.llava import IMAGE_TOKEN
 from samespace.models.lm import Cache
 from samespace.models.starter.label_bank import LabelBank
-from samespace.spaces.tensors import read_weights
+from samespace.spaces.checkpoints.tensors import read_weights
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from samespace.core import wheels
 from samespace.core.assistant_config import AssistantConfig
 from samespace.core.errors import Offline, UnknownAssistant
 from samespace.models import int4
+from samespace.spaces.checkpoints.tensors import read_tensors
 from samespace.spaces.registry import find as find_space
-from samespace.spaces.tensors import read_tensors
 
 
 def test_a_folder_is_installed_listed_and_found(tiny_folder, monkeypatch):

@@ -16,7 +16,7 @@ import samespace
 from samespace.cli.main import app
 from samespace.core.errors import QueryError
 from samespace.evaluate.suite import measure, open_dataset
-from samespace.spaces import registry
+from samespace.spaces.convert import install
 
 COLOURS = {
     "red": (200, 30, 30),
@@ -39,7 +39,7 @@ def both(tmp_path_factory, clip_tokenizer_folder):
     words = tiny.clip_tokenizer(clip_tokenizer_folder)
     tokenizer = tiny.open_clip_tokenizer(words, path / "words", context_length=77, clean="lower")
     folder = tiny.open_clip_folder("ViT-B-32", path / "model", tokenizer)
-    registry.convert(folder, path / "space", precision="fp32")
+    install.convert(folder, path / "space", precision="fp32")
     model, transform = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
     return samespace.load(path / "space"), model.eval(), transform, open_clip.get_tokenizer(f"local-dir:{folder}")
 

@@ -9,7 +9,7 @@ import samespace
 from samespace.core.errors import RequestError
 from samespace.explain.patch import attention_rollout, inspect_patch
 from samespace.preprocess.pixels import normalize_pixels, square
-from samespace.spaces import checkpoint
+from samespace.spaces.checkpoints import checkpoint
 
 
 def pixels_of(space, file):

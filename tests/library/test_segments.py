@@ -26,7 +26,8 @@ from samespace.library.store.records import AUDIO, IMAGE, LOWER, TEXT, UPPER, Fi
 from samespace.library.thumbnails import thumbnail
 from samespace.media import video
 from samespace.media.video import frame_at
-from samespace.spaces import checkpoint, export, registry
+from samespace.spaces.checkpoints import checkpoint
+from samespace.spaces.convert import export, install
 from samespace.spaces.space import Space
 
 RED, BLUE = (200, 20, 20), (20, 40, 220)
@@ -37,7 +38,7 @@ SECONDS = 4.0
 def audio_space_folder(tmp_path_factory, tiny_space_folder) -> Path:
     """The tiny space with a tiny random audio tower."""
     from samespace.models.starter.audio import AudioTransformer
-    from samespace.spaces.export import add_audio_tower
+    from samespace.spaces.convert.export import add_audio_tower
 
     folder = tmp_path_factory.mktemp("with audio") / "tiny"
     shutil.copytree(tiny_space_folder, folder)
@@ -187,7 +188,7 @@ def test_an_audio_tower_adds_audio_and_keeps_images(tmp_path, mixed, tiny_space,
 def with_other_tower(audio_space_folder, folder: Path, seconds: float) -> Space:
     """Return the same space with another audio tower, whose window is as many seconds."""
     from samespace.models.starter.audio import AudioTransformer
-    from samespace.spaces.export import add_audio_tower
+    from samespace.spaces.convert.export import add_audio_tower
 
     shutil.copytree(audio_space_folder, folder)
     torch.manual_seed(1)
@@ -280,7 +281,7 @@ def test_a_document_is_written_whole_or_not_at_all(tmp_path, mixed, monkeypatch,
 
 
 def test_an_exported_space_embeds_audio_as_before(tmp_path, audio_space_folder):
-    made = registry.convert(audio_space_folder, tmp_path / "out", precision="fp32")
+    made = install.convert(audio_space_folder, tmp_path / "out", precision="fp32")
     mels = [np.random.default_rng(0).normal(-40, 20, (made.audio.mels, made.audio.frames)).astype(np.float32)]
     assert np.array_equal(Space(tmp_path / "out").spectrograms(mels), Space(audio_space_folder).spectrograms(mels))
     without_audio = export.export(checkpoint.load(audio_space_folder), tmp_path / "without audio")

@@ -6,7 +6,7 @@ import torch
 from samespace.core.assistant_config import LanguageModel
 from samespace.models.int8 import EXACT_INPUTS, Int8Linear, int8_product, quantize
 from samespace.models.lm import Cache, Llama
-from samespace.spaces.weight_maps import LLAMA, renamed
+from samespace.spaces.checkpoints.weight_maps import LLAMA, renamed
 
 SIZES = dict(vocab=100, width=48, layers=3, heads=6, head_dim=8, mlp=96, eps=1e-6, rope_base=500.0)
 

@@ -11,7 +11,7 @@ from samespace.models.starter.hybrid_vit import HybridViT
 from samespace.models.starter.text import ForkedTextTransformer
 from samespace.models.text import TextTransformer
 from samespace.models.vit import ViT, patchify, resize_position_embedding
-from samespace.spaces.towers import dual_encoder
+from samespace.spaces.checkpoints.towers import dual_encoder
 
 SMALL = dict(width=32, layers=2, heads=4, mlp=64, dim=16)
 

@@ -12,7 +12,7 @@ from samespace.core.config import Prep
 from samespace.core.errors import UnknownSpace
 from samespace.preprocess import tokens
 from samespace.preprocess.tokens import Words
-from samespace.spaces.tokenizer_files import clip_tokenizer, read_tokenizer
+from samespace.spaces.checkpoints.tokenizer_files import clip_tokenizer, read_tokenizer
 
 WORDS = (
     "a photo of cat dog the running's 3rd 1984 CO2 naïve Straße e-mail under_score #tag @me don't we'll I'M 100% $5.99".split()

@@ -16,7 +16,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from samespace.core.errors import SamespaceError, UnknownSpace, WeightsMismatch
-from samespace.spaces import conversion, export, families, registry, space_folder, tensors
+from samespace.spaces import space_folder
+from samespace.spaces.checkpoints import families, tensors
+from samespace.spaces.convert import conversion, export, install
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_a_graph_with_operations_of_its_own(tmp_path, clip_tokenizer_folder):
     graph.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
     (folder / "visual/model.onnx").write_bytes(graph.SerializeToString())
     with pytest.raises(UnknownSpace, match="cannot be opened"):
-        registry.convert(folder, tmp_path / "space")
+        install.convert(folder, tmp_path / "space")
     assert not (tmp_path / "space").exists()
 
 
@@ -107,14 +109,14 @@ def test_a_full_disk_while_converting(clip, tmp_path, monkeypatch):
 
     monkeypatch.setattr(export, "save_with_shared_weights", lambda graphs, state, file: full(state, file))
     with pytest.raises(OSError, match="No space left"):
-        registry.convert(clip, tmp_path / "spaces/clip", precision="fp32")
+        install.convert(clip, tmp_path / "spaces/clip", precision="fp32")
     assert list((tmp_path / "spaces").iterdir()) == []
 
 
 def test_a_conversion_that_is_killed(clip, tmp_path):
     """Nothing is listed; what it left goes when it is old; and the next one succeeds."""
     environment = os.environ | {"SAMESPACE_SPACES": str(tmp_path / "spaces")}
-    code = "import sys; from pathlib import Path; from samespace.spaces import registry; registry.install(Path(sys.argv[1]), 'clip', 'x')"
+    code = "import sys; from pathlib import Path; from samespace.spaces.convert import install; install.install(Path(sys.argv[1]), 'clip', 'x')"
     running = subprocess.Popen([sys.executable, "-c", code, str(clip)], env=environment, stderr=subprocess.DEVNULL)
     time.sleep(6)
     running.send_signal(signal.SIGKILL)
@@ -125,5 +127,5 @@ def test_a_conversion_that_is_killed(clip, tmp_path):
     for folder in left:
         for file in (folder, *folder.rglob("*")):
             os.utime(file, (old, old))
-    registry.convert(clip, tmp_path / "spaces/clip", precision="fp32")
+    install.convert(clip, tmp_path / "spaces/clip", precision="fp32")
     assert [folder.name for folder in (tmp_path / "spaces").iterdir()] == ["clip"]

@@ -18,8 +18,8 @@ from samespace.core.errors import UnknownSpace, WeightsMismatch
 from samespace.models.clip import DualEncoder
 from samespace.models.starter.hybrid_vit import HybridViT
 from samespace.models.text import TextTransformer
-from samespace.spaces import checkpoint, open_clip_layout
-from samespace.spaces.tensors import dequantize, fill
+from samespace.spaces.checkpoints import checkpoint, open_clip_layout
+from samespace.spaces.checkpoints.tensors import dequantize, fill
 
 EXACT = 1e-5
 

@@ -10,7 +10,7 @@ from tokenizers.processors import TemplateProcessing
 
 from samespace.core.errors import UnknownSpace
 from samespace.models.htsat import Htsat
-from samespace.spaces import clap
+from samespace.spaces.convert import clap
 from samespace.spaces.space import Space
 
 WORDS = "rain thunder dog bark cat river drum bell voice wind engine bird clock horn glass step train wave fire door".split()

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 import samespace
 from samespace.cli.main import app
 from samespace.core.errors import QueryError, UnknownSpace
-from samespace.spaces import conversion, registry, verify
-from samespace.spaces.reference import Reference
+from samespace.spaces.convert import conversion, install, verify
+from samespace.spaces.convert.reference import Reference
 
 LAYOUTS = {
     "plain": {},
@@ -79,7 +79,7 @@ def test_models_that_know_pictures_only(tmp_path, photographs, make):
     """They are searched by picture; with words, one sentence says why not."""
     loaded, answers = conversion.read(make(tmp_path / "model"))
     assert loaded.config.card["verified"]["image_difference"] < 1e-5 and "text_difference" not in loaded.config.card["verified"]
-    config = registry.convert(tmp_path / "model", tmp_path / "space", precision="fp32")
+    config = install.convert(tmp_path / "model", tmp_path / "space", precision="fp32")
     space = samespace.load(tmp_path / "space")
     assert verify.check_exact(space, answers)["image_difference"] < 1e-5 and not config.has_words
     library = samespace.Library(tmp_path / "library", space=space)
@@ -91,18 +91,18 @@ def test_models_that_know_pictures_only(tmp_path, photographs, make):
 
 
 def test_a_text_model_joins_the_pictures_of_a_space(tmp_path, clip_tokenizer):
-    registry.convert(tiny.clip(tmp_path / "clip", clip_tokenizer), tmp_path / "space", precision="fp32")
+    install.convert(tiny.clip(tmp_path / "clip", clip_tokenizer), tmp_path / "space", precision="fp32")
     words = tiny.sentences(tmp_path / "words", prompt="find: ")
     with pytest.raises(UnknownSpace, match="--joins"):
         conversion.read(words)
-    config = registry.join(words, tmp_path / "space", tmp_path / "joined", "joined", "org/words")
+    config = install.join(words, tmp_path / "space", tmp_path / "joined", "joined", "org/words")
     old, new, answers = samespace.load(tmp_path / "space"), samespace.load(tmp_path / "joined"), verify.read(tmp_path / "joined")
     assert "transformers" in answers.library and "sentence-transformers" in answers.library and config.prep.prefix == "find: "
     found = verify.check_exact(new, answers)
     assert max(found["image_difference"], found["text_difference"]) < 1e-5
     assert np.array_equal(old.image(answers.images()), new.image(answers.images())) and old.fingerprint != new.fingerprint
     with pytest.raises(UnknownSpace, match="16 numbers"):
-        registry.join(tiny.sentences(tmp_path / "short", dim=16), tmp_path / "space", tmp_path / "no", "no", "")
+        install.join(tiny.sentences(tmp_path / "short", dim=16), tmp_path / "space", tmp_path / "no", "no", "")
 
 
 def test_a_clip_of_sentence_transformers(tmp_path, clip_tokenizer):
@@ -188,7 +188,7 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path, clip_tokenizer):
 
 def test_an_installed_space_is_verified_again(tmp_path):
     """A model that only its library has: it searches without that, and its answers stay with it."""
-    config = registry.convert(tiny.altclip(tmp_path / "model"), tmp_path / "space", precision="fp32")
+    config = install.convert(tiny.altclip(tmp_path / "model"), tmp_path / "space", precision="fp32")
     space, answers = samespace.load(tmp_path / "space"), verify.read(tmp_path / "space")
     assert config.image.library.startswith("transformers") and max(verify.check_close(space, answers).values()) <= 1.0001
     assert space.text(["a cat", "a dog"]).shape == (2, 24)
@@ -200,7 +200,7 @@ def test_an_installed_space_is_verified_again(tmp_path):
 
 def test_pictures_of_any_shape_are_searched_and_trained(tmp_path):
     """SigLIP 2's NaFlex: one batch holds several shapes, from a strip to a square."""
-    registry.convert(tiny.flex_siglip2(tmp_path / "model"), tmp_path / "space", precision="fp32")
+    install.convert(tiny.flex_siglip2(tmp_path / "model"), tmp_path / "space", precision="fp32")
     space, answers = samespace.load(tmp_path / "space"), verify.read(tmp_path / "space")
     assert verify.check_exact(space, answers)["image_difference"] < 1e-5
     pictures = [*answers.images(), answers.images()[0].resize((900, 20))]
@@ -213,7 +213,7 @@ def test_pictures_of_any_shape_are_searched_and_trained(tmp_path):
 def test_the_first_numbers_of_vectors_are_vectors(tmp_path, clip_tokenizer, photographs):
     """Matryoshka: a space of 8 of 24 numbers, in the library too."""
     folder = tiny.clip(tmp_path / "clip", clip_tokenizer)
-    registry.convert(folder, tmp_path / "short", precision="fp32", short=8)
+    install.convert(folder, tmp_path / "short", precision="fp32", short=8)
     whole, short = conversion.read(folder)[0], samespace.load(tmp_path / "short")
     z = whole.text(["a cat", "a dog"])[:, :8]
     np.testing.assert_allclose(short.text(["a cat", "a dog"]), z / np.linalg.norm(z, axis=1, keepdims=True), atol=1e-6)
@@ -221,7 +221,7 @@ def test_the_first_numbers_of_vectors_are_vectors(tmp_path, clip_tokenizer, phot
     library = samespace.Library(tmp_path / "library", space=short)
     assert library.add([photographs / "coffee.png"]).added == 1 and library.search("coffee")[0].path.endswith("coffee.png")
     with pytest.raises(QueryError, match="8 to 24"):
-        registry.convert(folder, tmp_path / "none", short=1000)
+        install.convert(folder, tmp_path / "none", short=1000)
 
 
 def test_wrong_vectors_are_noticed(tiny_space):

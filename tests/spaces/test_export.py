@@ -13,12 +13,13 @@ from samespace.core.config import AudioTower
 from samespace.core.errors import QueryError, UnknownSpace
 from samespace.core.files import sha256
 from samespace.models.starter.audio import AudioTransformer
-from samespace.spaces import checkpoint, export, quantize
-from samespace.spaces import onnx as graphs
-from samespace.spaces.export import Pairs
-from samespace.spaces.onnx import digest_of_state, fp32_state
+from samespace.spaces.checkpoints import checkpoint
+from samespace.spaces.checkpoints.tensors import dequantize
+from samespace.spaces.convert import export, quantize
+from samespace.spaces.convert import onnx as graphs
+from samespace.spaces.convert.export import Pairs
+from samespace.spaces.convert.onnx import digest_of_state, fp32_state
 from samespace.spaces.space import Space, read_space_config
-from samespace.spaces.tensors import dequantize
 
 
 @pytest.fixture(scope="module")

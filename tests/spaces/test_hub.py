@@ -7,7 +7,9 @@ import huggingface_hub
 import pytest
 
 from samespace.core.errors import MissingExtra, Offline, UnknownSpace
-from samespace.spaces import families, hub, open_clip_names, registry
+from samespace.spaces import registry
+from samespace.spaces.checkpoints import families, open_clip_names
+from samespace.spaces.convert import hub, install
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_converting_without_torch_says_what_to_install(tiny_clip_folder, tmp_pat
         monkeypatch.delitem(sys.modules, f"samespace.spaces.{module}", raising=False)
         monkeypatch.delattr(f"samespace.spaces.{module}", raising=False)
     with pytest.raises(MissingExtra, match=r"samespace\[convert\]"):
-        registry.convert(tiny_clip_folder, tmp_path / "out")
+        install.convert(tiny_clip_folder, tmp_path / "out")
 
 
 def test_a_damaged_space_is_named(tiny_space_folder, tmp_path):
@@ -206,15 +208,15 @@ def test_a_damaged_space_is_named(tiny_space_folder, tmp_path):
 @pytest.mark.parametrize("name", ["", ".", "..", "starter"])
 def test_no_space_takes_a_name_that_means_something_else(tiny_clip_folder, name):
     with pytest.raises(UnknownSpace, match="there already"):
-        registry.install(tiny_clip_folder, name, "here")
+        install.install(tiny_clip_folder, name, "here")
 
 
 def test_a_name_is_not_taken_over_by_another_origin(tiny_clip_folder, monkeypatch):
-    monkeypatch.setattr(registry, "convert", partial(registry.convert, precision="fp32"))
-    registry.install(tiny_clip_folder, "mine", "here")
-    registry.install(tiny_clip_folder, "mine", "here")
+    monkeypatch.setattr(install, "convert", partial(install.convert, precision="fp32"))
+    install.install(tiny_clip_folder, "mine", "here")
+    install.install(tiny_clip_folder, "mine", "here")
     with pytest.raises(UnknownSpace, match="there already"):
-        registry.install(tiny_clip_folder, "mine", "elsewhere")
+        install.install(tiny_clip_folder, "mine", "elsewhere")
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"format": 99}', '{"format": 1, "name": 5}', '{"format": 1, "colour": 5}'])

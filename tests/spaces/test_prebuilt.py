@@ -8,7 +8,8 @@ import tiny_checkpoints as tiny
 
 import samespace
 from samespace.core.errors import UnknownSpace
-from samespace.spaces import conversion, families, prebuilt, registry, verify
+from samespace.spaces.checkpoints import families
+from samespace.spaces.convert import conversion, install, prebuilt, verify
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def immich(tmp_path_factory, clip_tokenizer):
 
 def installed(folder, target):
     families.check(folder, "org/model")
-    config = registry.convert(folder, target)
+    config = install.convert(folder, target)
     return samespace.load(target), config
 
 
@@ -63,10 +64,10 @@ def test_what_does_not_belong_together_is_refused(immich, tmp_path):
     shutil.copytree(immich, tmp_path / "model")
     shutil.copy(immich / "visual/model.onnx", tmp_path / "model/textual/model.onnx")
     with pytest.raises(UnknownSpace, match="text tower"):
-        registry.convert(tmp_path / "model", tmp_path / "space")
+        install.convert(tmp_path / "model", tmp_path / "space")
     (tmp_path / "model/textual/model.onnx").write_bytes(b"no graph")
     with pytest.raises(UnknownSpace, match="cannot be opened"):
-        registry.convert(tmp_path / "model", tmp_path / "space")
+        install.convert(tmp_path / "model", tmp_path / "space")
     assert not (tmp_path / "space").exists()
 
 
@@ -82,7 +83,7 @@ def test_weights_outside_the_folder_are_not_read(immich, tmp_path, location):
     weight.ClearField("raw_data")
     (tmp_path / "model/visual/model.onnx").write_bytes(graph.SerializeToString())
     with pytest.raises(UnknownSpace, match="cannot be opened"):
-        registry.convert(tmp_path / "model", tmp_path / "space")
+        install.convert(tmp_path / "model", tmp_path / "space")
 
 
 def test_only_whole_precision_graphs_are_taken():

@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from samespace.cli.main import app
-from samespace.spaces import open_clip_names, recommend
+from samespace.spaces import recommend
+from samespace.spaces.checkpoints import open_clip_names
 from samespace.spaces.recommend import Machine, best, choices
 
 LAPTOP = Machine(decoding=60.0, gflops=400.0, device="cpu", memory_mb=8000)

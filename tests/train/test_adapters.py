@@ -8,7 +8,7 @@ import torch
 from samespace.core.config import ImageTower, TextTower
 from samespace.core.errors import ConfigError
 from samespace.models.clip import DualEncoder
-from samespace.spaces.towers import dual_encoder
+from samespace.spaces.checkpoints.towers import dual_encoder
 from samespace.train.adapters import Lora, choose_trainable, copy_of, with_adapters
 from samespace.train.contrastive import backward
 from samespace.train.optim import belongs_to, build_optimizer

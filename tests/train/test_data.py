@@ -14,7 +14,7 @@ from samespace.core.errors import ConfigError
 from samespace.preprocess.pixels import normalize_pixels, picture_of
 from samespace.preprocess.tokens import Words
 from samespace.spaces import registry
-from samespace.spaces.tokenizer_files import read_tokenizer
+from samespace.spaces.checkpoints.tokenizer_files import read_tokenizer
 from samespace.train.config import Source
 from samespace.train.contrastive import Normalize
 from samespace.train.data import Loader, Mixture, Position, SkippedSamples, caption_groups, read_pairs

@@ -24,9 +24,9 @@ from ..models.qwen3_vl import Qwen3Vl
 from ..models.smolvlm import SmolVlm
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.tokens import read_tokenizer
-from ..spaces.tensors import dequantize, fill, read_tensors
-from ..spaces.towers import image_tower
-from ..spaces.weight_maps import Weights
+from ..spaces.checkpoints.tensors import dequantize, fill, read_tensors
+from ..spaces.checkpoints.towers import image_tower
+from ..spaces.checkpoints.weight_maps import Weights
 from . import transformers_folder
 from .chat import Chat
 from .engine import Assistant

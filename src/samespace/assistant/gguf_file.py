@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from ..core.assistant_config import LanguageModel
 from ..core.errors import MissingExtra, UnknownAssistant
-from ..spaces.weight_maps import GGUF, Weights, renamed
+from ..spaces.checkpoints.weight_maps import GGUF, Weights, renamed
 from .language import DEFAULT_TEMPLATE, Language, filled
 
 KEYS = {

@@ -12,8 +12,8 @@ from ..core.errors import UnknownAssistant
 from ..core.files import read_json
 from ..models.lm import Llama
 from ..preprocess.tokens import read_tokenizer
-from ..spaces.tensors import fill, read_weights
-from ..spaces.weight_maps import LLAMA, Weights, renamed
+from ..spaces.checkpoints.tensors import fill, read_weights
+from ..spaces.checkpoints.weight_maps import LLAMA, Weights, renamed
 
 CONFIG_KEYS = {
     "vocab_size": "vocab", "max_position_embeddings": "context", "hidden_size": "width", "num_hidden_layers": "layers",

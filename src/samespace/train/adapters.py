@@ -13,7 +13,7 @@ from ..core.errors import ConfigError, MissingExtra, cause_of, error_summary
 from ..models.clip import DualEncoder
 from ..models.layers import Block
 from ..models.lm import LlamaBlock
-from ..spaces.towers import dual_encoder
+from ..spaces.checkpoints.towers import dual_encoder
 from .config import RunConfig
 from .optim import belongs_to
 

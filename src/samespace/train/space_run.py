@@ -22,11 +22,12 @@ from ..models.clip import DualEncoder
 from ..models.layers import Block
 from ..preprocess.pixels import normalize_pixels
 from ..preprocess.tokens import Words
-from ..spaces import checkpoint, registry
-from ..spaces import export as space_export
-from ..spaces.checkpoint import Checkpoint
-from ..spaces.tokenizer_files import read_tokenizer
-from ..spaces.towers import dual_encoder
+from ..spaces import registry
+from ..spaces.checkpoints import checkpoint
+from ..spaces.checkpoints.checkpoint import Checkpoint
+from ..spaces.checkpoints.tokenizer_files import read_tokenizer
+from ..spaces.checkpoints.towers import dual_encoder
+from ..spaces.convert import export as space_export
 from .adapters import Lora, checkpoint_blocks, choose_trainable, copy_of, initialize, with_adapters
 from .config import RunConfig, Source
 from .contrastive import Objective, TrainingModel, backward

@@ -15,11 +15,11 @@ from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
-from ..core.config import LibraryImageTower, NoTextTower, Prep, SpaceConfig
-from ..core.errors import UnsupportedModel
-from ..models.layers import Tap
-from .checkpoint import Checkpoint
-from .image_processors import SIGLIP, transformers_prep
+from ...core.config import LibraryImageTower, NoTextTower, Prep, SpaceConfig
+from ...core.errors import UnsupportedModel
+from ...models.layers import Tap
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.image_processors import SIGLIP, transformers_prep
 from .reference import LibraryEncoder, Reference, reading
 
 

@@ -13,17 +13,17 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
-from ..core.config import ImageTower, Prep, SpaceConfig, TextTower
-from ..core.errors import UnknownSpace, UnsupportedModel
-from ..core.files import read_json
-from ..models.clip import DualEncoder
-from ..models.vit import resize_position_embedding
-from ..preprocess.pixels import normalize_pixels, square
-from ..preprocess.tokens import Words
+from ...core.config import ImageTower, Prep, SpaceConfig, TextTower
+from ...core.errors import UnknownSpace, UnsupportedModel
+from ...core.files import read_json
+from ...models.clip import DualEncoder
+from ...models.vit import resize_position_embedding
+from ...preprocess.pixels import normalize_pixels, square
+from ...preprocess.tokens import Words
+from ..space import read_space_config
 from .families import check_kind
 from .image_processors import CLIP, FLEX, SIGLIP, flex_prep, open_clip_prep, processor_values, transformers_prep
 from .open_clip_layout import STRIP, open_clip_cleaning, towers_of
-from .space import read_space_config
 from .tensors import dequantize, fill, read_tensors, read_weights
 from .tokenizer_files import check_vocabulary, pad_id, read_tokenizer, tokenizer_class
 from .towers import dual_encoder

@@ -6,10 +6,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from ..core.errors import UnknownSpace, WeightsMismatch
-from ..core.files import read_json
-from ..core.machine import free_memory
-from ..models import int4
+from ...core.errors import UnknownSpace, WeightsMismatch
+from ...core.files import read_json
+from ...core.machine import free_memory
+from ...models import int4
 from .families import SHARD_INDEX, WEIGHT_FILES
 from .weight_maps import Weights
 

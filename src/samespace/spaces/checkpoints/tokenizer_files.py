@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from ..core.errors import MissingExtra, UnknownSpace, error_summary
-from ..core.files import read_json
-from ..preprocess import tokens
+from ...core.errors import MissingExtra, UnknownSpace, error_summary
+from ...core.files import read_json
+from ...preprocess import tokens
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

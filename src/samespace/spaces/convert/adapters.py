@@ -8,7 +8,7 @@ import peft
 import torch
 import transformers
 
-from ..core.errors import UnknownSpace, error_summary
+from ...core.errors import UnknownSpace, error_summary
 from .hub import SMALL_FILES
 
 

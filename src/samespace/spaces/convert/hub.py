@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..core.errors import Offline, SamespaceError, UnknownSpace
-from . import open_clip_names
-from .families import HUB_WEIGHTS, MODULES, SHARD_INDEX
+from ...core.errors import Offline, SamespaceError, UnknownSpace
+from ..checkpoints import open_clip_names
+from ..checkpoints.families import HUB_WEIGHTS, MODULES, SHARD_INDEX
 from .prebuilt import layout_of
 from .prebuilt import needed as prebuilt_files
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import UnknownSpace
-from ..core.files import json_rows, read_json
+from ...core.errors import UnknownSpace
+from ...core.files import json_rows, read_json
 
 SHARD_INDEX = "model.safetensors.index.json"
 """Names the file of each tensor, where the weights are in several."""

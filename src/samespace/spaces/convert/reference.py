@@ -10,11 +10,11 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from ..core.errors import UnknownSpace, error_summary
-from ..models.clip import DualEncoder
+from ...core.errors import UnknownSpace, error_summary
+from ...models.clip import DualEncoder
 
 if TYPE_CHECKING:
-    from .checkpoint import Checkpoint
+    from ..checkpoints.checkpoint import Checkpoint
 
 
 @contextmanager

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from PIL import Image
 
-from ..core.config import from_dict
-from ..core.errors import UnknownSpace
-from ..core.files import write_text_atomically
-from .sessions import shortened
+from ...core.config import from_dict
+from ...core.errors import UnknownSpace
+from ...core.files import write_text_atomically
+from ..sessions import shortened
 
 if TYPE_CHECKING:
+    from ..space import Space
     from .reference import Reference
-    from .space import Space
 
 FILE = "verify.json"
 TEXTS = (

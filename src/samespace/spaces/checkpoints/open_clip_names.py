@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from ..core.errors import MissingExtra, error_summary
-from ..core.files import read_json, write_text_atomically
+from ...core.errors import MissingExtra, error_summary
+from ...core.files import read_json, write_text_atomically
 
 NAMES = Path(__file__).with_name("open_clip_names.tsv")
 """The names and their repositories."""

@@ -13,14 +13,14 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ..core.config import LibraryImageTower, LibraryTextTower, SpaceConfig
-from ..core.files import read_json
-from ..models.layers import Tap
-from .checkpoint import Checkpoint
-from .image_processors import open_clip_prep
-from .open_clip_layout import STRIP, open_clip_cleaning
+from ...core.config import LibraryImageTower, LibraryTextTower, SpaceConfig
+from ...core.files import read_json
+from ...models.layers import Tap
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.image_processors import open_clip_prep
+from ..checkpoints.open_clip_layout import STRIP, open_clip_cleaning
+from ..checkpoints.tokenizer_files import read_tokenizer
 from .reference import LibraryEncoder, Reference, reading
-from .tokenizer_files import read_tokenizer
 
 
 class OpenClipEncoder(LibraryEncoder):

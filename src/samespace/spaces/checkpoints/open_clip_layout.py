@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from ..core.config import ImageTower, TextTower
-from ..core.errors import UnsupportedModel
+from ...core.config import ImageTower, TextTower
+from ...core.errors import UnsupportedModel
 
 OPEN_CLIP_MODEL = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "init_logit_bias", "init_logit_scale"}
 OPEN_CLIP_VISION = {

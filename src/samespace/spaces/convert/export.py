@@ -14,21 +14,22 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from ..core.config import AudioTower, HybridImageTower, SpaceConfig, to_json
-from ..core.errors import QueryError, UnknownSpace, UnreadableMedia
-from ..core.files import sha256, write_text_atomically
-from ..core.metrics import recall_at_k
-from ..media import image as image_media
-from ..models.clip import DualEncoder
-from ..models.starter.audio import AudioTransformer
-from ..preprocess.pixels import normalize_pixels, square
-from . import calibration, verify
-from .checkpoint import Checkpoint, without_audio
+from ...core.config import AudioTower, HybridImageTower, SpaceConfig, to_json
+from ...core.errors import QueryError, UnknownSpace, UnreadableMedia
+from ...core.files import sha256, write_text_atomically
+from ...core.metrics import recall_at_k
+from ...media import image as image_media
+from ...models.clip import DualEncoder
+from ...models.starter.audio import AudioTransformer
+from ...preprocess.pixels import normalize_pixels, square
+from .. import calibration
+from ..checkpoints.checkpoint import Checkpoint, without_audio
+from ..sessions import shortened
+from ..space import Space, read_space_config
+from ..space_folder import new_space_folder
+from . import verify
 from .onnx import State, digest_of_state, fp32_state, is_large, run, save_with_shared_weights, trace
 from .quantize import QUANTIZERS
-from .sessions import shortened
-from .space import Space, read_space_config
-from .space_folder import new_space_folder
 from .verify import Answers
 
 MIN_COSINE = 0.99

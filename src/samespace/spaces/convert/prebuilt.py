@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ..core.config import LibraryImageTower, LibraryTextTower, Prep, SpaceConfig, to_json
-from ..core.errors import UnknownSpace
-from ..core.files import read_json, sha256, write_text_atomically
-from .families import TWO_TOWERS
-from .image_processors import CLIP, SIGLIP, open_clip_prep, processor_values, transformers_prep
-from .open_clip_layout import open_clip_cleaning
-from .sessions import GRAPH, Tower, checked_length
-from .space_folder import new_space_folder
-from .tokenizer_files import pad_id, read_tokenizer, tokenizer_class
+from ...core.config import LibraryImageTower, LibraryTextTower, Prep, SpaceConfig, to_json
+from ...core.errors import UnknownSpace
+from ...core.files import read_json, sha256, write_text_atomically
+from ..checkpoints.families import TWO_TOWERS
+from ..checkpoints.image_processors import CLIP, SIGLIP, open_clip_prep, processor_values, transformers_prep
+from ..checkpoints.open_clip_layout import open_clip_cleaning
+from ..checkpoints.tokenizer_files import pad_id, read_tokenizer, tokenizer_class
+from ..sessions import GRAPH, Tower, checked_length
+from ..space_folder import new_space_folder
 
 DATA_ENDINGS = (".data", "_data")
 """Endings of the files beside a graph that hold its weights."""
@@ -82,7 +82,7 @@ def needed(layout: Layout, files: set[str]) -> list[str]:
 
 
 def install(folder: Path, target: Path, name: str, origin: str, short: int = 0) -> SpaceConfig:
-    """Write a space folder from a folder of one of the layouts, whole or not at all; `short` as in registry.install.
+    """Write a space folder from a folder of one of the layouts, whole or not at all; `short` as in install.install.
 
     Raises UnknownSpace, OSError.
     """

@@ -17,20 +17,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..core.config import HtsatTower, Prep, SpaceConfig, TextTower
-from ..core.errors import UnknownSpace
-from ..core.files import read_json
-from ..core.metrics import recall_at_k
-from ..models.htsat import Alignment, ClapText, Htsat
-from ..models.losses import clip_loss
-from ..preprocess.mel import spectrogram
-from ..preprocess.tokens import Words, read_tokenizer
+from ...core.config import HtsatTower, Prep, SpaceConfig, TextTower
+from ...core.errors import UnknownSpace
+from ...core.files import read_json
+from ...core.metrics import recall_at_k
+from ...models.htsat import Alignment, ClapText, Htsat
+from ...models.losses import clip_loss
+from ...preprocess.mel import spectrogram
+from ...preprocess.tokens import Words, read_tokenizer
+from ..checkpoints.image_processors import processor_values
+from ..checkpoints.tensors import fill, read_weights
+from ..checkpoints.transformers_layout import ACTS
+from ..checkpoints.weight_maps import CLAP, Weights, renamed
+from ..space import Space
 from .export import add_audio_tower
-from .image_processors import processor_values
-from .space import Space
-from .tensors import fill, read_weights
-from .transformers_layout import ACTS
-from .weight_maps import CLAP, Weights, renamed
 
 TEMPLATES = ("{}", "the sound of {}", "a recording of {}", "{} can be heard")
 STEPS, BATCH, RATE, NOISE = 1500, 512, 1e-3, 0.1

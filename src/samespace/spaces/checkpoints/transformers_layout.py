@@ -4,8 +4,8 @@ from dataclasses import fields, replace
 from math import isqrt
 from typing import Any, TypeVar
 
-from ..core.config import FlexImageTower, ImageTower, TextTower
-from ..core.errors import UnsupportedModel
+from ...core.config import FlexImageTower, ImageTower, TextTower
+from ...core.errors import UnsupportedModel
 
 Tower = TypeVar("Tower", ImageTower, TextTower)
 

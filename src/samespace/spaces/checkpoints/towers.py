@@ -5,17 +5,17 @@ from typing import Any
 
 from torch import nn
 
-from ..core.config import AudioTower, ImageTower, LibraryImageTower, LibraryTextTower, NoTextTower, TextTower
-from ..core.errors import UnknownSpace
-from ..models.clip import DualEncoder
-from ..models.flex_vit import FlexViT
-from ..models.htsat import Htsat
-from ..models.qwen3_vl import MergedViT
-from ..models.starter.audio import AudioTransformer
-from ..models.starter.hybrid_vit import HybridViT
-from ..models.starter.text import ForkedTextTransformer
-from ..models.text import TextTransformer
-from ..models.vit import ViT
+from ...core.config import AudioTower, ImageTower, LibraryImageTower, LibraryTextTower, NoTextTower, TextTower
+from ...core.errors import UnknownSpace
+from ...models.clip import DualEncoder
+from ...models.flex_vit import FlexViT
+from ...models.htsat import Htsat
+from ...models.qwen3_vl import MergedViT
+from ...models.starter.audio import AudioTransformer
+from ...models.starter.hybrid_vit import HybridViT
+from ...models.starter.text import ForkedTextTransformer
+from ...models.text import TextTransformer
+from ...models.vit import ViT
 
 IMAGE_TOWERS: dict[str, Callable[[Any], nn.Module]] = {
     "vit": ViT, "flex_vit": FlexViT, "merged_vit": MergedViT, "hybrid_vit": HybridViT,

@@ -5,11 +5,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..core.errors import MissingExtra, UnknownSpace, UnsupportedModel, error_summary
-from ..core.files import read_json
-from . import checkpoint, verify
-from .checkpoint import Checkpoint
-from .families import MODULES, PICTURES_ONLY, check_pictures, is_timm, modules_of
+from ...core.errors import MissingExtra, UnknownSpace, UnsupportedModel, error_summary
+from ...core.files import read_json
+from ..checkpoints import checkpoint
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.families import MODULES, PICTURES_ONLY, check_pictures, is_timm, modules_of
+from . import verify
 from .reference import Reference
 
 ADAPTER = "adapter_config.json"

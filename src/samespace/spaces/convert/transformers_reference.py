@@ -13,13 +13,13 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ..core.config import LibraryImageTower, LibraryTextTower, SpaceConfig
-from ..core.errors import UnknownSpace
-from ..models.layers import Tap
-from .checkpoint import Checkpoint
-from .image_processors import SIGLIP, transformers_prep
+from ...core.config import LibraryImageTower, LibraryTextTower, SpaceConfig
+from ...core.errors import UnknownSpace
+from ...models.layers import Tap
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.image_processors import SIGLIP, transformers_prep
+from ..checkpoints.tokenizer_files import read_tokenizer
 from .reference import LibraryEncoder, Reference, reading
-from .tokenizer_files import read_tokenizer
 
 UNMASKED = {"siglip", "siglip2"}
 """Kinds of models whose texts are padded to their full length, and whose padding is attended to."""

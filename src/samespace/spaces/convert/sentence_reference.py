@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ..core.config import LibraryTextTower, Prep, SpaceConfig
-from ..core.files import read_json
-from ..models.layers import Tap
-from .checkpoint import Checkpoint
+from ...core.config import LibraryTextTower, Prep, SpaceConfig
+from ...core.files import read_json
+from ...models.layers import Tap
+from ..checkpoints.checkpoint import Checkpoint
 from .reference import LibraryEncoder, Reference, reading
 
 MAX_CONTEXT = 512

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from ..core.errors import error_summary
+from ...core.errors import error_summary
 from .quantize import LARGE
 
 MOST_BYTES = 2**31 - 2**24

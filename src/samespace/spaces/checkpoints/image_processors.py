@@ -10,9 +10,9 @@ from typing import Any
 
 from PIL import Image
 
-from ..core.config import Prep
-from ..core.errors import UnsupportedModel
-from ..core.files import read_json
+from ...core.config import Prep
+from ...core.errors import UnsupportedModel
+from ...core.files import read_json
 
 Values = dict[str, Any]
 

@@ -1,0 +1,1 @@
+"""How a model becomes a space: fetched, converted, compared with its library, written."""
