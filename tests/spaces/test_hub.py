@@ -185,9 +185,9 @@ def test_converting_without_torch_says_what_to_install(tiny_clip_folder, tmp_pat
     import sys
 
     monkeypatch.setitem(sys.modules, "torch", None)
-    for module in ("checkpoint", "export"):
-        monkeypatch.delitem(sys.modules, f"samespace.spaces.{module}", raising=False)
-        monkeypatch.delattr(f"samespace.spaces.{module}", raising=False)
+    for module in ("conversion", "export"):
+        monkeypatch.delitem(sys.modules, f"samespace.spaces.convert.{module}", raising=False)
+        monkeypatch.delattr(f"samespace.spaces.convert.{module}", raising=False)
     with pytest.raises(MissingExtra, match=r"samespace\[convert\]"):
         install.convert(tiny_clip_folder, tmp_path / "out")
 
