@@ -155,6 +155,7 @@ def rows() -> Iterator[Row]:
         "sentence-transformers text model with an instruction", lambda d: tiny.sentences(d, prompt="query: "),
         joins=lambda d: tiny.clip(d, clip_tokenizer(d)),
     )  # fmt: skip
+    yield Row("Qwen3-VL-Embedding", tiny.qwen3_vl_embedding)
     yield Row("LoRA adapter of a CLIP", lambda d: tiny.lora(d, tiny.clip(d.with_name("lora-base"), clip_tokenizer(d))))
     yield from onnx()
     yield from refused()

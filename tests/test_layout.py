@@ -40,6 +40,7 @@ HOMES = {  # a heavy library → the only places that import it
     "transformers": (
         "spaces/convert/adapters.py",
         "spaces/convert/picture_references.py",
+        "spaces/convert/qwen3_vl_reference.py",
         "spaces/checkpoints/tokenizer_files.py",
         "spaces/convert/transformers_reference.py",
     ),

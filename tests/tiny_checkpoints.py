@@ -12,7 +12,7 @@ import transformers as T
 from open_clip import factory
 from open_clip.push_to_hf_hub import save_for_hf
 from random_weights import randomised
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 VISION = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, image_size=64, patch_size=16)
 TEXT = dict(hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4)
@@ -223,6 +223,76 @@ def sentences(folder: Path, dim: int = 24, prompt: str = "") -> Path:
     settings = {"prompts": {"query": prompt}, "default_prompt_name": "query"} if prompt else {}
     model = SentenceTransformer(modules=[words, modules.Pooling(64), dense], device="cpu", **settings)
     model.save(str(folder))
+    return folder
+
+
+QWEN_TOKENS = ("endoftext", "im_start", "im_end", "vision_start", "vision_end", "image_pad", "video_pad")
+QWEN_TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% for part in m.content %}{% if part.type == 'image' %}"
+    "{{ '<|vision_start|><|image_pad|><|vision_end|>' }}{% else %}{{ part.text }}{% endif %}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def qwen_tokenizer() -> T.PreTrainedTokenizerBase:
+    """Byte-pair encoding, an <|endoftext|> after every text, which is the padding, too."""
+    made, special = Tokenizer(models.BPE()), [f"<|{name}|>" for name in QWEN_TOKENS]
+    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(LINES, trainers.BpeTrainer(vocab_size=500, special_tokens=special, initial_alphabet=alphabet))
+    made.post_processor = processors.TemplateProcessing(single=f"$A {special[0]}", special_tokens=[(special[0], 0)])
+    return T.PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token=special[0], eos_token="<|im_end|>", padding_side="right", additional_special_tokens=special[1:],
+        model_max_length=512,
+    )  # fmt: skip
+
+
+def qwen3_vl(tokenizer: T.PreTrainedTokenizerBase, template: str = QWEN_TEMPLATE) -> tuple:
+    """A Qwen3-VL and its processor, whose pictures have 1,024 to 16,384 pixels."""
+    text = dict(
+        model_type="qwen3_vl_text", hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, head_dim=16,
+        num_key_value_heads=2, vocab_size=len(tokenizer) + 3, max_position_embeddings=4096, eos_token_id=1, pad_token_id=0,
+        rope_parameters=dict(rope_type="default", rope_theta=1e5, mrope_section=[3, 3, 2]),
+    )  # fmt: skip
+    vision = dict(
+        depth=3, hidden_size=32, intermediate_size=64, num_heads=4, patch_size=8, num_position_embeddings=36, out_hidden_size=32,
+        deepstack_visual_indexes=[0, 1],
+    )  # fmt: skip
+    ids = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("vision_start", "vision_end")}
+    ids |= {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{name}_pad|>") for name in ("image", "video")}
+    pictures = T.Qwen2VLImageProcessorPil(
+        size={"shortest_edge": 32 * 32, "longest_edge": 128 * 128}, patch_size=8, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    model = randomised(T.Qwen3VLForConditionalGeneration(T.Qwen3VLConfig(vision_config=vision, text_config=text, **ids)))
+    return model, T.Qwen3VLProcessor(pictures, tokenizer, T.Qwen3VLVideoProcessor(patch_size=8), chat_template=template)
+
+
+def qwen3_vl_embedding(folder: Path) -> Path:
+    """A Qwen3-VL-Embedding, as sentence-transformers has it."""
+    model, processor = qwen3_vl(qwen_tokenizer())
+    model.save_pretrained(folder), processor.save_pretrained(folder)
+    output = {"method": "forward", "method_output_name": "last_hidden_state"}
+    modules = {"": "base.modules.transformer.Transformer", "1_Pooling": "sentence_transformer.modules.pooling.Pooling"}
+    modules["2_Normalize"] = "sentence_transformer.modules.normalize.Normalize"
+    files = {
+        "modules.json": [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.{name}"}
+            for i, (path, name) in enumerate(modules.items())
+        ],
+        "1_Pooling/config.json": {"embedding_dimension": 32, "pooling_mode": "lasttoken", "include_prompt": True},
+        "sentence_bert_config.json": {
+            "transformer_task": "feature-extraction", "module_output_name": "token_embeddings", "unpad_inputs": False,
+            "modality_config": {"text": output, "image": output, "message": output | {"format": "structured"}},
+            "processing_kwargs": {"chat_template": {"add_generation_prompt": True}},
+        },
+        "config_sentence_transformers.json": {
+            "prompts": {"default": "Represent the user's input."}, "default_prompt_name": "default", "similarity_fn_name": "cosine",
+        },
+    }  # fmt: skip
+    for path in ("1_Pooling", "2_Normalize"):
+        (folder / path).mkdir()
+    for file, values in files.items():
+        (folder / file).write_text(json.dumps(values))
     return folder
 
 

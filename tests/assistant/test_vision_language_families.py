@@ -93,39 +93,11 @@ def shuffled(model, config):
     return made, T.Idefics3Processor(pictures, tokenizer, image_seq_len=4, chat_template=TEMPLATE)
 
 
-QWEN_TEMPLATE = (
-    "{% for m in messages %}{{ m['role'] + ': ' }}{% for part in m['content'] %}{% if part['type'] == 'image' %}"
-    "{{ '<|vision_start|><|image_pad|><|vision_end|>' }}{% else %}{{ part['text'] }}{% endif %}{% endfor %}\n{% endfor %}"
-    "{{ 'assistant:' if add_generation_prompt else '' }}"
-)
-
-
-def qwen3_vl():
-    tokenizer, _ = words("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{token}|>") for name, token in QWEN_TOKENS.items()}
-    vision = dict(depth=3, hidden_size=32, intermediate_size=64, num_heads=4, patch_size=8, num_position_embeddings=36)
-    language = text(tokenizer, "qwen3_vl_text") | dict(
-        num_hidden_layers=3, head_dim=16, rope_parameters=dict(rope_type="default", rope_theta=1e5, mrope_section=[3, 3, 2])
-    )
-    config = T.Qwen3VLConfig(
-        vision_config=vision | dict(deepstack_visual_indexes=[0, 1], out_hidden_size=32), text_config=language, **ids
-    )
-    pictures = T.Qwen2VLImageProcessorPil(
-        size={"shortest_edge": 64 * 64, "longest_edge": 200 * 200}, patch_size=8, image_mean=[0.5] * 3, image_std=[0.5] * 3
-    )
-    video = T.Qwen3VLVideoProcessor(patch_size=8)
-    return T.Qwen3VLForConditionalGeneration(config), T.Qwen3VLProcessor(pictures, tokenizer, video, chat_template=QWEN_TEMPLATE)
-
-
-QWEN_TOKENS = {
-    "image_token_id": "image_pad", "video_token_id": "video_pad", "vision_start_token_id": "vision_start",
-    "vision_end_token_id": "vision_end",
-}  # fmt: skip
 FAMILIES = {
     "LLaVA-NeXT": llava_next,
     "LLaVA-OneVision": onevision,
     "SmolVLM": lambda: shuffled(T.SmolVLMForConditionalGeneration, T.SmolVLMConfig),
-    "Qwen3-VL": qwen3_vl,
+    "Qwen3-VL": lambda: tiny.qwen3_vl(tiny.qwen_tokenizer()),
     "Idefics 3": lambda: shuffled(T.Idefics3ForConditionalGeneration, T.Idefics3Config),
 }
 
@@ -204,7 +176,7 @@ def test_a_second_question_reads_its_own_text_only(family, photographs, tmp_path
 
 def test_detail_limits_what_a_picture_costs(photographs, monkeypatch, tmp_path):
     monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(tmp_path / "assistants"))
-    model, processor = qwen3_vl()
+    model, processor = tiny.qwen3_vl(tiny.qwen_tokenizer())
     model.save_pretrained(tmp_path / "tiny"), processor.save_pretrained(tmp_path / "tiny")
     config = registry.install(str(tmp_path / "tiny"), None, detail=20)
     installed = checkpoint.load(registry.find(config.name))

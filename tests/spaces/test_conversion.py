@@ -6,11 +6,14 @@ import shutil
 import numpy as np
 import pytest
 import tiny_checkpoints as tiny
+from PIL import Image
 from typer.testing import CliRunner
 
 import samespace
+from samespace.assistant import transformers_folder
 from samespace.cli.main import app
-from samespace.core.errors import QueryError, UnknownSpace
+from samespace.core.errors import QueryError, UnknownAssistant, UnknownSpace
+from samespace.spaces.checkpoints import families
 from samespace.spaces.convert import conversion, install, verify
 from samespace.spaces.convert.reference import Reference
 
@@ -222,6 +225,30 @@ def test_the_first_numbers_of_vectors_are_vectors(tmp_path, clip_tokenizer, phot
     assert library.add([photographs / "coffee.png"]).added == 1 and library.search("coffee")[0].path.endswith("coffee.png")
     with pytest.raises(QueryError, match="8 to 24"):
         install.convert(folder, tmp_path / "none", short=1000)
+
+
+def test_a_language_model_that_gives_vectors_of_pictures_and_words(tmp_path, photographs):
+    """Qwen3-VL-Embedding: pictures in their own shape, texts in a conversation; indexed and found."""
+    folder = tiny.qwen3_vl_embedding(tmp_path / "model")
+    families.check(folder, "org/model")
+    with pytest.raises(UnknownAssistant, match="samespace spaces pull org/model"):
+        transformers_folder.settings(folder, "org/model")
+    config = install.convert(folder, tmp_path / "space")
+    space, answers = samespace.load(tmp_path / "space"), verify.read(tmp_path / "space")
+    for found in (config.card["verified"], verify.differences(space, answers)):
+        assert max(verify.largest_differences(found).values()) < 1e-5
+    assert space.config.prep.prefix == "<|im_start|>system\nRepresent the user's input.<|im_end|>\n<|im_start|>user\n"
+    library = samespace.Library(tmp_path / "library", space=space)
+    assert library.add([photographs]).added > 3
+    shutil.copy(photographs / "chelsea.png", tmp_path / "cat.png")
+    best = library.search(str(tmp_path / "cat.png"))[0]
+    assert best.path.endswith("chelsea.png") and best.score > 0.999
+    assert len(library.search("a cat")) > 3
+    strip = tmp_path / "strip.png"
+    Image.new("RGB", (2010, 10)).save(strip)
+    assert "times as long as wide" in library.add([strip]).skipped[0][1]
+    install.convert(folder, tmp_path / "short", short=16)
+    assert samespace.load(tmp_path / "short").text(["a cat"]).shape == (1, 16)
 
 
 def test_wrong_vectors_are_noticed(tiny_space):

@@ -1,55 +1,18 @@
 """A folder as transformers writes it, or a GGUF file → a language model, its tokenizer and its chat template."""
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
 from ..core.assistant_config import LanguageModel
-from ..core.errors import UnknownAssistant
 from ..core.files import read_json
 from ..models.lm import Llama
 from ..preprocess.tokens import read_tokenizer
+from ..spaces.checkpoints.language_layout import language_config
 from ..spaces.checkpoints.tensors import fill, read_weights
 from ..spaces.checkpoints.weight_maps import LLAMA, Weights, renamed
 
-CONFIG_KEYS = {
-    "vocab_size": "vocab", "max_position_embeddings": "context", "hidden_size": "width", "num_hidden_layers": "layers",
-    "num_attention_heads": "heads", "num_key_value_heads": "kv_heads", "head_dim": "head_dim", "intermediate_size": "mlp",
-    "rms_norm_eps": "eps", "rope_theta": "rope_base", "tie_word_embeddings": "tied",
-}  # fmt: skip
-"""Keys of a config.json → fields of LanguageModel."""
-READ_ELSEWHERE = {
-    "model_type", "eos_token_id", "rope_parameters", "rope_scaling", "attention_bias", "mlp_bias", "hidden_act", "sliding_window",
-    "use_sliding_window", "layer_types", "no_rope_layers", "no_rope_layer_interval",
-}  # fmt: skip
-WITHOUT_EFFECT = {
-    "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "chunk_size_feed_forward", "dtype", "id2label",
-    "initializer_range", "is_decoder", "is_encoder_decoder", "label2id", "max_window_layers", "output_attentions",
-    "output_hidden_states", "pad_token_id", "pretraining_tp", "return_dict", "rope_interleaved", "torch_dtype",
-    "transformers.js_config", "transformers_version", "use_cache", "unk_token_id", "problem_type", "sep_token_id",
-    "decoder_start_token_id", "cross_attention_hidden_size", "add_cross_attention", "finetuning_task", "tokenizer_class", "prefix",
-    "task_specific_params", "is_llama_config", "_attn_implementation_autoset", "_flash_attn_2_enabled", "neftune_noise_alpha",
-    "perceiver_config", "pixel_shuffle_factor", "use_resampler", "qk_layer_norms", "partial_rotary_factor", "ignore_keys_at_rope_validation", "auto_map", "quantization_config",
-}  # fmt: skip
-"""Keys without an effect on what a model answers, or whose other values are refused."""
-_LLAMA = LanguageModel(
-    vocab=32000, context=2048, width=4096, layers=32, heads=32, kv_heads=0, head_dim=0, mlp=11008, eps=1e-6, rope_base=1e4, tied=False
-)  # fmt: skip
-_QWEN3 = replace(_LLAMA, vocab=151936, context=32768, kv_heads=32, head_dim=128, mlp=22016, qk_norm=True)
-KINDS: dict[str, LanguageModel] = {
-    "llama": _LLAMA,
-    "mistral": replace(_LLAMA, context=131072, kv_heads=8, mlp=14336, window=4096),
-    "qwen2": replace(_QWEN3, head_dim=0, qkv_bias=True, qk_norm=False),
-    "qwen3": _QWEN3,
-    "qwen3_vl_text": replace(_QWEN3, context=128000, rope_base=5e5),
-    "smollm3": replace(
-        _LLAMA, vocab=128256, context=32768, width=2048, layers=36, heads=16, kv_heads=4, rope_base=2e6, tied=True
-    ),
-}
-"""transformers' model_type → what its config has where the file says nothing."""
 DEFAULT_TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
 """Chat template of a model that has none."""
 
@@ -84,98 +47,6 @@ def filled(c: LanguageModel, weights: Weights) -> Llama:
         weights["head.weight"] = weights["token_embed.weight"]
     fill(model, weights)
     return model.eval()
-
-
-def language_config(values: dict[str, Any], folder: Path | None = None) -> LanguageModel:
-    """Read a language model's config.json; what it leaves out has the value that transformers gives it.
-
-    The ids that end an answer are also those in the folder's generation_config.json. Raises UnknownAssistant where it is another
-    kind, or has a setting that would be passed over.
-    """
-    kind = values.get("model_type")
-    if kind not in KINDS:
-        raise UnknownAssistant(f"a {kind!r} language model is not supported; choose one of {', '.join(KINDS)}")
-    values = {name: value for name, value in values.items() if value is not None}
-    if unknown := sorted(set(values) - set(CONFIG_KEYS) - READ_ELSEWHERE - WITHOUT_EFFECT):
-        raise UnknownAssistant(
-            f"config.json has a setting that is not known here, {unknown[0]!r}; report it with the model's name"
-        )
-    _refuse_variants(values)
-    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    sizes = {CONFIG_KEYS[k]: v for k, v in (values | rope).items() if k in CONFIG_KEYS}
-    c = replace(KINDS[kind], **sizes, end=_ends(values, folder))
-    biased = bool(values.get("attention_bias"))
-    c = replace(
-        c, kv_heads=c.kv_heads or c.heads, head_dim=c.head_dim or c.width // c.heads, qkv_bias=c.qkv_bias or biased, out_bias=biased,
-        window=_window(kind, values), unrotated=_unrotated(kind, values, c.layers),
-    )  # fmt: skip
-    return replace(c, rope_divisors=_rope_divisors(c, rope), rope_sections=_rope_sections(kind, rope))
-
-
-def _refuse_variants(values: dict[str, Any]) -> None:
-    """Raises UnknownAssistant on values whose effect is not built here."""
-    if values.get("hidden_act", "silu") != "silu":
-        raise UnknownAssistant(f"activation {values['hidden_act']!r} is not supported; choose a language model with silu")
-    if values.get("partial_rotary_factor", 1) != 1 or values.get("mlp_bias"):
-        raise UnknownAssistant("partly rotated heads and biases of the MLP are not supported; choose another language model")
-    if method := (values.get("quantization_config") or {}).get("quant_method"):
-        raise UnknownAssistant(f"its weights are quantized ({method}); choose the same model with plain weights, or a GGUF file")
-
-
-def _ends(values: dict[str, Any], folder: Path | None) -> tuple[int, ...]:
-    """Return the ids that end an answer: those of generation_config.json, which chats use, and of config.json."""
-    file = folder / "generation_config.json" if folder else None
-    named = [read_json(file).get("eos_token_id") if file and file.exists() else None, values.get("eos_token_id")]
-    ids = [i for some in named if some is not None for i in (some if isinstance(some, list) else [some])]
-    return tuple(dict.fromkeys(ids)) or (2,)
-
-
-def _window(kind: str, values: dict[str, Any]) -> int:
-    """Return LanguageModel.window. Raises UnknownAssistant where only some blocks have one."""
-    kinds = set(values.get("layer_types", ()))
-    if len(kinds) > 1:
-        raise UnknownAssistant(
-            "some of its blocks attend to a window and some to all, which is not supported; choose another model"
-        )
-    if kinds == {"full_attention"} or (kind != "mistral" and not values.get("use_sliding_window")):
-        return 0
-    return int(values.get("sliding_window") or 0)
-
-
-def _unrotated(kind: str, values: dict[str, Any], layers: int) -> tuple[int, ...]:
-    """Return LanguageModel.unrotated: SmolLM 3 lists 0 for those, or has every fourth."""
-    if kind != "smollm3":
-        return ()
-    every = values.get("no_rope_layer_interval", 4)
-    rotated = values.get("no_rope_layers") or [(i + 1) % every for i in range(layers)]
-    return tuple(i for i, turned in enumerate(rotated) if not turned)
-
-
-def _rope_divisors(c: LanguageModel, rope: dict[str, Any]) -> tuple[float, ...]:
-    """Return LanguageModel.rope_divisors of a config's rope_parameters. Raises UnknownAssistant on a kind that is not known.
-
-    llama3: long waves are stretched by `factor`, short ones stay, those between are in between (Llama 3.1's model card).
-    """
-    kind, n = rope.get("rope_type", rope.get("type", "default")), c.head_dim // 2
-    if kind == "linear":
-        return (float(rope["factor"]),) * n
-    if kind == "llama3":
-        low, high, original = rope["low_freq_factor"], rope["high_freq_factor"], rope["original_max_position_embeddings"]
-        turns = [original / (2 * math.pi * c.rope_base ** (i / n)) for i in range(n)]  # of each pair over the original context
-        kept = [min(1.0, max(0.0, (turn - low) / (high - low))) for turn in turns]
-        return tuple(1 / ((1 - share) / rope["factor"] + share) for share in kept)
-    if kind != "default":
-        raise UnknownAssistant(f"rotary positions of the kind {kind!r} are not supported; choose another language model")
-    return ()
-
-
-def _rope_sections(kind: str, rope: dict[str, Any]) -> tuple[int, ...]:
-    """Return LanguageModel.rope_sections. Raises UnknownAssistant where the three do not alternate."""
-    if kind != "qwen3_vl_text":
-        return ()
-    if not rope.get("mrope_interleaved", True):
-        raise UnknownAssistant("rotary positions of time, row and column one after another are not supported; choose Qwen3-VL")
-    return tuple(rope.get("mrope_section", (24, 20, 20)))
 
 
 def read_template(folder: Path) -> tuple[str, dict[str, str]]:

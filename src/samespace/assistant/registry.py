@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..core.assistant_config import AssistantConfig, MergedAssistantConfig
+from ..core.assistant_config import AssistantConfig
 from ..core.errors import UnknownAssistant, UnknownSpace
 from ..core.paths import expanded
 from ..core.registry import Registry
@@ -102,10 +102,10 @@ def install(name: str, source: Remote | Wheel | None, detail: int | None = None)
 
 def limited(c: AssistantConfig, detail: int) -> AssistantConfig:
     """Return settings under which a picture takes at most `detail` tokens. Raises UnknownAssistant."""
-    if not isinstance(c, MergedAssistantConfig):
+    if c.prep.resize != "native":
         raise UnknownAssistant("pictures take a fixed number of tokens of this assistant; leave --detail out")
-    most = detail * c.step**2
-    return replace(c, most_pixels=most, least_pixels=min(c.least_pixels, most))
+    patches = detail * c.prep.merge**2
+    return replace(c, prep=replace(c.prep, patches=patches, least_pixels=min(c.prep.least_pixels, patches * c.prep.patch**2)))
 
 
 def write(model: Llava, language: Language, name: str, target: Path) -> AssistantConfig:

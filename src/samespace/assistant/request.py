@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from ..core.assistant_config import AnyresAssistantConfig, AssistantConfig, MergedAssistantConfig, ShuffledAssistantConfig
+from ..core.assistant_config import AnyresAssistantConfig, AssistantConfig, ShuffledAssistantConfig
+from ..core.config import Prep
 from ..core.errors import RequestError, UnreadableMedia
 from ..core.files import content_hash
 from ..core.paths import expanded
@@ -17,8 +18,6 @@ from ..preprocess import tiles
 
 ALL_PIXELS = 2**20
 """A target that no image reaches, so that it is decoded whole."""
-LONGEST_STRIP = 200
-"""Times that a picture may be longer than wide for Qwen3-VL, whose processor takes no other."""
 ROLES = ("system", "user", "assistant")
 
 
@@ -53,18 +52,18 @@ class Picture:
             return tiles.on_square(self.decode(ALL_PIXELS), c.prep)
         if isinstance(c, AnyresAssistantConfig):
             return tiles.fitted(self.decode(ALL_PIXELS), c.prep, list(zip(c.sizes[::2], c.sizes[1::2])))
-        if isinstance(c, MergedAssistantConfig):
-            return self._whole(c)
+        if c.prep.resize == "native":
+            return self._whole(c.prep)
         if isinstance(c, ShuffledAssistantConfig):
             return tiles.split(self.decode(ALL_PIXELS), c.prep, c.longest)
         return tiles.views(self.decode(c.prep.size * c.tiles), c.prep, c.tiles, c.tile_from)
 
-    def _whole(self, c: MergedAssistantConfig) -> tiles.Views:
-        """Return the image in its own shape. Raises UnreadableMedia."""
-        image = self.decode(ALL_PIXELS)
-        if max(image.size) > LONGEST_STRIP * min(image.size):
-            raise UnreadableMedia(f"{self.name} is more than {LONGEST_STRIP} times as long as wide; crop it")
-        return tiles.whole(image, c.prep, c.step, c.least_pixels, c.most_pixels)
+    def _whole(self, p: Prep) -> tiles.Views:
+        """Return the image in its own shape. Raises UnreadableMedia naming it."""
+        try:
+            return tiles.whole(self.decode(ALL_PIXELS), p)
+        except UnreadableMedia as error:
+            raise error if self.name in error.reason else UnreadableMedia(f"{self.name}: {error.reason}") from None
 
     @staticmethod
     def read(path: str | Path) -> "Picture":

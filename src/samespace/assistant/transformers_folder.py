@@ -1,21 +1,22 @@
 """Assistants as transformers writes them: LLaVA 1.5, LLaVA-NeXT, LLaVA-OneVision, Idefics 3, SmolVLM and Qwen3-VL → our settings and
 weights."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..core.assistant_config import AnyresAssistantConfig, AssistantConfig, MergedAssistantConfig, ShuffledAssistantConfig
-from ..core.config import ImageTower, MergedImageTower, Prep
+from ..core.config import ImageTower, Prep
 from ..core.errors import UnknownAssistant
 from ..core.files import read_json
+from ..spaces.checkpoints.families import is_embedder
 from ..spaces.checkpoints.image_processors import CLIP, SIGLIP, processor_values, transformers_prep
+from ..spaces.checkpoints.language_layout import language_config
+from ..spaces.checkpoints.qwen3_vl_layout import merged_prep, merged_tower
 from ..spaces.checkpoints.tensors import read_weights
 from ..spaces.checkpoints.transformers_layout import ACTS, SIGLIP_TOWER, VISION_KEYS, transformer_sizes
-from ..spaces.checkpoints.weight_maps import HF, LLAMA, QWEN3_VL, Weights, renamed
-from .language import language_config
+from ..spaces.checkpoints.weight_maps import Weights, assistant_names
 
 Values = dict[str, Any]
 Kind = TypeVar("Kind", bound=AssistantConfig)
@@ -33,22 +34,10 @@ SPLITTING = {"do_image_splitting", "max_image_size", "size", "do_pad", "video_sa
 """Settings of the processors that tile as Idefics 3 does, beside filter, mean and std."""
 
 
-MERGED_TOWER: Values = {
-    "depth": 27, "hidden_size": 1152, "hidden_act": "gelu_pytorch_tanh", "intermediate_size": 4304, "num_heads": 16, "in_channels": 3,
-    "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 2304,
-    "deepstack_visual_indexes": [8, 16, 24],
-}  # fmt: skip
-"""Qwen3-VL's image tower where the file says nothing."""
-MERGED_KEYS = {"depth": "layers", "hidden_size": "width", "intermediate_size": "mlp", "num_heads": "heads"}
-"""Keys of its config → fields of MergedImageTower."""
-CUTTING = {"patch_size": "patch_size", "merge_size": "spatial_merge_size", "temporal_patch_size": "temporal_patch_size"}
-"""Settings of Qwen's processors → keys of the image tower's, which say the same."""
-
-
 def read(folder: Path) -> tuple[AssistantConfig, Weights]:
     """Read a folder: its settings, and weights under our names. Raises UnknownAssistant, WeightsMismatch, UnknownSpace."""
     c = settings(folder, str(folder))
-    weights = names_of(read_weights(folder))
+    weights = assistant_names(read_weights(folder))
     c = replace(c, name=folder.name, lm=replace(c.lm, tied="lm.head.weight" not in weights))
     if c.lm.tied and "lm.token_embed.weight" in weights:
         weights["lm.head.weight"] = weights["lm.token_embed.weight"]
@@ -59,6 +48,8 @@ def settings(folder: Path, name: str) -> AssistantConfig:
     """Read a folder's settings, for which its weights are not needed. Raises UnknownAssistant, UnknownSpace."""
     values = read_json(folder / "config.json")
     kind = values.get("model_type")
+    if is_embedder(folder):
+        raise UnknownAssistant(f"{name} gives vectors and answers nothing; install it as a space: samespace spaces pull {name}")
     if kind not in KINDS:
         raise UnknownAssistant(
             f"{name} is a {kind!r} model; supported here: {', '.join(KINDS)}. Others run in Ollama: samespace ask -a ollama:MODEL"
@@ -119,24 +110,8 @@ def _shuffled(values: Values, folder: Path) -> AssistantConfig:
 
 def _merged(values: Values, folder: Path) -> AssistantConfig:
     """Qwen3-VL: pictures in their own shape and size, several layers shown."""
-    v, processor = MERGED_TOWER | values.get("vision_config", {}), processor_values(folder)
-    cut = {name: processor.get(name, v[theirs]) for name, theirs in CUTTING.items()}
-    if any(cut[name] != v[theirs] for name, theirs in CUTTING.items()) or v["in_channels"] != 3:
-        raise UnknownAssistant(f"{folder} cuts other patches than its image tower takes; correct its processor's file")
-    image = MergedImageTower(
-        image_size=math.isqrt(v["num_position_embeddings"]) * v["patch_size"], patch=v["patch_size"], merge=v["spatial_merge_size"],
-        frames=v["temporal_patch_size"], deep=tuple(v["deepstack_visual_indexes"]), pool="mean", norm_pre=False, patch_bias=True, dim=0,
-    )  # fmt: skip
-    size = processor.get("size") or {}
-    least, most = (
-        int(processor.get(old) or size.get(new) or default)
-        for old, new, default in (("min_pixels", "shortest_edge", 56 * 56), ("max_pixels", "longest_edge", 28 * 28 * 1280))
-    )
-    squares = {"size": {"height": 0, "width": 0}, "do_center_crop": False}  # it only tells the filter, mean and std
-    plain = {k: value for k, value in processor.items() if k not in {*CUTTING, "size", "min_pixels", "max_pixels"}}
-    prep = transformers_prep(squares | plain, CLIP, 0)
-    c = _joined(MergedAssistantConfig, values, folder, transformer_sizes(image, v, MERGED_KEYS), prep, -1)
-    return replace(c, least_pixels=least, most_pixels=most)
+    image = merged_tower(values)
+    return _joined(MergedAssistantConfig, values, folder, image, merged_prep(processor_values(folder), image), -1)
 
 
 KINDS: dict[str, Callable[[Values, Path], AssistantConfig]] = {
@@ -163,34 +138,3 @@ def _joined(kind: type[Kind], values: Values, folder: Path, image: ImageTower, p
     lm = language_config({"model_type": "llama"} | values.get("text_config", {}), folder)
     act = ACTS[values.get("projector_hidden_act", "gelu")]
     return kind(image=image, prep=prep, lm=lm, feature_layer=layer, projector_act=act)
-
-
-PARTS = {  # a weight's name begins with → the part, and what it is called there
-    "vision_tower.vision_model.": ("image", "vision_model."),
-    "vision_tower.": ("image", "vision_model."),
-    "vision_model.": ("image", "vision_model."),
-    "visual.": ("image", "visual."),
-    "multi_modal_projector.linear_": ("projector", "projector.fc"),
-    "connector.modality_projection.proj.": ("projector", "projector."),
-    "image_newline": ("projector", "newline"),
-    "language_model.lm_head.": ("lm", "lm_head."),
-    "lm_head.": ("lm", "lm_head."),
-    "language_model.model.": ("lm", "model."),
-    "language_model.": ("lm", "model."),
-    "text_model.": ("lm", "model."),
-}
-
-
-def names_of(weights: Weights) -> Weights:
-    """Rename weights, as they are called before and since transformers 5, to ours. What is not known keeps its name."""
-    parts: dict[str, Weights] = {"image": {}, "projector": {}, "lm": {}, "": {}}
-    for name, tensor in weights.items():
-        short = name.removeprefix("model.")
-        start = next((start for start in PARTS if short.startswith(start)), None)
-        part, renamed_start = PARTS[start] if start else ("", "")
-        parts[part][renamed_start + short.removeprefix(start or "") if start else name] = tensor
-    image = {
-        name: tensor for name, tensor in renamed(parts["image"], [*HF, *QWEN3_VL]).items() if not name.startswith("image.pool.")
-    }
-    projector = {name: tensor.float() for name, tensor in parts["projector"].items()}
-    return image | projector | {f"lm.{name}": tensor for name, tensor in renamed(parts["lm"], LLAMA).items()} | parts[""]

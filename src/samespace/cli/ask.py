@@ -256,6 +256,6 @@ def pull_assistant(
         print_result(str(wheel.path))
         return
     config = registry.install(name, source, detail)
-    if (tokens := getattr(config, "most_tokens", 0)) > 4096:
+    if (tokens := config.prep.patches // config.prep.merge**2) > 4096:
         print_status(f"a large picture takes up to {tokens} tokens; pull it again with --detail 1024 where that is too slow")
     print_status(f"installed; use it with: samespace ask IMAGE QUESTION --assistant {config.name}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from .config import ImageTower, MergedImageTower, Prep
+from .config import ImageTower, Prep
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class AssistantConfig:
     """assistant.json: a LLaVA without its weights."""
 
     arch: str = "llava"
-    """Which class is built: `llava`, or `labelled_llava` for LabelledAssistantConfig."""
+    """Which class is built: `llava`, or that of one of the subclasses."""
     name: str = ""
     """Name shown to people."""
     format: int = 2
@@ -117,25 +117,10 @@ class ShuffledAssistantConfig(AssistantConfig):
 
 @dataclass(frozen=True)
 class MergedAssistantConfig(AssistantConfig):
-    """Qwen3-VL: a picture is read in its own shape and size, and several layers of the image tower are shown."""
+    """Qwen3-VL: a picture is read in its own shape and size, and several layers of its MergedImageTower are shown."""
 
     arch: str = "qwen3_vl"
     """`qwen3_vl`."""
-    least_pixels: int = 65536
-    """A picture with fewer is enlarged."""
-    most_pixels: int = 16777216
-    """A picture with more is made smaller."""
-
-    @property
-    def step(self) -> int:
-        """Side of the square that is one token, in pixels."""
-        assert isinstance(self.image, MergedImageTower)  # such a tower reads them
-        return self.image.patch * self.image.merge
-
-    @property
-    def most_tokens(self) -> int:
-        """Most tokens that a picture takes."""
-        return self.most_pixels // self.step**2
 
 
 @dataclass(frozen=True)

@@ -256,12 +256,16 @@ class Prep:
     size: int = 224
     """Side of the square input, in pixels."""
     resize: str = "shortest"
-    """shortest (shorter side to size, then centre crop), squash (both sides to size), longest (fit, then pad) or patches (as many
-    whole patches as there may be, in the picture's proportions)."""
+    """shortest (shorter side to size, then centre crop), squash (both sides to size), longest (fit, then pad), patches (as many
+    whole patches as there may be, in the picture's proportions) or native (patches of the picture in about its own size)."""
     patch: int = 0
-    """Side of a patch, in pixels, where `resize` is patches."""
+    """Side of a patch, in pixels, where `resize` is patches or native."""
     patches: int = 0
     """Most patches of a picture, there."""
+    merge: int = 1
+    """Side of the squares of patches that stay together, where `resize` is native."""
+    least_pixels: int = 0
+    """A picture with fewer is enlarged, there."""
     resize_to: int = 0
     """Side to which a picture is resized before its centre, `size` wide, is cut out; 0 where the two are equal."""
     interpolation: str = "bicubic"
@@ -289,6 +293,8 @@ class Prep:
     """Id of a token that becomes 0 (CLIPA's end of a text); −1 for none."""
     prefix: str = ""
     """What is put before every text: the instruction of a model that was trained with one."""
+    suffix: str = ""
+    """What is put after every text."""
 
     @property
     def resized_side(self) -> int:
@@ -297,7 +303,7 @@ class Prep:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of a prepared picture, uint8: (S, S, 3), or (N, 3·patch² + 8) where `resize` is patches."""
+        """Shape of a prepared picture, uint8: (S, S, 3), or (N, 3·patch² + 8) where `resize` is patches or native."""
         return (self.patches, 3 * self.patch**2 + 8) if self.patches else (self.size, self.size, 3)
 
 

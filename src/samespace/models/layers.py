@@ -49,8 +49,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, tap: Tap | None
 
 
 def turns(angles: Tensor) -> Tensor:
-    """Cosines and sines for `rotate`: (N, d/2) → (2, N, d)."""
-    return torch.stack([angles.cos(), angles.sin()]).repeat(1, 1, 2)
+    """Cosines and sines for `rotate`: (…, N, d/2) → (2, …, N, d)."""
+    twice = torch.cat([angles, angles], dim=-1)
+    return torch.stack([twice.cos(), twice.sin()])
 
 
 def rotate(x: Tensor, by: Tensor) -> Tensor:

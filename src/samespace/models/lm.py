@@ -42,17 +42,16 @@ def rotary(positions: Tensor, c: LanguageModel) -> Tensor:
         frequencies = frequencies / frequencies.new_tensor(c.rope_divisors)
     angles = positions[..., None].float() * frequencies  # (N, d/2) or (3, N, d/2)
     if positions.ndim > 1:
-        angles = torch.stack([angles[axis, :, i] for i, axis in enumerate(_axes(c))], dim=-1)
+        angles = (angles * _axes(c).to(angles)).sum(dim=0)
     return turns(angles)
 
 
-def _axes(c: LanguageModel) -> list[int]:
-    """Return which of time (0), row (1) and column (2) each rotary frequency turns with."""
-    axes = [0] * (c.head_dim // 2)
-    for axis in (1, 2):
-        for i in range(axis, 3 * c.rope_sections[axis], 3):
-            axes[i] = axis
-    return axes
+def _axes(c: LanguageModel) -> Tensor:
+    """Return which of time, row and column each rotary frequency turns with: 1 there, else 0: (3, 1, d/2)."""
+    axis = torch.zeros(c.head_dim // 2, dtype=torch.int64)
+    for i in (1, 2):
+        axis[i : 3 * c.rope_sections[i] : 3] = i
+    return F.one_hot(axis, 3).T[:, None]
 
 
 class Cache:

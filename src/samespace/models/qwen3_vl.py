@@ -6,12 +6,13 @@ Bai et al. 2025, "Qwen3-VL Technical Report", §2: positions of time, row and co
 import itertools
 
 import torch
-from einops import rearrange, repeat
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from ..core.assistant_config import MergedAssistantConfig
 from ..core.config import MergedImageTower
+from .clip import DualEncoder
+from .flex_vit import PLACE
 from .layers import Block, Mlp, Tap, record, turns
 from .llava import IMAGE_TOKEN, ImageFeatures, Llava
 from .lm import Cache, Llama
@@ -23,7 +24,7 @@ EPS = 1e-6
 
 
 class MergedViT(nn.Module):
-    """float32 (B, 3, h, w), sides multiples of merge · patch → (B, N, D), the patches of each square of merge² one after another."""
+    """float32 (B, N, 3·patch² + PLACE), the patches of each square of merge² one after another, → (B, N, D)."""
 
     def __init__(self, c: MergedImageTower):
         super().__init__()
@@ -32,37 +33,36 @@ class MergedViT(nn.Module):
         self.pos_embed = nn.Parameter(torch.randn(self.grid**2, c.width) * 0.02)
         self.blocks = nn.ModuleList(Block(c.width, c.heads, c.mlp, c.act, EPS) for _ in range(c.layers))
 
-    def forward(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
-        return self.layers(pixels, tap)[-1]
+    def forward(self, x: Tensor, tap: Tap | None = None) -> Tensor:
+        return self.layers(x, tap)[-1]
 
-    def layers(self, pixels: Tensor, tap: Tap | None = None) -> list[Tensor]:
-        """Return the tokens after each of the blocks `deep`, and after the last."""
-        c = self.c
-        patches = rearrange(pixels, "b c (h i p) (w j q) -> b (h w i j) c (p q)", p=c.patch, q=c.patch, i=c.merge, j=c.merge)
-        x = self.patch_embed(repeat(patches, "b n c x -> b n (c f x)", f=c.frames))
-        rows, columns = pixels.shape[2] // c.patch, pixels.shape[3] // c.patch
-        x, by, shown = x + self.positions(rows, columns), self.turned(rows, columns), []
+    def layers(self, x: Tensor, tap: Tap | None = None) -> list[Tensor]:
+        """Return the tokens after each of the blocks `deep`, and after the last: (B, N, D) each."""
+        pixels, place = x[..., :-PLACE], x[..., -PLACE:]
+        x = self.patch_embed(pixels.repeat(1, 1, self.c.frames)) + self.positions(place)
+        by, shown = self.turned(place), []
         for i, block in enumerate(self.blocks):
             x = block(x, None, tap, f"blocks.{i}", by)
-            if i in c.deep or i + 1 == c.layers:
+            if i in self.c.deep or i + 1 == self.c.layers:
                 shown.append(x)
         return shown
 
-    def positions(self, rows: int, columns: int) -> Tensor:
-        """Return the learned positions, stretched to a picture's rows and columns: (N, D)."""
-        plane = rearrange(self.pos_embed, "(h w) d -> 1 d h w", h=self.grid)
-        return self._squares(interpolate(plane, (rows, columns), mode="bilinear", align_corners=True)[0])
+    def positions(self, place: Tensor) -> Tensor:
+        """Return the learned positions, stretched so that the corners stay: (B, N, PLACE) → (B, N, D)."""
+        row, column, rows, columns = place.unbind(dim=-1)
+        down, across = (
+            (
+                1 - (torch.arange(self.grid, device=at.device) - (at * (self.grid - 1) / (n - 1).clamp(min=1))[..., None]).abs()
+            ).clamp(0)
+            for at, n in ((row, rows), (column, columns))
+        )  # (B, N, grid): what each of the learned positions contributes
+        return (down[..., :, None] * across[..., None, :]).flatten(-2) @ self.pos_embed
 
-    def turned(self, rows: int, columns: int) -> Tensor:
-        """Return the rotary positions: half of each head turns with the row, half with the column: (2, N, d)."""
+    def turned(self, place: Tensor) -> Tensor:
+        """Return the rotary positions: half of each head turns with the row, half with the column: (2, B, 1, N, d)."""
         half = self.c.width // self.c.heads // 2
-        frequencies = ROPE_BASE ** -(torch.arange(0, half, 2, device=self.pos_embed.device) / half)
-        axes = torch.meshgrid(*(torch.arange(n, device=frequencies.device) for n in (rows, columns)), indexing="ij")
-        return turns((self._squares(torch.stack(axes))[:, :, None] * frequencies).flatten(1))
-
-    def _squares(self, plane: Tensor) -> Tensor:
-        """Put what each patch has in the order of the patches: (D, h, w) → (N, D)."""
-        return rearrange(plane, "d (h i) (w j) -> (h w i j) d", i=self.c.merge, j=self.c.merge)
+        frequencies = ROPE_BASE ** -(torch.arange(0, half, 2, device=place.device) / half)
+        return turns((place[:, None, :, :2, None] * frequencies).flatten(-2))
 
 
 class Merger(nn.Module):
@@ -78,7 +78,7 @@ class Merger(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.norm_joined else self.norm(x)
-        x = x.reshape(len(x), -1, self.joined)
+        x = x.reshape(x.shape[0], -1, self.joined)
         return self.mlp(self.norm(x) if self.norm_joined else x)
 
 
@@ -95,13 +95,19 @@ class Qwen3Vl(Llava):
         self.deep_projectors = nn.ModuleList(Merger(image.c, c.lm.width, norm_joined=True) for _ in image.c.deep)
 
     def encode_image(self, pixels: Tensor, tap: Tap | None = None) -> ImageFeatures:
-        """Encode and project images: float32 (B, 3, h, w) → ImageFeatures, whose tokens are (B, N, D + deep · D)."""
+        """Encode and project the patches of images of one shape: float32 (B, N, 3·patch² + PLACE) → ImageFeatures.
+
+        Its tokens are (B, N / merge², D + deep · D).
+        """
+        tokens = self.projected(pixels, tap)
+        rows, columns = (int(n) // self.image.c.merge for n in pixels[0, 0, -2:])
+        return ImageFeatures(tokens, tokens[..., : self.c.lm.width], pixels.new_empty(len(pixels), 0, 0), grid=(rows, columns))
+
+    def projected(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
+        """Return the projected features of all layers that are shown, one beside another: (B, N / merge², D + deep · D)."""
         *deep, last = self.image.layers(pixels, tap)
         patches = record(tap, "projected", self.projector(last))
-        tokens = torch.cat([patches, *(project(x) for project, x in zip(self.deep_projectors, deep))], dim=-1)
-        side = self.image.c.patch * self.image.c.merge
-        grid = pixels.shape[2] // side, pixels.shape[3] // side
-        return ImageFeatures(tokens, patches, pixels.new_empty(len(pixels), 0, 0), grid=grid)
+        return torch.cat([patches, *(project(x) for project, x in zip(self.deep_projectors, deep))], dim=-1)
 
     def positions(self, ids: list[int], grids: list[tuple[int, int]]) -> Tensor | None:
         """Return each token's time, row and column, int64 (3, N): text has three times the same, an image's tokens share a time.
@@ -128,3 +134,42 @@ class Qwen3Vl(Llava):
         at = (ids == IMAGE_TOKEN)[..., None]
         added = [torch.zeros_like(x).masked_scatter(at, part.to(x.dtype)) for part in deep]
         return self.lm(x, cache, positions=positions, deep=added)
+
+
+class Qwen3VlEncoder(DualEncoder):
+    """Pictures and texts → unit vectors: the last token's hidden state. Li et al. 2026, "Qwen3-VL-Embedding"."""
+
+    before: Tensor
+    after: Tensor
+
+    def __init__(self, model: Qwen3Vl, before: list[int], after: list[int]):
+        """before, after: token ids around a picture's; the last of `after` ends every text, too."""
+        super().__init__(nn.Identity(), nn.Identity())
+        self.model = model
+        del model.lm.head  # no words are written
+        self.register_buffer("before", torch.tensor([before]), persistent=False)
+        self.register_buffer("after", torch.tensor([after]), persistent=False)
+
+    def encode_image(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
+        """Patches of one picture, float32 (1, N, 3·patch² + PLACE) → z: (1, D), unit length."""
+        model = self.model
+        tokens, *deep = model.projected(pixels, tap).split(model.c.lm.width, dim=-1)
+        ends = (self.before, self.after)
+        x = torch.cat([model.lm.embed(self.before), tokens, model.lm.embed(self.after)], dim=1)
+        added = [F.pad(part, (0, 0, *(ids.shape[1] for ids in ends))) for part in deep]
+        return F.normalize(model.lm(x, positions=self._positions(pixels[0, :, -PLACE:]), deep=added)[:, -1], dim=-1)
+
+    def _positions(self, place: Tensor) -> Tensor:
+        """Return each token's time, row and column, as Qwen3Vl.positions: (N, PLACE) of patches → float32 (3, N')."""
+        merge, start = self.model.image.c.merge, self.before.shape[1]
+        row, column, rows, columns = (place[:: merge**2] / merge).floor().unbind(dim=-1)
+        of_image = torch.stack([torch.zeros_like(row), row, column]) + start
+        left = torch.arange(start, device=place.device).expand(3, -1)
+        right = torch.arange(self.after.shape[1], device=place.device).expand(3, -1) + start + torch.maximum(rows, columns)[0]
+        return torch.cat([left, of_image, right], dim=1)
+
+    def encode_text(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
+        """int64 (B, T), whose padding is the token that ends a text, → z: (B, D), unit length."""
+        hidden = self.model.lm(self.model.lm.embed(ids), tap=tap)
+        end = (ids == self.after[0, -1]).int().argmax(dim=-1)
+        return F.normalize(hidden[torch.arange(ids.shape[0], device=ids.device), end], dim=-1)

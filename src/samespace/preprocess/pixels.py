@@ -1,18 +1,22 @@
 """Images → arrays of pixels, the input of an image tower: squares, or the patches of a picture of any shape."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from ..core.config import Prep
+from ..core.errors import UnreadableMedia
 from ..media.image import opaque
 
 MAX_ASPECT_RATIO = 32
 """Longer images are cropped before they are resized: the ends would be cut off anyway, and a resized 1 × 100,000 strip would
 fill the memory."""
+LONGEST_STRIP = 200
+"""Times that a picture may be longer than wide where it keeps its own shape."""
 RESAMPLE = {filter.name.lower(): filter for filter in Image.Resampling}
 """Prep.interpolation → Pillow's filter."""
 
@@ -20,9 +24,9 @@ RESAMPLE = {filter.name.lower(): filter for filter in Image.Resampling}
 def square(image: Image.Image, p: Prep) -> npt.NDArray[np.uint8]:
     """Return an image as uint8 (S, S, 3), resized as the space's towers were trained; S is p.size.
 
-    Where p.resize is `patches`: uint8 (N, 3·patch² + 8), see patches.
+    Where p.resize is `patches` or `native`: uint8 (N, 3·patch² + 8), see patches. Raises UnreadableMedia on a strip there.
     """
-    if p.resize == "patches":
+    if p.patches:
         return patches(opaque(image, p.fill), p)
     return np.asarray(RESIZE[p.resize](opaque(image, p.fill), p))
 
@@ -73,15 +77,39 @@ RESIZE: dict[str, Callable[[Image.Image, Prep], Image.Image]] = {"shortest": _sh
 def patches(image: Image.Image, p: Prep) -> npt.NDArray[np.uint8]:
     """Return an image's patches, row by row, padded with zeros: uint8 (N, 3·patch² + 8), N being p.patches.
 
-    After a patch's pixels (patch, patch, 3) come its row and column and how many of each there are, 16 bits each.
+    After a patch's pixels (patch, patch, 3) come its row and column and how many of each there are, 16 bits each. Where p.merge is
+    more than 1, squares of so many patches a side stay together, these row by row.
     """
-    rows, columns = (side // p.patch for side in fitting_size(*image.size[::-1], p.patch, p.patches))
+    size = native_size(*image.size[::-1], p) if p.resize == "native" else fitting_size(*image.size[::-1], p.patch, p.patches)
+    rows, columns = (side // p.patch for side in size)
     pixels = np.asarray(resized(image, (columns * p.patch, rows * p.patch), p))
-    cut = pixels.reshape(rows, p.patch, columns, p.patch, 3).swapaxes(1, 2).reshape(rows * columns, -1)
-    place = np.stack([*np.divmod(np.arange(rows * columns), columns), *np.full((2, rows * columns), [[rows], [columns]])], axis=1)
+    cut = _in_squares(pixels.reshape(rows, p.patch, columns, p.patch, 3).swapaxes(1, 2).reshape(rows, columns, -1), p.merge)
+    at = _in_squares(np.moveaxis(np.indices((rows, columns)), 0, -1), p.merge)
+    place = np.concatenate([at, np.full_like(at, (rows, columns))], axis=1)
     out = np.zeros(p.shape, np.uint8)
     out[: len(cut)] = np.concatenate([cut, place.astype("<u2").view(np.uint8)], axis=1)
     return out
+
+
+def _in_squares(plane: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
+    """Put the cells of a plane in a row, squares of `side`² of them together: (h, w, D) → (h · w, D)."""
+    h, w, d = plane.shape
+    return plane.reshape(h // side, side, w // side, side, d).swapaxes(1, 2).reshape(h * w, d)
+
+
+def count_of(prepared: npt.NDArray[np.uint8]) -> int:
+    """Return how many patches of a picture that `patches` gave are no padding."""
+    return math.prod(np.ascontiguousarray(prepared[0, -4:]).view("<u2").tolist())
+
+
+def batches(squares: npt.NDArray[np.uint8], p: Prep, size: int) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield prepared pictures, uint8 (B, *p.shape), as a tower takes them: `size` at a time; one, without padding, where p.resize is
+    native."""
+    if p.resize != "native":
+        yield from (normalize_pixels(squares[i : i + size], p) for i in range(0, len(squares), size))
+        return
+    for one in squares:
+        yield normalize_pixels(one[None, : count_of(one)], p)
 
 
 def picture_of(prepared: npt.NDArray[np.uint8], p: Prep) -> Image.Image:
@@ -106,6 +134,24 @@ def fitting_size(height: int, width: int, patch: int, most: int) -> tuple[int, i
         else:
             high = scale
     return _whole_patches(height * low, patch) * patch, _whole_patches(width * low, patch) * patch
+
+
+def native_size(height: int, width: int, p: Prep) -> tuple[int, int]:
+    """Return about the image's own size (height, width): sides are multiples of p.merge patches, pixels as many as there may be.
+
+    Qwen2-VL's. Raises UnreadableMedia on a strip, which its processor does not take.
+    """
+    if max(height, width) > LONGEST_STRIP * min(height, width):
+        raise UnreadableMedia(f"it is more than {LONGEST_STRIP} times as long as wide; crop it")
+    step, most, sides = p.patch * p.merge, p.patches * p.patch**2, (height, width)
+    down, across = (round(side / step) * step for side in sides)
+    if down * across > most:
+        scale = math.sqrt(height * width / most)
+        down, across = (max(step, math.floor(side / scale / step) * step) for side in sides)
+    elif down * across < p.least_pixels:
+        scale = math.sqrt(p.least_pixels / (height * width))
+        down, across = (math.ceil(side * scale / step) * step for side in sides)
+    return down, across
 
 
 def _whole_patches(side: float, patch: int) -> int:

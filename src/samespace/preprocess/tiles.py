@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..core.config import Prep
 from ..media.image import opaque
-from .pixels import resized, square
+from .pixels import count_of, resized, square
 
 TILE_WEIGHT = 0.25
 """Weight of the logarithm of the number of tiles against the logarithm of the distortion of the proportions."""
@@ -35,7 +35,7 @@ class Views(NamedTuple):
     """An image as an assistant's tower takes it."""
 
     pixels: npt.NDArray[np.uint8]
-    """(V, S, S, 3): the whole and its tiles, row by row."""
+    """(V, S, S, 3): the whole and its tiles, row by row. Of an image in its own shape its patches, (1, N, 3·patch² + 8)."""
     columns: int
     rows: int
     """Of tiles; 0 where there are none."""
@@ -131,17 +131,7 @@ def _whole_tiles(width: int, height: int, size: int) -> tuple[int, int]:
     return math.ceil(int(height * ratio) / size) * size, height
 
 
-def whole(image: Image.Image, p: Prep, step: int, least: int, most: int) -> Views:
-    """Return the image alone, in about its own shape and size: sides are multiples of `step`, pixels from `least` to `most`.
-
-    Qwen3-VL's.
-    """
-    width, height = image.size
-    across, down = (max(step, round(side / step) * step) for side in (width, height))
-    if across * down > most:
-        scale = math.sqrt(width * height / most)
-        across, down = (max(step, math.floor(side / scale / step) * step) for side in (width, height))
-    elif across * down < least:
-        scale = math.sqrt(least / (width * height))
-        across, down = (math.ceil(side * scale / step) * step for side in (width, height))
-    return Views(np.asarray(resized(opaque(image, p.fill), (across, down), p))[None], 0, 0, width, height)
+def whole(image: Image.Image, p: Prep) -> Views:
+    """Return the patches of the image alone, in about its own shape and size: Qwen3-VL's. Raises UnreadableMedia on a strip."""
+    prepared = square(image, p)
+    return Views(prepared[None, : count_of(prepared)], 0, 0, *image.size)

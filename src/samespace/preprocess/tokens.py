@@ -51,7 +51,7 @@ class Words:
 
     def __init__(self, tokenizer: Tokenizer, prep: Prep) -> None:
         self.tokenizer, self.clean = tokenizer, CLEANERS[prep.clean]
-        self.prefix, self.zeroed = prep.prefix, prep.zeroed
+        self.prefix, self.suffix, self.zeroed = prep.prefix, prep.suffix, prep.zeroed
         self.tokenizer.enable_truncation(prep.context)
         length = prep.context if prep.pad_to_context else None
         self.tokenizer.enable_padding(pad_id=prep.pad, length=length)
@@ -62,7 +62,7 @@ class Words:
 
     def encode(self, texts: list[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return `ids`, and 1 where they are no padding: int64 (B, T) each."""
-        encoded = self.tokenizer.encode_batch([self.prefix + self.clean(as_utf8(t)) for t in texts])
+        encoded = self.tokenizer.encode_batch([self._whole(text) for text in texts])
         shape = (len(texts), -1)
         ids = np.array([e.ids for e in encoded], np.int64).reshape(shape)
         ids[ids == self.zeroed] = 0
@@ -70,7 +70,11 @@ class Words:
 
     def count(self, text: str) -> int:
         """Return the number of tokens of a text, cut at the context, without padding."""
-        return sum(self.tokenizer.encode(self.prefix + self.clean(as_utf8(text))).attention_mask)
+        return sum(self.tokenizer.encode(self._whole(text)).attention_mask)
+
+    def _whole(self, text: str) -> str:
+        """Return a text as it is tokenized."""
+        return self.prefix + self.clean(as_utf8(text)) + self.suffix
 
 
 def read_tokenizer(path: Path) -> Tokenizer:

@@ -40,12 +40,14 @@ def device_for(folder: Path, config: SpaceConfig) -> str:
 
 def measure(folder: Path, config: SpaceConfig) -> dict[str, float]:
     """Return pictures a second of a space's image tower on each device of this machine, and keep them for `device_for`."""
-    from ..preprocess.pixels import normalize_pixels
+    from PIL import Image
 
-    noise = np.random.default_rng(0).integers(0, 256, (ROWS, *config.prep.shape), dtype=np.uint8)
-    if config.prep.patches:
-        noise[..., -8:] = np.array([0, 0, 1, 1], "<u2").view(np.uint8)
-    pixels, found = normalize_pixels(noise, config.prep), {}
+    from ..preprocess.pixels import batches, square
+
+    side = config.prep.size
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    prepared = square(Image.fromarray(noise), config.prep)
+    pixels, found = next(batches(np.stack([prepared] * ROWS), config.prep, ROWS)), {}
     for device in available_devices():
         tower = Tower(graph_of(folder, "image"), device)
         found[device] = _rate(tower, pixels) if tower.device == device else 0.0

@@ -102,10 +102,9 @@ class Space:
 
     def pixels(self, squares: np.ndarray) -> np.ndarray:
         """Prepared pictures, uint8 (B, *Prep.shape) → z: float32 (B, dim), unit length."""
-        from ..preprocess.pixels import normalize_pixels
+        from ..preprocess.pixels import batches
 
-        batches = ((normalize_pixels(squares[i : i + BATCH], self.config.prep),) for i in range(0, len(squares), BATCH))
-        z: np.ndarray = self._image_tower.all(batches, self.dim)
+        z: np.ndarray = self._image_tower.all(((batch,) for batch in batches(squares, self.config.prep, BATCH)), self.dim)
         return z
 
     def audio(self, clips: Sequence[np.ndarray]) -> np.ndarray:

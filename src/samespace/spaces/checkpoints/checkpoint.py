@@ -18,7 +18,7 @@ from ...core.errors import UnknownSpace, UnsupportedModel
 from ...core.files import read_json
 from ...models.clip import DualEncoder
 from ...models.vit import resize_position_embedding
-from ...preprocess.pixels import normalize_pixels, square
+from ...preprocess.pixels import batches, square
 from ...preprocess.tokens import Words
 from ..space import read_space_config
 from .families import check_kind
@@ -51,7 +51,7 @@ class Checkpoint:
     @torch.inference_mode()
     def pixels(self, squares: np.ndarray) -> np.ndarray:
         """Prepared pictures, uint8 (B, *Prep.shape) → z: float32 (B, E), unit length."""
-        parts = (normalize_pixels(squares[i : i + BATCH], self.config.prep) for i in range(0, len(squares), BATCH))
+        parts = batches(squares, self.config.prep, BATCH)
         return np.concatenate([self.model.encode_image(self._there(part)).float().cpu().numpy() for part in parts])
 
     @torch.inference_mode()

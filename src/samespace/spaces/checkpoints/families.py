@@ -56,7 +56,13 @@ def has_weights(folder: Path) -> bool:
 def is_words_only(folder: Path) -> bool:
     """Whether a folder holds a text model of sentence-transformers, without an image tower."""
     parts = modules_of(folder)
-    return bool(parts) and not str(parts[0].get("type", "")).endswith("CLIPModel")
+    return bool(parts) and not str(parts[0].get("type", "")).endswith("CLIPModel") and not is_embedder(folder)
+
+
+def is_embedder(folder: Path) -> bool:
+    """Whether a folder holds a Qwen3-VL-Embedding: one model for pictures and words."""
+    config = folder / "config.json"
+    return bool(modules_of(folder)) and config.exists() and read_json(config).get("model_type") == "qwen3_vl"
 
 
 def modules_of(folder: Path) -> list[dict[str, Any]]:

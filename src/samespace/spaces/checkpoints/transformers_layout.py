@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from ...core.config import FlexImageTower, ImageTower, TextTower
 from ...core.errors import UnsupportedModel
 
-Tower = TypeVar("Tower", ImageTower, TextTower)
+Tower = TypeVar("Tower", bound=ImageTower | TextTower)
 
 SHARED_KEYS = {
     "hidden_size": "width", "num_hidden_layers": "layers", "num_attention_heads": "heads", "intermediate_size": "mlp",

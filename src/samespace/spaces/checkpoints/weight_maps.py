@@ -153,6 +153,40 @@ def renamed(weights: Weights, names: Names) -> Weights:
     return shaped(packed(ours))
 
 
+ASSISTANT_PARTS = {  # a weight's name begins with → the part, and what it is called there
+    "vision_tower.vision_model.": ("image", "vision_model."),
+    "vision_tower.": ("image", "vision_model."),
+    "vision_model.": ("image", "vision_model."),
+    "visual.": ("image", "visual."),
+    "multi_modal_projector.linear_": ("projector", "projector.fc"),
+    "connector.modality_projection.proj.": ("projector", "projector."),
+    "image_newline": ("projector", "newline"),
+    "language_model.lm_head.": ("lm", "lm_head."),
+    "lm_head.": ("lm", "lm_head."),
+    "language_model.model.": ("lm", "model."),
+    "language_model.": ("lm", "model."),
+    "text_model.": ("lm", "model."),
+}
+
+
+def assistant_names(weights: Weights) -> Weights:
+    """Rename weights of an image tower, a projector and a language model, as they are called before and since transformers 5, to ours.
+
+    What is not known keeps its name.
+    """
+    parts: dict[str, Weights] = {"image": {}, "projector": {}, "lm": {}, "": {}}
+    for name, tensor in weights.items():
+        short = name.removeprefix("model.")
+        start = next((start for start in ASSISTANT_PARTS if short.startswith(start)), None)
+        part, renamed_start = ASSISTANT_PARTS[start] if start else ("", "")
+        parts[part][renamed_start + short.removeprefix(start or "") if start else name] = tensor
+    image = {
+        name: tensor for name, tensor in renamed(parts["image"], [*HF, *QWEN3_VL]).items() if not name.startswith("image.pool.")
+    }
+    projector = {name: tensor.float() for name, tensor in parts["projector"].items()}
+    return image | projector | {f"lm.{name}": tensor for name, tensor in renamed(parts["lm"], LLAMA).items()} | parts[""]
+
+
 def packed(weights: Weights) -> Weights:
     """Concatenate what checkpoints store apart (q, k, v, gate, up); split what they join in SigLIP's pooling head."""
     out = dict(weights)
@@ -178,7 +212,7 @@ def _join(weights: Weights, parts: list[str], whole: str) -> None:
 def shaped(weights: Weights) -> Weights:
     """Flatten patch convolutions (D, C, P, P) to (D, C·P²), and drop leading axes of length one."""
     shapes = {
-        "image.patch_embed.weight": lambda x: x.flatten(1),
+        "image.patch_embed.weight": _flat_patches,
         "audio.patch_embed.weight": lambda x: x.flatten(1),
         "image.pos_embed": lambda x: x.reshape(x.shape[-2:]),
         "image.class_token": torch.flatten,
@@ -187,6 +221,11 @@ def shaped(weights: Weights) -> Weights:
         "logit_bias": torch.squeeze,
     }
     return {name: shapes.get(name, lambda x: x)(tensor) for name, tensor in weights.items()}
+
+
+def _flat_patches(weight: Tensor) -> Tensor:
+    """Flatten a patch convolution, (D, C, P, P) → (D, C·P²), or one over frames, (D, C, F, P, P) → (D, F·P²·C)."""
+    return weight.permute(0, 2, 3, 4, 1).flatten(1) if weight.ndim == 5 else weight.flatten(1)
 
 
 def fold_norms(weights: Weights, eps: float = 1e-3) -> Weights:

@@ -9,7 +9,7 @@ from ...core.errors import MissingExtra, UnknownSpace, UnsupportedModel, error_s
 from ...core.files import read_json
 from ..checkpoints import checkpoint
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.families import MODULES, PICTURES_ONLY, check_pictures, is_timm, modules_of
+from ..checkpoints.families import MODULES, PICTURES_ONLY, check_pictures, is_embedder, is_timm, modules_of
 from . import verify
 from .reference import Reference
 
@@ -27,7 +27,7 @@ def read(folder: Path, name: str = "") -> tuple[Checkpoint, verify.Answers | Non
     if (folder / ADAPTER).exists():
         return _read_adapted(folder, name)
     folder = _both_towers(folder)
-    if _knows_pictures_only(folder):
+    if _knows_pictures_only(folder) or is_embedder(folder):
         reference = open_reference(folder)
         answers = _asked(reference)
         return _exported(reference, answers, name), answers
@@ -158,6 +158,10 @@ def _opened(folder: Path) -> Reference:
         from .open_clip_reference import OpenClipReference
 
         return OpenClipReference(folder)
+    if is_embedder(folder):
+        from .qwen3_vl_reference import Qwen3VlReference
+
+        return Qwen3VlReference(folder)
     if (folder / MODULES).exists():
         from .sentence_reference import SentenceReference
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from ...core.config import AudioTower, HybridImageTower, SpaceConfig, to_json
@@ -21,7 +22,7 @@ from ...core.metrics import recall_at_k
 from ...media import image as image_media
 from ...models.clip import DualEncoder
 from ...models.starter.audio import AudioTransformer
-from ...preprocess.pixels import normalize_pixels, square
+from ...preprocess.pixels import batches, normalize_pixels, square
 from .. import calibration
 from ..checkpoints.checkpoint import Checkpoint, without_audio
 from ..sessions import shortened
@@ -141,7 +142,15 @@ def join_words(space: Path, folder: Path, words: Checkpoint, answers: Answers, n
         kept = verify.joined(verify.read(space), answers)
         verify.write(kept, made)
         p = words.config.prep
-        prep = replace(old.prep, context=p.context, pad=p.pad, pad_to_context=p.pad_to_context, clean=p.clean, prefix=p.prefix)
+        prep = replace(
+            old.prep,
+            context=p.context,
+            pad=p.pad,
+            pad_to_context=p.pad_to_context,
+            clean=p.clean,
+            prefix=p.prefix,
+            suffix=p.suffix,
+        )
         card = old.card | {"verified": old.card.get("verified", {}) | words.config.card["verified"] | {"by": kept.library}}
         config = replace(
             old, name=name, origin=origin, text=words.config.text, prep=prep, card=card, calibration={},
@@ -217,9 +226,10 @@ def _graph_of(checkpoint: Checkpoint, tower: str, state: State, scratch: Path) -
     """Return one tower as an fp32 ONNX model with dynamic batch (and length)."""
     config, batch, model = checkpoint.config, torch.export.Dim("batch"), _Encode(checkpoint.model, tower)
     if tower == "image":
-        blank = np.zeros((2, *config.prep.shape), np.uint8)
-        example = torch.from_numpy(normalize_pixels(blank, config.prep))
-        return trace(model, example, {0: batch}, "pixels", state, scratch)
+        p = config.prep
+        shapes: dict[int, Any] = {1: p.merge**2 * torch.export.Dim("squares", min=2)} if p.resize == "native" else {0: batch}
+        example = next(batches(np.stack([square(Image.new("RGB", (p.size, p.size)), p)] * 2), p, 2))
+        return trace(model, torch.from_numpy(example), shapes, "pixels", state, scratch)
     dims: dict[int, Any] = {0: batch}
     if not config.prep.pad_to_context:
         dims[1] = torch.export.Dim("length", min=2, max=config.text.context)

@@ -19,7 +19,7 @@ SMALL_FILES = (
     "config.json", "open_clip_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json",
     "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt", "spiece.model",
     "sentencepiece.bpe.model", "README.md", "adapter_config.json", "config_sentence_transformers.json", "modules.json",
-    "sentence_bert_config.json",
+    "sentence_bert_config.json", "chat_template.jinja", "chat_template.json", "video_preprocessor_config.json", "added_tokens.json",
 )  # fmt: skip
 MODULE_FILES = "[0-9]_*/*"
 """Of sentence-transformers: the files of a model's parts."""

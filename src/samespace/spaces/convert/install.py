@@ -68,5 +68,6 @@ def convert(
         loaded.config = replace(loaded.config, short=checked_length(short, loaded.config.dim))
     if origin:
         loaded.config = replace(loaded.config, origin=origin)
-    held_out = export.held_out_pairs(loaded, pairs or export.HELD_OUT) if precision == "auto" else None
+    gated = precision == "auto" and loaded.config.prep.resize != "native"  # a language model would take hours for the pairs
+    held_out = export.held_out_pairs(loaded, pairs or export.HELD_OUT) if gated else None
     return export.export(loaded, target, held_out, audio_from=folder if loaded.config.audio else None, answers=answers)

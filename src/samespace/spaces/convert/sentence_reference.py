@@ -39,7 +39,7 @@ class SentenceReference(Reference):
     """A text model as sentence-transformers runs it."""
 
     library = f"sentence-transformers {sentence_transformers.__version__}"
-    towers = ("text",)
+    towers: tuple[str, ...] = ("text",)
 
     def __init__(self, folder: Path):
         """Read a folder; code in it is never run. Raises UnknownSpace where sentence-transformers cannot."""
@@ -51,7 +51,10 @@ class SentenceReference(Reference):
 
     def text(self, texts: Sequence[str]) -> np.ndarray:
         """Texts → z: float32 (B, E), unit length."""
-        z = self.model.encode(list(texts), prompt=self.prompt or None, normalize_embeddings=True, show_progress_bar=False)
+        return self._encoded(list(texts))
+
+    def _encoded(self, items: list[Any]) -> np.ndarray:
+        z = self.model.encode(items, prompt=self.prompt or None, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(z, np.float32)
 
     def words(self) -> tuple[Tokenizer, str]:
