@@ -6,12 +6,16 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from samespace.cli.main import app
 from samespace.core.errors import QueryError
+from samespace.preprocess.pixels import batches, square
 from samespace.spaces import devices, sessions
+from samespace.spaces.convert import export, install
 from samespace.spaces.space import Space
 
 SCRIPT = """
@@ -66,17 +70,39 @@ def test_what_was_measured_to_be_the_fastest_is_used(tiny_space_folder, monkeypa
     config, calls = Space(tiny_space_folder).config, []
 
     class Clock:
-        def __init__(self, path, device="cpu"):
+        def __init__(self, folder, tower, device="cpu"):
             self.device = device
             calls.append(device)
 
     monkeypatch.setattr(devices, "available_devices", lambda: ["cpu", "cuda"])
-    monkeypatch.setattr(devices, "Tower", Clock)
+    monkeypatch.setattr(devices, "open_tower", Clock)
     monkeypatch.setattr(devices, "_rate", lambda tower, pixels: 20.0 if tower.device == faster else 10.0)
     assert devices.device_for(tiny_space_folder, config) == devices.device_for(tiny_space_folder, config) == faster
     assert calls == ["cpu", "cuda"]
     monkeypatch.setenv(sessions.DEVICE, "cuda")
     assert devices.device_for(tiny_space_folder, config) == "cuda"
+
+
+def test_an_accelerator_gets_a_graph_that_computes_in_fp16(tiny_clip_folder, tmp_path, monkeypatch, picture, caplog):
+    """It gives the same vectors; where the accelerator fails, the CPU goes on with its own graph."""
+    monkeypatch.setattr(export, "MAX_RECALL_LOSS", 1.0)  # random weights recall nothing
+    monkeypatch.setenv(sessions.DEVICE, "cuda")
+    config = install.convert(tiny_clip_folder, tmp_path / "space")
+    half = sessions.graph_of(tmp_path / "space", "image", "cuda")
+    assert half.name == "image.half.onnx" and half.name in config.files and config.card["precision"]["image"]["half"]["passes"]
+    assert sessions.graph_of(tmp_path / "space", "image").name == "image.onnx"
+    weights = [i.data_type for i in onnx.load(half, load_external_data=False).graph.initializer if len(i.dims) == 2]
+    assert weights and set(weights) == {onnx.TensorProto.FLOAT16}
+    space = Space(tmp_path / "space")
+    z = space.image([picture])
+    assert "cuda cannot run image.half.onnx" in caplog.text
+    pixels = next(batches(square(Image.fromarray(picture), config.prep)[None], config.prep, 1))
+    in_half = sessions.Tower(half)(pixels)
+    assert in_half.dtype == np.float32 and float((in_half * z).sum()) > 0.999
+    assert np.linalg.norm(in_half) == pytest.approx(1, abs=1e-6)
+    monkeypatch.delenv(sessions.DEVICE)
+    np.testing.assert_array_equal(z, Space(tmp_path / "space").image([picture]))
+    assert not (install.convert(tiny_clip_folder, tmp_path / "plain").files.keys() & {"image.half.onnx"})
 
 
 def test_a_device_that_is_not_there_leaves_it_to_the_cpu(tiny_space_folder, monkeypatch, picture, caplog):

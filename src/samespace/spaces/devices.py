@@ -13,7 +13,7 @@ import numpy as np
 from ..core.config import SpaceConfig
 from ..core.files import write_text_atomically
 from ..core.paths import data_folder
-from .sessions import Tower, available_devices, graph_of, wanted_device
+from .sessions import Tower, available_devices, open_tower, wanted_device
 
 FILE = "devices.json"
 SECONDS = 0.5
@@ -49,7 +49,7 @@ def measure(folder: Path, config: SpaceConfig) -> dict[str, float]:
     prepared = square(Image.fromarray(noise), config.prep)
     pixels, found = next(batches(np.stack([prepared] * ROWS), config.prep, ROWS)), {}
     for device in available_devices():
-        tower = Tower(graph_of(folder, "image"), device)
+        tower = open_tower(folder, "image", device)
         found[device] = _rate(tower, pixels) if tower.device == device else 0.0
     path = data_folder("SAMESPACE_DEVICES", FILE)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,8 @@ PROVIDERS = {
     "directml": "DmlExecutionProvider",
 }
 """Device → ONNX Runtime's execution provider."""
+ACCELERATORS, HALF = {"cuda", "tensorrt", "coreml", "directml"}, ".half"
+"""Devices that compute fastest in fp16, and what the names of graphs for them end in."""
 OUTPUTS = ("z", "image_embeds", "text_embeds", "sentence_embedding", "pooler_output", "embedding", "output", "last_hidden_state")
 """Names of a graph's vectors, the first that it has: ours, transformers', sentence-transformers', Immich's."""
 GRAPH = "model.onnx"
@@ -65,18 +67,33 @@ def checked_length(short: int, dim: int) -> int:
     return short if short < dim else 0
 
 
-def graph_of(folder: Path, tower: str) -> Path:
-    """Return the graph of a space's tower: TOWER.onnx, or TOWER/model.onnx."""
-    alone = folder / f"{tower}.onnx"
+def graph_of(folder: Path, tower: str, device: str = "cpu") -> Path:
+    """Return the graph of a space's tower: TOWER.onnx, or TOWER/model.onnx; for an accelerator the one in fp16, where there is one."""
+    alone, half = folder / f"{tower}.onnx", folder / f"{tower}{HALF}.onnx"
+    if device in ACCELERATORS and half.exists():
+        return half
     return alone if alone.exists() else folder / tower / GRAPH
+
+
+def accelerates() -> bool:
+    """Whether an accelerator is there or wanted, so that a space gets a graph for it. Raises QueryError."""
+    return bool(ACCELERATORS & {wanted_device(), *available_devices()})
+
+
+def open_tower(folder: Path, tower: str, device: str = "cpu") -> "Tower":
+    """Open the graph of a space's tower that suits a device. Raises UnknownSpace."""
+    return Tower(graph_of(folder, tower, device), device, graph_of(folder, tower))
 
 
 class Tower:
     """A graph that makes vectors: pixels, token ids or spectrograms → z."""
 
-    def __init__(self, path: Path, device: str = "cpu"):
-        """Open a graph. On a device that cannot run it, the CPU does, and a warning says so. Raises UnknownSpace."""
-        self.path, self.device = path, device
+    def __init__(self, path: Path, device: str = "cpu", for_cpu: Path | None = None):
+        """Open a graph. On a device that cannot run it, the CPU does, `for_cpu` if there is one, and a warning says so.
+
+        Raises UnknownSpace.
+        """
+        self.path, self.device, self.for_cpu = path, device, for_cpu or path
         try:
             self.session = _open(path, device)
         except Exception as error:  # the runtime's own exceptions share no useful base
@@ -109,7 +126,7 @@ class Tower:
                 raise
             self._fall_back(error)
             return self(*inputs)
-        if self.gives != "z":
+        if self.gives != "z" or HALF in self.path.name:  # in fp16 a unit vector's length is 1 to 1e-3
             z /= np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12)
         return z
 
@@ -117,9 +134,9 @@ class Tower:
         """Go on on the CPU, and say why. Raises UnknownSpace where that cannot, either."""
         _LOG.warning("%s cannot run %s (%s); the CPU does", self.device, self.path.name, error_summary(error))
         try:
-            self.session, self.device = _open(self.path, "cpu"), "cpu"
+            self.session, self.device = _open(self.for_cpu, "cpu"), "cpu"
         except Exception as wrong:  # the runtime's own exceptions share no useful base
-            raise UnknownSpace(f"{self.path} cannot be opened ({str(wrong)[:200]}); pull the space again") from None
+            raise UnknownSpace(f"{self.for_cpu} cannot be opened ({str(wrong)[:200]}); pull the space again") from None
 
     def all(self, batches: Iterable[tuple[np.ndarray, ...]], dim: int) -> np.ndarray:
         """Return z of batches, its first `dim` numbers: float32 (B, dim), unit length."""

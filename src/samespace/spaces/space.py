@@ -15,7 +15,7 @@ from ..core.errors import UnknownSpace, UnreadableMedia
 from ..preprocess.mel import spectrogram
 from .calibration import BACKGROUND_FILE, Calibration
 from .devices import device_for
-from .sessions import Tower, graph_of
+from .sessions import Tower, open_tower
 
 if TYPE_CHECKING:  # a search with words opens no image, and needs none of this
     from PIL import Image
@@ -180,15 +180,15 @@ class Space:
 
     @once
     def _text_tower(self) -> Tower:
-        return Tower(graph_of(self.folder, "text"))
+        return open_tower(self.folder, "text")
 
     @once
     def _image_tower(self) -> Tower:
-        return Tower(graph_of(self.folder, "image"), device_for(self.folder, self.config))
+        return open_tower(self.folder, "image", device_for(self.folder, self.config))
 
     @once
     def _audio_tower(self) -> Tower:
-        return Tower(graph_of(self.folder, "audio"))
+        return open_tower(self.folder, "audio")
 
 
 def read_space_config(folder: Path) -> SpaceConfig:

@@ -25,12 +25,12 @@ from ...models.starter.audio import AudioTransformer
 from ...preprocess.pixels import batches, normalize_pixels, square
 from .. import calibration
 from ..checkpoints.checkpoint import Checkpoint, without_audio
-from ..sessions import shortened
+from ..sessions import HALF, accelerates, shortened
 from ..space import Space, read_space_config
 from ..space_folder import new_space_folder
 from . import verify
-from .onnx import State, digest_of_state, fp32_state, is_large, run, save_with_shared_weights, trace
-from .quantize import QUANTIZERS
+from .onnx import State, digest_of_state, fp32_state, is_large, run, save_with_shared_weights, trace, weights_of
+from .quantize import QUANTIZERS, to_half
 from .verify import Answers
 
 MIN_COSINE = 0.99
@@ -41,6 +41,8 @@ PRECISIONS = ("int8", "int8-weights", "fp16")
 """Tried in this order; fp32 if none passes."""
 ENOUGH_PAIRS, MOST_PAIRS = 100, 1000
 """Fewer pairs than this fit no calibration; more are not worth the time."""
+HALF_PAIRS = 64
+"""Pairs of the gate for fp16, which a CPU computes slowly."""
 HELD_OUT = Path(__file__).parent / "held_out" / "pairs.tsv"
 """The pairs of the gate where a user names none: drawings that no training here has used."""
 
@@ -94,10 +96,14 @@ def export(
     with new_space_folder(folder) as (made, scratch):
         state = fp32_state(checkpoint.model)
         named = ("image", "text") if checkpoint.config.has_words else ("image",)
-        towers = _Towers({tower: _graph_of(checkpoint, tower, state, scratch) for tower in named})
+        exact = {tower: traced_tower(checkpoint, tower, state, scratch) for tower in named}
+        towers = _Towers(exact)
         if pairs:
-            towers = _choose(towers.graphs, pairs, isinstance(checkpoint.config.image, HybridImageTower), scratch)
+            towers = _choose(exact, pairs, isinstance(checkpoint.config.image, HybridImageTower), scratch)
+        half = _half_graph(exact, pairs, towers, scratch) if pairs and accelerates() else None
         save_with_shared_weights(towers.graphs, state, made / "model.safetensors")
+        if half is not None:
+            save_with_shared_weights({f"image{HALF}": half}, weights_of(half, state), made / f"image{HALF}.safetensors")
         if checkpoint.tokenizer:
             checkpoint.tokenizer.save(str(made / "tokenizer.json"))
         if answers:
@@ -136,7 +142,7 @@ def join_words(space: Path, folder: Path, words: Checkpoint, answers: Answers, n
     with new_space_folder(folder) as (made, scratch):
         shutil.copytree(space, made, dirs_exist_ok=True)
         state = fp32_state(words.model)
-        graph = _graph_of(words, "text", state, scratch)
+        graph = traced_tower(words, "text", state, scratch)
         save_with_shared_weights({"text": graph}, state, made / "text.safetensors")
         words.words.tokenizer.save(str(made / "tokenizer.json"))
         kept = verify.joined(verify.read(space), answers)
@@ -222,7 +228,7 @@ def _calibrate(z: Vectors, folder: Path) -> tuple[float, ...]:
     return fitted.weights
 
 
-def _graph_of(checkpoint: Checkpoint, tower: str, state: State, scratch: Path) -> onnx.ModelProto:
+def traced_tower(checkpoint: Checkpoint, tower: str, state: State, scratch: Path) -> onnx.ModelProto:
     """Return one tower as an fp32 ONNX model with dynamic batch (and length)."""
     config, batch, model = checkpoint.config, torch.export.Dim("batch"), _Encode(checkpoint.model, tower)
     if tower == "image":
@@ -250,6 +256,16 @@ def _choose(graphs: dict[str, onnx.ModelProto], pairs: Pairs, hybrid: bool, scra
         towers.graphs[tower], report = _narrowest(graph, tower, precisions, inputs[tower], towers.z, scratch)
         towers.precision[tower] = {**report, "pairs": len(pairs.ids)}
     return towers
+
+
+def _half_graph(exact: dict[str, onnx.ModelProto], pairs: Pairs, towers: _Towers, scratch: Path) -> onnx.ModelProto | None:
+    """Return the image tower's graph for accelerators, in fp16; None where it does not pass the gate, or is too large to convert."""
+    if is_large(exact["image"]):
+        return None
+    half, z = to_half(exact["image"]), {tower: vectors[:HALF_PAIRS] for tower, vectors in towers.z.items()}
+    report = gate_report(z, z | {"image": run(half, pairs.pixels[:HALF_PAIRS], scratch)}, "image")
+    towers.precision["image"]["half"] = report
+    return half if report["passes"] else None
 
 
 def _narrowest(

@@ -137,6 +137,12 @@ def save_with_shared_weights(graphs: dict[str, onnx.ModelProto], state: State, f
         file.with_name(f"{tower}.onnx").write_bytes(graph.SerializeToString())
 
 
+def weights_of(model: onnx.ModelProto, state: State) -> State:
+    """Return the parameters that a graph uses."""
+    used = {_parameter_of(tensor.name) for tensor in model.graph.initializer}
+    return {name: tensor for name, tensor in state.items() if name in used}
+
+
 def _parameter_of(name: str) -> str:
     """Return the parameter that a stored tensor belongs to."""
     for ending in ("_quantized", "_scale", "_zero_point"):

@@ -1,4 +1,4 @@
-"""Quantized weights for an ONNX graph: int8 products, int8 weights, fp16 weights.
+"""Narrower numbers for an ONNX graph: int8 products, int8 weights, fp16 weights; and for accelerators, everything in fp16.
 
 An int8 tensor X is stored as `X_quantized` with `X_scale`; `tensors.dequantize` reads both back.
 """
@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 LARGE = 1024
 """Bytes; smaller tensors (biases, norms) stay fp32."""
@@ -114,6 +115,14 @@ def fits_fp16(initializer: onnx.TensorProto) -> bool:
         return False
     array = numpy_helper.to_array(initializer)
     return array.nbytes > LARGE and bool(np.abs(array).max() <= np.finfo(np.float16).max)
+
+
+def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Compute in fp16, as accelerators do fastest; what goes in and z stay fp32."""
+    half = onnx.ModelProto()
+    half.CopyFrom(model)
+    converted: onnx.ModelProto = convert_float_to_float16(half, keep_io_types=True)
+    return converted
 
 
 QUANTIZERS = {"int8": to_int8, "int8-weights": to_int8_weights, "fp16": to_fp16}
