@@ -35,7 +35,7 @@ def fill(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in photographs():
         shutil.copy(file, folder)
-    for file in sorted((STARTER.parent / "held_out").glob("*.webp"))[:DRAWINGS]:
+    for file in sorted((STARTER.parent / "convert" / "held_out").glob("*.webp"))[:DRAWINGS]:
         shutil.copy(file, folder)
     scenes = [Image.open(file).convert("RGB").resize((640, 480)) for file in photographs()]
     write_video(folder / "holiday.mp4", [(scene, 4.0) for scene in scenes])

@@ -162,7 +162,7 @@ def own_home(tmp_path_factory, monkeypatch):
 @pytest.fixture(scope="session")
 def drawings() -> dict[str, Image.Image]:
     """PLAIN by name, on white."""
-    folder = Path(__file__).parents[1] / "src" / "samespace" / "spaces" / "held_out"
+    folder = Path(__file__).parents[1] / "src" / "samespace" / "spaces" / "convert" / "held_out"
     rows = [line.split("\t") for line in (folder / "pairs.tsv").read_text("utf-8").splitlines()]
     files = {title: folder / name for name, title in rows}
     return {title: on_white(files[title]) for title in PLAIN}

@@ -32,7 +32,7 @@ INTERPOLATION = 0.5
 
 def write_pairs(work: Path, pairs: list[dict]) -> None:
     """Write a few validation drawings (public domain), which no training uses, for the exporter's gate."""
-    folder = PACKAGE / "held_out"
+    folder = PACKAGE / "convert" / "held_out"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     titles, lines = set(), ["filepath\ttitle"]

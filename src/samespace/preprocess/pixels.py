@@ -87,7 +87,7 @@ def patches(image: Image.Image, p: Prep) -> npt.NDArray[np.uint8]:
     at = _in_squares(np.moveaxis(np.indices((rows, columns)), 0, -1), p.merge)
     place = np.concatenate([at, np.full_like(at, (rows, columns))], axis=1)
     out = np.zeros(p.shape, np.uint8)
-    out[: len(cut)] = np.concatenate([cut, place.astype("<u2").view(np.uint8)], axis=1)
+    out[: len(cut)] = np.concatenate([cut, np.ascontiguousarray(place, "<u2").view(np.uint8)], axis=1)
     return out
 
 
