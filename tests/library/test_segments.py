@@ -413,4 +413,4 @@ def test_shots_and_their_audio_begin_at_the_same_moment(tmp_path, audio_space, m
 def test_partial_batches_are_passed_on_while_videos_are_read(monkeypatch, seconds, batches):
     monkeypatch.setattr(embed, "FLUSH_SECONDS", seconds)
     loads = [Skipped(File(str(n), "/", "image", 1, 1), "") for n in range(4)]
-    assert [len(batch) for batch in embed.gathered(loads)] == batches
+    assert [len(batch) for batch in embed.gathered(loads, lambda: 16)] == batches

@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from samespace.cli.main import app
+from samespace.core.config import ImageTower, SpaceConfig
 from samespace.core.errors import QueryError
 from samespace.preprocess.pixels import batches, square
 from samespace.spaces import devices, sessions
@@ -81,6 +82,38 @@ def test_what_was_measured_to_be_the_fastest_is_used(tiny_space_folder, monkeypa
     assert calls == ["cpu", "cuda"]
     monkeypatch.setenv(sessions.DEVICE, "cuda")
     assert devices.device_for(tiny_space_folder, config) == "cuda"
+
+
+def test_where_memory_is_missing_fewer_pictures_are_encoded_at_once(tiny_space_folder, monkeypatch):
+    tower, ran = sessions.open_tower(tiny_space_folder, "image"), []
+    run = tower.session.run
+
+    class Session:
+        def run(self, gives, feed):
+            rows = len(feed["pixels"])
+            ran.append(rows)
+            if rows > 4:
+                raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
+            return run(gives, feed)
+
+    pixels = np.random.default_rng(0).normal(size=(10, 3, 64, 64)).astype(np.float32)
+    want = tower(pixels)
+    tower.session = Session()
+    np.testing.assert_allclose(tower(pixels), want, atol=1e-6)
+    assert ran == [10, 8, 4, 4, 2] and tower.most == 4
+    monkeypatch.setattr(Session, "run", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory")))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        tower(pixels)
+
+
+@pytest.mark.parametrize(
+    ("device", "free", "batch"), [("cuda", 0, 64), ("cpu", 0, 16), ("cpu", 2**36, 16), ("cpu", 2**31, 6), ("cpu", 2**20, 1)]
+)
+def test_a_batch_is_what_fits_into_memory(monkeypatch, device, free, batch):
+    """SO400M/14 at 378 pixels is taken to need 86 MB a picture."""
+    monkeypatch.setattr(devices, "free_memory", lambda: free)
+    tower = ImageTower(image_size=378, patch=14, width=1152, layers=27, heads=16, mlp=4304)
+    assert devices.fitting_batch(SpaceConfig(image=tower), device) == batch
 
 
 def test_an_accelerator_gets_a_graph_that_computes_in_fp16(tiny_clip_folder, tmp_path, monkeypatch, picture, caplog):

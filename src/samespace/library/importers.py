@@ -11,7 +11,7 @@ import numpy as np
 from ..core.errors import LibraryError, UnreadableMedia, WrongSpace
 from ..core.files import content_hash
 from ..media import image as image_media
-from ..spaces.space import BATCH
+from ..spaces.sessions import BATCH
 from .indexing.embed import Embedded, Skipped
 from .indexing.report import Progress, Report
 from .indexing.segments import EncodedSegment

@@ -1,4 +1,5 @@
-"""Which device runs a space's image tower: the one that SAMESPACE_DEVICE names, or the one that was the fastest when measured here.
+"""Which device runs a space's image tower, the one that SAMESPACE_DEVICE names or the one that was the fastest when measured here; and
+how many pictures at once.
 
 What was measured is kept in the user's data, in devices.json: an accelerator that is there need not be the faster one.
 """
@@ -12,14 +13,17 @@ import numpy as np
 
 from ..core.config import SpaceConfig
 from ..core.files import write_text_atomically
+from ..core.machine import free_memory
 from ..core.paths import data_folder
-from .sessions import Tower, available_devices, open_tower, wanted_device
+from .sessions import ACCELERATORS, BATCH, Tower, available_devices, open_tower, wanted_device
 
 FILE = "devices.json"
 SECONDS = 0.5
 """A device is measured for about this long, after one batch that is not counted."""
 ROWS = 16
 """Pictures of a measured batch."""
+ACCELERATED_BATCH, MEMORY_SHARE = 64, 0.25
+"""Pictures at once on an accelerator; share of a machine's free memory that a batch may take on its CPU."""
 
 
 def device_for(folder: Path, config: SpaceConfig) -> str:
@@ -36,6 +40,18 @@ def device_for(folder: Path, config: SpaceConfig) -> str:
     if not set(there) <= set(measured):
         measured = measure(folder, config)
     return max(there, key=lambda device: measured.get(device, 0.0))
+
+
+def fitting_batch(config: SpaceConfig, device: str) -> int:
+    """Return how many pictures are encoded at once: on a CPU as many as fit into a share of the free memory, by the tower's size."""
+    if device in ACCELERATORS:
+        return ACCELERATED_BATCH
+    c, free = config.image, free_memory()
+    if not free or c.arch not in ("vit", "flex_vit"):
+        return BATCH
+    tokens = config.prep.patches or (c.image_size // c.patch) ** 2
+    floats = tokens * (8 * c.width + 2 * c.mlp) + c.heads * tokens**2
+    return max(1, min(BATCH, int(free * MEMORY_SHARE) // (4 * floats)))
 
 
 def measure(folder: Path, config: SpaceConfig) -> dict[str, float]:

@@ -28,6 +28,10 @@ PROVIDERS = {
 """Device → ONNX Runtime's execution provider."""
 ACCELERATORS, HALF = {"cuda", "tensorrt", "coreml", "directml"}, ".half"
 """Devices that compute fastest in fp16, and what the names of graphs for them end in."""
+BATCH = 16
+"""Inputs per call of a tower: large enough for the cores, small enough for the caches."""
+NO_MEMORY = ("allocat", "out of memory")
+"""What the runtime says where memory is missing: "Failed to allocate memory", "bad allocation", "CUDA out of memory"."""
 OUTPUTS = ("z", "image_embeds", "text_embeds", "sentence_embedding", "pooler_output", "embedding", "output", "last_hidden_state")
 """Names of a graph's vectors, the first that it has: ours, transformers', sentence-transformers', Immich's."""
 GRAPH = "model.onnx"
@@ -80,18 +84,18 @@ def accelerates() -> bool:
     return bool(ACCELERATORS & {wanted_device(), *available_devices()})
 
 
-def open_tower(folder: Path, tower: str, device: str = "cpu") -> "Tower":
-    """Open the graph of a space's tower that suits a device. Raises UnknownSpace."""
-    return Tower(graph_of(folder, tower, device), device, graph_of(folder, tower))
+def open_tower(folder: Path, tower: str, device: str = "cpu", most: int = BATCH) -> "Tower":
+    """Open the graph of a space's tower that suits a device, for `most` inputs at once. Raises UnknownSpace."""
+    return Tower(graph_of(folder, tower, device), device, graph_of(folder, tower), most)
 
 
 class Tower:
     """A graph that makes vectors: pixels, token ids or spectrograms → z."""
 
-    def __init__(self, path: Path, device: str = "cpu", for_cpu: Path | None = None):
+    def __init__(self, path: Path, device: str = "cpu", for_cpu: Path | None = None, most: int = BATCH):
         """Open a graph. On a device that cannot run it, the CPU does, `for_cpu` if there is one, and a warning says so.
 
-        Raises UnknownSpace.
+        most: inputs that are run at once. Raises UnknownSpace.
         """
         self.path, self.device, self.for_cpu = path, device, for_cpu or path
         try:
@@ -111,20 +115,23 @@ class Tower:
                 f"{path} gives {', '.join(outputs[:4])}, of which none is known to be its vector; choose another model"
             )
         rows = inputs[0].shape[0]
-        self.rows = rows if isinstance(rows, int) else 0
-        """Inputs that the graph takes at once; 0 for any number."""
+        self.fixed = isinstance(rows, int)
+        self.most: int = rows if self.fixed else most
+        """Inputs that are run at once: as many as a graph of a fixed size takes, fewer where the memory does not suffice for them."""
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """Return z of inputs (B, …), in the order in which the graph names them: float32 (B, dim), unit length."""
         feed = {name: x.astype(kind, copy=False) for (name, kind), x in zip(self.takes.items(), inputs)}
-        step = self.rows or len(inputs[0])
-        parts = [{name: x[i : i + step] for name, x in feed.items()} for i in range(0, len(inputs[0]), step)]
+        parts = [{name: x[i : i + self.most] for name, x in feed.items()} for i in range(0, len(inputs[0]), self.most)]
         try:
             z = np.concatenate([self.session.run([self.gives], part)[0] for part in parts]).astype(np.float32)
-        except Exception as error:  # such as too little memory
-            if self.device == "cpu":
+        except Exception as error:  # the runtime's own exceptions share no useful base
+            if self.most > 1 and not self.fixed and any(words in str(error).lower() for words in NO_MEMORY):
+                self.most //= 2
+            elif self.device == "cpu":
                 raise
-            self._fall_back(error)
+            else:
+                self._fall_back(error)
             return self(*inputs)
         if self.gives != "z" or HALF in self.path.name:  # in fp16 a unit vector's length is 1 to 1e-3
             z /= np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12)

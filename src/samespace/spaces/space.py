@@ -14,16 +14,13 @@ from ..core.config import AudioTower, SpaceConfig, from_dict
 from ..core.errors import UnknownSpace, UnreadableMedia
 from ..preprocess.mel import spectrogram
 from .calibration import BACKGROUND_FILE, Calibration
-from .devices import device_for
-from .sessions import Tower, open_tower
+from .devices import device_for, fitting_batch
+from .sessions import BATCH, Tower, open_tower
 
 if TYPE_CHECKING:  # a search with words opens no image, and needs none of this
     from PIL import Image
 
     from ..preprocess.tokens import Words
-
-BATCH = 16
-"""Inputs per call of a tower: large enough for the cores, small enough for the caches."""
 
 Picture: TypeAlias = Union[str, Path, "Image.Image", np.ndarray]
 
@@ -100,11 +97,17 @@ class Space:
         squares = [square(self.open(picture), self.config.prep) for picture in pictures]
         return self.pixels(np.stack(squares)) if squares else np.empty((0, self.dim), np.float32)
 
+    @property
+    def batch(self) -> int:
+        """Pictures that are encoded at once."""
+        most: int = self._image_tower.most
+        return most
+
     def pixels(self, squares: np.ndarray) -> np.ndarray:
         """Prepared pictures, uint8 (B, *Prep.shape) → z: float32 (B, dim), unit length."""
         from ..preprocess.pixels import batches
 
-        z: np.ndarray = self._image_tower.all(((batch,) for batch in batches(squares, self.config.prep, BATCH)), self.dim)
+        z: np.ndarray = self._image_tower.all(((batch,) for batch in batches(squares, self.config.prep, self.batch)), self.dim)
         return z
 
     def audio(self, clips: Sequence[np.ndarray]) -> np.ndarray:
@@ -184,7 +187,8 @@ class Space:
 
     @once
     def _image_tower(self) -> Tower:
-        return open_tower(self.folder, "image", device_for(self.folder, self.config))
+        device = device_for(self.folder, self.config)
+        return open_tower(self.folder, "image", device, fitting_batch(self.config, device))
 
     @once
     def _audio_tower(self) -> Tower:

@@ -16,7 +16,8 @@ from ...core.files import content_hash, file_hash
 from ...core.machine import usable_cpus
 from ...media import image as image_media
 from ...preprocess.pixels import square
-from ...spaces.space import BATCH, Space
+from ...spaces.sessions import BATCH
+from ...spaces.space import Space
 from ..store.records import File
 from .segments import STREAMED, EncodedSegment
 
@@ -84,7 +85,8 @@ class Embedder:
 
         `seen` holds the content hashes that have vectors already; new ones are added. Equal contents are decoded once.
         """
-        for batch in gathered(read_ahead(files, lambda file, cancelled: self._load(file, seen, cancelled))):
+        loads = read_ahead(files, lambda file, cancelled: self._load(file, seen, cancelled))
+        for batch in gathered(loads, lambda: self.space.batch):
             squares = [loaded.pixels for loaded in batch if isinstance(loaded, Decoded)]
             vectors = iter(self.space.pixels(np.stack(squares)) if squares else ())
             yield [_embedded(loaded, next(vectors)) if isinstance(loaded, Decoded) else loaded for loaded in batch]
@@ -127,13 +129,17 @@ def _embedded(image: Decoded, z: np.ndarray) -> Embedded:
     return Embedded(image.file, image.hash, (EncodedSegment(z, facts=image.facts),))
 
 
-def gathered(loads: Iterable[Loaded]) -> Iterator[list[Loaded]]:
-    """Yield batches for the tower; partial ones after FLUSH_SECONDS, so that what is done is kept while a long video is read."""
+def gathered(loads: Iterable[Loaded], pictures_at_once: Callable[[], int]) -> Iterator[list[Loaded]]:
+    """Yield batches for the tower; partial ones after FLUSH_SECONDS, so that what is done is kept while a long video is read.
+
+    pictures_at_once opens the tower, and is called only where there are pictures.
+    """
     batch: list[Loaded] = []
     due = time.monotonic() + FLUSH_SECONDS
     for load in loads:
         batch.append(load)
-        if len(batch) == BATCH or time.monotonic() > due:
+        full = len(batch) >= BATCH and (not any(isinstance(one, Decoded) for one in batch) or len(batch) >= pictures_at_once())
+        if full or time.monotonic() > due:
             yield batch
             batch, due = [], time.monotonic() + FLUSH_SECONDS
     if batch:

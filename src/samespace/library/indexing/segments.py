@@ -16,7 +16,8 @@ from ...core.errors import UnreadableMedia
 from ...media import audio, document, speech, video
 from ...media.image import Facts
 from ...preprocess.pixels import square
-from ...spaces.space import BATCH, Space
+from ...spaces.sessions import BATCH
+from ...spaces.space import Space
 from ..store.records import AUDIO, IMAGE, LOWER, TEXT, UPPER
 
 T = TypeVar("T")

@@ -119,12 +119,11 @@ def _copied(graph: Path, folder: Path) -> Path:
 
 def _dim(path: Path, tower: str, prep: Prep) -> int:
     """Return the length of a graph's vectors for a picture or text of these settings. Raises UnknownSpace."""
-    graph = Tower(path)
-    rows = graph.rows or 1
+    graph = Tower(path, most=1)
     if tower == "image":
-        inputs = [np.zeros((rows, 3, prep.size, prep.size), np.float32)]
+        inputs = [np.zeros((graph.most, 3, prep.size, prep.size), np.float32)]
     else:
-        inputs = [np.ones((rows, prep.context), np.int64)] * min(2, len(graph.takes))
+        inputs = [np.ones((graph.most, prep.context), np.int64)] * min(2, len(graph.takes))
     if len(graph.takes) != len(inputs):
         raise UnknownSpace(
             f"its {tower} tower takes {', '.join(graph.takes)}, which is not known here; report it with the model's name"
