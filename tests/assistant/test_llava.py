@@ -13,7 +13,7 @@ from tiny_assistant import TEMPLATE, byte_ids, byte_tokenizer, pixels_of, set_la
 from torch.nn.functional import interpolate, normalize
 from typer.testing import CliRunner
 
-from samespace.assistant import checkpoint, registry, transformers_folder
+from samespace.assistant import checkpoint, registry
 from samespace.assistant.chat import Chat
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture, question
@@ -22,6 +22,7 @@ from samespace.core.errors import UnknownAssistant
 from samespace.models.llava import IMAGE_TOKEN
 from samespace.models.lm import Cache
 from samespace.models.starter.label_bank import LabelBank
+from samespace.spaces.checkpoints import weight_maps
 from samespace.spaces.checkpoints.tensors import read_weights
 
 
@@ -153,7 +154,7 @@ def test_weights_are_renamed_from_files_and_from_models(llava):
     assert any(n.startswith("language_model.model.") for n in in_files)
     assert any(n.startswith("model.language_model.") for n in in_memory)
     for weights in (in_files, in_memory):
-        assert transformers_folder.names_of(weights).keys() == ours.state_dict().keys()
+        assert weight_maps.assistant_names(weights).keys() == ours.state_dict().keys()
 
 
 @pytest.mark.parametrize(

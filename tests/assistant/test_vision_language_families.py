@@ -1,5 +1,7 @@
 """Assistants of several families as transformers writes them: tiles, order of the tokens, logits and greedy text are its own."""
 
+from dataclasses import replace
+
 import pytest
 import tiny_checkpoints as tiny
 import torch
@@ -172,6 +174,17 @@ def test_a_second_question_reads_its_own_text_only(family, photographs, tmp_path
     reply, want = (a.answer(question("How many are there?", [picture], max_tokens=12)) for a in (once, again))
     assert reply.text == want.text
     assert reply.outcome.reused > reply.outcome.pictures > want.outcome.reused == 0
+
+
+def test_a_frame_of_a_film_is_shown_without_tiles(photographs, tmp_path):
+    model, processor = FAMILIES["SmolVLM"]()
+    model.save_pretrained(tmp_path / "tiny"), processor.save_pretrained(tmp_path / "tiny")
+    ours, picture = checkpoint.load(tmp_path / "tiny"), picture_of("large", photographs, tmp_path)
+    tokens = [
+        ours.answer(question("What is this?", [replace(picture, whole=whole)], max_tokens=1)).outcome.pictures
+        for whole in (False, True, False)
+    ]
+    assert tokens[0] == tokens[2] > 4 * tokens[1] == 16
 
 
 def test_detail_limits_what_a_picture_costs(photographs, monkeypatch, tmp_path):

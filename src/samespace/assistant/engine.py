@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core.assistant_config import AnyresAssistantConfig
 from ..core.errors import RequestError
-from ..models.llava import IMAGE_TOKEN, ImageFeatures, Llava, Tiling
+from ..models.llava import IMAGE_TOKEN, ImageFeatures, Llava
 from ..models.lm import Cache
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.pixels import normalize_pixels
@@ -38,9 +38,7 @@ class Assistant:
         self.model, self.chat = model.eval(), chat
         self.name = name or model.c.name
         self.lock, self.image_lock = threading.Lock(), threading.Lock()  # for a step; one image is decoded at a time
-        self.features: LRUCache[tuple[str, bool], ImageFeatures] = LRUCache(
-            CACHED_IMAGES
-        )  # by digest, and whether it counts as alone
+        self.features: LRUCache[tuple[str, bool, bool], ImageFeatures] = LRUCache(CACHED_IMAGES)  # by what decides its views
         self.grounding = _grounding_of(model, chat)
         self.augmenters: list[Augmenter] = [
             *([self.grounding] if self.grounding else ()),
@@ -145,16 +143,15 @@ class Assistant:
         self._alone = alone
         for picture in pictures:
             with self.image_lock:
-                features = self.features.get((picture.digest, alone))
+                features = self.features.get((picture.digest, alone, picture.whole))
                 if features is None:
                     seen = picture.views(self.model.c, alone)
-                    tiling = Tiling(*seen[1:])
                     with self.lock, torch.inference_mode():
                         views = self.model.encode_image(torch.from_numpy(normalize_pixels(seen.pixels, self.model.c.prep)))
-                        tokens = self.model.arrange(views.tokens, tiling)
-                    text = self.model.picture_text(self.chat.mark, views.tokens.shape[1], tiling)
+                        tokens = self.model.arrange(views.tokens, seen.tiling)
+                    text = self.model.picture_text(self.chat.mark, views.tokens.shape[1], seen.tiling)
                     features = ImageFeatures(tokens, views.patches[0], views.crop_embeddings[0], text, views.grid)
-                self.features[picture.digest, alone] = found[picture.digest] = features
+                self.features[picture.digest, alone, picture.whole] = found[picture.digest] = features
         return found
 
 

@@ -74,7 +74,7 @@ def _parts_of(path: Path, kind: str, place: _Place, z: np.ndarray, space: Space)
         first = place[0]
         picture = thumbnail(Segment(str(path), kind, first.start, first.end, first.page), SIDE)
         data = image_media.jpeg(picture, 4 * SIDE)
-        parts.append(Picture(data, f"{path.name}, {title}.jpg", text_included=kind == "document"))
+        parts.append(Picture(data, f"{path.name}, {title}.jpg", text_included=kind == "document", whole=kind == "video"))
     return parts
 
 

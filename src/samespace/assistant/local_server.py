@@ -12,8 +12,8 @@ from pathlib import Path
 from ..core.errors import UnknownAssistant
 from .endpoint import Endpoint
 
-OLLAMA, OLLAMA_ADDRESS = "ollama:", "http://127.0.0.1:11434"
-"""What an assistant's name begins with that Ollama runs, and where that listens."""
+OLLAMA_ADDRESS = "http://127.0.0.1:11434"
+"""Where Ollama listens."""
 LLAMA_SERVER = "llama-server"
 """llama.cpp's program."""
 WAIT_SECONDS = 120
@@ -42,8 +42,8 @@ def with_llama_server(path: Path) -> Endpoint:
     return Endpoint(f"{address}/v1#{path.stem}")
 
 
-def with_ollama(name: str) -> Endpoint:
-    """Return a model of Ollama, `ollama:NAME`, which is started where it does not run, and then ends with this process.
+def with_ollama(model: str) -> Endpoint:
+    """Return a model of Ollama, which is started where it does not run, and then ends with this process.
 
     Raises UnknownAssistant where it is not installed or does not start, MissingExtra.
     """
@@ -52,7 +52,7 @@ def with_ollama(name: str) -> Endpoint:
         if program is None:
             raise UnknownAssistant("Ollama is not installed; get it at https://ollama.com, or give an endpoint: -a http://…")
         _start([program, "serve"], OLLAMA_ADDRESS)
-    return Endpoint(f"{OLLAMA_ADDRESS}/v1#{name.removeprefix(OLLAMA)}")
+    return Endpoint(f"{OLLAMA_ADDRESS}/v1#{model}")
 
 
 def _start(command: list[str], address: str) -> None:

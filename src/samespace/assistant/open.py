@@ -4,6 +4,9 @@ from ..core.errors import MissingExtra
 from ..core.paths import expanded
 from .request import AssistantBackend
 
+OLLAMA = "ollama:"
+"""What an assistant's name begins with that Ollama runs."""
+
 
 def open_assistant(name: str) -> AssistantBackend:
     """Open `https://host/v1#model`, `ollama:NAME`, a GGUF file with its image tower, a name or a folder, ready to answer.
@@ -14,10 +17,14 @@ def open_assistant(name: str) -> AssistantBackend:
         from .endpoint import Endpoint
 
         return Endpoint(name)
-    if name.startswith("ollama:") or name.endswith(".gguf"):
-        from . import local_server
+    if name.startswith(OLLAMA):
+        from .local_server import with_ollama
 
-        return local_server.with_ollama(name) if name.startswith("ollama:") else local_server.with_llama_server(expanded(name))
+        return with_ollama(name.removeprefix(OLLAMA))
+    if name.endswith(".gguf"):
+        from .local_server import with_llama_server
+
+        return with_llama_server(expanded(name))
     try:
         from . import checkpoint, registry
     except ImportError as error:

@@ -30,6 +30,8 @@ class Picture:
     """Shown in messages; its ending tells raw formats apart."""
     text_included: bool = False
     """Whether the conversation contains the text in it already."""
+    whole: bool = False
+    """Whether SmolVLM is shown it without tiles, as it was trained to see the frames of films."""
 
     @cached_property
     def digest(self) -> str:
@@ -55,7 +57,7 @@ class Picture:
         if c.prep.resize == "native":
             return self._whole(c.prep)
         if isinstance(c, ShuffledAssistantConfig):
-            return tiles.split(self.decode(ALL_PIXELS), c.prep, c.longest)
+            return tiles.split(self.decode(ALL_PIXELS), c.prep, 0 if self.whole else c.longest)
         return tiles.views(self.decode(c.prep.size * c.tiles), c.prep, c.tiles, c.tile_from)
 
     def _whole(self, p: Prep) -> tiles.Views:

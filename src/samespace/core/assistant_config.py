@@ -1,9 +1,20 @@
 """Settings of assistants and language models, as core.config has those of spaces."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .config import ImageTower, Prep
+
+
+class Tiling(NamedTuple):
+    """How an image was cut into views."""
+
+    columns: int
+    rows: int
+    """Of tiles, beside the whole; 0 where it has none."""
+    width: int
+    height: int
+    """Of the image, in pixels."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Dataset:
     """Reads them, in order."""
     classes: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()
-    """Sentences with {c} for the class."""
+    """Sentences with {} for the class."""
 
     @property
     def task(self) -> str:
@@ -90,13 +90,13 @@ def encoded(space: Space, items: Iterable[Item]) -> tuple[np.ndarray, list[Any]]
 
 
 def _classification(space: Space, z: np.ndarray, labels: list[Any], dataset: Dataset) -> dict[str, float]:
-    metrics = accuracy(space, z, labels, dataset.classes, [t.replace("{c}", "{}") for t in dataset.templates])
+    metrics = accuracy(space, z, labels, dataset.classes, dataset.templates)
     return metrics if len(dataset.classes) >= FEW_CLASSES else metrics | {"acc5": float("nan")}
 
 
 def _multilabel(space: Space, z: np.ndarray, labels: list[Any], dataset: Dataset) -> dict[str, float]:
     """Mean over the classes of the average precision of the pictures ranked by their score."""
-    scores = z @ label_vectors(space, dataset.classes, [t.replace("{c}", "{}") for t in dataset.templates]).T
+    scores = z @ label_vectors(space, dataset.classes, dataset.templates).T
     relevant, ranks = np.stack(labels).astype(bool), np.arange(1, len(z) + 1)
     precisions = []
     for k in range(len(dataset.classes)):
@@ -145,7 +145,7 @@ def _shards(folder: Path, split: str) -> Dataset:
         for number in range(count):
             yield from _tar_items(folder / split / f"{number}.tar", kind)
 
-    return Dataset(folder.name, kind, items, _lines(folder / CLASSES), _lines(folder / TEMPLATES))
+    return Dataset(folder.name, kind, items, _lines(folder / CLASSES), _templates(folder))
 
 
 def _tar_items(path: Path, kind: str) -> Iterator[Item]:
@@ -221,11 +221,16 @@ def _class_folders(folder: Path, classes: list[Path]) -> Dataset:
         for label, path in enumerate(classes):
             yield from (Item(picture.read_bytes(), label) for picture in _pictures(path))
 
-    return Dataset(folder.name, "classification", items, names, _lines(folder / TEMPLATES) or ("a photo of a {c}.",))
+    return Dataset(folder.name, "classification", items, names, _templates(folder) or ("a photo of a {}.",))
 
 
 def _pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+
+
+def _templates(folder: Path) -> tuple[str, ...]:
+    """Return the sentences of a folder, in which CLIP_benchmark writes {c} for the class."""
+    return tuple(line.replace("{c}", "{}") for line in _lines(folder / TEMPLATES))
 
 
 def _lines(path: Path) -> tuple[str, ...]:

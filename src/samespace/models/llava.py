@@ -8,23 +8,12 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..core.assistant_config import AssistantConfig
+from ..core.assistant_config import AssistantConfig, Tiling
 from .layers import Mlp, Tap, record
 from .lm import Cache, Llama
 
 IMAGE_TOKEN = -200
 """Id that stands in a prompt for one image token, as in LLaVA's own code."""
-
-
-class Tiling(NamedTuple):
-    """How an image was cut into views."""
-
-    columns: int
-    rows: int
-    """Of tiles, beside the whole; 0 where it has none."""
-    width: int
-    height: int
-    """Of the image, in pixels."""
 
 
 class ImageFeatures(NamedTuple):

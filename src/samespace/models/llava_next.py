@@ -10,8 +10,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..core.assistant_config import AnyresAssistantConfig
-from .llava import ImageTowerModule, Llava, Tiling
+from ..core.assistant_config import AnyresAssistantConfig, Tiling
+from .llava import ImageTowerModule, Llava
 from .lm import Llama
 
 SHRINK_FROM = 1.1

@@ -9,9 +9,9 @@ import math
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..core.assistant_config import ShuffledAssistantConfig
+from ..core.assistant_config import ShuffledAssistantConfig, Tiling
 from .layers import Tap, record
-from .llava import ImageTowerModule, Llava, Tiling
+from .llava import ImageTowerModule, Llava
 from .lm import Llama
 
 AROUND, WHOLE = "<fake_token_around_image>", "<global-img>"

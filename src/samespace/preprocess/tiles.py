@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ..core.assistant_config import Tiling
 from ..core.config import Prep
 from ..media.image import opaque
 from .pixels import count_of, resized, square
@@ -36,12 +37,7 @@ class Views(NamedTuple):
 
     pixels: npt.NDArray[np.uint8]
     """(V, S, S, 3): the whole and its tiles, row by row. Of an image in its own shape its patches, (1, N, 3·patch² + 8)."""
-    columns: int
-    rows: int
-    """Of tiles; 0 where there are none."""
-    width: int
-    height: int
-    """Of the image."""
+    tiling: Tiling
 
 
 def views(image: Image.Image, p: Prep, max_tiles: int, min_ratio: float) -> Views:
@@ -49,9 +45,9 @@ def views(image: Image.Image, p: Prep, max_tiles: int, min_ratio: float) -> View
     columns, rows = grid(*image.size, p.size, max_tiles, min_ratio)
     whole = square(image, p)
     if columns * rows == 1:
-        return Views(whole[None], 0, 0, *image.size)
+        return Views(whole[None], Tiling(0, 0, *image.size))
     large = resized(opaque(image, p.fill), (columns * p.size, rows * p.size), p)
-    return Views(np.concatenate([whole[None], cut(large, p.size)]), columns, rows, *image.size)
+    return Views(np.concatenate([whole[None], cut(large, p.size)]), Tiling(columns, rows, *image.size))
 
 
 def cut(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
@@ -77,7 +73,8 @@ def fitted(image: Image.Image, p: Prep, sizes: Sequence[tuple[int, int]]) -> Vie
     canvas = Image.new("RGB", (room_width, room_height))
     canvas.paste(resized(image, inner, p), ((room_width - inner[0]) // 2, (room_height - inner[1]) // 2))
     whole = np.asarray(resized(image, (p.size, p.size), p))
-    return Views(np.concatenate([whole[None], cut(canvas, p.size)]), room_width // p.size, room_height // p.size, width, height)
+    tiling = Tiling(room_width // p.size, room_height // p.size, width, height)
+    return Views(np.concatenate([whole[None], cut(canvas, p.size)]), tiling)
 
 
 def on_square(image: Image.Image, p: Prep) -> Views:
@@ -86,7 +83,7 @@ def on_square(image: Image.Image, p: Prep) -> Views:
     side = max(image.size)
     canvas = Image.new("RGB", (side, side), tuple(int(mean * 255) for mean in p.mean))
     canvas.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return Views(np.asarray(resized(canvas, (p.size, p.size), p))[None], 0, 0, *image.size)
+    return Views(np.asarray(resized(canvas, (p.size, p.size), p))[None], Tiling(0, 0, *image.size))
 
 
 def _loss(width: int, height: int, room_height: int, room_width: int) -> tuple[int, int]:
@@ -107,8 +104,9 @@ def split(image: Image.Image, p: Prep, longest: int) -> Views:
         image = resized(image, _whole_tiles(*image.size, p.size), p)
     whole = np.asarray(resized(image, (p.size, p.size), p))[None]
     if (image.width <= p.size and image.height <= p.size) or not longest:
-        return Views(whole, 0, 0, *original)
-    return Views(np.concatenate([cut(image, p.size), whole]), image.width // p.size, image.height // p.size, *original)
+        return Views(whole, Tiling(0, 0, *original))
+    tiling = Tiling(image.width // p.size, image.height // p.size, *original)
+    return Views(np.concatenate([cut(image, p.size), whole]), tiling)
 
 
 def _even_size(width: int, height: int, longest: int) -> tuple[int, int]:
@@ -134,4 +132,4 @@ def _whole_tiles(width: int, height: int, size: int) -> tuple[int, int]:
 def whole(image: Image.Image, p: Prep) -> Views:
     """Return the patches of the image alone, in about its own shape and size: Qwen3-VL's. Raises UnreadableMedia on a strip."""
     prepared = square(image, p)
-    return Views(prepared[None, : count_of(prepared)], 0, 0, *image.size)
+    return Views(prepared[None, : count_of(prepared)], Tiling(0, 0, *image.size))

@@ -65,8 +65,8 @@ def shortened(z: np.ndarray, dim: int) -> np.ndarray:
 
 
 def checked_length(short: int, dim: int) -> int:
-    """Return how many numbers of vectors of `dim` are used. Raises QueryError where they have fewer."""
-    if not 8 <= short <= dim:
+    """Return how many numbers of vectors of `dim` are used, 0 being all. Raises QueryError where they have fewer."""
+    if short and not 8 <= short <= dim:
         raise QueryError(f"vectors of {dim} numbers cannot be cut to {short}; use 8 to {dim}")
     return short if short < dim else 0
 

@@ -119,8 +119,14 @@ def check_kind(kind: object, name: str) -> None:
         raise UnknownSpace(f"{name} is a {kind} model, which {_ASSISTANT}; it runs in Ollama: samespace ask -a ollama:MODEL")
     if kind in OTHERS:
         raise UnknownSpace(f"{name} is {OTHERS[str(kind)].format(name=name)}")
+    check_two_towers(kind, name)
+
+
+def check_two_towers(kind: object, name: str) -> None:
+    """Raises UnknownSpace where transformers' `model_type` is not a model of two towers."""
     if not kind:
         raise UnknownSpace(f"{name} has a config.json without model_type, so what it is cannot be known; choose a CLIP or SigLIP")
-    raise UnknownSpace(
-        f"{name} is a {kind} model, which is not known to have an image and a text tower in one space; choose a CLIP or SigLIP"
-    )
+    if kind not in TWO_TOWERS:
+        raise UnknownSpace(
+            f"{name} is a {kind} model, which is not known to have an image and a text tower in one space; choose a CLIP or SigLIP"
+        )

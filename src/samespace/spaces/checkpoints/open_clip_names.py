@@ -1,6 +1,7 @@
 """open_clip's names for pretrained models, ARCHITECTURE/TAG: which repository each stands for, and what it is where that does not say."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 from ...core.errors import MissingExtra, error_summary
@@ -11,6 +12,7 @@ NAMES = Path(__file__).with_name("open_clip_names.tsv")
 CONFIG = "open_clip_config.json"
 
 
+@cache
 def repositories() -> dict[str, str]:
     """Return open_clip's names → repositories."""
     rows = NAMES.read_text("utf-8").splitlines()[1:]

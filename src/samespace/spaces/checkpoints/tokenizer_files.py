@@ -35,7 +35,7 @@ def _converted(folder: Path) -> Tokenizer:
         raise MissingExtra("a tokenizer of SentencePiece", "convert") from None
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        if tokenizer_class(folder) in ("", "SiglipTokenizer"):  # T5's, which transformers runs in SentencePiece itself
+        if cleans_as_siglip(folder):  # T5's, which transformers runs in SentencePiece itself
             found = T5TokenizerFast.from_pretrained(folder, extra_ids=0, **local)
         else:
             found = AutoTokenizer.from_pretrained(folder, **local)
@@ -57,10 +57,19 @@ def pad_id(folder: Path, tokenizer: Tokenizer, default: int) -> int:
     return int(tokenizer.padding["pad_id"]) if tokenizer.padding else default
 
 
+MOST_CONTEXT = 512
+"""Longer texts are cut, where a model takes more: a search has no use for them, and texts are padded to their full length."""
+
+
 def tokenizer_class(folder: Path) -> str:
     """Return the class that tokenizer_config.json names; empty where it names none."""
     file = folder / "tokenizer_config.json"
     return str(read_json(file).get("tokenizer_class") or "") if file.exists() else ""
+
+
+def cleans_as_siglip(folder: Path) -> bool:
+    """Whether a SigLIP's tokenizer cleans texts: by its class; Gemma's and T5's do not."""
+    return tokenizer_class(folder) in ("", "SiglipTokenizer")
 
 
 def check_vocabulary(tokenizer: Tokenizer, size: int) -> None:

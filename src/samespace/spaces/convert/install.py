@@ -64,8 +64,7 @@ def convert(
     with _torch():
         from . import conversion, export
     loaded, answers = conversion.read(folder, name)
-    if short:
-        loaded.config = replace(loaded.config, short=checked_length(short, loaded.config.dim))
+    loaded.config = replace(loaded.config, short=checked_length(short, loaded.config.dim))
     if origin:
         loaded.config = replace(loaded.config, origin=origin)
     gated = precision == "auto" and loaded.config.prep.resize != "native"  # a language model would take hours for the pairs

@@ -14,17 +14,15 @@ import numpy as np
 from ...core.config import LibraryImageTower, LibraryTextTower, Prep, SpaceConfig, to_json
 from ...core.errors import UnknownSpace
 from ...core.files import read_json, sha256, write_text_atomically
-from ..checkpoints.families import TWO_TOWERS
+from ..checkpoints.families import check_two_towers
 from ..checkpoints.image_processors import CLIP, SIGLIP, open_clip_prep, processor_values, transformers_prep
 from ..checkpoints.open_clip_layout import open_clip_cleaning
-from ..checkpoints.tokenizer_files import pad_id, read_tokenizer, tokenizer_class
+from ..checkpoints.tokenizer_files import MOST_CONTEXT, cleans_as_siglip, pad_id, read_tokenizer
 from ..sessions import GRAPH, Tower, checked_length
 from ..space_folder import new_space_folder
 
 DATA_ENDINGS = (".data", "_data")
 """Endings of the files beside a graph that hold its weights."""
-MAX_CONTEXT = 512
-"""Longer texts are cut."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def install(folder: Path, target: Path, name: str, origin: str, short: int = 0) 
         library, dim = f"{layout.name}'s ONNX", dims["text"]
         files = {f.relative_to(made).as_posix(): sha256(f) for f in sorted(made.rglob("*")) if f.is_file()}
         config = SpaceConfig(
-            name=name or folder.name, origin=origin, short=checked_length(short, dim) if short else 0, prep=prep, files=files, weights=hashlib.sha256("".join(files.values()).encode()).hexdigest(),
+            name=name or folder.name, origin=origin, short=checked_length(short, dim), prep=prep, files=files, weights=hashlib.sha256("".join(files.values()).encode()).hexdigest(),
             image=LibraryImageTower(image_size=prep.size, dim=dim, library=library),
             text=LibraryTextTower(context=prep.context, pad=prep.pad, dim=dim, library=library),
             card={"unverified": f"{library} is taken as it is, and there is no library to compare it with"},
@@ -156,12 +154,11 @@ def _transformers_js(folder: Path) -> Prep:
     """Read transformers' settings. Raises UnknownSpace."""
     values = read_json(folder / "config.json")
     kind, v, t = values.get("model_type"), values.get("vision_config", {}), values.get("text_config", {})
-    if kind not in TWO_TOWERS:
-        raise UnknownSpace(f"{folder} is a {kind} model, which is not known to have an image and a text tower in one space")
+    check_two_towers(kind, str(folder))
     defaults: dict[str, Any] = SIGLIP if kind == "siglip" else CLIP
     tokenizer = read_tokenizer(folder)
-    context = min(int(t.get("max_position_embeddings", 64 if kind == "siglip" else 77)), MAX_CONTEXT)
-    clean = "siglip" if kind == "siglip" and tokenizer_class(folder) in ("", "SiglipTokenizer") else "none"
+    context = min(int(t.get("max_position_embeddings", 64 if kind == "siglip" else 77)), MOST_CONTEXT)
+    clean = "siglip" if kind == "siglip" and cleans_as_siglip(folder) else "none"
     size = v.get("image_size") or _processor_side(folder)
     return replace(
         transformers_prep(processor_values(folder), defaults, size), context=context, clean=clean,

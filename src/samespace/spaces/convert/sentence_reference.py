@@ -15,10 +15,9 @@ from ...core.config import LibraryTextTower, Prep, SpaceConfig
 from ...core.files import read_json
 from ...models.layers import Tap
 from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.tokenizer_files import MOST_CONTEXT
 from .reference import LibraryEncoder, Reference, reading
 
-MAX_CONTEXT = 512
-"""Longer texts are cut, where the model does not say at which length."""
 PROMPTS = "config_sentence_transformers.json"
 
 
@@ -66,7 +65,7 @@ class SentenceReference(Reference):
         tokenizer, clean = self.words()
         pad, context, dim = (
             self.model.tokenizer.pad_token_id,
-            int(self.model.max_seq_length or MAX_CONTEXT),
+            int(self.model.max_seq_length or MOST_CONTEXT),
             self.text(["a"]).shape[1],
         )
         prep = replace(Prep(), context=context, pad=pad, pad_to_context=False, clean=clean, prefix=self.prompt)

@@ -18,15 +18,13 @@ from ...core.errors import UnknownSpace
 from ...models.layers import Tap
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.image_processors import SIGLIP, transformers_prep
-from ..checkpoints.tokenizer_files import read_tokenizer
+from ..checkpoints.tokenizer_files import MOST_CONTEXT, read_tokenizer
 from .reference import LibraryEncoder, Reference, reading
 
 UNMASKED = {"siglip", "siglip2"}
 """Kinds of models whose texts are padded to their full length, and whose padding is attended to."""
 POSITIONS_AFTER_PADDING = {"xlm-roberta", "roberta", "camembert"}
 """Kinds of text models whose positions are counted from the padding token's id on."""
-MAX_CONTEXT = 512
-"""Longer texts are cut: a search has no use for them, and every text is padded to its length."""
 
 
 def vectors_of(output: Any) -> Tensor:
@@ -113,11 +111,11 @@ class TransformersReference(Reference):
     def _context(self) -> int:
         """Return the length to which texts are padded: as many positions as the text tower has, 512 at most."""
         c = self.model.config.text_config
-        positions = int(getattr(c, "max_position_embeddings", MAX_CONTEXT))
+        positions = int(getattr(c, "max_position_embeddings", MOST_CONTEXT))
         if c.model_type in POSITIONS_AFTER_PADDING:
             positions -= c.pad_token_id + 1
         limit = int(self.tokenizer.model_max_length)
-        return min(positions, limit, MAX_CONTEXT)
+        return min(positions, limit, MOST_CONTEXT)
 
     def checkpoint(self) -> Checkpoint:
         """Return the model as it can be exported. Raises UnknownSpace on a setting of its preprocessing that is not known here."""
