@@ -38,6 +38,7 @@ HOMES = {  # a heavy library → the only places that import it
     "datasets": ("train/sources.py",),
     "open_clip": ("spaces/checkpoints/open_clip_names.py", "spaces/convert/open_clip_reference.py"),
     "transformers": (
+        "assistant/verify.py",
         "spaces/convert/adapters.py",
         "spaces/convert/picture_references.py",
         "spaces/convert/qwen3_vl_reference.py",

@@ -1,5 +1,6 @@
 """Assistants of several families as transformers writes them: tiles, order of the tokens, logits and greedy text are its own."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import transformers as T
 from PIL import Image
 from random_weights import randomised
 
-from samespace.assistant import checkpoint, registry
+from samespace.assistant import checkpoint, registry, verify
 from samespace.assistant.request import Message, Picture, question
 from samespace.core.assistant_config import AssistantConfig
 from samespace.core.errors import UnknownAssistant, UnreadableMedia
@@ -158,6 +159,7 @@ def test_it_is_installed_and_answers(family, photographs, monkeypatch, tmp_path)
     *_, folder = family
     monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(tmp_path / "assistants"))
     config = registry.install(str(folder), None)
+    assert config.card["verified"]["logits_difference"] < 1e-4
     installed = checkpoint.load(registry.find(config.name))
     picture = picture_of("wide", photographs, tmp_path)
     assert installed.answer(question("What is this?", [picture], max_tokens=5)).outcome.pictures > 8
@@ -201,3 +203,34 @@ def test_detail_limits_what_a_picture_costs(photographs, monkeypatch, tmp_path):
         installed.answer(question("What is this?", [Picture.read(strip)]))
     with pytest.raises(UnknownAssistant, match="leave --detail out"):
         registry.limited(AssistantConfig(), 20)
+
+
+def test_what_answers_otherwise_than_transformers_is_not_installed(family, monkeypatch, tmp_path):
+    monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(tmp_path / "assistants"))
+    *_, folder = family
+    right = verify._theirs
+    for wrong, message in (
+        (
+            lambda ids, logits: (ids, logits + 0.01 * logits.abs().max() * torch.arange(len(logits)).remainder(2)),
+            "a logit differs by",
+        ),
+        (lambda ids, logits: (ids[1:], logits), "token ids"),
+        (lambda ids, logits: (ids, logits * torch.nan), "a logit differs by nan"),
+    ):
+        monkeypatch.setattr(verify, "_theirs", lambda *given, w=wrong: w(*right(*given)))
+        with pytest.raises(UnknownAssistant, match=message):
+            registry.install(str(folder), None)
+    assert not registry.ASSISTANTS.installed()
+
+
+def test_what_cannot_be_compared_says_so(family, monkeypatch):
+    *_, ours, folder = family
+    language = checkpoint.read(folder)[1]
+    monkeypatch.setattr(verify, "free_memory", lambda: 10)
+    assert "no memory" in verify.verified(folder, ours.model, language)["unverified"]
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert "samespace[convert]" in verify.verified(folder, ours.model, language)["unverified"]
+    monkeypatch.undo()
+    monkeypatch.setattr(verify, "_theirs", lambda *_: 1 / 0)
+    assert "transformers itself fails" in verify.verified(folder, ours.model, language)["unverified"]

@@ -26,6 +26,7 @@ from ..spaces.registry import find as find_space
 from . import checkpoint, transformers_folder
 from .chat import compile_template
 from .language import Language, read_language
+from .verify import verified
 
 STARTER = "starter"
 SHIPPED = Path(__file__).with_name(STARTER)
@@ -93,6 +94,8 @@ def install(name: str, source: Remote | Wheel | None, detail: int | None = None)
         name = name if isinstance(source, Remote) else model.c.name or folder.resolve().name
         if name in {STARTER, *ASSISTANTS.installed()}:
             raise UnknownAssistant(f"an assistant called {name!r} is there already; change the name in its {checkpoint.CONFIG}")
+        if not (folder / checkpoint.CONFIG).exists():
+            model.c = replace(model.c, card=model.c.card | verified(folder, model, language))
     if detail is not None:
         model.c = limited(model.c, detail)
     return write(model, language, name, ASSISTANTS.folder_for(name))

@@ -258,4 +258,8 @@ def pull_assistant(
     config = registry.install(name, source, detail)
     if (tokens := config.prep.patches // config.prep.merge**2) > 4096:
         print_status(f"a large picture takes up to {tokens} tokens; pull it again with --detail 1024 where that is too slow")
+    if found := config.card.get("verified"):
+        print_status(f"it answers as {found['by']} does (largest difference of a logit {found['logits_difference']:.1g})")
+    elif reason := config.card.get("unverified"):
+        print_status(f"not verified: {reason}")
     print_status(f"installed; use it with: samespace ask IMAGE QUESTION --assistant {config.name}")
