@@ -196,7 +196,7 @@ def run(row: Row, scratch: Path) -> tuple[str, str]:
     """Return how a checkpoint is installed, and how far its vectors are from its library's; or the sentence by which it is refused."""
     folder = row.make(scratch / "checkpoint")
     try:
-        families.check(folder, "org/model")
+        families.check(folder, "org/model", joins="pictures" if row.joins else "")
         if row.joins:
             install.convert(row.joins(scratch / "joined"), scratch / "pictures", precision="fp32")
             config = install.join(folder, scratch / "pictures", scratch / "space", "joined", "")

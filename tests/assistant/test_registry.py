@@ -1,6 +1,7 @@
 """Installing assistants: folders, precision, adapters, and wheels that cannot be downloaded or have changed."""
 
 import hashlib
+import shutil
 import subprocess
 import zipfile
 from dataclasses import replace
@@ -21,7 +22,7 @@ from samespace.spaces.checkpoints.tensors import read_tensors
 from samespace.spaces.registry import find as find_space
 
 
-def test_a_folder_is_installed_listed_and_found(tiny_folder, monkeypatch):
+def test_a_folder_is_installed_listed_and_found(tiny_folder, monkeypatch, tmp_path):
     monkeypatch.setattr(registry.int4, "is_fast", lambda: False)
     monkeypatch.setattr(registry, "MAX_PERPLEXITY_RATIO", 10)  # random weights: rounding changes much
     assert registry.look_up(str(tiny_folder)) is None
@@ -31,8 +32,10 @@ def test_a_folder_is_installed_listed_and_found(tiny_folder, monkeypatch):
     assert config.card["precision"]["chosen"] == "int8"
     asked = question("Well?", [], max_tokens=8)
     assert checkpoint.load(registry.find("tiny")).answer(asked).text == checkpoint.load(tiny_folder).answer(asked).text
+    assert registry.install(str(tiny_folder), None).origin == str(tiny_folder)  # again
+    shutil.copytree(tiny_folder, tmp_path / "other")
     with pytest.raises(UnknownAssistant, match="there already"):
-        registry.install(str(tiny_folder), None)
+        registry.install(str(tmp_path / "other"), None)
     with pytest.raises(UnknownAssistant, match="samespace assistants pull nobody"):
         registry.find("nobody")
 

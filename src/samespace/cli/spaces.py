@@ -37,7 +37,7 @@ Templates = Annotated[Path | None, typer.Option(help="File of sentences with {} 
 @spaces.command("list")
 def list_spaces(json_: Json = False) -> None:
     """List the installed spaces."""
-    from ..spaces.registry import SPACES
+    from ..spaces.registry import SPACES, STARTER
 
     for entry in SPACES.entries():
         if entry.config is None:
@@ -48,7 +48,8 @@ def list_spaces(json_: Json = False) -> None:
             fields = {"name": entry.name, "dim": dim, "fingerprint": fingerprint, "folder": str(entry.folder)}
             print_result(json.dumps(fields | {"verified": entry.config.card.get("verified")}))
         else:
-            print_result(f"{entry.name:40} {dim:5}-d  {fingerprint}  {verified_by(entry.config):28}  {entry.folder}")
+            verified = "" if entry.folder == STARTER else verified_by(entry.config)
+            print_result(f"{entry.name:40} {dim:5}-d  {fingerprint}  {verified:28}  {entry.folder}")
 
 
 def verified_by(config: "SpaceConfig") -> str:
@@ -176,6 +177,8 @@ def fetch(name: str, revision: str | None, yes: bool, check: "Callable[[Path, st
     """
     if expanded(name.removeprefix("local-dir:")).is_dir():
         folder = expanded(name.removeprefix("local-dir:")).resolve()
+        if check:
+            check(folder, str(folder))
         return folder, str(folder)
     from ..spaces.convert import hub
 

@@ -94,6 +94,8 @@ class AssistantConfig:
     """Name of the language model, where its weights are kept apart."""
     licence: str = ""
     """Licence of the weights."""
+    origin: str = ""
+    """Where it was installed from."""
     files: dict[str, str] = field(default_factory=dict)
     """sha256 of every other file of the folder."""
     card: dict[str, Any] = field(default_factory=dict)

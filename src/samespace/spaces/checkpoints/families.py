@@ -94,7 +94,7 @@ def check(folder: Path, name: str, joins: str = "") -> None:
         return
     if not (folder / "config.json").exists():
         raise UnknownSpace(
-            f"{name} has neither open_clip_config.json nor config.json, so what it is cannot be known; choose a repository that has"
+            f"{name} has neither open_clip_config.json nor config.json, so what it is cannot be known; name a repository, or give the folder, that has one"
         )
     values = read_json(folder / "config.json")
     if "auto_map" in values and values.get("model_type") not in TWO_TOWERS | PICTURES_ONLY:
