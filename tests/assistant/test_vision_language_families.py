@@ -201,6 +201,9 @@ def test_detail_limits_what_a_picture_costs(photographs, monkeypatch, tmp_path):
     Image.new("RGB", (2010, 10)).save(strip)
     with pytest.raises(UnreadableMedia, match="times as long as wide"):
         installed.answer(question("What is this?", [Picture.read(strip)]))
+    Image.new("RGB", (1900, 10)).save(strip)
+    with pytest.raises(UnreadableMedia, match="strip.png: it is too narrow"):
+        installed.answer(question("What is this?", [Picture.read(strip)]))
     with pytest.raises(UnknownAssistant, match="leave --detail out"):
         registry.limited(AssistantConfig(), 20)
 

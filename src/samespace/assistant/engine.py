@@ -38,7 +38,7 @@ class Assistant:
         self.model, self.chat = model.eval(), chat
         self.name = name or model.c.name
         self.lock, self.image_lock = threading.Lock(), threading.Lock()  # for a step; one image is decoded at a time
-        self.features: LRUCache[tuple[str, bool, bool], ImageFeatures] = LRUCache(CACHED_IMAGES)  # by what decides its views
+        self.features: LRUCache[tuple[str, bool], ImageFeatures] = LRUCache(CACHED_IMAGES)  # by digest and whether it is alone
         self.grounding = _grounding_of(model, chat)
         self.augmenters: list[Augmenter] = [
             *([self.grounding] if self.grounding else ()),
@@ -143,7 +143,7 @@ class Assistant:
         self._alone = alone
         for picture in pictures:
             with self.image_lock:
-                features = self.features.get((picture.digest, alone, picture.whole))
+                features = self.features.get((picture.digest, alone))
                 if features is None:
                     seen = picture.views(self.model.c, alone)
                     with self.lock, torch.inference_mode():
@@ -151,7 +151,7 @@ class Assistant:
                         tokens = self.model.arrange(views.tokens, seen.tiling)
                     text = self.model.picture_text(self.chat.mark, views.tokens.shape[1], seen.tiling)
                     features = ImageFeatures(tokens, views.patches[0], views.crop_embeddings[0], text, views.grid)
-                self.features[picture.digest, alone, picture.whole] = found[picture.digest] = features
+                self.features[picture.digest, alone] = found[picture.digest] = features
         return found
 
 

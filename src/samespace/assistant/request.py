@@ -35,8 +35,8 @@ class Picture:
 
     @cached_property
     def digest(self) -> str:
-        """BLAKE2b of the content; images of the same digest are encoded once."""
-        return content_hash(self.data)
+        """BLAKE2b of the content, and whether it is shown whole; images of the same digest are encoded once."""
+        return content_hash(self.data) + ("whole" if self.whole else "")
 
     def decode(self, target: int) -> Image.Image:
         """Decode the image, upright, with no less than `target` pixels a side if it has them.

@@ -238,7 +238,7 @@ def pull_assistant(
     name: Annotated[str, typer.Argument(help="starter, a LLaVA on the Hugging Face hub such as org/name, or a folder.")],
     revision: Revision = None,
     detail: Annotated[
-        int | None, typer.Option(min=4, help="Most tokens that a picture takes, of Qwen3-VL: 1024 is quick on a CPU.")
+        int | None, typer.Option(min=64, help="Most tokens that a picture takes, of Qwen3-VL: 1024 is quick on a CPU.")
     ] = None,
     yes: Yes = False,
 ) -> None:

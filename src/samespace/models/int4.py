@@ -15,7 +15,7 @@ FEW_ROWS = 40
 """Rows up to which torch's product with packed weights is fastest; for more, the weights are unpacked."""
 SHRINKS = (1.0, 0.95, 0.9, 0.85)
 """Shares of a group's range that are tried for its scale: what is cut off may cost less than coarser steps."""
-BF16 = torch.cpu._is_avx512_bf16_supported()
+BF16 = bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 """Whether this processor multiplies bf16 numbers itself."""
 
 

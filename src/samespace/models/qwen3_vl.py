@@ -50,12 +50,11 @@ class MergedViT(nn.Module):
     def positions(self, place: Tensor) -> Tensor:
         """Return the learned positions, stretched so that the corners stay: (B, N, PLACE) → (B, N, D)."""
         row, column, rows, columns = place.unbind(dim=-1)
-        down, across = (
-            (
-                1 - (torch.arange(self.grid, device=at.device) - (at * (self.grid - 1) / (n - 1).clamp(min=1))[..., None]).abs()
-            ).clamp(0)
+        learned = torch.arange(self.grid, device=place.device)
+        down, across = (  # (B, N, grid): what each of the learned positions contributes
+            (1 - (learned - (at * (self.grid - 1) / (n - 1).clamp(min=1))[..., None]).abs()).clamp(min=0)
             for at, n in ((row, rows), (column, columns))
-        )  # (B, N, grid): what each of the learned positions contributes
+        )
         return (down[..., :, None] * across[..., None, :]).flatten(-2) @ self.pos_embed
 
     def turned(self, place: Tensor) -> Tensor:

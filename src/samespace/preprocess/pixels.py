@@ -139,7 +139,7 @@ def fitting_size(height: int, width: int, patch: int, most: int) -> tuple[int, i
 def native_size(height: int, width: int, p: Prep) -> tuple[int, int]:
     """Return about the image's own size (height, width): sides are multiples of p.merge patches, pixels as many as there may be.
 
-    Qwen2-VL's. Raises UnreadableMedia on a strip, which its processor does not take.
+    Qwen2-VL's. Raises UnreadableMedia on a strip, which its processor does not take or makes too many patches of.
     """
     if max(height, width) > LONGEST_STRIP * min(height, width):
         raise UnreadableMedia(f"it is more than {LONGEST_STRIP} times as long as wide; crop it")
@@ -151,6 +151,8 @@ def native_size(height: int, width: int, p: Prep) -> tuple[int, int]:
     elif down * across < p.least_pixels:
         scale = math.sqrt(p.least_pixels / (height * width))
         down, across = (math.ceil(side * scale / step) * step for side in sides)
+    if down * across > most:
+        raise UnreadableMedia(f"it is too narrow to be shown in {p.patches} patches; crop it")
     return down, across
 
 
