@@ -21,6 +21,7 @@ HOMES = {  # a heavy library → the only places that import it
     "torch": ("models/", "spaces/", "train/", "assistant/", "explain/", "evaluate/"),
     "onnx": ("spaces/convert/onnx.py", "spaces/convert/export.py", "spaces/convert/quantize.py"),
     "onnxruntime": ("spaces/",),
+    "lark": ("library/search/where.py",),
     "lancedb": ("library/store/lance.py",),
     "pyarrow": ("library/store/", "train/sources.py"),
     "av": ("media/audio.py", "media/video.py"),

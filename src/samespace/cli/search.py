@@ -1,7 +1,8 @@
 """`samespace search`."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,9 @@ def search(
     under: Annotated[Path | None, typer.Option(help="Only files below this folder.")] = None,
     since: Annotated[str | None, typer.Option(help="Taken on this date or later: 2024, 2024-06 or 2024-06-30.")] = None,
     until: Annotated[str | None, typer.Option(help="Taken on this date or earlier.")] = None,
+    where: Annotated[
+        str | None, typer.Option(help='Only what meets conditions: "year:2019 -kind:video (near:45.07,7.68,5km OR path:turin)"')
+    ] = None,
     min_relevance: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out hits whose probability of being relevant is lower, such as 0.5.")
     ] = 0.0,
@@ -45,7 +49,12 @@ def search(
 
     if unknown := set(kind or ()) - set(KINDS):
         raise QueryError(f"there is no kind {unknown.pop()!r}; choose one of {', '.join(KINDS)}")
-    filter = Filter(tuple(kind or ()), absolute(under) if under else "", parse_date(since), parse_date(until, end=True))
+    days = parse_date(since), parse_date(until, end=True)
+    filter = Filter(tuple(kind or ()), absolute(under) if under else "", *days)
+    if where is not None:
+        from ..library.search.where import condition_of
+
+        filter = replace(filter, where=condition_of(where))
     if filter.since and filter.until and filter.since >= filter.until:
         raise QueryError(f"--since {since} is after --until {until}; swap them")
     text = " ".join(query)
@@ -71,22 +80,12 @@ def parse_date(text: str | None, end: bool = False) -> datetime | None:
     """Return the start of a day, month or year in local time, or with `end` its end. Raises QueryError."""
     if text is None:
         return None
-    for form in ("%Y-%m-%d", "%Y-%m", "%Y"):
-        try:
-            start = datetime.strptime(text, form)
-            return (next_start(start, form) if end else start).astimezone(UTC)
-        except (ValueError, OverflowError):
-            continue
-    raise QueryError(f"{text!r} is not a date; write 2024, 2024-06 or 2024-06-30")
+    from ..library.search.dates import date_range
 
-
-def next_start(start: datetime, form: str) -> datetime:
-    """Return when the next day, month or year starts."""
-    if form == "%Y-%m-%d":
-        return start + timedelta(days=1)
-    if form == "%Y-%m":
-        return (start + timedelta(days=31)).replace(day=1)
-    return start.replace(year=start.year + 1)
+    try:
+        return date_range(text)[int(end)]
+    except ValueError as error:
+        raise QueryError(str(error)) from None
 
 
 def print_json(hits: "list[Hit]") -> None:

@@ -5,11 +5,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core.paths import to_text
+
+if TYPE_CHECKING:
+    from .conditions import Condition
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Filter:
     """One of records.MODALITIES."""
     within: str = ""
     """A file, absolute: only its segments."""
+    where: "Condition | None" = None
+    """What search.where parses."""
 
     @property
     def prefix(self) -> str:
@@ -54,6 +59,8 @@ class Filter:
             parts.append(f"path NOT IN ({literals(map(to_text, self.without))})")
         if self.modality:
             parts.append(f"modality = {literals([self.modality])}")
+        if self.where:
+            parts.append(self.where.sql)
         return " AND ".join(parts) or None
 
     def rows(self, table: Any) -> np.ndarray:
@@ -77,6 +84,8 @@ class Filter:
             conditions.append(pc.invert(pc.is_in(table["path"], string_array(map(to_text, self.without)))))
         if self.modality:
             conditions.append(pc.is_in(table["modality"], string_array([self.modality])))
+        if self.where:
+            conditions.append(self.where.mask(table))
         if not conditions:
             return np.arange(len(table))
         return np.from_dlpack(pc.indices_nonzero(reduce(pc.and_, conditions))).astype(np.int64)

@@ -1,0 +1,157 @@
+"""The filter language: `kind:image year:2019 -name:screenshot (near:45.07,7.68,5km OR path:turin) width:>=4000` → a condition.
+
+Conditions in a row must all be met; OR, NOT (or a minus) and brackets join them otherwise. Values with spaces stand in quotes.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ...core.errors import QueryError
+from ...media.kinds import KINDS
+from ..store.conditions import AllOf, AnyOf, Compared, Condition, Matches, Near, Not, Present, literal
+from ..store.filter import microseconds
+from .dates import date_range
+
+if TYPE_CHECKING:
+    from lark import Lark, Token, Tree
+
+GRAMMAR = r"""
+?start: either
+?either: every ("OR"i every)*
+?every: opposite (("AND"i)? opposite)*
+?opposite: ("NOT"i | "-") opposite -> negated | "(" either ")" | condition
+condition: FIELD [OPERATOR] (QUOTED | WORD)
+FIELD.2: /[a-z]+:/i
+OPERATOR.2: />=|<=|>|</
+QUOTED.2: /"[^"]*"/
+WORD: /[^\s()":<>][^\s()"]*/
+%ignore /\s+/
+"""
+SIZES = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "": 1.0}
+"""Units of a file's size → bytes."""
+HAS = {"gps": "lat", "date": "taken_at", "size": "width"}
+"""What a segment may have → the column that says so."""
+
+
+def condition_of(text: str) -> Condition:
+    """Parse a filter. Raises QueryError that says at which character it cannot be understood."""
+    from lark.exceptions import UnexpectedInput, UnexpectedToken
+
+    try:
+        tree = _parser().parse(text)
+    except UnexpectedInput as error:
+        ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+        at = len(text) if ended else error.pos_in_stream or 0
+        found = text[at:].split(maxsplit=1)[:1] or ["its end"]
+        raise QueryError(
+            f"the filter cannot be understood at character {at + 1}, {found[0]!r}; write conditions such as year:2019 or -kind:video"
+        ) from None
+    return _condition(tree)
+
+
+@cache
+def _parser() -> "Lark":
+    from lark import Lark
+
+    return Lark(GRAMMAR, parser="lalr", maybe_placeholders=True)
+
+
+def _condition(tree: "Tree[Token]") -> Condition:
+    """Return a branch of the parsed filter as a condition. Raises QueryError."""
+    if tree.data == "condition":
+        field, operator, value = tree.children
+        return _leaf(str(field).lower().removesuffix(":"), str(operator or ""), str(value).strip('"'), (field.start_pos or 0) + 1)  # type: ignore[union-attr]
+    parts: list[Condition] = [_condition(child) for child in tree.children]  # type: ignore[arg-type]
+    if tree.data == "negated":
+        return Not(parts[0])
+    return AllOf(tuple(parts)) if tree.data == "every" else AnyOf(tuple(parts))
+
+
+def _leaf(field: str, operator: str, value: str, at: int) -> Condition:
+    if field not in FIELDS:
+        raise QueryError(f"at character {at}: there is no field {field!r}; use one of {', '.join(FIELDS)}")
+    if operator and field not in NUMBERS:
+        raise QueryError(f"at character {at}: {field} cannot be compared by {operator}; write {field}:{value or '…'}")
+    try:
+        return FIELDS[field](value, operator)
+    except ValueError as error:
+        raise QueryError(f"at character {at}: {error}") from None
+
+
+def _kind(value: str, _: str) -> Condition:
+    kinds = value.lower().split(",")
+    if unknown := set(kinds) - set(KINDS):
+        raise ValueError(f"there is no kind {unknown.pop()!r}; use {', '.join(KINDS)}")
+    return AnyOf(tuple(Matches("kind", f"^{kind}$") for kind in kinds))
+
+
+def _date(value: str, operator: str) -> Condition:
+    """A day, month or year, or a range of them: 2019, 2019-06..2019-08."""
+    first, _, last = value.partition("..")
+    start, end = date_range(first)[0], date_range(last or first)[1]
+    if end <= start:
+        raise ValueError(f"{value} ends before it begins; swap the two dates")
+    if operator in (">=", ">"):
+        return _since(start if operator == ">=" else end)
+    if operator in ("<=", "<"):
+        return Not(_since(end if operator == "<=" else start))
+    return AllOf((_since(start), Not(_since(end))))
+
+
+def _since(when: datetime) -> Condition:
+    return Compared("time", ">=", microseconds(when))
+
+
+def _number(column: str) -> Callable[[str, str], Condition]:
+    def condition(value: str, operator: str) -> Condition:
+        return Compared(column, operator or "=", _amount(value, {"": 1.0}))
+
+    return condition
+
+
+def _size(value: str, operator: str) -> Condition:
+    return Compared("size", operator or ">=", _amount(value.lower(), SIZES))
+
+
+def _amount(value: str, units: dict[str, float]) -> float:
+    digits = value.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        return float(digits) * units[value.removeprefix(digits)]
+    except (ValueError, KeyError):
+        raise ValueError(f"{value!r} is not a number{' of kB, MB or GB' if len(units) > 1 else ''}; write digits") from None
+
+
+def _near(value: str, _: str) -> Condition:
+    parts = value.lower().split(",")
+    try:
+        lat, lon = float(parts[0]), float(parts[1])
+        km = float(parts[2].removesuffix("km")) if len(parts) > 2 else 1.0
+    except (ValueError, IndexError):
+        raise ValueError(
+            f"{value!r} is not a place; write degrees north, degrees east and kilometres: near:45.07,7.68,5km"
+        ) from None
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180 and km > 0 and len(parts) <= 3):
+        raise ValueError(f"{value!r} is not on the earth; write near:45.07,7.68,5km")
+    return Near(lat, lon, km)
+
+
+def _has(value: str, _: str) -> Condition:
+    if value.lower() not in HAS:
+        raise ValueError(f"there is no has:{value}; use {', '.join(f'has:{name}' for name in HAS)}")
+    return Present(HAS[value.lower()])
+
+
+FIELDS: dict[str, Callable[[str, str], Condition]] = {
+    "kind": _kind,
+    "name": lambda value, _: Matches("path", f"{literal(value)}[^/\\\\]*$"),
+    "path": lambda value, _: Matches("path", literal(value)),
+    "ext": lambda value, _: Matches("path", f"\\.{literal(value.removeprefix('.'))}$"),
+    "date": _date, "year": _date,
+    "width": _number("width"), "height": _number("height"), "size": _size,
+    "near": _near, "has": _has,
+}  # fmt: skip
+"""Field → what makes a condition of a value and an operator; it raises ValueError with a sentence."""
+NUMBERS = {"date", "year", "width", "height", "size"}
+"""Fields that can be compared."""

@@ -1,0 +1,171 @@
+"""Conditions on segments, joined by and, or and not; each compiles to SQL for the database and to a mask over an Arrow table.
+
+Of an unknown value nothing is true, so a condition and its negation divide all segments in two.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+EARTH_KM = 6371.0
+"""Mean radius of the earth."""
+
+
+class Condition(Protocol):
+    """What a segment meets or not."""
+
+    @property
+    def sql(self) -> str:
+        """The condition as SQL, which is never NULL."""
+        ...
+
+    def mask(self, table: Any) -> Any:
+        """Return which rows of an Arrow table meet it: booleans without nulls."""
+        ...
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """All of several conditions."""
+
+    parts: tuple[Condition, ...]
+
+    @property
+    def sql(self) -> str:
+        return "(" + " AND ".join(part.sql for part in self.parts) + ")"
+
+    def mask(self, table: Any) -> Any:
+        return _joined("and_", [part.mask(table) for part in self.parts])
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """At least one of several conditions."""
+
+    parts: tuple[Condition, ...]
+
+    @property
+    def sql(self) -> str:
+        return "(" + " OR ".join(part.sql for part in self.parts) + ")"
+
+    def mask(self, table: Any) -> Any:
+        return _joined("or_", [part.mask(table) for part in self.parts])
+
+
+@dataclass(frozen=True)
+class Not:
+    """The opposite of a condition."""
+
+    part: Condition
+
+    @property
+    def sql(self) -> str:
+        return f"(NOT {self.part.sql})"
+
+    def mask(self, table: Any) -> Any:
+        import pyarrow.compute as pc
+
+        return pc.invert(self.part.mask(table))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A column's number against another: `op` is one of OPERATORS."""
+
+    column: str
+    op: str
+    number: float
+
+    @property
+    def sql(self) -> str:
+        return f"coalesce({self.column} {self.op} {self.number!r}, false)"
+
+    def mask(self, table: Any) -> Any:
+        import pyarrow.compute as pc
+
+        return pc.fill_null(getattr(pc, OPERATORS[self.op])(table[self.column], self.number), False)
+
+
+OPERATORS = {">=": "greater_equal", "<=": "less_equal", ">": "greater", "<": "less", "=": "equal"}
+"""SQL's → pyarrow.compute's."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """A column's text matches a regular expression of RE2, whatever the case."""
+
+    column: str
+    pattern: str
+
+    @property
+    def sql(self) -> str:
+        pattern = self.pattern.replace("'", "''")
+        return f"coalesce(regexp_like({self.column}, '(?i){pattern}'), false)"
+
+    def mask(self, table: Any) -> Any:
+        import pyarrow.compute as pc
+
+        return pc.fill_null(pc.match_substring_regex(table[self.column], self.pattern, ignore_case=True), False)
+
+
+@dataclass(frozen=True)
+class Present:
+    """A column has a value."""
+
+    column: str
+
+    @property
+    def sql(self) -> str:
+        return f"({self.column} IS NOT NULL)"
+
+    def mask(self, table: Any) -> Any:
+        import pyarrow.compute as pc
+
+        return pc.is_valid(table[self.column])
+
+
+@dataclass(frozen=True)
+class Near:
+    """Taken within some kilometres of a place, along the surface of a sphere."""
+
+    lat: float
+    lon: float
+    km: float
+
+    @property
+    def _least(self) -> float:
+        """Cosine of the angle that so many kilometres are, as seen from the centre of the earth."""
+        return math.cos(min(math.pi, self.km / EARTH_KM))
+
+    @property
+    def sql(self) -> str:
+        lat, lon = math.radians(self.lat), math.radians(self.lon)
+        cosine = f"sin(radians(lat)) * {math.sin(lat)!r} + cos(radians(lat)) * {math.cos(lat)!r} * cos(radians(lon) - {lon!r})"
+        return f"coalesce({cosine} >= {self._least!r}, false)"
+
+    def mask(self, table: Any) -> Any:
+        import pyarrow.compute as pc
+
+        lat, lon = (pc.multiply(table[name], math.pi / 180) for name in ("lat", "lon"))
+        height = pc.multiply(pc.sin(lat), math.sin(math.radians(self.lat)))
+        along = pc.multiply(
+            pc.multiply(pc.cos(lat), math.cos(math.radians(self.lat))), pc.cos(pc.subtract(lon, math.radians(self.lon)))
+        )
+        return pc.fill_null(pc.greater_equal(pc.add(height, along), self._least), False)
+
+
+def literal(text: str) -> str:
+    """Return a text as a regular expression of RE2 that matches it."""
+    return re.sub(r"([^\w\s])", r"\\\1", text)
+
+
+def _joined(function: str, masks: list[Any]) -> Any:
+    import pyarrow.compute as pc
+
+    join: Callable[[Any, Any], Any] = getattr(pc, function)
+    whole = masks[0]
+    for mask in masks[1:]:
+        whole = join(whole, mask)
+    return whole
