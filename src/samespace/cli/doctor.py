@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import __version__
-from ..core.errors import SamespaceError
+from ..core.errors import SamespaceError, install_command
 from .console import print_result
 
 CORE = ("numpy", "pillow", "pi-heif", "av", "pypdfium2", "onnxruntime", "tokenizers", "lancedb", "pyarrow", "huggingface-hub")
@@ -17,7 +17,9 @@ EXTRAS = {  # extra: (a module of it, what it is for)
     "speech": ("faster_whisper", "transcripts of audio and video"),
     "ask": ("gguf", "questions about images"),
     "serve": ("fastapi", "the local server, and MCP"),
-    "train": ("peft", "training, and converting hub checkpoints"),
+    "train": ("peft", "training"),
+    "convert": ("open_clip", "models of other libraries, as spaces and assistants"),
+    "ray": ("ray", "indexing on many machines"),
 }
 
 
@@ -46,7 +48,7 @@ def package_lines() -> Iterator[str]:
     for package in CORE:
         yield f"{package:16} {version(package) or 'missing: pip install samespace'}"
     for extra, (module, what) in EXTRAS.items():
-        missing = f'not installed ({what}): pip install "samespace[{extra}]"'
+        missing = f"not installed ({what}): {install_command(extra)}"
         yield f"extra {extra:10} {'installed' if find_spec(module) else missing}"
     if find_spec("faster_whisper") and speech.whisper() is None:
         yield "no weights for transcripts; install some with: samespace speech pull tiny.en"

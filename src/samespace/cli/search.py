@@ -49,6 +49,8 @@ def search(
 
     if unknown := set(kind or ()) - set(KINDS):
         raise QueryError(f"there is no kind {unknown.pop()!r}; choose one of {', '.join(KINDS)}")
+    if under and not under.exists():
+        print_status(f"{escape_control(str(under))} does not exist; what was indexed below it may be on a disk that is not there")
     days = parse_date(since), parse_date(until, end=True)
     filter = Filter(tuple(kind or ()), absolute(under) if under else "", *days)
     if where is not None:

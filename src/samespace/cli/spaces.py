@@ -1,6 +1,7 @@
 """`samespace spaces`, `classify` and `embed`."""
 
 import json
+import re
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ..core.errors import SamespaceError, UnknownSpace
+from ..core.errors import QueryError, SamespaceError, UnknownSpace, install_command
 from ..core.paths import expanded
 from .console import (
     CommandGroup,
@@ -100,7 +101,10 @@ def recommend(
     """Measure this machine for a few seconds, and print which spaces suit it: * marks one."""
     from ..spaces import recommend as recommending
 
-    wanted = {code.strip().lower()[:2] for code in (languages or system_language()).split(",") if code.strip()}
+    wanted = {code.strip().lower() for code in (languages or system_language()).split(",") if code.strip()}
+    if strange := [code for code in wanted if not re.fullmatch(r"[a-z]{2,3}([-_]\w+)?", code)]:
+        raise QueryError(f"{strange[0]!r} is not the code of a language; write en, de or ja, for example")
+    wanted = {code[:2] for code in wanted}
     print_status("measuring this machine")
     machine = recommending.measure()
     found = recommending.choices(machine, wanted)
@@ -141,8 +145,8 @@ def verify(name: Annotated[str, typer.Argument(help="Name or folder of a space."
     folder = registry.find(name)
     if (answers := verification.read(folder)) is None:
         raise UnknownSpace(
-            f"{name} keeps no answers of another library to compare with: it was trained here, or pulled without "
-            'samespace[convert]; pull it again with: pip install "samespace[convert]"'
+            f"{name} keeps no answers of another library to compare with: it was trained here, or pulled without samespace[convert]; "
+            f"for the latter, {install_command('convert')} and pull it again"
         )
     found = verification.check_close(registry.load(folder), answers)
     print_result(json.dumps({"library": answers.library, **found}))

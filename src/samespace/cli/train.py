@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,7 +118,7 @@ def eval_suite(
             "model": model,
             "pretrained": pretrained or model,
             "task": dataset.task,
-            "metrics": metrics,
+            "metrics": {name: None if isnan(value) else value for name, value in metrics.items()},  # JSON has no NaN
         }
         lines.append(json.dumps(fields | {"language": "en"}))
         print_result(lines[-1])

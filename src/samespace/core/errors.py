@@ -83,7 +83,24 @@ class MissingExtra(SamespaceError):
     """An optional package is needed for this."""
 
     def __init__(self, what: str, extra: str):
-        super().__init__(f'{what} needs packages that are not installed: pip install "samespace[{extra}]"')
+        super().__init__(f"{what} needs samespace[{extra}], which is not installed: {install_command(extra)}")
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra: from the folder that samespace itself was installed from, if it was."""
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        source = json.loads(distribution("samespace").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, OSError, ValueError):
+        source = {}
+    if not str(source.get("url", "")).startswith("file://"):
+        return f'pip install "samespace[{extra}]"'
+    editable = "-e " if source.get("dir_info", {}).get("editable") else ""
+    return f'pip install {editable}"{url2pathname(urlsplit(source["url"]).path)}[{extra}]"'
 
 
 class Offline(SamespaceError):

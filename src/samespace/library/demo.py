@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..core.errors import MissingExtra
+from ..core.errors import MissingExtra, install_command
 from .library import Library
 
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg", "motorcycle_left.png", "hubble_deep_field.jpg")
@@ -35,4 +35,4 @@ def run(library: Path | None, out: Callable[[str], None]) -> None:
             hits = lib.search(phrase, top=3)
             out(f"{phrase:24} → " + "   ".join(f"{Path(h.path).stem} {h.score:.2f}" for h in hits))
     out('\nnow your own pictures:\n  samespace index ~/Pictures\n  samespace search "a dog on the beach" --grid hits.html')
-    out("or in a browser: make serve, or pip install 'samespace[serve]' and samespace serve")
+    out(f"or in a browser: make serve, or {install_command('serve')} and samespace serve")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -38,6 +39,10 @@ DELETE_BATCH = 500
 Copy = TypeVar("Copy", ExactIndex, MetadataCache)
 
 
+_IMPORTING = Lock()
+"""Threads that import the database at once find half of it."""
+
+
 class Store:
     """A library's table. Opened lazily: a search that the exact index can answer never opens the database."""
 
@@ -58,7 +63,8 @@ class Store:
 
     @cached_property
     def _database(self) -> Any:
-        import lancedb
+        with _IMPORTING:
+            import lancedb
 
         where = str(self.location) if self.location.remote else self.location.folder
         return lancedb.connect(  # another process may be writing
@@ -157,7 +163,8 @@ class Store:
 
     def _index_texts(self) -> None:
         """Make texts searchable by their words."""
-        from lancedb.index import FTS
+        with _IMPORTING:
+            from lancedb.index import FTS
 
         self.table.create_index("text", config=FTS(), replace=True)
         self.metadata.update(has_text=True)
@@ -179,7 +186,8 @@ class Store:
             self._index_texts()
         rows = self.table.count_rows()
         if rows > ID_INDEX_ROWS and not self._has_index("id"):
-            from lancedb.index import BTree
+            with _IMPORTING:
+                from lancedb.index import BTree
 
             self.table.create_index("id", config=BTree())
         self._refresh_copies(rows, fingerprint)
@@ -198,7 +206,8 @@ class Store:
 
     def _index_vectors(self, fingerprint: str) -> None:
         """Build the approximate index of a space's vectors, unless there is one (new rows join it in `optimize`)."""
-        from lancedb.index import HnswSq
+        with _IMPORTING:
+            from lancedb.index import HnswSq
 
         if not self._has_index(vector_column(fingerprint)):
             self.table.create_index(vector_column(fingerprint), config=HnswSq(distance_type="cosine"))
@@ -256,7 +265,8 @@ class Store:
     @clear_errors
     def search_texts(self, words: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[Candidate]:
         """Return the k segments whose texts match the words best (BM25; no phrases), with their texts."""
-        from lancedb.query import MatchQuery
+        with _IMPORTING:
+            from lancedb.query import MatchQuery
 
         vectors = vector_column(fingerprint)
         match = MatchQuery(words, "text")  # type: ignore[call-arg]  # a dataclass of pydantic's, whose defaults mypy does not see
