@@ -1,11 +1,14 @@
 """Names and where they lead; the hub itself is a small stand-in, since tests run without a network."""
 
+import io
 from functools import partial
 from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+import typer
 
+from samespace.cli import console
 from samespace.core.errors import MissingExtra, Offline, UnknownSpace
 from samespace.spaces import registry
 from samespace.spaces.checkpoints import families, open_clip_names
@@ -227,3 +230,16 @@ def test_one_damaged_space_does_not_stop_the_others(own_home, text):
     assert "starter" in registry.SPACES.installed()
     with pytest.raises(UnknownSpace):
         registry.load(str(folder))
+
+
+def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub():
+    for name in ("./nofolder", "/no/folder", "~/no/folder"):
+        with pytest.raises(UnknownSpace, match="there is no folder"):
+            hub.look_up(name)
+
+
+def test_where_nobody_can_be_asked_it_says_how_to_agree(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(typer.Exit):
+        console.confirm_download(10**6, "a model", yes=False)
+    assert "add --yes" in capsys.readouterr().err

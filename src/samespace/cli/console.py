@@ -112,7 +112,12 @@ def escape_control(text: str) -> str:
 def confirm_download(size: int, what: str, yes: bool) -> None:
     """Show what would be downloaded, `size` bytes; exit unless the user agrees."""
     print_status(f"{size / 1e6:.0f} MB to download: {what}")
-    if not yes and not typer.confirm("download?", default=True, err=True):
+    try:
+        agreed = yes or typer.confirm("download?", default=True, err=True)
+    except typer.Abort:  # the input has ended: nobody can be asked
+        print_status("\nnothing was downloaded; add --yes to download it without being asked")
+        agreed = False
+    if not agreed:
         raise typer.Exit(1)
 
 

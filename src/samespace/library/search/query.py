@@ -118,7 +118,7 @@ def parse_term(body: str, sign: str = "+", weighted: bool = True, files: bool = 
         weight, body = float(match[1]), match[2].strip()
     path = expanded(body) if files and names_file(body) else None
     if files and not path and _looks_like_path(body):
-        raise QueryError(f"{body!r} is no file; check the path, or write words without a slash in front")
+        raise QueryError(f"{body!r} is no file; check the path, or write words that do not look like one")
     return Term(weight if sign == "+" else -weight, body if path else as_utf8(body), path)
 
 

@@ -52,7 +52,12 @@ class Remote:
 
 
 def repo_of(name: str) -> tuple[str, str | None]:
-    """Return repository and revision of `ViT-B-32/laion2b_s34b_b79k` (open_clip), `hf-hub:org/name` or `org/name@revision`."""
+    """Return repository and revision of `ViT-B-32/laion2b_s34b_b79k` (open_clip), `hf-hub:org/name` or `org/name@revision`.
+
+    Raises UnknownSpace on what looks like a folder.
+    """
+    if name.startswith((".", "/", "~")):
+        raise UnknownSpace(f"there is no folder {name!r}; check the path")
     name, _, revision = name.removeprefix("hf-hub:").partition("@")
     return open_clip_names.repositories().get(name, name), revision or None
 
