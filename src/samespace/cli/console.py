@@ -113,11 +113,11 @@ def confirm_download(size: int, what: str, yes: bool) -> None:
     """Show what would be downloaded, `size` bytes; exit unless the user agrees."""
     print_status(f"{size / 1e6:.0f} MB to download: {what}")
     try:
-        agreed = yes or typer.confirm("download?", default=True, err=True)
+        wanted = yes or typer.confirm("download?", default=True, err=True)
     except typer.Abort:  # the input has ended: nobody can be asked
         print_status("\nnothing was downloaded; add --yes to download it without being asked")
-        agreed = False
-    if not agreed:
+        wanted = False
+    if not wanted:
         raise typer.Exit(1)
 
 
