@@ -15,7 +15,6 @@ from ..core.config import from_dict, to_json
 from ..core.errors import UnknownAssistant
 from ..core.files import read_json, sha256, write_text_atomically
 from ..models import int4
-from ..models.int4 import use_int4_layers
 from ..models.int8 import quantize, use_int8_layers
 from ..models.llava import Llava
 from ..models.llava_next import LlavaNext
@@ -81,7 +80,7 @@ def _read_own(folder: Path, quantized: bool) -> Llava:
     model = build(read_config(folder))
     fill(model, _with_tied_head(dequantize(stored), model.c))
     if quantized:
-        use_int4_layers(model, stored)
+        int4.use_int4_layers(model, stored)
         use_int8_layers(model, _with_tied_head(stored, model.c))
     return model
 

@@ -5,8 +5,8 @@ Of an unknown value nothing is true, so a condition and its negation divide all 
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol
 
 EARTH_KM = 6371.0
@@ -37,7 +37,9 @@ class AllOf:
         return "(" + " AND ".join(part.sql for part in self.parts) + ")"
 
     def mask(self, table: Any) -> Any:
-        return _joined("and_", [part.mask(table) for part in self.parts])
+        import pyarrow.compute as pc
+
+        return reduce(pc.and_, (part.mask(table) for part in self.parts))
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class AnyOf:
         return "(" + " OR ".join(part.sql for part in self.parts) + ")"
 
     def mask(self, table: Any) -> Any:
-        return _joined("or_", [part.mask(table) for part in self.parts])
+        import pyarrow.compute as pc
+
+        return reduce(pc.or_, (part.mask(table) for part in self.parts))
 
 
 @dataclass(frozen=True)
@@ -159,13 +163,3 @@ class Near:
 def literal(text: str) -> str:
     """Return a text as a regular expression of RE2 that matches it."""
     return re.sub(r"([^\w\s])", r"\\\1", text)
-
-
-def _joined(function: str, masks: list[Any]) -> Any:
-    import pyarrow.compute as pc
-
-    join: Callable[[Any, Any], Any] = getattr(pc, function)
-    whole = masks[0]
-    for mask in masks[1:]:
-        whole = join(whole, mask)
-    return whole
