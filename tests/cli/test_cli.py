@@ -194,12 +194,12 @@ print("IMPORTED", *sorted(sys.modules), file=sys.stderr)
 """
 HEAVY = {"torch", "transformers", "lancedb", "skimage", "onnx", "pandas", "openai", "jinja2"}
 SEARCH = set(
-    """media.kinds preprocess.mel preprocess.tokens spaces.calibration spaces.devices spaces.registry spaces.sessions spaces.space
+    """media.kinds media.locator preprocess.mel preprocess.tokens spaces.calibration spaces.devices spaces.registry spaces.sessions spaces.space
     core.config core.errors core.files core.machine core.metrics core.paths core.registry
-    library.library library.locator library.indexing.report
+    library.library library.indexing.report
     library.search.hits library.search.query library.search.ranking library.search.searcher
     library.store.arrow library.store.db_errors library.store.exact_index library.store.filter library.store.lance
-    library.store.location library.store.metadata library.store.records
+    library.store.location library.store.metadata library.store.records library.store.words
     cli.ask cli.console cli.doctor cli.library cli.main cli.search cli.serve cli.spaces cli.speech cli.train""".split()
 )
 """Our modules that a search with words imports: a longer list is a slower start."""

@@ -20,11 +20,11 @@ from samespace.library.contact_sheet import link
 from samespace.library.indexing import embed, segments
 from samespace.library.indexing.embed import Skipped, read_ahead
 from samespace.library.library import Library
-from samespace.library.locator import locator
 from samespace.library.store.filter import Filter
 from samespace.library.store.records import AUDIO, IMAGE, LOWER, TEXT, UPPER, File
-from samespace.library.thumbnails import thumbnail
 from samespace.media import video
+from samespace.media.locator import locator
+from samespace.media.thumbnails import thumbnail
 from samespace.media.video import frame_at
 from samespace.spaces.checkpoints import checkpoint
 from samespace.spaces.convert import export, install

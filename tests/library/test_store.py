@@ -265,7 +265,7 @@ def test_a_segment_has_an_id_of_its_own_for_each_modality_and_ordinal():
     segments = [
         Segment("/p/a.pdf", "document", page=1, modality=m, ordinal=n) for m in ("image", "audio", TEXT) for n in range(3)
     ]
-    assert len({s.id for s in segments}) == len(segments) and len({s.place for s in segments}) == 1
+    assert len({s.id for s in segments}) == len(segments) and len({s.position for s in segments}) == 1
 
 
 def test_a_hit_is_its_candidate_with_a_rank():

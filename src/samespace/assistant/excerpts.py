@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ..library.indexing.segments import STREAMED, EncodedSegment, segments_of
-from ..library.locator import locator_text
 from ..library.store.records import IMAGE, MODALITIES, Segment
-from ..library.thumbnails import thumbnail
 from ..media import image as image_media
 from ..media.kinds import kind_of
+from ..media.locator import locator_text
+from ..media.thumbnails import thumbnail
 from ..spaces.space import Space
 from .audio_labels import nearest_labels
 from .request import Picture

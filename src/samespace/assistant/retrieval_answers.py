@@ -6,11 +6,11 @@ from typing import Any
 
 from ..core.errors import SamespaceError, UnreadableMedia
 from ..library.library import Library
-from ..library.locator import locator
 from ..library.search.hits import Hit
 from ..library.search.query import without_signs
-from ..library.thumbnails import thumbnail
 from ..media.image import jpeg
+from ..media.locator import locator
+from ..media.thumbnails import thumbnail
 from .excerpts import MAX_CHARACTERS, SIDE
 from .request import AssistantBackend, Message, Picture, Reply, Request
 

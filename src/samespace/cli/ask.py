@@ -111,7 +111,7 @@ def ask_about_library(
     """Ask about the hits of a library that fit the question best."""
     from ..assistant.retrieval_answers import ask_library
     from ..library.library import Library
-    from ..library.locator import locator
+    from ..media.locator import locator
 
     found = ask_library(Library(location), assistant, question, **settings)
     text = print_answer(found.reply, quiet)

@@ -151,14 +151,14 @@ def indexing_bar() -> Iterator["report.Progress | None"]:
 
 
 @contextlib.contextmanager
-def counting_bar(title: str, total: int) -> Iterator[Callable[[int], None] | None]:
-    """Yield a callback that takes how many are done; None where stderr is not a terminal."""
+def counting_bar(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a callback that takes how many are done, and of how many; None where stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
     with progress_bar(title) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda done: bar.update(task, completed=done)
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextlib.contextmanager

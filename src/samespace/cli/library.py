@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..core.paths import expanded
-from .console import Json, LibraryPath, SpaceName, escape_control, indexing_bar, print_result, print_status
+from .console import Json, LibraryPath, SpaceName, counting_bar, escape_control, indexing_bar, print_result, print_status
 
 if TYPE_CHECKING:
     from ..library.indexing.report import Report
@@ -29,6 +29,10 @@ def index(
     ray: Annotated[
         str, typer.Option(help="Address of a Ray cluster that embeds the files; local starts one on this machine.")
     ] = "",
+    read: Annotated[
+        bool | None,
+        typer.Option("--read/--no-read", help="Read the text in pictures and videos, too; the library remembers it."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Index folders: embed new and changed images, audio, videos and documents, and keep the rest."""
@@ -39,8 +43,26 @@ def index(
     with indexing_bar() as progress:
         report = opened.add(folders, exclude_dir or (), additional, progress)
     print_report(report, opened, json_)
+    if read is not None:
+        opened.reads_pictures = read
+    if opened.reads_pictures:
+        read_text(opened)
     if first and opened.space.name == "starter":
         print_status("the starter reads English; larger spaces see more and read other languages: samespace spaces recommend")
+
+
+def read(library: LibraryPath = None, space: SpaceName = None) -> None:
+    """Read the text in pictures and videos that are indexed, so that words find it. Stop it at any time: it goes on later."""
+    from ..library.library import Library
+
+    read_text(Library(library, space))
+
+
+def read_text(library: "Library") -> None:
+    """Read the text in a library's pictures, and say how many were read."""
+    with counting_bar("reading text") as progress:
+        count = library.read_pictures(progress)
+    print_status(f"text was looked for in {count} {'picture' if count == 1 else 'pictures and shots'}")
 
 
 def forget(

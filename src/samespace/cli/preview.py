@@ -4,8 +4,8 @@ from PIL import Image
 
 from ..core.errors import UnreadableMedia
 from ..library.search.hits import Hit
-from ..library.thumbnails import thumbnail
 from ..media.image import opaque
+from ..media.thumbnails import thumbnail
 
 COLUMNS, ROWS = 48, 16
 """Largest size of a drawing, in characters."""

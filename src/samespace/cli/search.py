@@ -105,7 +105,7 @@ def print_paths(hits: "list[Hit]", end: str) -> None:
 
 def print_hits(hits: "list[Hit]", preview: bool) -> None:
     """Print hits as a table; with `preview` also as pictures."""
-    from ..library.locator import locator
+    from ..media.locator import locator
 
     for hit in hits:
         relevance = "" if hit.relevance is None else f"  {hit.relevance:4.0%}"

@@ -151,8 +151,8 @@ def eval_vqa(
     from ..evaluate.vqa import answer_all, metrics_by_kind, read_questions
 
     read, opened = read_questions(questions), open_assistant(assistant)
-    with counting_bar("asking", len(read)) as count:
-        answered = list(answer_all(opened, read, blind, count))
+    with counting_bar("asking") as count:
+        answered = list(answer_all(opened, read, blind, (lambda done: count(done, len(read))) if count else None))
     if samples:
         samples.write_text("".join(json.dumps(asdict(sample), ensure_ascii=False) + "\n" for sample in answered), "utf-8")
     for kind, metrics in metrics_by_kind(answered).items():

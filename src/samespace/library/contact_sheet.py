@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ..core.errors import UnreadableMedia, as_utf8
 from ..media.image import jpeg
-from .locator import locator
+from ..media.locator import locator
+from ..media.thumbnails import thumbnail
 from .search.hits import Hit
-from .thumbnails import thumbnail
 
 SIDE = 320
 PAGE = """<!doctype html>

@@ -11,6 +11,7 @@ import numpy as np
 from ..core.errors import LibraryError, UnreadableMedia, WrongSpace
 from ..core.files import content_hash
 from ..media import image as image_media
+from ..media.metadata.description import describe
 from ..spaces.sessions import BATCH
 from .indexing.embed import Embedded, Skipped
 from .indexing.report import Progress, Report
@@ -74,7 +75,8 @@ class ImportedVectors:
             try:
                 data = Path(file.path).read_bytes()
                 z = self.vectors[file.path] / np.linalg.norm(self.vectors[file.path])
-                yield [Embedded(file, content_hash(data), (EncodedSegment(z, facts=image_media.header(data)),))]
+                encoded = EncodedSegment(z, size=image_media.size_of(data))
+                yield [Embedded(file, content_hash(data), (encoded,), describe(Path(file.path), file.kind, data))]
             except UnreadableMedia as error:
                 yield [Skipped(file, error.reason)]
             except OSError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import LibraryError, MissingLibrary, WrongSpace
+from ..core.errors import LibraryError, MissingExtra, MissingLibrary, WrongSpace
 from ..core.paths import absolute, data_folder, expanded
 from ..spaces.registry import load
 from ..spaces.space import Space, once
@@ -24,6 +24,7 @@ from .store.records import Segment
 
 if TYPE_CHECKING:  # searching imports nothing of indexing, and the store while the text tower opens
     from .indexing.embed import FileEncoder
+    from .indexing.reading import ReadingProgress
     from .search.searcher import Searcher
     from .store.lance import Store
 
@@ -82,6 +83,28 @@ class Library:
                 self._clear_thumbnails()
         report.seconds = time.monotonic() - started
         return report
+
+    def read_pictures(self, progress: "ReadingProgress | None" = None) -> int:
+        """Read the text in pictures and videos that were not read yet; return how many were.
+
+        Everything read so far is kept whatever interrupts it. Raises MissingExtra, LibraryError, LibraryBusy.
+        """
+        from ..media import ocr
+        from .indexing.reading import read_pictures
+
+        self.check_searchable()
+        if ocr.reader() is None:
+            raise MissingExtra("reading text in pictures", "ocr")
+        return read_pictures(self.store, self.space.fingerprint, progress)
+
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether text in pictures and videos is read when they are indexed."""
+        return self._metadata.read().reads_pictures
+
+    @reads_pictures.setter
+    def reads_pictures(self, wanted: bool) -> None:
+        self._metadata.update(reads_pictures=wanted)
 
     def forget(self, paths: Iterable[str | Path]) -> int:
         """Remove files, and all that were below folders, whether they still exist or not; return how many.

@@ -1,18 +1,12 @@
-"""Image files → upright Pillow images of moderate size, and the facts in their headers.
+"""Image files → upright Pillow images of moderate size.
 
 Decoding is most of the cost of indexing, so a JPEG that is much larger than needed is decoded at a reduced scale
 (`Image.draft`). A file that cannot be read raises UnreadableMedia with a reason that can be shown to people.
 """
 
 import base64
-import contextlib
 import io
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -25,31 +19,19 @@ MAX_PIXELS = 300_000_000
 MAX_BYTES = 1_000_000_000
 """Larger files are not read: disk images are called `.raw` and `.img` too."""
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
-"""Pillow's decoders that may open a file, whatever it claims to be; see also `_formats`."""
+"""Pillow's decoders that may open a file, whatever it claims to be; see also `decoders`."""
 
 Image.MAX_IMAGE_PIXELS = None  # _check_size replaces it: its message names a remedy, where Pillow would warn on stderr
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Size, time and position of an image, read from the file's header without decoding it."""
-
-    width: int
-    """Pixels, as displayed."""
-    height: int
-    """Pixels, as displayed."""
-    taken_at: datetime | None = None
-    """When the image was taken, in UTC; a time without a zone is read as local time."""
-    lat: float | None = None
-    """Degrees north."""
-    lon: float | None = None
-    """Degrees east."""
+Size = tuple[int, int]
+"""Width and height in pixels, as displayed."""
 
 
-def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
-    """Decode an image file and return its first frame, upright, 8 bits per channel, and its header's facts.
+def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Size]:
+    """Decode an image file and return its first frame, upright, 8 bits per channel, and the size that it has in the file.
 
-    data: the file's content; of `path` only the suffix is used. The image keeps its size, or is scaled down to no less than
+    data: the file's content; of `path` only the suffix is used. The image is scaled down, if it is large, to no less than
     twice `target` pixels per side. Raises UnreadableMedia.
     """
     if not data:
@@ -70,15 +52,13 @@ def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Facts]:
         raise UnreadableMedia(f"the picture is broken or cut short ({error_summary(error)}); restore it from a backup")
 
 
-def header(data: bytes) -> Facts:
-    """Return the facts in an image file's header, without decoding the image. Raises UnreadableMedia."""
+def size_of(data: bytes) -> Size:
+    """Return the size in an image file's header, without decoding the image. Raises UnreadableMedia."""
     try:
-        with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
+        with Image.open(io.BytesIO(data), formats=decoders(data)) as image:
             _check_size(*image.size)
-            taken_at, (lat, lon) = _time_and_position(image)
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            width, height = reversed(image.size) if turned else image.size
-            return Facts(width, height, taken_at, lat, lon)
+            return image.size[::-1] if turned else image.size
     except UnreadableMedia:
         raise
     except Exception as error:  # as in `read`
@@ -93,18 +73,16 @@ def read_named(name: str, data: bytes, target: int) -> Image.Image:
         raise UnreadableMedia(f"{name}: {error.reason}") from None
 
 
-def _decode(data: bytes, target: int) -> tuple[Image.Image, Facts]:
+def _decode(data: bytes, target: int) -> tuple[Image.Image, Size]:
     """Return what `read` returns. Raises whatever Pillow raises, and UnreadableMedia."""
-    with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
+    with Image.open(io.BytesIO(data), formats=decoders(data)) as image:
         _check_size(*image.size)
         size = image.size
-        taken_at, (lat, lon) = _time_and_position(image)
         image.draft("RGB", (2 * target, 2 * target))
         image.load()
         picture = ImageOps.exif_transpose(_shrink(image, target))
         turned = (size[0] > size[1]) != (picture.width > picture.height)  # for some formats Pillow swaps the size itself
-        width, height = reversed(size) if turned else size
-        return to_eight_bits(picture), Facts(width, height, taken_at, lat, lon)
+        return to_eight_bits(picture), size[::-1] if turned else size
 
 
 def _check_size(width: int, height: int) -> None:
@@ -168,7 +146,7 @@ def upright(image: Image.Image) -> Image.Image:
     return to_eight_bits(ImageOps.exif_transpose(image))
 
 
-def _develop(data: bytes, target: int) -> tuple[Image.Image, Facts]:
+def _develop(data: bytes, target: int) -> tuple[Image.Image, Size]:
     """Return the JPEG preview in a camera raw file, or else the file developed at half its size.
 
     Needs the extra `raw`. Raises UnreadableMedia.
@@ -186,41 +164,9 @@ def _develop(data: bytes, target: int) -> tuple[Image.Image, Facts]:
             if preview is not None and preview.format == rawpy.ThumbFormat.JPEG:
                 return _decode(preview.data, target)
             image = Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
-            return image, Facts(*image.size)
+            return image, image.size
     except (rawpy.LibRawError, OSError, ValueError) as error:
         raise UnreadableMedia(f"the raw file cannot be developed ({error_summary(error)}); export it as JPEG or DNG")
-
-
-def _time_and_position(image: Image.Image) -> tuple[datetime | None, tuple[float | None, float | None]]:
-    """Return when and where an image was taken, as (time, (degrees north, degrees east)), by its EXIF data.
-
-    Each is None where the data do not say, or are broken.
-    """
-    try:
-        exif = image.getexif()
-        return _taken_at(exif), _coordinates(exif.get_ifd(ExifTags.IFD.GPSInfo))
-    except Exception:  # broken metadata raise errors of every kind, and the image may still be good
-        return None, (None, None)
-
-
-def _taken_at(exif: Image.Exif) -> datetime | None:
-    """Return DateTimeOriginal with its offset, or DateTime, in UTC; local time where there is no offset. EXIF 2.32, §4.6.5."""
-    detail = exif.get_ifd(ExifTags.IFD.Exif)
-    text = str(detail.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)).strip("\0 ")
-    offset = str(detail.get(ExifTags.Base.OffsetTimeOriginal) or "").strip("\0 ")
-    for value, form in ((f"{text}{offset}", "%Y:%m:%d %H:%M:%S%z"), (text, "%Y:%m:%d %H:%M:%S")):
-        with contextlib.suppress(ValueError, OverflowError):
-            return datetime.strptime(value, form).astimezone(UTC)
-    return None
-
-
-def _coordinates(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
-    """Return (degrees north, degrees east), or (None, None) where they are missing or impossible. EXIF 2.32, §4.6.6."""
-    if not {1, 2, 3, 4} <= gps.keys():
-        return None, None
-    lat, lon = (sum(float(part) / 60**i for i, part in enumerate(gps[tag])) for tag in (2, 4))
-    lat, lon = (-lat if gps[1] == "S" else lat), (-lon if gps[3] == "W" else lon)
-    return (lat, lon) if abs(lat) <= 90 and abs(lon) <= 180 and math.isfinite(lat + lon) else (None, None)
 
 
 def _looks_like_svg(path: Path, data: bytes) -> bool:
@@ -228,8 +174,8 @@ def _looks_like_svg(path: Path, data: bytes) -> bool:
     return path.suffix.lower() in (".svg", ".svgz") or b"<svg" in data[:512]
 
 
-def _formats(data: bytes) -> tuple[str, ...]:
-    """Return the names of the decoders that may open a file; HEIC's is loaded with the first HEIC file."""
+def decoders(data: bytes) -> tuple[str, ...]:
+    """Return the names of the decoders that may open a file, by its beginning; HEIC's is loaded with the first HEIC file."""
     if data[4:8] != b"ftyp" or data[8:12] in (b"avif", b"avis"):
         return FORMATS
     import pi_heif

@@ -15,6 +15,7 @@ from ...core.errors import SamespaceError, UnreadableMedia, error_summary
 from ...core.files import content_hash, file_hash
 from ...core.machine import usable_cpus
 from ...media import image as image_media
+from ...media.metadata.description import NOTHING, Description, describe
 from ...preprocess.pixels import square
 from ...spaces.sessions import BATCH
 from ...spaces.space import Space
@@ -38,6 +39,7 @@ class Embedded:
     hash: str
     """BLAKE2b of the content, 32 hex digits."""
     segments: tuple[EncodedSegment, ...] = ()
+    description: Description = NOTHING
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class Decoded:
     file: File
     hash: str
     """BLAKE2b of the content, 32 hex digits."""
-    facts: image_media.Facts
-    """Size, time and place of the picture."""
+    size: image_media.Size
+    """Of the picture."""
+    description: Description
     pixels: np.ndarray
     """uint8 (S, S, 3)."""
 
@@ -102,14 +105,15 @@ class Embedder:
         try:
             data = path.read_bytes() if file.kind == "image" else b""
             digest = content_hash(data) if file.kind == "image" else file_hash(path)
+            description = describe(path, file.kind, data)
             if digest in seen:
-                return Embedded(file, digest)
+                return Embedded(file, digest, description=description)
             seen.add(digest)
             if file.kind == "image":
-                picture, facts = image_media.read(path, data, self.space.config.prep.resized_side)
-                return Decoded(file, digest, facts, square(picture, self.space.config.prep))
+                picture, size = image_media.read(path, data, self.space.config.prep.resized_side)
+                return Decoded(file, digest, size, description, square(picture, self.space.config.prep))
             segments = takewhile(lambda _: not cancelled.is_set(), STREAMED[file.kind](path, self.space))
-            return Embedded(file, digest, tuple(segments))
+            return Embedded(file, digest, tuple(segments), description)
         except UnreadableMedia as error:
             return Skipped(file, error.reason, digest)
         except FileNotFoundError:
@@ -126,7 +130,7 @@ class Embedder:
 
 def _embedded(image: Decoded, z: np.ndarray) -> Embedded:
     """Return an image with its vector."""
-    return Embedded(image.file, image.hash, (EncodedSegment(z, facts=image.facts),))
+    return Embedded(image.file, image.hash, (EncodedSegment(z, size=image.size),), image.description)
 
 
 def gathered(loads: Iterable[Loaded], pictures_at_once: Callable[[], int]) -> Iterator[list[Loaded]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from ...media import speech
 from ...media.kinds import kind_of
 from ...spaces.space import Space
-from ..store.filter import microseconds
 from ..store.lance import Store
 from ..store.metadata import SpaceRecord
 from ..store.records import File, IndexedFile, Segment, SegmentWrite
+from .describe import describe_again, described
 from .embed import Embedded, Embedder, FileEncoder, Skipped
 from .report import Progress, Report
 from .scan import Changes, compare, walk
@@ -74,6 +74,8 @@ class _Run:
     """Waiting to be written."""
     copies: list[Embedded] = field(default_factory=list)
     """Files of known content, waiting for its vectors."""
+    unlisted: int = 0
+    """Folders and files in the report that are none of those to be embedded."""
 
 
 class Indexer:
@@ -100,6 +102,7 @@ class Indexer:
             try:
                 self._embed(changes, _Run(indexed, set(changes.gone), report), progress)
                 self._store.remove(changes.gone)
+                describe_again(self._store, changes.to_describe, report)
                 audio.finish(changes, indexed, report)
                 report.removed += len(changes.gone) - report.moved
             finally:
@@ -108,11 +111,11 @@ class Indexer:
     def _embed(self, changes: Changes, run: _Run, progress: Progress | None) -> None:
         """Embed the changed files and write their segments, every few seconds."""
         seen = {old.hash for old in run.indexed.values() if old.has_vector}
-        unlisted = run.report.processed  # folders and files that the scan could not read
+        run.unlisted = run.report.processed
 
         def show() -> None:
             if progress:
-                done = run.report.processed - unlisted + len(run.embedded) + len(run.copies)
+                done = run.report.processed - run.unlisted + len(run.embedded) + len(run.copies)
                 progress(run.report, done, len(changes.to_embed))
 
         show()
@@ -134,6 +137,8 @@ class Indexer:
                 self._skip(outcome, run)
             else:
                 (run.embedded if outcome.segments else run.copies).append(outcome)
+                run.report.skipped += outcome.description.problems
+                run.unlisted += len(outcome.description.problems)
 
     def _flush(self, run: _Run) -> None:
         """Write what is waiting."""
@@ -164,7 +169,7 @@ class Indexer:
                     if first.setdefault(copy.hash, copy.file) is not copy.file:
                         later.append(copy)
                     continue
-                writes += [replace(write, segment=at_file(write.segment, copy.file, copy.hash)) for write in twin]
+                writes += [replace(write, segment=at_file(write.segment, copy)) for write in twin]
                 source = twin[0].segment.path
                 if copy.file.path in run.indexed and copy.file.path != source and copy.file.kind != "image":
                     replaced.append(copy.file.path)  # it may have had more pages, or shots, than it has now
@@ -193,33 +198,33 @@ class Indexer:
         again = [outcome for outcome in outcomes if outcome.file.path in run.indexed]
         changed = {outcome.file.path for outcome in again if run.indexed[outcome.file.path].hash != outcome.hash}
         self._store.remove([o.file.path for o in again if o.file.path in changed and o.file.kind != "image"])
-        self._store.upsert(write for o in outcomes for write in self._writes(o, o.file.path in changed))
+        unchanged = {outcome.file.path for outcome in again} - changed
+        self._store.upsert(write for o in outcomes for write in self._writes(o, o.file.path in changed, o.file.path in unchanged))
 
-    def _writes(self, outcome: Embedded, changed: bool) -> list[SegmentWrite]:
+    def _writes(self, outcome: Embedded, changed: bool, unchanged: bool) -> list[SegmentWrite]:
         """Return a file's segments for the store; where the content has changed, other spaces' vectors and captions go.
 
-        The text of an image is a caption given to it, and is kept; other files' texts come from the files.
+        The text of an image is a caption given to it, and is kept, as is what was read in it; other files' texts come from the files.
         """
         others = dict.fromkeys(self._store.metadata.spaces) if changed else {}
-        keeps_text = outcome.file.kind == "image" and not changed
+        keeps_text = outcome.file.kind == "image" and unchanged
         writes = []
         for encoded in outcome.segments:
             segment = Segment(
                 "", outcome.file.kind, encoded.start, encoded.end, encoded.page, encoded.modality, encoded.ordinal,
                 text=encoded.text or None,
             )  # fmt: skip
-            if facts := encoded.facts:
-                segment = replace(
-                    segment, width=facts.width, height=facts.height, taken_at=facts.taken_at, lat=facts.lat, lon=facts.lon
-                )
+            if encoded.size:
+                segment = replace(segment, width=encoded.size[0], height=encoded.size[1])
             vectors = others | {self._space.fingerprint: encoded.z}
-            writes.append(SegmentWrite(at_file(segment, outcome.file, outcome.hash), vectors, keeps_text))
+            writes.append(SegmentWrite(at_file(segment, outcome), vectors, keeps_text))
         return writes
 
 
-def at_file(segment: Segment, file: File, digest: str) -> Segment:
+def at_file(segment: Segment, outcome: Embedded) -> Segment:
     """Return a segment as one of this file."""
-    time = microseconds(segment.taken_at) if segment.taken_at else file.mtime // 1000
-    return replace(
-        segment, path=file.path, root=file.root, kind=file.kind, size=file.size, mtime=file.mtime, hash=digest, time=time
+    file = outcome.file
+    moved = replace(
+        segment, path=file.path, root=file.root, kind=file.kind, size=file.size, mtime=file.mtime, hash=outcome.hash
     )  # fmt: skip
+    return described(moved, file, outcome.description)

@@ -1,15 +1,21 @@
 """Which files lie under a folder, and which of them have to be embedded again."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...media.kinds import kind_of
+from ...media.metadata.description import sidecar_names
 from ..store.records import File, IndexedFile
 
 NEVER_ENTERED = frozenset({"@eaDir", "node_modules", ".git", "System Volume Information", "$RECYCLE.BIN", "__MACOSX"})
 """Folders of other programs. Names that begin with a dot are not entered either."""
+
+
+SIDECARS = (".xmp", ".json")
+"""Endings of files that describe the file sidecars them."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,8 @@ class Changes:
 
     to_embed: list[File]
     """New, changed, or without a vector of this space."""
+    to_describe: list[File]
+    """Unchanged, but what describes them has changed, or was never read."""
     same: int
     """Number of files with the same size and time."""
     gone: list[str]
@@ -51,18 +59,22 @@ def _walk_folder(folder: str, root: str, skip: frozenset[str], problems: list[tu
             problems.append((folder, f"the folder cannot be listed ({error.strerror}); check its permissions"))
             continue
         below = []
+        sidecars = {entry.name for entry in entries if entry.name.lower().endswith(SIDECARS)}
         for entry in entries:
             if entry.name.startswith(".") or entry.name in skip:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 below.append(entry.path)
             elif kind_of(Path(entry.name)):
-                yield _as_file(entry.path, root, problems)
+                yield _as_file(entry.path, root, problems, sidecars)
         pending += reversed(below)
 
 
-def _as_file(path: str, root: str, problems: list[tuple[str, str]]) -> File | None:
-    """Return a path as a media file; None, and an entry in `problems`, where it is none."""
+def _as_file(path: str, root: str, problems: list[tuple[str, str]], sidecars: set[str] | None = None) -> File | None:
+    """Return a path as a media file; None, and an entry in `problems`, where it is none.
+
+    `sidecars` are the names of what lies in its folder and may describe it; without it the disk is asked.
+    """
     kind = kind_of(Path(path))
     try:
         stat = os.stat(path)
@@ -72,23 +84,38 @@ def _as_file(path: str, root: str, problems: list[tuple[str, str]]) -> File | No
     if kind is None or not os.path.isfile(path):
         problems.append((path, "it is neither a picture nor sound, video or document; give a folder, or such a file"))
         return None
-    return File(path, root, kind, stat.st_size, stat.st_mtime_ns)
+    return File(path, root, kind, stat.st_size, stat.st_mtime_ns, max(stat.st_mtime_ns, _newest_sidecar(path, sidecars)))
+
+
+def _newest_sidecar(path: str, sidecars: set[str] | None) -> int:
+    """Return when the newest of the files that describe a file was changed: nanoseconds since 1970, 0 where there is none."""
+    if sidecars is not None and not sidecars:
+        return 0
+    folder, name = os.path.split(path)
+    times = [0]
+    for sidecar in sidecar_names(name):
+        if sidecars is None or sidecar in sidecars:
+            with contextlib.suppress(OSError):
+                times.append(os.stat(os.path.join(folder, sidecar)).st_mtime_ns)
+    return max(times)
 
 
 def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Iterable[Path]) -> Changes:
     """Compare files on disk with the library, by size and time."""
-    to_embed, same, here = [], 0, set()
+    to_embed, to_describe, same, here = [], [], 0, set()
     for file in files:
         here.add(file.path)
         old = indexed.get(file.path)
         if old and old.has_vector and (old.size, old.mtime) == (file.size, file.mtime):
             same += 1
+            if old.described != file.described:
+                to_describe.append(file)
         else:
             to_embed.append(file)
     inside = tuple(os.path.join(os.path.abspath(r), "") for r in roots)
     exact = {os.path.abspath(r) for r in roots}
     gone = [p for p in indexed if p not in here and (p.startswith(inside) or p in exact) and _is_gone(p)]
-    return Changes(to_embed, same, gone)
+    return Changes(to_embed, to_describe, same, gone)
 
 
 def _is_gone(path: str) -> bool:

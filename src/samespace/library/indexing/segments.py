@@ -14,7 +14,7 @@ from PIL import Image
 
 from ...core.errors import UnreadableMedia
 from ...media import audio, document, speech, video
-from ...media.image import Facts
+from ...media.image import Size
 from ...preprocess.pixels import square
 from ...spaces.sessions import BATCH
 from ...spaces.space import Space
@@ -31,7 +31,7 @@ class EncodedSegment:
     """float32 (dim,), unit length."""
     modality: str = IMAGE
     """What its vector is of; see store.records."""
-    facts: Facts | None = None
+    size: Size | None = None
     """Of an image, shot or page."""
     start: float | None = None
     """Seconds."""
@@ -83,9 +83,8 @@ def document_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
         views = [view for page in pages for view in _whole_and_halves(page.picture)]
         z = space.pixels(np.stack([square(view, space.config.prep) for view in views]))
         for i, page in enumerate(pages):
-            facts = Facts(*page.picture.size)
             for ordinal, vector in zip((0, UPPER, LOWER), z[3 * i : 3 * i + 3]):
-                yield EncodedSegment(vector, facts=facts, page=page.number, ordinal=ordinal)
+                yield EncodedSegment(vector, size=page.picture.size, page=page.number, ordinal=ordinal)
         passages = [(page.number, n, text) for page in pages for n, text in enumerate(page.passages, 1)]
         for (number, n, text), vector in zip(passages, space.text([text for *_, text in passages])):
             yield EncodedSegment(vector, TEXT, page=number, ordinal=n, text=text)
@@ -123,7 +122,7 @@ def shot_segments(path: Path, space: Space, cuts: list[float]) -> Iterator[Encod
         start, end = round(shot.start, 2), round(shot.end, 2)
         cuts.append(start)  # audio is cut at the very moment that is stored
         z = space.pixels(np.stack([square(frame.picture, prep) for frame in shot.frames])).mean(axis=0)
-        yield EncodedSegment(z / np.linalg.norm(z), facts=Facts(*shot.frames[0].size), start=start, end=end)
+        yield EncodedSegment(z / np.linalg.norm(z), size=shot.frames[0].size, start=start, end=end)
 
 
 def _whole_and_halves(picture: Image.Image) -> list[Image.Image]:

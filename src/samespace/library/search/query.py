@@ -123,9 +123,9 @@ def parse_term(body: str, sign: str = "+", weighted: bool = True, files: bool = 
 
 
 def _looks_like_path(text: str) -> bool:
-    """Whether a text can only be a path: it begins like one, or is one word that ends as the names of files do."""
+    """Whether a text can only be a path: it begins like one, or is a folder's. The name of a file is words: it may be indexed."""
     begins = text.startswith((os.sep, f".{os.sep}", f"..{os.sep}", f"~{os.sep}"))
-    return begins or (bool(kind_of(Path(text))) and not re.search(r"\s", text)) or (os.sep in text and os.path.isdir(text))
+    return begins or (os.sep in text and os.path.isdir(text))
 
 
 def names_file(text: str) -> bool:

@@ -110,4 +110,4 @@ def lexical_boost(candidates: Ranking, words: str) -> Ranking:
 
 def _key(candidate: Candidate, group_by_file: bool) -> Hashable:
     """Return a candidate's file, or its place in it: of those with the same, one is kept."""
-    return candidate.segment.path if group_by_file else candidate.segment.place
+    return candidate.segment.path if group_by_file else candidate.segment.position

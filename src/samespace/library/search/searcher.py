@@ -8,12 +8,15 @@ import numpy as np
 from ...spaces.space import Space
 from ..store.filter import Filter
 from ..store.lance import Store
-from ..store.records import Candidate
-from .query import Query, QueryEncoder, Weighted
+from ..store.records import TEXT, Candidate
+from .query import Query, QueryEncoder, Weighted, names_file
 from .ranking import Ranking, by_relevance, by_score, lexical_boost, noisy_or, reciprocal_rank_fusion
 
 MIN_CANDIDATES = 50
 """Fewest candidates per modality before fusion: otherwise the first hits would depend on how many are asked for."""
+
+
+NO_VECTOR = np.empty(0, np.float32)
 
 
 class Searcher:
@@ -27,41 +30,51 @@ class Searcher:
     ) -> list[Candidate]:
         """Return the best files for a query, as their best segments, best first; otherwise the best places in files.
 
+        A query of conditions alone, or a filter without words, gives the files that meet them, newest first.
+
         Arguments and errors are those of Library.search and QueryEncoder.query.
         """
+        if ":" in text and not (files and names_file(text)):
+            from .where import split  # with the conditions and their parser, which words need none of
+
+            text, condition = split(text)
+            filter = filter.narrowed(condition)
+        if not (text.strip() or extra_vectors) and filter != Filter():
+            return [Candidate(segment, 0.0, NO_VECTOR) for segment in self._store.newest(self._space.fingerprint, filter, top)]
         query = self._queries.query(text, files, extra_vectors)
         return self._ranked(query, top, replace(filter, without=filter.without + query.files), group_by_file)
 
     def _ranked(self, query: Query, top: int, filter: Filter, group_by_file: bool) -> list[Candidate]:
-        """Rank each modality, and merge the rankings.
+        """Rank each modality and, for words, what they stand in; and merge the rankings.
 
         For words, cosines of different modalities are not comparable: they are merged by relevance, or by rank in a space
         without calibration. For queries with files they are merged by cosine.
         """
-        contents = self._store.metadata.read()
-        several = len(contents.modalities) > 1
-        depth = max(top, MIN_CANDIDATES) if several else top
-        phrase = query.phrase if contents.has_text else ""
-        rankings = [
-            self._ranking(query, phrase, modality, depth, replace(filter, modality=modality if several else ""), group_by_file)
-            for modality in contents.modalities
-        ]
-        if not several:
-            return rankings[0][:top]
+        modalities = self._store.metadata.read().modalities
+        depth = max(top, MIN_CANDIDATES) if len(modalities) > 1 else top
+        filters = [replace(filter, modality=modality if len(modalities) > 1 else "") for modality in modalities]
+        rankings = [self._ranking(query, modality, depth, one, group_by_file) for modality, one in zip(modalities, filters)]
+        if query.phrase:
+            rankings.insert(0, self._store.search_words(query.phrase, query.z, depth, self._space.fingerprint, filter))
+        rankings = [ranking for ranking in rankings if ranking]
+        if len(rankings) <= 1:
+            return [candidate for ranking in rankings for candidate in ranking][:top]
         if not query.words_only:
             return by_score(rankings, group_by_file)[:top]
         if any(candidate.relevance is None for ranking in rankings for candidate in ranking):
+            rankings = [[replace(candidate, relevance=None) for candidate in ranking] for ranking in rankings]
             return reciprocal_rank_fusion(*rankings, group_by_file=group_by_file)[:top]
         return by_relevance([*rankings, noisy_or(rankings)], group_by_file)[:top]
 
-    def _ranking(self, query: Query, phrase: str, modality: str, depth: int, filter: Filter, group_by_file: bool) -> Ranking:
-        """Rank one modality by its vectors and, where there is a phrase, by the words of its texts; at a tie, words decide."""
+    def _ranking(self, query: Query, modality: str, depth: int, filter: Filter, group_by_file: bool) -> Ranking:
+        """Rank one modality by its vectors, and texts also by their words; at a tie, words decide."""
         fingerprint = self._space.fingerprint
         by_vector = self._store.search(query.z, depth, fingerprint, filter, group_by_file)
-        by_text = self._store.search_texts(phrase, query.z, depth, fingerprint, filter) if phrase else []
+        with_words = modality == TEXT and query.phrase
+        by_text = self._store.search_texts(query.phrase, query.z, depth, fingerprint, filter) if with_words else []
         if query.words_only:
             calibrated = self._calibrated([*by_vector, *by_text], query.z, modality)
-            by_vector, by_text = calibrated[: len(by_vector)], lexical_boost(calibrated[len(by_vector) :], phrase)
+            by_vector, by_text = calibrated[: len(by_vector)], lexical_boost(calibrated[len(by_vector) :], query.phrase)
         return reciprocal_rank_fusion(by_text, by_vector, group_by_file=group_by_file) if by_text else by_vector
 
     def _calibrated(self, candidates: Ranking, z: np.ndarray, modality: str) -> Ranking:

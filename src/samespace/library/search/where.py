@@ -3,6 +3,7 @@
 Conditions in a row must all be met; OR, NOT (or a minus) and brackets join them otherwise. Values with spaces stand in quotes.
 """
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
@@ -29,14 +30,45 @@ QUOTED.2: /"[^"]*"/
 WORD: /[^\s()":<>][^\s()"]*/
 %ignore /\s+/
 """
+PIECE = re.compile(r'"[^"]*"|[()]|-?[A-Za-z]+:(?:>=|<=|[<>])?(?:"[^"]*"|[^\s()"]*)|[^\s()]+')
+"""What a query is made of: quotations, brackets, conditions, words."""
+IN_ROW = re.compile(r"(?:[(!]*c\)*)(?:[&|]?[(!]*c\)*)*")
+"""A row of pieces that is a filter, each written as one letter: c for a condition, ! for NOT, & and | for AND and OR, w for words."""
+JOINTS = {"(": "(", ")": ")", "AND": "&", "OR": "|", "NOT": "!"}
 SIZES = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "": 1.0}
 """Units of a file's size → bytes."""
-HAS = {"gps": "lat", "date": "taken_at", "size": "width"}
-"""What a segment may have → the column that says so."""
+HAS: dict[str, Condition] = {
+    "gps": Present("lat"), "date": Present("taken_at"), "size": Present("width"), "place": Present("place"), "people": Present("people"),
+    "caption": Present("caption"), "rating": Present("rating"), "text": AnyOf((Matches("written", "."), Matches("text", "."))),
+}  # fmt: skip
+"""What a segment may have → the condition that says so."""
 
 
-def condition_of(text: str) -> Condition:
-    """Parse a filter. Raises QueryError that says at which character it cannot be understood."""
+def split(query: str) -> tuple[str, Condition | None]:
+    """Return the words of a query, and the conditions in it: "dog year:2019 -kind:video" is "dog" and two conditions.
+
+    Only names of FIELDS begin a condition, so that 10:30 and 2:dog stay what they are. Raises QueryError as `condition_of`.
+    """
+    pieces = list(PIECE.finditer(query))
+    letters = "".join(JOINTS.get(piece[0], "c" if _begins_condition(piece[0]) else "w") for piece in pieces)
+    conditions, words, end = [], [], 0
+    for row in IN_ROW.finditer(letters):
+        first, last = pieces[row.start()].start(), pieces[row.end() - 1].end()
+        conditions.append(condition_of(query[first:last], first))
+        words.append(query[end:first])
+        end = last
+    words.append(query[end:])
+    if not conditions:
+        return query, None
+    return " ".join(" ".join(words).split()), conditions[0] if len(conditions) == 1 else AllOf(tuple(conditions))
+
+
+def _begins_condition(piece: str) -> bool:
+    return piece.lstrip("-").partition(":")[0].lower() in FIELDS and ":" in piece
+
+
+def condition_of(text: str, offset: int = 0) -> Condition:
+    """Parse a filter. Raises QueryError that says at which character it cannot be understood, counted after `offset`."""
     from lark.exceptions import UnexpectedInput, UnexpectedToken
 
     try:
@@ -46,9 +78,10 @@ def condition_of(text: str) -> Condition:
         at = len(text) if ended else error.pos_in_stream or 0
         found = text[at:].split(maxsplit=1)[:1] or ["its end"]
         raise QueryError(
-            f"the filter cannot be understood at character {at + 1}, {found[0]!r}; write conditions such as year:2019 or -kind:video"
+            f"the filter cannot be understood at character {offset + at + 1}, {found[0]!r}; write conditions such as year:2019 or "
+            "-kind:video"
         ) from None
-    return _condition(tree)
+    return _condition(tree, offset)
 
 
 @cache
@@ -58,12 +91,13 @@ def _parser() -> "Lark":
     return Lark(GRAMMAR, parser="lalr", maybe_placeholders=True)
 
 
-def _condition(tree: "Tree[Token]") -> Condition:
+def _condition(tree: "Tree[Token]", offset: int) -> Condition:
     """Return a branch of the parsed filter as a condition. Raises QueryError."""
     if tree.data == "condition":
         field, operator, value = tree.children
-        return _leaf(str(field).lower().removesuffix(":"), str(operator or ""), str(value).strip('"'), (field.start_pos or 0) + 1)  # type: ignore[union-attr]
-    parts: list[Condition] = [_condition(child) for child in tree.children]  # type: ignore[arg-type]
+        at = offset + (field.start_pos or 0) + 1  # type: ignore[union-attr]
+        return _leaf(str(field).lower().removesuffix(":"), str(operator or ""), str(value).strip('"'), at)
+    parts: list[Condition] = [_condition(child, offset) for child in tree.children]  # type: ignore[arg-type]
     if tree.data == "negated":
         return Not(parts[0])
     return AllOf(tuple(parts)) if tree.data == "every" else AnyOf(tuple(parts))
@@ -140,7 +174,17 @@ def _near(value: str, _: str) -> Condition:
 def _has(value: str, _: str) -> Condition:
     if value.lower() not in HAS:
         raise ValueError(f"there is no has:{value}; use {', '.join(f'has:{name}' for name in HAS)}")
-    return Present(HAS[value.lower()])
+    return HAS[value.lower()]
+
+
+def _line(column: str) -> Callable[[str, str], Condition]:
+    """A line of a column, whole: tag:dog is not doghouse."""
+    return lambda value, _: Matches(column, f"(^|\n){literal(value)}($|\n)")
+
+
+def _part(*columns: str) -> Callable[[str, str], Condition]:
+    """A part of one of several columns."""
+    return lambda value, _: AnyOf(tuple(Matches(column, literal(value)) for column in columns))
 
 
 FIELDS: dict[str, Callable[[str, str], Condition]] = {
@@ -150,8 +194,9 @@ FIELDS: dict[str, Callable[[str, str], Condition]] = {
     "ext": lambda value, _: Matches("path", f"\\.{literal(value.removeprefix('.'))}$"),
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,
-    "near": _near, "has": _has,
+    "near": _near, "has": _has, "place": _part("place"), "camera": _part("camera"), "tag": _line("keywords"), "person": _part("people"),
+    "rating": _number("rating"), "text": _part("text", "written"), "caption": _part("caption", "text"),
 }  # fmt: skip
 """Field → what makes a condition of a value and an operator; it raises ValueError with a sentence."""
-NUMBERS = {"date", "year", "width", "height", "size"}
+NUMBERS = {"date", "year", "width", "height", "size", "rating"}
 """Fields that can be compared."""

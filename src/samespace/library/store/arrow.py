@@ -6,6 +6,7 @@ longer than a search of a small library, which does without both.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,26 @@ import numpy as np
 import pyarrow as pa
 
 from ...core.paths import to_path, to_text
+from .filter import WORDS
 from .records import Segment
+from .words import words_of
 
-DISPLAYED = (
-    "path", "kind", "start", "end", "page", "modality", "ordinal", "width", "height", "taken_at", "lat", "lon", "size", "time",
-)  # fmt: skip
-"""Columns that a search returns."""
-SEGMENT_FIELDS = tuple(f.name for f in fields(Segment))
 SCHEMA = pa.schema(
     {
         "id": pa.string(), "path": pa.string(), "root": pa.string(), "kind": pa.string(), "start": pa.float32(),
         "end": pa.float32(), "page": pa.int32(), "modality": pa.string(), "ordinal": pa.int32(), "hash": pa.string(),
         "size": pa.int64(), "mtime": pa.int64(), "width": pa.int32(), "height": pa.int32(),
         "taken_at": pa.timestamp("us", "UTC"), "time": pa.int64(), "lat": pa.float64(), "lon": pa.float64(), "text": pa.string(),
+        "written": pa.string(), "caption": pa.string(), "keywords": pa.string(), "people": pa.string(), "camera": pa.string(),
+        "rating": pa.int8(), "place": pa.string(), "described": pa.int64(), "words": pa.string(),
     }
 )  # fmt: skip
-"""Columns of a segment, without its vectors: `id` and SEGMENT_FIELDS."""
+"""Columns of a segment, without its vectors: `id`, SEGMENT_FIELDS, and WORDS."""
+SEGMENT_FIELDS = tuple(f.name for f in fields(Segment))
+DISPLAYED = tuple(name for name in SEGMENT_FIELDS if name not in ("root", "mtime", "described"))
+"""Columns that a search returns."""
+COPIED = (*DISPLAYED, WORDS)
+"""Columns of the copies that searches read."""
 
 
 def vector_column(fingerprint: str) -> str:
@@ -44,7 +49,12 @@ def segment_of(row: Mapping[str, Any]) -> Segment:
 
 def row_of(segment: Segment) -> dict[str, Any]:
     """Return a segment as a row without vectors, with paths as text."""
-    return vars(segment) | {"id": segment.id, "path": to_text(segment.path), "root": to_text(segment.root)}
+    return vars(segment) | {
+        "id": segment.id,
+        "path": to_text(segment.path),
+        "root": to_text(segment.root),
+        WORDS: words_of(segment),
+    }
 
 
 def segments_of(table: pa.Table) -> Iterator[Segment]:
@@ -67,6 +77,13 @@ def vectors_of(column: pa.ChunkedArray) -> list[np.ndarray]:
 def numbers_of(column: pa.ChunkedArray) -> np.ndarray:
     """Return a column of numbers."""
     return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])
+
+
+def python_value(scalar: pa.Scalar) -> Any:
+    """Return a value as Python's; `as_py` of a time imports pandas."""
+    if not isinstance(scalar, pa.TimestampScalar) or not scalar.is_valid:
+        return scalar.as_py()
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=scalar.value)
 
 
 def int64_array(numbers: np.ndarray | Sequence[int]) -> pa.Array:

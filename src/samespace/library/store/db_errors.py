@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ...core.errors import LibraryBusy, LibraryError, SamespaceError
+from .filter import OLD_LIBRARY
 from .location import Location
 
 P = ParamSpec("P")
@@ -42,6 +43,8 @@ def clear_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate
                 raise LibraryError(
                     f"{self.location} cannot be written; check its permissions, or choose another --library"
                 ) from error
+            if "No field named" in text:
+                raise LibraryError(OLD_LIBRARY) from error
             raise LibraryError(
                 f"the library {self.location} cannot be used ({text[:200]}); index into a new --library"
             ) from error

@@ -7,6 +7,7 @@ vectors in 5 ms and would take 8 more to fetch a dozen columns of them.
 """
 
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from ...core.files import write_atomically
-from .arrow import int64_array, matrices, numbers_of, segment_of
-from .filter import Filter
+from .arrow import COPIED, DISPLAYED, SCHEMA, int64_array, matrices, numbers_of, python_value, segment_of
+from .filter import WORDS, Filter
 from .records import Candidate, Segment
+from .words import WordIndex
 
 MAX_ROWS = 200_000
 """Above this the database's index is faster than an exact scan, and the copy has no vectors."""
@@ -31,6 +33,15 @@ def _read_copy(path: Path, version: str) -> pa.Table:
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     if (table.schema.metadata or {}).get(b"version") != version.encode():
         raise ValueError(f"{path} is out of date")
+    return with_all_columns(table)
+
+
+def with_all_columns(table: pa.Table) -> pa.Table:
+    """Return a table with the columns that it lacks, empty: an older version wrote it."""
+    for name in COPIED:
+        if name not in table.schema.names:
+            field = SCHEMA.field(name)
+            table = table.append_column(field, pa.nulls(len(table), field.type))
     return table
 
 
@@ -54,7 +65,7 @@ def widened(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([*batch.columns[:-1], wide], names=batch.schema.names)
 
 
-def _segments_at(table: pa.Table, rows: np.ndarray) -> list[Segment]:
+def segments_at(table: pa.Table, rows: np.ndarray) -> list[Segment]:
     """Return rows by number, batch by batch; `take` of the whole table would first join its batches."""
     batches = table.to_batches()
     ends = np.cumsum([len(batch) for batch in batches])
@@ -63,19 +74,31 @@ def _segments_at(table: pa.Table, rows: np.ndarray) -> list[Segment]:
         mine, batch = np.flatnonzero(owners == owner), batches[owner]
         within = rows[mine] - (ends[owner] - len(batch))
         if len(rows) > FEW_ROWS:
-            found[mine] = batch.take(int64_array(within)).to_pylist()
+            found[mine] = batch.select(list(DISPLAYED)).take(int64_array(within)).to_pylist()
         else:
-            found[mine] = [{name: batch[name][row].as_py() for name in batch.schema.names} for row in within.tolist()]
+            found[mine] = [{name: python_value(batch[name][row]) for name in DISPLAYED} for row in within.tolist()]
     return [segment_of(row) for row in found]
 
 
-class MetadataCache:
+class TableCopy:
+    """A copy of the table, without what cannot be displayed."""
+
+    def __init__(self, table: pa.Table):
+        self.table = table
+
+    @cached_property
+    def words(self) -> WordIndex:
+        """Its words."""
+        return WordIndex(self.table[WORDS])
+
+
+class MetadataCache(TableCopy):
     """What hits of a large library display, by row id."""
 
     def __init__(self, path: Path, version: str):
         """Raises OSError or ValueError where there is no copy of this version."""
         table = _read_copy(path, version)
-        self.table = table.drop([ROW_ID])
+        super().__init__(table.drop([ROW_ID]))
         row_ids = numbers_of(table[ROW_ID])
         self._order = np.argsort(row_ids, kind="stable")
         self._row_ids = row_ids[self._order]
@@ -85,17 +108,18 @@ class MetadataCache:
         at = np.searchsorted(self._row_ids, np.array(row_ids, np.uint64)).clip(max=len(self._row_ids) - 1)
         if (self._row_ids[at] != row_ids).any():
             raise KeyError(row_ids)
-        return _segments_at(self.table, self._order[at])
+        return segments_at(self.table, self._order[at])
 
 
-class ExactIndex:
+class ExactIndex(TableCopy):
     """All vectors of a small library, searched exactly."""
 
     def __init__(self, path: Path, version: str):
         """Raises OSError or ValueError where there is no copy of this version."""
         table = _read_copy(path, version)
-        self.table = table.drop(["z"])
+        super().__init__(table.drop(["z"]))
         self._chunks = matrices(table["z"])  # on disk
+        self._last: tuple[np.ndarray, np.ndarray] | None = None  # a query and its scores: one for each modality, and for words
 
     def search(self, z: np.ndarray, limit: int, filter: Filter) -> list[Candidate]:
         """Return the `limit` best segments, best first."""
@@ -105,8 +129,15 @@ class ExactIndex:
             rows = rows[np.argpartition(-scores[rows], limit)[:limit]]
         rows = rows[np.argsort(-scores[rows], kind="stable")]
         rows = rows[np.isfinite(scores[rows])]
-        found = zip(rows, _segments_at(self.table, rows), strict=True)
+        found = zip(rows, segments_at(self.table, rows), strict=True)
         return [Candidate(segment, float(scores[row]), self._vector(row)) for row, segment in found]
+
+    def best(self, rows: np.ndarray, scores: np.ndarray, z: np.ndarray, limit: int) -> list[Candidate]:
+        """Return the `limit` segments of highest score among these rows, of equals the nearest to z."""
+        cosines = self._scores(z)[rows]
+        order = np.lexsort((-cosines, -scores))[:limit]
+        found = zip(order, segments_at(self.table, rows[order]), strict=True)
+        return [Candidate(segment, float(cosines[i]), self._vector(rows[i])) for i, segment in found]
 
     def sample(self, count: int, filter: Filter) -> tuple[np.ndarray, int]:
         """Return about `count` vectors spread over the rows that pass, and how many pass."""
@@ -119,7 +150,10 @@ class ExactIndex:
 
     def _scores(self, z: np.ndarray) -> np.ndarray:
         """Return the cosine of z with every row: float32 (rows,)."""
-        return np.concatenate([np.empty(0, np.float32), *(chunk @ z for chunk in self._chunks)])
+        last = self._last
+        if last is None or not np.array_equal(last[0], z):
+            last = self._last = z, np.concatenate([np.empty(0, np.float32), *(chunk @ z for chunk in self._chunks)])
+        return last[1]
 
     def _vector(self, row: int) -> np.ndarray:
         """Return the vector of a row: float32 (dim,)."""

@@ -2,17 +2,25 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core.errors import LibraryError
 from ...core.paths import to_text
 
 if TYPE_CHECKING:
     from .conditions import Condition
+
+
+WORDS = "words"
+"""The column with all that can be found by words; see words.py."""
+OLD_LIBRARY = (
+    "an older version made this library, without names, captions and places; index its folders again: samespace index DIR"
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,14 @@ class Filter:
     """A file, absolute: only its segments."""
     where: "Condition | None" = None
     """What search.where parses."""
+
+    def narrowed(self, where: "Condition | None") -> "Filter":
+        """Return a filter that lets through what meets another condition, too."""
+        if where is None or self.where is None:
+            return replace(self, where=where or self.where)
+        from .conditions import AllOf
+
+        return replace(self, where=AllOf((self.where, where)))
 
     @property
     def prefix(self) -> str:
@@ -85,6 +101,8 @@ class Filter:
         if self.modality:
             conditions.append(pc.is_in(table["modality"], string_array([self.modality])))
         if self.where:
+            if WORDS in table.schema.names and len(table) and table[WORDS].null_count == len(table):
+                raise LibraryError(OLD_LIBRARY)
             conditions.append(self.where.mask(table))
         if not conditions:
             return np.arange(len(table))

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -16,13 +16,14 @@ import pyarrow as pa
 
 from ...core.errors import LibraryBusy
 from ...core.paths import to_path, to_text
-from .arrow import DISPLAYED, SCHEMA, SEGMENT_FIELDS, row_of, segment_of, segments_of, vector_column, vectors_of
+from .arrow import COPIED, DISPLAYED, SCHEMA, SEGMENT_FIELDS, row_of, segment_of, segments_of, vector_column, vectors_of
 from .db_errors import clear_errors, uninterrupted, write_lock
-from .exact_index import MAX_ROWS, ROW_ID, ExactIndex, MetadataCache, widened, write_copy
-from .filter import Filter, literals
+from .exact_index import MAX_ROWS, ROW_ID, ExactIndex, MetadataCache, segments_at, widened, with_all_columns, write_copy
+from .filter import WORDS, Filter, literals
 from .location import Location
 from .metadata import LibraryMetadata, SpaceRecord
 from .records import AUDIO, IMAGE, MODALITIES, TEXT, Candidate, IndexedFile, Segment, SegmentWrite
+from .words import WordIndex, match, terms_of
 
 TABLE = "segments"
 METADATA_CACHE = "metadata.arrow"
@@ -34,8 +35,12 @@ SAMPLE = 2048
 """Vectors sampled as the calibration cohort."""
 REFINE, EFFORT = 4, 128
 """Approximate search: candidates that are ranked again by their stored vectors, per hit, and fewest candidates at all."""
-DELETE_BATCH = 500
-"""Paths in one SQL condition."""
+BATCH = 500
+"""Paths, or ids, in one SQL condition."""
+ANNOTATED = (
+    "id", "taken_at", "time", "lat", "lon", "text", "written", "caption", "keywords", "people", "camera", "rating", "place", "described", "words",
+)  # fmt: skip
+"""Columns that `annotate` writes."""
 Copy = TypeVar("Copy", ExactIndex, MetadataCache)
 
 
@@ -84,6 +89,8 @@ class Store:
         """Make the table, and the column for a space's vectors, if they do not exist."""
         if not self.location.names(f"{TABLE}.lance"):
             self._database.create_table(TABLE, schema=SCHEMA)
+        if missing := [field for field in SCHEMA if field.name not in self.table.schema.names]:  # an older version made it
+            self.table.add_columns(missing)
         if (name := vector_column(fingerprint)) not in self.table.schema.names:
             self.table.add_columns(pa.field(name, pa.list_(pa.float16(), record.dim)))
         if fingerprint not in self.metadata.spaces:
@@ -92,10 +99,13 @@ class Store:
     @clear_errors
     def indexed(self, fingerprint: str, stale_audio: bool = False) -> dict[str, IndexedFile]:
         """Return path → what is stored of each file. `stale_audio`: treat audio and video files as not yet embedded."""
-        rows = self.table.search().select(["path", "size", "mtime", "hash"]).to_arrow().to_pylist()
+        rows = self.table.search().select(["path", "size", "mtime", "hash", "described"]).to_arrow().to_pylist()
         fresh = " AND kind NOT IN ('audio', 'video')" if stale_audio else ""
         embedded = self._paths_where(f"{vector_column(fingerprint)} IS NOT NULL{fresh}")
-        return {to_path(r["path"]): IndexedFile(r["size"], r["mtime"], r["hash"], r["path"] in embedded) for r in rows}
+        return {
+            to_path(r["path"]): IndexedFile(r["size"], r["mtime"], r["hash"], r["path"] in embedded, r["described"] or 0)
+            for r in rows
+        }
 
     @clear_errors
     def by_hash(self, hashes: list[str], fingerprint: str) -> dict[str, list[SegmentWrite]]:
@@ -115,17 +125,29 @@ class Store:
     @clear_errors
     def upsert(self, writes: Iterable[SegmentWrite]) -> None:
         """Write segments; those with the same id are replaced. Segments that write the same columns are written all or none."""
-        groups: dict[tuple[frozenset[str], bool], dict[str, SegmentWrite]] = defaultdict(dict)
+        groups: dict[frozenset[str], dict[str, SegmentWrite]] = defaultdict(dict)
         for write in writes:  # by id, because several source rows for one key are undefined in a merge
-            groups[frozenset(write.vectors), write.keeps_text][write.segment.id] = write
-        for (fingerprints, keeps_text), group in groups.items():
-            data = self._arrow(list(group.values()), sorted(fingerprints), keeps_text)
+            groups[frozenset(write.vectors)][write.segment.id] = write
+        for fingerprints, group in groups.items():
+            data = self._arrow(self._with_stored_texts(group), sorted(fingerprints))
             self.table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(data)
 
-    def _arrow(self, writes: list[SegmentWrite], fingerprints: list[str], keeps_text: bool) -> pa.Table:
+    def _with_stored_texts(self, writes: dict[str, SegmentWrite]) -> list[SegmentWrite]:
+        """Return writes, those that keep their texts with the texts that are stored."""
+        stored: dict[str, tuple[str | None, str | None]] = {}
+        for condition in id_conditions(id for id, write in writes.items() if write.keeps_text):
+            rows = self.table.search().where(condition).select(["id", "text", "written"])
+            stored |= {row["id"]: (row["text"], row["written"]) for row in rows.to_arrow().to_pylist()}
+        with_texts = []
+        for id, write in writes.items():
+            text, written = stored.get(id, (write.segment.text, write.segment.written))
+            with_texts.append(replace(write, segment=replace(write.segment, text=text, written=written)))
+        return with_texts
+
+    def _arrow(self, writes: list[SegmentWrite], fingerprints: list[str]) -> pa.Table:
         """Return segments as an Arrow table with the columns that they write."""
         rows = [row_of(write.segment) for write in writes]
-        fields = [f for f in SCHEMA if not (keeps_text and f.name == "text")]
+        fields = list(SCHEMA)
         columns = [pa.array([row[f.name] for row in rows], f.type) for f in fields]
         spaces = self.metadata.spaces
         for fingerprint in fingerprints:
@@ -136,16 +158,28 @@ class Store:
 
     @uninterrupted
     @clear_errors
+    def annotate(self, where: str, change: Callable[[Segment], Segment]) -> int:
+        """Change what is said of the segments that meet an SQL condition: ANNOTATED; return how many were."""
+        rows = self.table.search().where(where).select(["id", *SEGMENT_FIELDS]).to_arrow().to_pylist()
+        changed = [row_of(change(segment_of(row))) for row in rows]
+        if changed:
+            columns = [pa.array([row[name] for row in changed], SCHEMA.field(name).type) for name in ANNOTATED]
+            data = pa.Table.from_arrays(columns, schema=pa.schema([SCHEMA.field(name) for name in ANNOTATED]))
+            self.table.merge_insert("id").when_matched_update_all().execute(data)
+        return len(changed)
+
+    @uninterrupted
+    @clear_errors
     def remove(self, paths: Iterable[str]) -> None:
         """Remove the segments of files."""
-        for condition in _path_conditions(paths):
+        for condition in path_conditions(paths):
             self.table.delete(condition)
 
     @uninterrupted
     @clear_errors
     def remove_audio_vectors(self, paths: Iterable[str], fingerprint: str) -> None:
         """Remove a space's vectors of files' audio, whose windows may come to begin elsewhere; the rest stays."""
-        for condition in _path_conditions(paths):
+        for condition in path_conditions(paths):
             where = f"modality = '{AUDIO}' AND {condition}"
             self.table.update(where=where, values_sql={vector_column(fingerprint): "NULL"})
 
@@ -153,13 +187,11 @@ class Store:
     @clear_errors
     def write_captions(self, captions: dict[str, str]) -> int:
         """Store captions (path → text) of images, for searches with words; return how many of the images are in the library."""
-        ids = [Segment(path, "image").id for path in captions]
-        rows = pa.table(
-            {"id": ids, "text": list(captions.values())}, schema=pa.schema([SCHEMA.field("id"), SCHEMA.field("text")])
+        texts = {Segment(path, "image").id: text for path, text in captions.items()}
+        return sum(
+            self.annotate(condition, lambda segment: replace(segment, text=texts[segment.id]))
+            for condition in id_conditions(texts)
         )
-        result = self.table.merge_insert("id").when_matched_update_all().execute(rows)
-        self._index_texts()
-        return int(result.num_updated_rows)
 
     def _index_texts(self) -> None:
         """Make texts searchable by their words."""
@@ -167,7 +199,6 @@ class Store:
             from lancedb.index import FTS
 
         self.table.create_index("text", config=FTS(), replace=True)
-        self.metadata.update(has_text=True)
 
     @clear_errors
     def finish(self, fingerprint: str) -> None:
@@ -220,15 +251,15 @@ class Store:
 
     def _write_exact_index(self, fingerprint: str) -> None:
         version, z = self._newest_version(), vector_column(fingerprint)
-        rows = self.table.search().where(f"{z} IS NOT NULL").select([*DISPLAYED, z])
+        rows = self.table.search().where(f"{z} IS NOT NULL").select([*COPIED, z])
         vectors = pa.field("z", pa.list_(pa.float32(), self.metadata.spaces[fingerprint].dim))
         batches = (widened(b) for b in rows.to_batches(4096))
-        write_copy(self._exact_path(fingerprint), version, pa.schema([*map(SCHEMA.field, DISPLAYED), vectors]), batches)
+        write_copy(self._exact_path(fingerprint), version, pa.schema([*map(SCHEMA.field, COPIED), vectors]), batches)
 
     def _write_metadata_cache(self) -> None:
         version = self._newest_version()
-        batches = self.table.search().select(list(DISPLAYED)).with_row_id(True).to_batches(65_536)
-        schema = pa.schema([*map(SCHEMA.field, DISPLAYED), pa.field(ROW_ID, pa.uint64())])
+        batches = self.table.search().select(list(COPIED)).with_row_id(True).to_batches(65_536)
+        schema = pa.schema([*map(SCHEMA.field, COPIED), pa.field(ROW_ID, pa.uint64())])
         write_copy(self.location.folder / METADATA_CACHE, version, schema, (b.select(schema.names) for b in batches))
 
     # --- reading --------------------------------------------------------------------------------
@@ -241,7 +272,7 @@ class Store:
             candidates = self._search_segments(z, limit, fingerprint, filter)
             best: dict[Any, Candidate] = {}
             for candidate in candidates:
-                best.setdefault(candidate.segment.path if group_by_file else candidate.segment.place, candidate)
+                best.setdefault(candidate.segment.path if group_by_file else candidate.segment.position, candidate)
             if len(best) >= k or len(candidates) < limit:
                 return list(best.values())[:k]
             limit *= 4
@@ -254,13 +285,64 @@ class Store:
         query = query.limit(limit).refine_factor(REFINE).ef(max(EFFORT, REFINE * limit)).with_row_id(cache is not None)
         if filter.sql:
             query = query.where(filter.sql, prefilter=True)
-        found = query.select([*(() if cache else DISPLAYED), vectors, "_distance"]).to_arrow()
+        found = query.select([*(() if cache else self._present(DISPLAYED)), vectors, "_distance"]).to_arrow()
         try:
             segments = cache.segments(found[ROW_ID].to_pylist()) if cache else segments_of(found)
         except KeyError:  # another process has written since the cache was opened, which is no longer used then
             return self._search_segments(z, limit, fingerprint, filter)
         scores = (1 - distance for distance in found["_distance"].to_pylist())
         return [Candidate(*values) for values in zip(segments, scores, vectors_of(found[vectors]), strict=True)]
+
+    @clear_errors
+    def newest(self, fingerprint: str, filter: Filter, limit: int) -> list[Segment]:
+        """Return the files that pass, as their first segments, those that were taken last first."""
+        from .files import newest_files
+
+        table = self.readable(fingerprint)
+        return segments_at(table, newest_files(table, filter)[:limit])
+
+    def readable(self, fingerprint: str) -> pa.Table:
+        """Return what the copies hold of all segments: one of them, or read from the table where they are out of date."""
+        copy = self.exact_index(fingerprint) or self.metadata_cache()
+        return copy.table if copy else with_all_columns(self.table.search().select(self._present(COPIED)).to_arrow())
+
+    @clear_errors
+    def search_words(self, phrase: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[Candidate]:
+        """Return up to k segments in which words of a phrase stand, or parts of them, most relevant first; of equals the nearest."""
+        if not (terms := terms_of(phrase)):
+            return []
+        exact = self.exact_index(fingerprint)
+        copy = exact or self.metadata_cache()
+        table = self.readable(fingerprint)
+        rows, scores = (copy.words if copy else WordIndex(table[WORDS])).search(terms)
+        if filter != Filter():
+            passing = np.isin(rows, filter.rows(table))
+            rows, scores = rows[passing], scores[passing]
+        if exact:
+            return self._matching(terms, exact.best(rows, scores, z, k))
+        rows = rows[np.argsort(-scores, kind="stable")[: 4 * k]]
+        ids = [segment.id for segment in segments_at(table, rows)]
+        return self._matching(terms, self._with_cosines(ids, z, fingerprint))[:k]
+
+    def _with_cosines(self, ids: list[str], z: np.ndarray, fingerprint: str) -> list[Candidate]:
+        """Return the segments of these ids that have a vector, nearest first."""
+        vectors, found = vector_column(fingerprint), []
+        for condition in id_conditions(ids):
+            rows = (
+                self.table.search()
+                .where(f"{condition} AND {vectors} IS NOT NULL")
+                .select([*self._present(DISPLAYED), vectors])
+                .to_arrow()
+            )
+            pairs = zip(segments_of(rows), vectors_of(rows[vectors]), strict=True)
+            found += [Candidate(segment, float(stored @ z), stored) for segment, stored in pairs]
+        return sorted(found, key=lambda candidate: -candidate.score)
+
+    @staticmethod
+    def _matching(terms: tuple[str, ...], candidates: list[Candidate]) -> list[Candidate]:
+        """Return candidates with the relevance of their words, most relevant first."""
+        judged = [replace(candidate, relevance=round(match(candidate.segment, terms), 4)) for candidate in candidates]
+        return sorted(judged, key=lambda candidate: -(candidate.relevance or 0))
 
     @clear_errors
     def search_texts(self, words: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[Candidate]:
@@ -270,7 +352,7 @@ class Store:
 
         vectors = vector_column(fingerprint)
         match = MatchQuery(words, "text")  # type: ignore[call-arg]  # a dataclass of pydantic's, whose defaults mypy does not see
-        query = self.table.search(match, query_type="fts").select([*DISPLAYED, "text", vectors, "_score"])
+        query = self.table.search(match, query_type="fts").select([*self._present(DISPLAYED), vectors, "_score"])
         conditions = [f"{vectors} IS NOT NULL", *([filter.sql] if filter.sql else [])]
         found = query.where(" AND ".join(conditions), prefilter=True).limit(k).to_arrow()
         pairs = zip(segments_of(found), vectors_of(found[vectors]), strict=True)
@@ -334,9 +416,18 @@ class Store:
     @clear_errors
     def segment(self, id: str, fingerprint: str) -> tuple[Segment, np.ndarray] | None:
         """Return a segment with a vector of the space, and that vector; None where there is none."""
-        names = {name: name for name in SEGMENT_FIELDS} | {"z": vector_column(fingerprint)}
+        names = {name: name for name in self._present(SEGMENT_FIELDS)} | {"z": vector_column(fingerprint)}
         rows = self.table.search().where(f"id IN ({literals([id])})").select(names).to_arrow().to_pylist()
         return (segment_of(rows[0]), np.asarray(rows[0]["z"], np.float32)) if rows and rows[0]["z"] else None
+
+    @clear_errors
+    def unread(self) -> list[Segment]:
+        """Return the pictures and shots in which text was not looked for yet."""
+        if not self._present(["written"]):
+            return []
+        names = ["path", "root", "kind", "hash", "start", "end"]
+        where = f"modality = '{IMAGE}' AND kind IN ('image', 'video') AND written IS NULL"
+        return list(segments_of(self.table.search().where(where).select(names).to_arrow()))
 
     @clear_errors
     def some_images(self, count: int) -> list[Segment]:
@@ -358,6 +449,11 @@ class Store:
         """Return the number of segments."""
         return int(self.table.count_rows())
 
+    def _present(self, names: Iterable[str]) -> list[str]:
+        """Return the columns that the table has; one that an older version made has fewer until files are indexed again."""
+        columns = set(self.table.schema.names)
+        return [name for name in names if name in columns]
+
     def _paths_where(self, sql: str) -> set[str]:
         """Return the files, as text, with a segment that satisfies a condition."""
         return set(self.table.search().where(sql).select(["path"]).to_arrow()["path"].to_pylist())
@@ -368,8 +464,18 @@ class Store:
         return min((name for name in names if name.endswith(".manifest")), default="")
 
 
-def _path_conditions(paths: Iterable[str]) -> Iterator[str]:
+def path_conditions(paths: Iterable[str]) -> Iterator[str]:
     """Yield SQL conditions that are true for these paths, a batch at a time."""
-    texts = [to_text(path) for path in paths]
-    for i in range(0, len(texts), DELETE_BATCH):
-        yield f"path IN ({literals(texts[i : i + DELETE_BATCH])})"
+    return _conditions("path", map(to_text, paths))
+
+
+def id_conditions(ids: Iterable[str]) -> Iterator[str]:
+    """Yield SQL conditions that are true for these ids, a batch at a time."""
+    return _conditions("id", ids)
+
+
+def _conditions(column: str, values: Iterable[str]) -> Iterator[str]:
+    """Yield SQL conditions that are true for these values of a column, a batch at a time."""
+    texts = list(values)
+    for i in range(0, len(texts), BATCH):
+        yield f"{column} IN ({literals(texts[i : i + BATCH])})"

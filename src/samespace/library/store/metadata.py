@@ -1,4 +1,4 @@
-"""A library's metadata, one small file: its spaces, its modalities, and whether it has texts."""
+"""A library's metadata, one small file: its spaces, its modalities, and its settings."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -32,8 +32,8 @@ class Contents:
     """Fingerprint → space, oldest first."""
     modalities: tuple[str, ...] = ("image",)
     """Modalities of the library's segments."""
-    has_text: bool = False
-    """Whether segments have texts, which searches with words then read, too."""
+    reads_pictures: bool = False
+    """Whether text in pictures and videos is read when they are indexed."""
 
 
 class LibraryMetadata:
@@ -59,12 +59,12 @@ class LibraryMetadata:
                     f"{self.location} has format {values['format']}, this version writes {FORMAT}; index into a new --library"
                 )
             spaces = {fingerprint: SpaceRecord(**record) for fingerprint, record in values["spaces"].items()}
-            return Contents(spaces, tuple(values["modalities"]), bool(values["has_text"]))
+            return Contents(spaces, tuple(values["modalities"]), bool(values.get("reads_pictures", False)))
         except (ValueError, KeyError, TypeError) as error:
             raise LibraryError(f"{self.location}/{FILE} cannot be read ({error}); restore it, or index into a new --library")
 
     def update(self, **changes: Any) -> None:
-        """Write the file with spaces, modalities or has_text changed. Raises LibraryError, OSError."""
+        """Write the file with spaces, modalities or reads_pictures changed. Raises LibraryError, OSError."""
         now = replace(self.read(), **changes)
         self.location.write(FILE, json.dumps({"format": FORMAT} | asdict(now), indent=2))
 

@@ -28,6 +28,8 @@ class File:
     """Bytes."""
     mtime: int
     """Nanoseconds since 1970."""
+    described: int = 0
+    """When it, or a file beside it that describes it, was changed last: nanoseconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class IndexedFile:
     """BLAKE2b of the content, 32 hex digits."""
     has_vector: bool
     """Whether it has a vector of the space in use."""
+    described: int = 0
+    """As of File, when its description was read."""
 
 
 @dataclass(frozen=True)
@@ -79,22 +83,38 @@ class Segment:
     root: str = ""
     """The indexed folder; empty in what a search returns."""
     hash: str = ""
-    """BLAKE2b of the file's content; empty in what a search returns."""
+    """BLAKE2b of the file's content."""
     mtime: int = 0
     """Nanoseconds since 1970; 0 in what a search returns."""
     text: str | None = None
-    """What is written or spoken there, or a caption; None where there is none, and in what a search by vector returns."""
+    """What is written or spoken there, or a caption that an assistant wrote; None where there is none."""
+    written: str | None = None
+    """What text recognition has read in a picture or frame, as media.ocr writes it; None where it has not read it."""
+    caption: str | None = None
+    """Titles and descriptions that the file has, a line each; this and what follows is of the file, and none where it has none."""
+    keywords: str | None = None
+    """A line each."""
+    people: str | None = None
+    """Names, a line each."""
+    camera: str | None = None
+    """Make, model and lens."""
+    rating: int | None = None
+    """Stars, 1 to 5, or -1 for rejected."""
+    place: str | None = None
+    """What lies at its coordinates: town, region and country."""
+    described: int = 0
+    """As of File, when its description was read; 0 in what a search returns."""
 
     @property
     def id(self) -> str:
-        """32 hex digits that identify it as long as path, place, modality and ordinal stay the same."""
+        """32 hex digits that identify it as long as path, position, modality and ordinal stay the same."""
         start = None if self.start is None else f"{np.float32(self.start):.2f}"  # as it is stored
         key = "\0".join([self.path, str(start), str(self.page), self.modality, str(self.ordinal)])
         return hashlib.blake2b(os.fsencode(key), digest_size=16).hexdigest()
 
     @property
-    def place(self) -> tuple[str, float | None, int | None]:
-        """Path, start and page: equal for the image, audio and text of one place."""
+    def position(self) -> tuple[str, float | None, int | None]:
+        """Path, start and page: equal for the image, audio and text of one position in a file."""
         return self.path, self.start, self.page
 
 
@@ -106,7 +126,7 @@ class SegmentWrite:
     vectors: Mapping[str, np.ndarray | None] = field(default_factory=dict)
     """Fingerprint → float32 (dim,), or None to forget it."""
     keeps_text: bool = False
-    """Keep the text that is stored already."""
+    """Keep the text that is stored already, and what was read in the picture."""
 
 
 @dataclass(frozen=True)

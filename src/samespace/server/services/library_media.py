@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from ...core.errors import UnreadableMedia
 from ...library.library import Library
 from ...library.store.records import Segment
-from ...library.thumbnails import thumbnail
 from ...media import image as image_media
+from ...media.thumbnails import thumbnail
 
 SMALL, LARGE = "small", "large"
 LONGEST_SIDE = {SMALL: 480, LARGE: 2048}

@@ -14,10 +14,10 @@ from ...core.paths import absolute, to_path, to_text
 from ...explain.heatmap import WindowEmbeddings, embed_windows, phrase_directions
 from ...library.indexing.segments import STREAMED, mean_vector
 from ...library.library import Library
-from ...library.locator import locator
 from ...library.search.hits import Hit
 from ...library.store.filter import Filter
 from ...media import document
+from ...media.locator import locator
 from .library_media import LibraryMedia, not_found, resolve_within
 from .schemas import PageSearchRequest, WeightedTerm
 from .urls import read_picture

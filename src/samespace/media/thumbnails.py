@@ -5,6 +5,8 @@ from pathlib import Path
 from PIL import Image
 
 from ..core.errors import UnreadableMedia
+from . import audio, document, video
+from . import image as image_media
 from .locator import HasPlace
 
 
@@ -13,9 +15,6 @@ def thumbnail(segment: HasPlace, side: int) -> Image.Image:
 
     Raises UnreadableMedia naming the file.
     """
-    from ..media import audio, document, video
-    from ..media import image as image_media
-
     path = Path(segment.path)
     try:
         if segment.kind == "document":

@@ -1,0 +1,48 @@
+"""What files say about themselves, in their segments."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from ...core.machine import usable_cpus
+from ...media.metadata.description import Description, describe
+from ..store.filter import microseconds
+from ..store.lance import BATCH, Store, path_conditions
+from ..store.records import File, Segment
+from .places import place_name
+from .report import Report
+
+
+def described(segment: Segment, file: File, description: Description) -> Segment:
+    """Return a segment with what its file says about itself."""
+    taken_at, lat, lon = description.taken_at, description.lat, description.lon
+    return replace(
+        segment,
+        taken_at=taken_at,
+        time=microseconds(taken_at) if taken_at else file.mtime // 1000,
+        lat=lat,
+        lon=lon,
+        place=None if lat is None or lon is None else place_name(lat, lon),
+        caption=description.caption or None,
+        keywords="\n".join(description.keywords) or None,
+        people="\n".join(description.people) or None,
+        camera=description.camera or None,
+        rating=description.rating,
+        described=file.described,
+    )
+
+
+def describe_again(store: Store, files: list[File], report: Report) -> None:
+    """Read again what describes files whose content is unchanged, and store it."""
+    with ThreadPoolExecutor(usable_cpus()) as pool:
+        for i in range(0, len(files), BATCH):
+            batch = files[i : i + BATCH]
+            descriptions = list(pool.map(lambda file: describe(Path(file.path), file.kind), batch))
+            _store(store, dict(zip((file.path for file in batch), zip(batch, descriptions))))
+            report.skipped += [problem for description in descriptions for problem in description.problems]
+
+
+def _store(store: Store, found: dict[str, tuple[File, Description]]) -> None:
+    """Store descriptions, by path."""
+    for condition in path_conditions(found):
+        store.annotate(condition, lambda segment: described(segment, *found[segment.path]))

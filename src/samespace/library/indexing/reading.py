@@ -1,0 +1,66 @@
+"""Text in the pictures and videos of a library, read after they are indexed: it takes longer than their vectors.
+
+It can be stopped at any time, and goes on with what was not read yet; the library is held for writing only while lines are stored.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from ...core.errors import UnreadableMedia
+from ...media import ocr
+from ...media.image import opaque
+from ...media.thumbnails import thumbnail
+from ..store.lance import Store, id_conditions
+from ..store.records import Segment
+
+SIDE = 1000
+"""Pixels along the shorter side of what is read."""
+FLUSH_SECONDS = 60
+"""Lines are stored this often; a pass that is killed reads no more than this again."""
+
+ReadingProgress = Callable[[int, int], None]
+"""Called with the number of pictures read, and the number to read."""
+
+
+def read_pictures(store: Store, fingerprint: str, progress: ReadingProgress | None = None) -> int:
+    """Read the text in all pictures and shots that were not read yet; return how many were. Raises LibraryError, LibraryBusy."""
+    waiting, written, due = store.unread(), dict[str, str](), time.monotonic() + FLUSH_SECONDS
+    by_content: dict[tuple[str, float | None], list[Segment]] = {}
+    for segment in waiting:
+        by_content.setdefault((segment.hash, segment.start), []).append(segment)
+    count = 0
+    try:
+        for copies in by_content.values():
+            text = _read(copies[0])
+            if text is not None:
+                written |= dict.fromkeys((segment.id for segment in copies), text)
+                count += len(copies)
+            if progress:
+                progress(count, len(waiting))
+            if time.monotonic() > due:
+                _store(store, fingerprint, written)
+                due = time.monotonic() + FLUSH_SECONDS
+    finally:
+        _store(store, fingerprint, written)
+    return count
+
+
+def _read(segment: Segment) -> str | None:
+    """Return the lines in a picture or in the middle of a shot, as they are stored; None where it cannot be opened now."""
+    try:
+        picture = opaque(thumbnail(segment, SIDE))
+    except UnreadableMedia:
+        return None
+    return ocr.as_text(ocr.lines(picture) if ocr.shows_text(picture) else [])
+
+
+def _store(store: Store, fingerprint: str, written: dict[str, str]) -> None:
+    """Store what was read, by segment's id, and forget it here."""
+    if not written:
+        return
+    with store.writing():
+        for condition in id_conditions(written):
+            store.annotate(condition, lambda segment: replace(segment, written=written[segment.id]))
+        store.finish(fingerprint)
+    written.clear()

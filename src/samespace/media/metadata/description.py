@@ -1,0 +1,105 @@
+"""What a file says about itself, from every source there is, in a stated order.
+
+The sources, the first that knows a thing decides, and words add up: an XMP file beside it (what people wrote in a photo
+program), the file itself (EXIF, XMP, IPTC, a container's tags), Google Takeout's JSON file beside it, a date in its name.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+MAX_WORDS, MAX_TEXT = 1000, 10_000
+"""Most keywords or names that are kept of a file, and most characters of a caption."""
+NO_TIMES = {datetime(1904, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), datetime(2036, 2, 7, 6, 28, 16, tzinfo=UTC)}
+"""The zeros of clocks: QuickTime's, Unix's, NTP's second one. No picture was taken then; a device had no time."""
+YEARS = range(1826, 2100)
+"""From the first photograph on."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a file apart from its content."""
+
+    taken_at: datetime | None = None
+    """When it was taken, in UTC; a time without a zone is read as local time."""
+    lat: float | None = None
+    """Degrees north."""
+    lon: float | None = None
+    """Degrees east."""
+    caption: str = ""
+    """Titles and descriptions, a line each."""
+    keywords: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    """Names."""
+    camera: str = ""
+    """Make, model and lens."""
+    rating: int | None = None
+    """Stars, 1 to 5; -1 for rejected, as XMP has it."""
+    problems: tuple[tuple[str, str], ...] = ()
+    """(path, reason) of what lies beside the file and could not be read."""
+
+
+NOTHING = Description()
+
+
+def joined(parts: Iterable[Description]) -> Description:
+    """Return several sources as one: the first that knows a time, a place, a camera or a rating decides; words add up."""
+    sources = list(parts)
+    located = next((part for part in sources if part.lat is not None), NOTHING)
+    return Description(
+        next((part.taken_at for part in sources if part.taken_at), None),
+        located.lat,
+        located.lon,
+        "\n".join(unique(line for part in sources for line in part.caption.splitlines()))[:MAX_TEXT],
+        unique(word for part in sources for word in part.keywords),
+        unique(name for part in sources for name in part.people),
+        next((part.camera for part in sources if part.camera), ""),
+        next((part.rating for part in sources if part.rating is not None), None),
+        tuple(problem for part in sources for problem in part.problems),
+    )
+
+
+def describe(path: Path, kind: str, data: bytes = b"") -> Description:
+    """Return what is known of a file; nothing of what is broken is. `data` is a picture's content, if that is at hand."""
+    from . import container, names, picture, takeout, xmp
+
+    found = (
+        picture.embedded(path, data)
+        if kind == "image"
+        else container.embedded(path, kind)
+        if kind != "document"
+        else Description()
+    )
+    return joined([xmp.read_sidecar(path), found, takeout.read_sidecar(path), names.dated(path)])
+
+
+def sidecar_names(name: str) -> tuple[str, ...]:
+    """Return the names of the files beside a file that may describe it."""
+    from . import takeout, xmp
+
+    return *xmp.sidecar_names(name), *takeout.sidecar_names(name)
+
+
+def unique(words: Iterable[str]) -> tuple[str, ...]:
+    """Return words without those that come again, or are empty; spaces and control characters joined to one space."""
+    cleaned = (" ".join("".join(c if c.isprintable() else " " for c in str(word)).split())[:MAX_TEXT] for word in words)
+    return tuple(list(dict.fromkeys(word for word in cleaned if word))[:MAX_WORDS])
+
+
+def possible_time(when: datetime | None) -> datetime | None:
+    """Return a time in UTC, if anything can have been taken then."""
+    if when is None:
+        return None
+    try:
+        moment = when.astimezone(UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return None if moment.replace(microsecond=0) in NO_TIMES or moment.year not in YEARS else moment
+
+
+def possible_place(lat: float | None, lon: float | None) -> tuple[float | None, float | None]:
+    """Return degrees, if there is such a place; 0, 0 is what devices without a fix write."""
+    if lat is None or lon is None or not (abs(lat) <= 90 and abs(lon) <= 180) or (lat == 0 and lon == 0):
+        return None, None
+    return lat, lon

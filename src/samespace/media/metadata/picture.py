@@ -1,0 +1,161 @@
+"""What is written in the headers of pictures: EXIF 2.32, IPTC-IIM 4.2, XMP, and the texts of PNG files."""
+
+import contextlib
+import io
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import ExifTags, Image, IptcImagePlugin
+
+from ..image import decoders
+from . import xmp
+from .description import Description, joined, possible_place, possible_time, unique
+
+PLACEHOLDERS = re.compile(
+    r"(OLYMPUS|SONY|SAMSUNG|KODAK|MINOLTA|Nikon|Canon|default|ASCII|charset).{0,20}(CAMERA|DSC)?", re.IGNORECASE
+)
+"""What cameras write where people could have written something."""
+WINDOWS_TITLE, WINDOWS_COMMENT, WINDOWS_KEYWORDS = 0x9C9B, 0x9C9C, 0x9C9E
+RATING = 0x4746
+PNG_CAPTIONS, PNG_TIMES = ("Title", "Description", "Comment"), ("Creation Time", "date:create", "Creation time")
+
+
+def embedded(path: Path, data: bytes = b"") -> Description:
+    """Return what a picture says about itself; `data` is its content, if that is at hand. Of what is broken nothing is returned."""
+    try:
+        with io.BytesIO(data) if data else path.open("rb") as file, Image.open(file, formats=_decoders(file)) as image:
+            info = dict(image.info)
+            sources: tuple[Callable[[], Description], ...] = (
+                lambda: _exif(image.getexif()),
+                lambda: xmp.parse(_packet(image)),
+                lambda: _iptc(IptcImagePlugin.getiptcinfo(image) or {}),
+                lambda: _png(info),
+                lambda: _modified(image.getexif()),
+            )
+            return joined(_unless_broken(sources))
+    except Exception:  # of every kind: see image.read, which says what is wrong with the picture
+        return Description()
+
+
+def _decoders(file: IO[bytes]) -> tuple[str, ...]:
+    start = file.read(512)
+    file.seek(0)
+    return decoders(start)
+
+
+def _unless_broken(sources: tuple[Callable[[], Description], ...]) -> Iterator[Description]:
+    for source in sources:
+        with contextlib.suppress(Exception):  # broken metadata raise errors of every kind, and the others may still be good
+            yield source()
+
+
+def _packet(image: Image.Image) -> bytes:
+    """Return the XMP packet of a picture. Raises KeyError where there is none."""
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or image.getexif()[ExifTags.Base.XMLPacket]
+    return packet.encode() if isinstance(packet, str) else bytes(packet)
+
+
+def _exif(exif: Image.Exif) -> Description:
+    detail = exif.get_ifd(ExifTags.IFD.Exif)
+    lat, lon = _coordinates(exif.get_ifd(ExifTags.IFD.GPSInfo))
+    texts = [exif.get(ExifTags.Base.ImageDescription), _windows(exif, WINDOWS_TITLE), _windows(exif, WINDOWS_COMMENT)]
+    texts.append(_comment(detail.get(ExifTags.Base.UserComment)))
+    names = (exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model), detail.get(ExifTags.Base.LensModel))
+    return Description(
+        _first_time(exif, (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized)),
+        lat,
+        lon,
+        "\n".join(unique(text for text in map(_text, texts) if not PLACEHOLDERS.fullmatch(text))),
+        unique(_windows(exif, WINDOWS_KEYWORDS).split(";")),
+        camera=" ".join(unique(map(_text, names))),
+        rating=xmp.rating_of(exif.get(RATING)),
+    )
+
+
+def _modified(exif: Image.Exif) -> Description:
+    """Return the time in DateTime, when a picture was changed: the last to be asked."""
+    return Description(_first_time(exif, (ExifTags.Base.DateTime,)))
+
+
+def _first_time(exif: Image.Exif, tags: tuple[int, ...]) -> datetime | None:
+    """Return the first of several times that can be read, with its offset; local time where there is none. §4.6.5."""
+    detail = exif.get_ifd(ExifTags.IFD.Exif)
+    offsets = {
+        ExifTags.Base.DateTimeOriginal: ExifTags.Base.OffsetTimeOriginal,
+        ExifTags.Base.DateTimeDigitized: ExifTags.Base.OffsetTimeDigitized,
+        ExifTags.Base.DateTime: ExifTags.Base.OffsetTime,
+    }
+    for tag in tags:
+        text, offset = _text(detail.get(tag) or exif.get(tag)), _text(detail.get(offsets[ExifTags.Base(tag)]))
+        for value, form in ((f"{text}{offset}", "%Y:%m:%d %H:%M:%S%z"), (text, "%Y:%m:%d %H:%M:%S")):
+            with contextlib.suppress(ValueError, OverflowError):
+                if when := possible_time(datetime.strptime(value, form)):
+                    return when
+    return None
+
+
+def _coordinates(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
+    """Return (degrees north, degrees east), or (None, None) where they are missing or impossible. §4.6.6."""
+    if not {1, 2, 3, 4} <= gps.keys():
+        return None, None
+    lat, lon = (sum(float(part) / 60**i for i, part in enumerate(gps[tag])) for tag in (2, 4))
+    lat, lon = (-lat if gps[1] == "S" else lat), (-lon if gps[3] == "W" else lon)
+    return possible_place(lat, lon) if math.isfinite(lat + lon) else (None, None)
+
+
+def _text(value: object) -> str:
+    """Return a tag's value as text: UTF-8 or, where it is none, Latin-1."""
+    text = value.decode("latin-1") if isinstance(value, bytes) else "" if value is None else str(value)
+    text = text.strip("\0 ")
+    with contextlib.suppress(UnicodeError):  # Pillow, too, reads them as Latin-1
+        text = text.encode("latin-1").decode()
+    return text
+
+
+def _windows(exif: Image.Exif, tag: int) -> str:
+    """Return one of the tags that Windows writes, in UTF-16."""
+    value = exif.get(tag)
+    return bytes(value).decode("utf-16-le", "ignore").strip("\0 ") if isinstance(value, bytes | tuple) else ""
+
+
+def _comment(value: object) -> str:
+    """Return EXIF's UserComment, whose first eight bytes name its encoding. §4.6.5."""
+    if not isinstance(value, bytes):
+        return _text(value)
+    code, rest = value[:8], value[8:]
+    return (
+        rest.decode("utf-16", "ignore")
+        if code.startswith(b"UNICODE")
+        else _text(rest if code[:5] in (b"ASCII", b"\0" * 5) else b"")
+    )
+
+
+def _iptc(values: Mapping[Any, Any]) -> Description:
+    def texts(number: int) -> list[str]:
+        found = values.get((2, number), ())
+        return [_text(value) for value in (found if isinstance(found, list) else [found]) if value]
+
+    day, time = "".join(texts(55)), "".join(texts(60))
+    when = None
+    for text, form in ((f"{day}{time}", "%Y%m%d%H%M%S%z"), (day, "%Y%m%d")):
+        with contextlib.suppress(ValueError):
+            when = when or possible_time(datetime.strptime(text, form))
+    return Description(when, caption="\n".join(unique([*texts(5), *texts(105), *texts(120)])), keywords=unique(texts(25)))
+
+
+def _png(info: Mapping[Any, Any]) -> Description:
+    """Return the texts of a PNG file, as PNG 1.2, §11.3.4.2, names them."""
+    from email.utils import parsedate_to_datetime
+
+    when = None
+    for text in (str(info[name]) for name in PNG_TIMES if name in info):
+        when = when or xmp.time_of(text.replace(":", "-", 2) if re.match(r"\d{4}:", text) else text)
+        with contextlib.suppress(ValueError, TypeError):
+            when = when or possible_time(parsedate_to_datetime(text))
+    return Description(
+        when, caption="\n".join(unique(str(info[name]) for name in PNG_CAPTIONS if isinstance(info.get(name), str)))
+    )

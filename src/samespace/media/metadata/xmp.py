@@ -1,0 +1,128 @@
+"""XMP: what photo programs write into pictures, and into files beside them. ISO 16684-1, and IPTC's and MWG's schemas."""
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .description import Description, possible_place, possible_time, unique
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+MAX_BYTES = 8_000_000
+"""Larger files are not read."""
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+DC = "{http://purl.org/dc/elements/1.1/}"
+XMP = "{http://ns.adobe.com/xap/1.0/}"
+EXIF = "{http://ns.adobe.com/exif/1.0/}"
+TIFF = "{http://ns.adobe.com/tiff/1.0/}"
+PHOTOSHOP = "{http://ns.adobe.com/photoshop/1.0/}"
+LIGHTROOM = "{http://ns.adobe.com/lightroom/1.0/}"
+DIGIKAM = "{http://www.digikam.org/ns/1.0/}"
+PEOPLE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}PersonInImage"
+MWG = "{http://www.metadataworkinggroup.com/schemas/regions/}"
+MICROSOFT = "{http://ns.microsoft.com/photo/1.0/}"
+CAPTIONS = (f"{DC}title", f"{PHOTOSHOP}Headline", f"{DC}description", f"{EXIF}UserComment")
+KEYWORDS = (f"{DC}subject", f"{LIGHTROOM}hierarchicalSubject", f"{DIGIKAM}TagsList", f"{MICROSOFT}LastKeywordXMP")
+TIMES = (f"{EXIF}DateTimeOriginal", f"{PHOTOSHOP}DateCreated", f"{EXIF}DateTimeDigitized", f"{XMP}CreateDate")
+_COORDINATE = re.compile(r"\s*(\d+),(\d+(?:\.\d+)?)(?:,(\d+(?:\.\d+)?))?([NSEW])\s*")
+
+
+def sidecar_names(name: str) -> tuple[str, ...]:
+    """Return what the XMP file of a file may be called: IMG_1.jpg.xmp, as darktable and digiKam do, IMG_1.xmp, as Adobe does."""
+    stem = os.path.splitext(name)[0]
+    return f"{name}.xmp", f"{stem}.xmp", f"{name}.XMP", f"{stem}.XMP"
+
+
+def read_sidecar(path: Path) -> Description:
+    """Return what an XMP file beside it says of a file."""
+    for sidecar in map(path.with_name, sidecar_names(path.name)):
+        try:
+            if sidecar.stat().st_size > MAX_BYTES:
+                return Description(problems=((str(sidecar), "it is too large for a description; move it elsewhere"),))
+            return parse(sidecar.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError):
+            return Description(problems=((str(sidecar), "it cannot be read as XMP; write it again from the photo program"),))
+    return Description()
+
+
+def parse(packet: bytes) -> Description:
+    """Return what an XMP packet says. Raises ValueError where it is not well-formed XML, or declares entities."""
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml.ElementTree import fromstring
+
+    try:
+        root: Element = fromstring(packet.strip(b"\0 \t\r\n\xef\xbb\xbf"))
+    except (ParseError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    values: dict[str, list[str]] = {}
+    for description in root.iter(f"{RDF}Description"):
+        for name, value in _properties(description):
+            values.setdefault(name, []).append(value)
+    tags = [word for name in KEYWORDS for word in values.get(name, ())]
+    paths = [re.split(r"[|/]", tag) for tag in tags]
+    people = [path[-1] for path in paths if len(path) > 1 and path[0].lower() in ("people", "persons", "personen", "faces")]
+    lat, lon = possible_place(*(_degrees(values.get(f"{EXIF}GPS{axis}", [""])[0]) for axis in ("Latitude", "Longitude")))
+    return Description(
+        next((when for name in TIMES for text in values.get(name, ()) if (when := time_of(text))), None),
+        lat,
+        lon,
+        "\n".join(unique(text for name in CAPTIONS for text in values.get(name, ()))),
+        unique(part for path in paths for part in path),
+        unique([*values.get(PEOPLE, ()), *_faces(root), *people]),
+        " ".join(unique(values.get(f"{TIFF}{name}", [""])[0] for name in ("Make", "Model"))),
+        rating_of(values.get(f"{XMP}Rating", [""])[0]),
+    )
+
+
+def _properties(description: "Element") -> Iterator[tuple[str, str]]:
+    """Yield the properties of a description, simple ones and the items of lists, with their names."""
+    yield from description.attrib.items()
+    for child in description:
+        items = list(child.iter(f"{RDF}li"))
+        for item in items:
+            yield child.tag, item.text or ""
+        if not items and child.text and child.text.strip():
+            yield child.tag, child.text
+
+
+def _faces(root: "Element") -> Iterator[str]:
+    """Yield the names of regions that are faces."""
+    for element in root.iter():
+        kind = element.get(f"{MWG}Type") or element.findtext(f"{MWG}Type")
+        if kind in ("Face", "Pet"):
+            yield element.get(f"{MWG}Name") or element.findtext(f"{MWG}Name") or ""
+
+
+def time_of(text: str) -> datetime | None:
+    """Return a time as XMP writes it, such as 2019-07-03T10:15:00+02:00, or only its beginning."""
+    text = text.strip()
+    for length in (len(text), 19, 16, 10):
+        try:
+            return possible_time(datetime.fromisoformat(text[:length]))
+        except ValueError:
+            continue
+    return None
+
+
+def rating_of(text: object) -> int | None:
+    """Return stars, 1 to 5, or -1 for rejected; None where there are none."""
+    try:
+        stars = round(float(str(text)))
+    except (ValueError, OverflowError):
+        return None
+    return stars if stars in (-1, 1, 2, 3, 4, 5) else None
+
+
+def _degrees(text: str) -> float | None:
+    """Return a GPS coordinate of XMP, such as 45,4.2N or 45,4,12N, in degrees."""
+    if not (match := _COORDINATE.fullmatch(text)):
+        return None
+    degrees = float(match[1]) + float(match[2]) / 60 + float(match[3] or 0) / 3600
+    return -degrees if match[4] in "SW" else degrees

@@ -1,0 +1,303 @@
+"""What files say about themselves: every source there is, their order, and what is broken or impossible."""
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from samespace.media.metadata.description import MAX_WORDS, Description, describe, joined
+
+PLAIN = Image.new("RGB", (20, 20))
+XMP = """<?xpacket begin='\ufeff'?><x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>
+<rdf:Description xmlns:dc='http://purl.org/dc/elements/1.1/' xmlns:xmp='http://ns.adobe.com/xap/1.0/'
+ xmlns:exif='http://ns.adobe.com/exif/1.0/' xmlns:photoshop='http://ns.adobe.com/photoshop/1.0/'
+ xmlns:ext='http://iptc.org/std/Iptc4xmpExt/2008-02-29/' xmlns:lr='http://ns.adobe.com/lightroom/1.0/'
+ xmlns:mwg='http://www.metadataworkinggroup.com/schemas/regions/'
+ xmp:Rating='4' exif:GPSLatitude='45,4.2N' exif:GPSLongitude='7,41,12W' exif:DateTimeOriginal='2010-05-06T07:08:09+02:00'>
+ <dc:title><rdf:Alt><rdf:li xml:lang='x-default'>The mole</rdf:li></rdf:Alt></dc:title>
+ <dc:subject><rdf:Bag><rdf:li>tower</rdf:li><rdf:li>città</rdf:li></rdf:Bag></dc:subject>
+ <lr:hierarchicalSubject><rdf:Bag><rdf:li>People|Zoë</rdf:li></rdf:Bag></lr:hierarchicalSubject>
+ <ext:PersonInImage><rdf:Bag><rdf:li>Anna Rossi</rdf:li></rdf:Bag></ext:PersonInImage>
+ <mwg:Regions><rdf:Description><mwg:RegionList><rdf:Bag><rdf:li><rdf:Description mwg:Name='Bella' mwg:Type='Pet'/></rdf:li></rdf:Bag></mwg:RegionList></rdf:Description></mwg:Regions>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+def saved(folder: Path, name: str, **options) -> Path:
+    PLAIN.save(folder / name, **options)
+    return folder / name
+
+
+def with_exif(folder: Path, name: str = "a.jpg", tags=None, detail=None, gps=None) -> Path:
+    exif = Image.Exif()
+    exif.update(tags or {})
+    exif.get_ifd(0x8769).update(detail or {})
+    exif.get_ifd(0x8825).update(gps or {})
+    return saved(folder, name, exif=exif)
+
+
+def iptc(**records) -> bytes:
+    """Photoshop's block of IPTC-IIM records, given as n120="…", for Pillow to write into a JPEG as APP13."""
+    body = b"".join(
+        b"\x1c\x02" + bytes([int(key[1:])]) + len(value.encode()).to_bytes(2, "big") + value.encode()
+        for key, value in records.items()
+    )
+    block = b"8BIM\x04\x04\0\0" + len(body).to_bytes(4, "big") + body + b"\0" * (len(body) % 2)
+    return b"Photoshop 3.0\0" + block
+
+
+def test_exif(tmp_path):
+    path = with_exif(
+        tmp_path,
+        tags={0x010E: "Uncle Ferdinand with his trombone", 0x010F: "FUJIFILM", 0x0110: "X100V", 0x4746: 5, 0x9C9E: "Iceland;fjörd".encode("utf-16-le")},
+        detail={0x9003: "2021:07:04 12:30:00", 0x9011: "+02:00", 0xA434: "23mm f/2"},
+        gps={1: "S", 2: (33.0, 51.0, 36.0), 3: "E", 4: (151.0, 12.0, 0.0)},
+    )  # fmt: skip
+    found = describe(path, "image")
+    assert found == describe(path, "image", path.read_bytes())
+    assert found.taken_at == datetime(2021, 7, 4, 10, 30, tzinfo=UTC)
+    assert (found.lat, found.lon) == (pytest.approx(-33.86), pytest.approx(151.2))
+    assert found.caption == "Uncle Ferdinand with his trombone" and found.keywords == ("Iceland", "fjörd")
+    assert found.camera == "FUJIFILM X100V 23mm f/2" and found.rating == 5
+
+
+@pytest.mark.parametrize(
+    ("tags", "detail", "want"),
+    [
+        ({}, {0x9004: "2003:05:01 10:00:00"}, 2003),
+        ({0x0132: "2011:07:19 11:36:39"}, {0x9003: "0000:00:00 00:00:00"}, 2011),
+        ({0x0132: "2021:07:04 12:30:00"}, {0x9003: "2019:07:04 12:30:00", 0x9004: "2020:07:04 12:30:00"}, 2019),
+        ({0x0132: "yesterday"}, {}, None),
+        ({0x0132: "2021:13:45 99:99:99"}, {}, None),
+        ({}, {0x9003: "0001:01:01 00:00:00", 0x9011: "+01:00"}, None),
+        ({}, {0x9003: "1904:01:01 00:00:00", 0x9011: "+00:00"}, None),
+        ({}, {0x9003: "2106:02:07 06:28:15"}, None),
+    ],
+)  # fmt: skip
+def test_the_first_possible_date_counts(tmp_path, tags, detail, want):
+    found = describe(with_exif(tmp_path, tags=tags, detail=detail), "image").taken_at
+    assert (found and found.year) == want
+
+
+def test_a_date_without_a_zone_is_local_time(tmp_path):
+    found = describe(with_exif(tmp_path, tags={0x0132: "2021:07:04 12:30:00"}), "image").taken_at
+    assert found == datetime(2021, 7, 4, 12, 30).astimezone() and found.tzinfo == UTC
+
+
+@pytest.mark.parametrize(
+    "lat, lon",
+    [((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), ((95.0, 0.0, 0.0), (7.0, 0.0, 0.0)), ((45.0, 0.0, 0.0), (181.0, 0.0, 0.0))],
+)
+def test_impossible_places_are_none(tmp_path, lat, lon):
+    found = describe(with_exif(tmp_path, gps={1: "N", 2: lat, 3: "E", 4: lon}), "image")
+    assert found.lat is None and found.lon is None
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.png", "a.tif"])
+def test_xmp_in_pictures(tmp_path, name):
+    options = {"xmp": XMP.encode()}
+    if name == "a.png":
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", XMP)
+        options = {"pnginfo": info}
+    if name == "a.tif":
+        options = {"tiffinfo": {700: XMP.encode()}}
+    found = describe(saved(tmp_path, name, **options), "image")
+    assert found.taken_at == datetime(2010, 5, 6, 5, 8, 9, tzinfo=UTC)
+    assert (found.lat, found.lon) == (pytest.approx(45.07), pytest.approx(-(7 + 41 / 60 + 12 / 3600)))
+    assert found.caption == "The mole" and found.keywords == ("tower", "città", "People", "Zoë")
+    assert found.people == ("Anna Rossi", "Bella", "Zoë") and found.rating == 4
+
+
+@pytest.mark.parametrize("beside", ["a.jpg.xmp", "a.xmp", "a.jpg.XMP"])
+def test_an_xmp_file_beside_a_picture_comes_first(tmp_path, beside):
+    path = with_exif(tmp_path, detail={0x9003: "2021:07:04 12:30:00"}, tags={0x010E: "from the camera"})
+    (tmp_path / beside).write_text(XMP, "utf-8")
+    found = describe(path, "image")
+    assert found.taken_at.year == 2010 and found.caption == "The mole\nfrom the camera"
+
+
+def test_iptc_in_a_jpeg(tmp_path):
+    path = saved(tmp_path, "a.jpg")
+    block = iptc(n05="Harbour", n25="Wolverhampton", n55="20150304", n60="101500+0100", n120="Ferdinand's trombone")
+    data = path.read_bytes()
+    path.write_bytes(data[:2] + b"\xff\xed" + (len(block) + 2).to_bytes(2, "big") + block + data[2:])
+    found = describe(path, "image")
+    assert found.caption == "Harbour\nFerdinand's trombone" and found.keywords == ("Wolverhampton",)
+    assert found.taken_at == datetime(2015, 3, 4, 9, 15, tzinfo=UTC)
+
+
+def test_texts_of_a_png(tmp_path):
+    info = PngInfo()
+    info.add_text("Creation Time", "2017:02:03 04:05:06")
+    info.add_text("Description", "a plan of the house")
+    found = describe(saved(tmp_path, "a.png", pnginfo=info), "image")
+    assert found.taken_at == datetime(2017, 2, 3, 4, 5, 6).astimezone() and found.caption == "a plan of the house"
+
+
+TAKEOUT = {
+    "title": "IMG_1.jpg", "description": "Zoë's birthday", "photoTakenTime": {"timestamp": "1468915200"}, "favorited": True,
+    "geoData": {"latitude": 0.0, "longitude": 0.0}, "geoDataExif": {"latitude": 41.9, "longitude": 12.5}, "people": [{"name": "Zoë"}],
+}  # fmt: skip
+LONG = "a name that is much longer than Google Takeout leaves it.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("IMG_1.jpg", "IMG_1.jpg.json"),
+        ("IMG_1.jpg", "IMG_1.jpg.supplemental-metadata.json"),
+        ("IMG_1(2).jpg", "IMG_1.jpg(2).json"),
+        ("IMG_1(2).jpg", "IMG_1.jpg.supplemental-metadata(2).json"),
+        (LONG, f"{LONG[:46]}.json"),
+        ("IMG_20190101_the_picnic_at_lake.jpg", "IMG_20190101_the_picnic_at_lake.jpg.supplement.json"),
+    ],
+)
+def test_google_takeouts_files(tmp_path, name, beside):
+    path = saved(tmp_path, name)
+    (tmp_path / beside).write_text(json.dumps(TAKEOUT), "utf-8")
+    found = describe(path, "image")
+    assert found.taken_at == datetime(2016, 7, 19, 8, tzinfo=UTC) and (found.lat, found.lon) == (41.9, 12.5)
+    assert found.caption == "Zoë's birthday" and found.people == ("Zoë",) and found.keywords == ("favorite",)
+
+
+def test_the_cameras_own_date_comes_before_takeouts(tmp_path):
+    path = with_exif(tmp_path, detail={0x9003: "2021:07:04 12:30:00"})
+    (tmp_path / "a.jpg.json").write_text(json.dumps(TAKEOUT), "utf-8")
+    assert describe(path, "image").taken_at.year == 2021
+
+
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        ("IMG_20161224_101500.jpg", datetime(2016, 12, 24, 10, 15)),
+        ("IMG-20161224-WA0014.jpg", datetime(2016, 12, 24, 12)),
+        ("2016-12-24 10.15.30.png", datetime(2016, 12, 24, 10, 15, 30)),
+        ("WhatsApp Image 2016-12-24 at 10.15.30.jpeg", datetime(2016, 12, 24, 10, 15, 30)),
+        ("PXL_20210704_103000123.jpg", datetime(2021, 7, 4, 10, 30, tzinfo=UTC)),
+        ("Screenshot_2020-02-29-10-11-12.png", datetime(2020, 2, 29, 10, 11, 12)),
+        ("20160230.jpg", None),
+        ("1234567890.jpg", None),
+        ("part 20161399.jpg", None),
+        ("DSC_2016.jpg", None),
+    ],
+)
+def test_dates_in_names(tmp_path, name, want):
+    assert describe(saved(tmp_path, name), "image").taken_at == (want and want.astimezone(UTC))
+
+
+def film(path: Path, **tags: str) -> Path:
+    with av.open(str(path), "w", options={"movflags": "use_metadata_tags"} if path.suffix in (".mp4", ".mov") else {}) as out:
+        out.metadata.update(tags)
+        stream = out.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for _ in range(3):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_tags_of_videos(tmp_path):
+    tags = {
+        "creation_time": "2012-11-02T09:09:26.000000Z", "com.apple.quicktime.creationdate": "2012-11-02T10:09:26+0100",
+        "com.apple.quicktime.location.ISO6709": "+45.0703+007.6869+239.0/", "com.apple.quicktime.make": "Apple", "com.apple.quicktime.model": "iPhone 5",
+    }  # fmt: skip
+    found = describe(film(tmp_path / "a.mov", title="Boat trip", **tags), "video")
+    assert found.taken_at == datetime(2012, 11, 2, 9, 9, 26, tzinfo=UTC)
+    assert (found.lat, found.lon) == (45.0703, 7.6869)
+    assert found.caption == "Boat trip" and found.camera == "Apple iPhone 5"
+
+
+def test_a_video_without_a_clock_has_no_time(tmp_path):
+    assert describe(film(tmp_path / "a.mp4", creation_time="1904-01-01T00:00:00.000000Z"), "video").taken_at is None
+
+
+def test_the_year_of_music_is_not_when_it_was_taken(tmp_path):
+    with av.open(str(tmp_path / "a.mp3"), "w") as out:
+        out.metadata.update(title="Bohemian Rhapsody", artist="Queen", date="1975-10-31")
+        stream = out.add_stream("mp3", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.float32), "fltp", "mono")
+        frame.sample_rate = 44100
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    found = describe(tmp_path / "a.mp3", "audio")
+    assert found.caption == "Bohemian Rhapsody\nQueen" and found.taken_at is None
+
+
+BOMB = "<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a;'>]><x>&b;</x>"
+
+
+@pytest.mark.parametrize(
+    ("beside", "content", "reason"),
+    [
+        ("a.jpg.xmp", b"<x", "XMP"),
+        ("a.jpg.xmp", BOMB.encode(), "XMP"),
+        ("a.jpg.xmp", b"", "XMP"),
+        ("a.jpg.xmp", bytes(9_000_000), "too large"),
+        ("a.jpg.json", b"{", "JSON"),
+        ("a.jpg.json", b"[" * 100_000, "JSON"),
+        ("a.jpg.json", bytes(5_000_000), "too large"),
+    ],
+)
+def test_broken_files_beside_a_picture_are_named(tmp_path, beside, content, reason):
+    path = with_exif(tmp_path, tags={0x010E: "mine"})
+    (tmp_path / beside).write_bytes(content)
+    found = describe(path, "image")
+    ((where, why),) = found.problems
+    assert found.caption == "mine" and where == str(tmp_path / beside) and reason in why
+
+
+@pytest.mark.parametrize("content", [b"[1]", b'{"title": "a manifest"}', b'{"photoTakenTime": 3, "people": [1], "geoData": "x"}'])
+def test_json_that_is_something_else_says_nothing(tmp_path, content):
+    path = saved(tmp_path, "a.jpg")
+    (tmp_path / "a.jpg.json").write_bytes(content)
+    assert describe(path, "image") == Description()
+
+
+def test_corrupt_headers_never_raise(tmp_path):
+    path = with_exif(
+        tmp_path,
+        tags={0x010E: "mine", 0x4746: 3},
+        detail={0x9003: "2021:07:04 12:30:00"},
+        gps={1: "N", 2: (1.0, 2.0, 3.0), 3: "E", 4: (1.0, 2.0, 3.0)},
+    )
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(200):
+        broken = bytearray(data)
+        for position in rng.integers(2, min(len(data), 400), 8):
+            broken[position] = rng.integers(256)
+        assert isinstance(describe(path, "image", bytes(broken)), Description)
+    assert describe(tmp_path / "none.jpg", "image") == Description()
+
+
+def test_many_keywords_are_cut_and_control_characters_go(tmp_path):
+    words = "".join(f"<rdf:li>word {i}</rdf:li>" for i in range(60_000))
+    (tmp_path / "a.xmp").write_text(XMP.replace("<rdf:li>tower</rdf:li>", words), "utf-8")
+    assert len(describe(saved(tmp_path, "a.jpg"), "image").keywords) == MAX_WORDS
+    info = PngInfo()
+    info.add_text("Title", "two\nlines\tand \x1b[31m a bell\x07")
+    assert describe(saved(tmp_path, "b.png", pnginfo=info), "image").caption == "two lines and [31m a bell"
+
+
+def test_words_of_several_sources_add_up():
+    one, two = (
+        Description(caption="a", keywords=("x",), rating=2),
+        Description(caption="b\na", keywords=("x", "y"), rating=5, lat=1.0, lon=2.0),
+    )
+    assert joined([one, two]) == Description(caption="a\nb", keywords=("x", "y"), rating=2, lat=1.0, lon=2.0)
+
+
+def test_a_heic_picture_says_when(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2018:07:04 12:30:00"
+    out = io.BytesIO()
+    pillow_heif.from_pillow(PLAIN.resize((64, 64))).save(out, exif=exif.tobytes())
+    path = tmp_path / "a.heic"
+    path.write_bytes(out.getvalue())
+    assert describe(path, "image").taken_at.year == 2018
