@@ -237,7 +237,8 @@ def test_the_exact_index_is_made_for_small_libraries_only():
 
 FULL = Segment(
     "/p/it's.pdf", "document", 1.0 / 3, 2.0 / 3, 7, "image", UPPER, 640, 480, datetime(2024, 2, 3, 4, 5, 6, 789, UTC), 47.5, -8.25, 99,
-    1_700_000_000_000_000, "/p", "0" * 32, 1_700_000_000_000_000_001, "what it says",
+    1_700_000_000_000_000, "/p", "0" * 32, 1_700_000_000_000_000_001, "what it says", '[["BAKERY ROSSI", 0.0, 0.0, 1.0, 1.0]]', "a title\nand more", "dog\nbeach", "Zoë", "X100V", 4,
+    "Rome, Italy", 1_700_000_000_000_000_002,
 )  # fmt: skip
 PLACES = [
     FULL, Segment("/p/cat.jpg", "image"), Segment("/p/a.wav", "audio", 2.005, 6.005, modality="audio"),
@@ -272,7 +273,8 @@ def test_a_hit_is_its_candidate_with_a_rank():
     candidate = Candidate(FULL, 0.25, np.ones(DIM, np.float32), 0.75)
     hit = Hit.of(candidate, 3)
     assert (hit.rank, hit.score, hit.relevance, hit.id) == (3, 0.25, 0.75, FULL.id)
-    rest = set(vars(hit)) - {"rank", "score", "relevance"}
+    assert (hit.keywords, hit.people, hit.text) == (("dog", "beach"), ("Zoë",), "what it says\nBAKERY ROSSI")
+    rest = set(vars(hit)) - {"rank", "score", "relevance", "keywords", "people", "text"}
     assert all(getattr(hit, name) == getattr(FULL, name) for name in rest) and {"path", "page", "modality", "taken_at"} <= rest
 
 

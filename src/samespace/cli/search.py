@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,6 +44,7 @@ def search(
 ) -> None:
     """Find images, moments of audio and video, and pages, by words, by a file, or by both."""
     from ..library.library import Library
+    from ..library.search.date_words import date_words
     from ..library.store.filter import Filter
     from ..media.kinds import KINDS
 
@@ -70,6 +71,8 @@ def search(
         print_status("--min-relevance has no effect here: the query names a file, or the space has no calibration")
     if not hits:
         print_status(NO_HITS)
+    for words in date_words(text, date.today()):
+        print_status(f'"{words.text}" is searched as words; to mean the time, write {words.condition}')
     if json_:
         print_json(hits)
     elif filepath_only or null:

@@ -19,6 +19,7 @@ from ..core.errors import QueryError, SamespaceError
 from ..core.paths import to_path, to_text
 from ..evaluate.zeroshot import TEMPLATES, label_vectors, probabilities
 from ..library.library import Library
+from ..library.search.where import filter_of
 from .services.lazy_assistant import LazyAssistant
 
 READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -53,13 +54,14 @@ class LibraryTools:
             raise QueryError(f"{path} is not in the library; ask about a path that `search` has found")
         return Path(absolute)
 
-    def search(self, query: str, top: int = 10, min_relevance: float = 0.0) -> list[dict[str, Any]]:
+    def search(self, query: str = "", top: int = 10, min_relevance: float = 0.0, where: str = "") -> list[dict[str, Any]]:
         """Find pictures, parts of videos and audio, and pages on this machine by what is in them.
 
-        Words, or algebra such as `dog + snow - people`.
+        Words, or algebra such as `dog + snow - people`. `where` holds conditions, such as `year:2019 place:rome -kind:video
+        tag:dog rating:>=4`, joined by OR, NOT and brackets; without words the newest that meet them are returned.
         """
-        hits = self.library.search(query, top, min_relevance=min_relevance, files=False)
-        return [{k: v for k, v in asdict(hit).items() if v is not None} | {"path": to_text(hit.path)} for hit in hits]
+        hits = self.library.search(query, top, filter_of(where), min_relevance, files=False)
+        return [{k: v for k, v in asdict(hit).items() if v not in (None, ())} | {"path": to_text(hit.path)} for hit in hits]
 
     def ask(self, text: str, paths: list[str] | None = None, max_tokens: int = 256) -> dict[str, Any]:
         """Answer a question from files: those at `paths`, or those of the library that fit the question best."""

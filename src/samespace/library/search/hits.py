@@ -42,6 +42,19 @@ class Hit:
     """Degrees east."""
     size: int | None = None
     """Bytes."""
+    caption: str | None = None
+    """Titles and descriptions that the file has, a line each."""
+    keywords: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    """Names that the file has."""
+    camera: str | None = None
+    """Make, model and lens."""
+    rating: int | None = None
+    """Stars, 1 to 5, or -1 for rejected."""
+    place: str | None = None
+    """What lies at its coordinates: town, region and country."""
+    text: str | None = None
+    """What is written or spoken there, or a caption that an assistant wrote."""
 
     @property
     def id(self) -> str:
@@ -51,5 +64,8 @@ class Hit:
     @staticmethod
     def of(candidate: Candidate, rank: int) -> "Hit":
         """Return a candidate as the hit of this rank."""
-        shared = {f.name: getattr(candidate.segment, f.name) for f in fields(Hit) if hasattr(candidate.segment, f.name)}
-        return Hit(rank=rank, score=candidate.score, relevance=candidate.relevance, **shared)
+        segment = candidate.segment
+        shared = {f.name: getattr(segment, f.name) for f in fields(Hit) if hasattr(segment, f.name)}
+        lists = {name: tuple((getattr(segment, name) or "").splitlines()) for name in ("keywords", "people")}
+        text = "\n".join(filter(None, (segment.text, segment.read_text))) or None
+        return Hit(**shared | lists | {"rank": rank, "score": candidate.score, "relevance": candidate.relevance, "text": text})

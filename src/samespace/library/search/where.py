@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import QueryError
 from ...media.kinds import KINDS
 from ..store.conditions import AllOf, AnyOf, Compared, Condition, Matches, Near, Not, Present, literal
-from ..store.filter import microseconds
+from ..store.filter import Filter, microseconds
 from .dates import date_range
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ def split(query: str) -> tuple[str, Condition | None]:
     if not conditions:
         return query, None
     return " ".join(" ".join(words).split()), conditions[0] if len(conditions) == 1 else AllOf(tuple(conditions))
+
+
+def filter_of(text: str) -> Filter:
+    """Return a filter that lets through what meets conditions; all, where the text is empty. Raises QueryError."""
+    return Filter(where=condition_of(text)) if text.strip() else Filter()
 
 
 def _begins_condition(piece: str) -> bool:

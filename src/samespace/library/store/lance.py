@@ -296,11 +296,25 @@ class Store:
     @clear_errors
     def newest(self, fingerprint: str, filter: Filter, limit: int) -> list[Segment]:
         """Return the files that pass, as their first segments, those that were taken last first."""
+        table = self.readable(fingerprint)
+        return self.segments_at(table, self.newest_rows(table, filter)[:limit])
+
+    def newest_rows(self, table: pa.Table, filter: Filter) -> np.ndarray:
+        """Return the row of each file's first segment that passes, in `readable`, those that were taken last first."""
         from .files import newest_files
 
-        table = self.readable(fingerprint)
-        return segments_at(table, newest_files(table, filter)[:limit])
+        return newest_files(table, filter)
 
+    def segments_at(self, table: pa.Table, rows: np.ndarray) -> list[Segment]:
+        """Return rows of `readable`."""
+        return segments_at(table, rows)
+
+    @property
+    def version(self) -> str:
+        """The table's version, which changes with every write."""
+        return self._newest_version()
+
+    @clear_errors
     def readable(self, fingerprint: str) -> pa.Table:
         """Return what the copies hold of all segments: one of them, or read from the table where they are out of date."""
         copy = self.exact_index(fingerprint) or self.metadata_cache()

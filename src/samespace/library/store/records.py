@@ -106,6 +106,15 @@ class Segment:
     """As of File, when its description was read; 0 in what a search returns."""
 
     @property
+    def read_text(self) -> str:
+        """What was read in the picture, lines joined by spaces."""
+        if not self.written:
+            return ""
+        from ...media.ocr import from_text  # few searches meet such a picture
+
+        return " ".join(line.text for line in from_text(self.written))
+
+    @property
     def id(self) -> str:
         """32 hex digits that identify it as long as path, position, modality and ordinal stay the same."""
         start = None if self.start is None else f"{np.float32(self.start):.2f}"  # as it is stored

@@ -39,7 +39,7 @@ def _sources(segment: Segment) -> Iterator[tuple[float, str]]:
     """Yield the relevance of a full match in a source, and its text, the best first."""
     for text in (
         segment.text,
-        _read_text(segment.written),
+        segment.read_text,
         segment.caption,
         segment.keywords,
         segment.people,
@@ -51,15 +51,6 @@ def _sources(segment: Segment) -> Iterator[tuple[float, str]]:
     yield PLACED, segment.camera or ""
     above = os.path.dirname(to_text(segment.root))
     yield FILED, (folder.removeprefix(above) if segment.root else folder).replace(os.sep, " ")
-
-
-def _read_text(written: str | None) -> str:
-    """Return the text that was read in a picture, lines joined by spaces."""
-    if not written:
-        return ""
-    from ...media.ocr import from_text  # few searches meet such a picture
-
-    return " ".join(line.text for line in from_text(written))
 
 
 def terms_of(phrase: str) -> tuple[str, ...]:

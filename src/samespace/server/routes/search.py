@@ -14,6 +14,7 @@ from ..services.security import HEADERS, is_loopback
 from ..services.state import State
 
 Words = Annotated[str, Query(max_length=200)]
+Conditions = Annotated[str, Query(max_length=2000)]
 
 router = APIRouter(prefix="/app")
 
@@ -28,6 +29,26 @@ async def check_may_change(request: Request, state: State) -> None:
 def search(body: PageSearchRequest, state: State) -> JSONResponse:
     """Search by words and media."""
     return JSONResponse(vars(state.search_page.search(body)))  # not a dict: FastAPI would validate every number of every hit
+
+
+@router.get("/timeline")
+def timeline(state: State, where: Conditions = "") -> dict[str, Any]:
+    """Return what is needed to lay out the timeline."""
+    return asdict(state.timeline.outline(where))
+
+
+@router.get("/timeline/items")
+def timeline_items(
+    state: State, first: Annotated[int, Query(ge=0)], count: Annotated[int, Query(ge=1, le=1000)], where: Conditions = ""
+) -> JSONResponse:
+    """Return some files of the timeline."""
+    return JSONResponse({"items": state.timeline.items(where, first, count)})
+
+
+@router.get("/folders")
+def folders(state: State) -> dict[str, Any]:
+    """Return the folders that hold files, and how many each holds."""
+    return {"folders": state.timeline.folders()}
 
 
 @router.post("/vector")

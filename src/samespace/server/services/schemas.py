@@ -143,7 +143,9 @@ def read_item(item: str | EmbeddingItem | int | list[int], modality: str, urls_a
 class SearchRequest(BaseModel):
     """POST /v1/search."""
 
-    query: str = Field(max_length=MAX_QUERY)
+    query: str = Field(default="", max_length=MAX_QUERY)
+    where: str = Field(default="", max_length=MAX_QUERY)
+    """Conditions, such as year:2019 -kind:video; they may as well stand in the query."""
     top: int = Field(default=10, ge=1, le=1000)
     min_relevance: float = Field(default=0.0, ge=0, le=1)
 
@@ -170,6 +172,8 @@ class PageSearchRequest(BaseModel):
     """A folder."""
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
+    where: str = Field(default="", max_length=MAX_QUERY)
+    """Conditions; see SearchRequest."""
     within: str = ""
     """A hit's id: all segments of its file are ranked, and nothing else."""
 

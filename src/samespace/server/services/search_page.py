@@ -3,7 +3,8 @@
 import re
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from ...core.paths import absolute, to_path, to_text
 from ...explain.heatmap import WindowEmbeddings, embed_windows, phrase_directions
 from ...library.indexing.segments import STREAMED, mean_vector
 from ...library.library import Library
+from ...library.search.date_words import date_words
 from ...library.search.hits import Hit
+from ...library.search.where import condition_of
 from ...library.store.filter import Filter
+from ...library.store.words import folded, terms_of
 from ...media import document
 from ...media.locator import locator
+from ...media.ocr import from_text
 from .library_media import LibraryMedia, not_found, resolve_within
 from .schemas import PageSearchRequest, WeightedTerm
 from .urls import read_picture
@@ -43,6 +48,8 @@ class Results:
     """How many are likely meant; None where no hit has a relevance."""
     line: int | None
     """The rank after which none is likely meant; None where no hit has a relevance."""
+    dates: list[dict[str, str]]
+    """Times that the words name: `text`, and the `condition` that means it."""
 
 
 class SearchPage:
@@ -62,15 +69,17 @@ class SearchPage:
         under = absolute(to_path(request.under)) if request.under else ""
         within = self.media.segment(request.within).path if request.within else ""
         excluded = () if within else tuple(paths)
-        filter = Filter(tuple(request.kinds), under, request.since, request.until, excluded, within=within)
+        where = condition_of(request.where) if request.where.strip() else None
+        filter = Filter(tuple(request.kinds), under, request.since, request.until, excluded, within=within, where=where)
         vectors = [(term.weight, self.vector(term)) for term in request.terms]
         hits = self.library.search(
             request.query, request.top, filter, files=False, extra_vectors=vectors, group_by_file=not within
         )  # fmt: skip
+        shown, dates = [hit_json(hit) for hit in hits], [asdict(words) for words in date_words(request.query, date.today())]
         if all(hit.relevance is None for hit in hits):
-            return Results([hit_json(hit) for hit in hits], None, None)
+            return Results(shown, None, None, dates)
         likely = [hit.rank for hit in hits if (hit.relevance or 0) >= LIKELY]
-        return Results([hit_json(hit) for hit in hits], len(likely), max(likely, default=0))
+        return Results(shown, len(likely), max(likely, default=0), dates)
 
     def vector(self, term: WeightedTerm) -> np.ndarray:
         """Return the vector of a term: float32 (dim,). Raises RequestError, UnreadableMedia, HTTPException 404."""
@@ -103,13 +112,15 @@ class SearchPage:
         return [windows.heatmap(z) for z in phrase_directions(self.library.space, words)]
 
     def marked_words(self, id: str, words: str) -> list[Box]:
-        """Return where words are on a document's page; nothing for other segments.
+        """Return where words are on a document's page, or in a picture whose text was read.
 
         Raises UnreadableMedia, HTTPException 404.
         """
         segment = self.media.segment(id)
         if segment.kind != "document" or segment.page is None:
-            return []
+            terms = terms_of(words)
+            lines = [line for line in from_text(segment.written) if any(term in folded(line.text) for term in terms)]
+            return [(line.left, line.top, line.right, line.bottom) for line in lines]
         path = resolve_within(segment.path, segment.root)
         return document.marks(path, segment.page, [word for word in re.findall(r"\w+", words) if len(word) >= MIN_MARKED])
 

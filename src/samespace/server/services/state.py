@@ -11,6 +11,7 @@ from .library_media import LibraryMedia
 from .metrics import Metrics
 from .search_page import SearchPage
 from .space_comparison import SpaceComparison
+from .timeline import Timeline
 
 
 class ServerState:
@@ -21,6 +22,7 @@ class ServerState:
         self.library, self.assistant, self.key, self.allow_urls, self.locations = library, assistant, key, allow_urls, locations
         self.metrics, self.media, self.indexing = Metrics(), LibraryMedia(library), IndexingJob(library)
         self.search_page, self.comparison = SearchPage(library, self.media), SpaceComparison(library, self.media)
+        self.timeline = Timeline(library)
 
 
 async def state_of(request: Request) -> ServerState:

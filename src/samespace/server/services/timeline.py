@@ -1,0 +1,85 @@
+"""The library as a timeline: all files, newest first, and by day; shapes of all at once, the rest of those that are on the screen."""
+
+import base64
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from ...library.library import Library
+from ...library.search.hits import Hit
+from ...library.search.where import filter_of
+from ...library.store.records import Candidate
+from .search_page import hit_json
+
+RATIO_UNIT = 50
+"""Shapes are sent as bytes: width over height times this."""
+NO_VECTOR = np.empty(0, np.float32)
+
+
+@dataclass(frozen=True)
+class TimelineOutline:
+    """What is needed to lay a timeline out."""
+
+    days: list[tuple[str, int]]
+    """(day, number of files), the newest first; a day as 2019-07-04, in local time."""
+    ratios: str
+    """Width over height of each file, in RATIO_UNIT, a byte each, in base64; 0 where it is unknown."""
+    version: str
+    """Of the library: items belong to the outline of the same version."""
+
+
+class Timeline:
+    """The timeline of one library."""
+
+    def __init__(self, library: Library):
+        self.library = library
+        self._cached: tuple[tuple[str, str], np.ndarray] | None = None  # version and conditions, rows newest first
+
+    def outline(self, where: str) -> TimelineOutline:
+        """Return the outline of all files that meet conditions. Raises QueryError, LibraryError."""
+        if not self.library.exists:
+            return TimelineOutline([], "", "")
+        version, table, rows = self._rows(where)
+        times = np.asarray(table["time"])[rows]
+        days, counts = _days(times)
+        width, height = (np.nan_to_num(np.asarray(table[name].cast("float64")))[rows] for name in ("width", "height"))
+        ratios = np.divide(width, height, out=np.zeros(len(rows)), where=height > 0)
+        data = np.clip(np.round(ratios * RATIO_UNIT), 0, 255).astype(np.uint8).tobytes()
+        return TimelineOutline(list(zip(days, counts)), base64.b64encode(data).decode(), version)
+
+    def items(self, where: str, first: int, count: int) -> list[dict[str, Any]]:
+        """Return some files of the timeline, as the page shows them. Raises QueryError, LibraryError."""
+        _, table, rows = self._rows(where)
+        segments = self.library.store.segments_at(table, rows[first : first + count])
+        hits = (Hit.of(Candidate(segment, 0.0, NO_VECTOR), rank) for rank, segment in enumerate(segments, first + 1))
+        return [hit_json(hit) | {"score": None, "rank": None, "time": hit.taken_at and hit.taken_at.timestamp()} for hit in hits]
+
+    def folders(self) -> list[dict[str, Any]]:
+        """Return the folders that hold files, as text, and how many files each holds, by path."""
+        if not self.library.exists:
+            return []
+        _, table, rows = self._rows("")
+        counts = Counter(path.rpartition("/")[0] for path in table["path"].take(rows).to_pylist())
+        return [{"path": path, "name": path.rpartition("/")[2], "count": count} for path, count in sorted(counts.items())]
+
+    def _rows(self, where: str) -> tuple[str, Any, np.ndarray]:
+        """Return the library's version, its table, and the rows of files that meet conditions, newest first."""
+        self.library.check_searchable()
+        store, space = self.library.store, self.library.space.fingerprint
+        version, table = store.version, store.readable(space)
+        if self._cached is None or self._cached[0] != (version, where):
+            self._cached = (version, where), store.newest_rows(table, filter_of(where))
+        return version, table, self._cached[1]
+
+
+def _days(times: np.ndarray) -> tuple[list[str], list[int]]:
+    """Return the local days of times, microseconds since 1970, newest first, and how many there are of each."""
+    hours, which = np.unique(-(times // 3_600_000_000), return_inverse=True)  # few hours differ, and no zone changes within one
+    names = [datetime.fromtimestamp(-hour * 3600).date().isoformat() for hour in hours.tolist()]
+    days: list[str] = list(dict.fromkeys(names))
+    number = {day: i for i, day in enumerate(days)}
+    of_hour = np.array([number[name] for name in names], np.int64)
+    return days, np.bincount(of_hour[which], minlength=len(days)).tolist()
