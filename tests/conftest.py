@@ -11,6 +11,7 @@ import clip_words
 import pytest
 import skimage.data
 import torch
+from chromium import browser  # noqa: F401  a fixture
 from media_files import PLAIN, on_white
 from PIL import Image
 from random_weights import randomised
@@ -41,7 +42,7 @@ SLOW = {
         "test_segments", "test_spoken_moments", "test_store", "test_words_found",
     },
     "media": {"test_audio", "test_document", "test_speech", "test_transcripts", "test_video"},
-    "server": {"test_browser", "test_mcp_server", "test_pages", "test_server"},
+    "server": {"test_browser", "test_mcp_server", "test_pages", "test_server", "test_timeline"},
     "spaces": {
         "test_bad_checkpoints", "test_checkpoint", "test_clap", "test_conversion", "test_devices", "test_export", "test_hub",
         "test_prebuilt", "test_starter",

@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pytest
+from chromium import expect, needs_chromium, opened
 from media_files import scene, write_video
 from serving import serving
 
@@ -11,14 +12,7 @@ import samespace
 from samespace.library.library import Library
 from samespace.server.app import create_app
 
-sync_api = pytest.importorskip("playwright.sync_api")
-expect = sync_api.expect
-expect.set_options(timeout=60_000)  # torch is imported, and a batch trained, on a machine that may be busy
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; install Debian's package chromium"),
-]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -30,25 +24,10 @@ def address(tmp_path_factory, photographs, tiny_folder):
         yield address
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root in a container needs it
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser, address):
-    """A page that fails the test when its console complains or a request goes elsewhere."""
-    page, wrong = browser.new_page(viewport={"width": 1280, "height": 800}), []
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else wrong.append(r.url))
-    page.goto(address)
-    yield page
-    page.close()
-    assert wrong == []
+    with opened(browser, address) as page:
+        yield page
 
 
 def best(page):

@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ...core.errors import QueryError
+from ...core.paths import absolute, to_text
 from ...media.kinds import KINDS
 from ..store.conditions import AllOf, AnyOf, Compared, Condition, Matches, Near, Not, Present, literal
 from ..store.filter import Filter, microseconds
@@ -196,6 +197,7 @@ FIELDS: dict[str, Callable[[str, str], Condition]] = {
     "kind": _kind,
     "name": lambda value, _: Matches("path", f"{literal(value)}[^/\\\\]*$"),
     "path": lambda value, _: Matches("path", literal(value)),
+    "folder": lambda value, _: Matches("path", f"^{literal(to_text(absolute(value)))}/"),
     "ext": lambda value, _: Matches("path", f"\\.{literal(value.removeprefix('.'))}$"),
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,

@@ -1,28 +1,34 @@
-// The search page: words and media in, a grid of pictures out, and why each matched.
+// The start page: one's own files by day, and, once there are words or media in the box, a grid of what they find.
 import { ask, latestOnly } from "./ask.js";
+import { at, element } from "./dom.js";
 import { Grid } from "./grid.js";
-import { paintBoxes, paintHeatmap } from "./heatmap.js";
 import { isAudioOrVideo, mediaInput } from "./media.js";
+import { Timeline } from "./timeline.js";
+import { Viewer, caption } from "./viewer.js";
 
-const at = (id) => document.getElementById(id);
 const WAIT = 40; // milliseconds after the last key
-const state = { terms: [], hits: [], open: null }; // terms: {id | media, weight, source, name}
-
+const state = { terms: [], hits: [] }; // terms: {id | media, weight, source, name}
 const latestSearch = latestOnly();
 
+const words = () => at("query").value.trim();
+const filtered = () => ["under", "kind", "since", "until"].some((id) => at(id).value);
+// The query without its conditions: words, or nothing.
+const plainWords = () => words().replace(/-?\b[a-z]+:(>=|<=|[<>])?("[^"]*"?|[^\s()"]+)/gi, " ");
+const searching = () => Boolean(/[^\s()-]/.test(plainWords().replace(/\b(AND|OR|NOT)\b/g, "")) || state.terms.length || filtered());
+
 async function search() {
-  const request = searchRequest();
-  const { query } = request;
-  const url = query ? `?q=${encodeURIComponent(query)}` : location.pathname;
-  history.replaceState(null, "", url);
-  if (!query && !state.terms.length) return latestSearch(async () => show({ hits: [], likely: null, line: null }));
-  const answer = await latestSearch((signal) => ask("/app/search", request, signal));
+  history.replaceState(null, "", words() ? `?q=${encodeURIComponent(words())}` : location.pathname);
+  if (!searching()) {
+    const failed = await latestSearch(() => showTimeline(words()));
+    return failed && showError(failed.error);
+  }
+  const answer = await latestSearch((signal) => ask("/app/search", searchRequest(), signal));
   if (answer) answer.error ? showError(answer.error) : show(answer);
 }
 
 // What the form asks for.
 const searchRequest = () => ({
-  query: at("query").value.trim(),
+  query: words(),
   terms: state.terms.map(({ id, media, weight }) => ({ id, media, weight })),
   under: at("under").value.trim(),
   since: day(at("since").value, 0),
@@ -42,202 +48,89 @@ function showError(text) {
   at("status").classList.add("wrong");
 }
 
-function show({ hits, likely, line }) {
-  state.hits = hits;
+// The timeline of all files that meet conditions, instead of what a search has found.
+async function showTimeline(where) {
+  const answer = timeline.where === where && timeline.length ? { count: timeline.length } : await timeline.load(where);
+  if (answer.error) return answer;
+  state.hits = [];
+  grid.show([], -1);
+  at("status").textContent = where ? `${answer.count.toLocaleString()} ${answer.count === 1 ? "file" : "files"}, newest first.` : "";
   at("status").classList.remove("wrong");
-  at("welcome").hidden = hits.length > 0 || Boolean(at("query").value.trim()) || state.terms.length > 0;
-  at("status").textContent = summary(hits.length, likely);
+  at("chips").replaceChildren();
+  at("welcome").hidden = Boolean(where);
+  at("results").hidden = true;
+  timeline.show(true);
+  return null;
+}
+
+function show({ hits, likely, line, dates }) {
+  state.hits = hits;
+  timeline.show(false);
+  at("results").hidden = false;
+  at("status").classList.remove("wrong");
+  at("welcome").hidden = true;
+  at("status").textContent = summary(hits, likely);
   at("line").textContent = likely ? "nothing below this line is likely meant" : "nearest, but not likely meant";
+  at("chips").replaceChildren(...dates.map(dateChip));
   grid.show(hits, line ?? -1);
 }
 
-function summary(count, likely) {
-  if (!at("query").value.trim() && !state.terms.length) return "";
-  if (!count) return "Nothing: widen the filters, or index more folders.";
-  if (likely === null) return `The ${count} nearest, nearest first.`;
+function summary(hits, likely) {
+  if (!hits.length) return "Nothing: widen the filters, or index more folders.";
+  if (likely === null) return state.terms.length || hits.some(({ score }) => score) ? `The ${hits.length} nearest, nearest first.` : `${hits.length} files, newest first.`;
   if (likely === 0) return "Nothing here is likely what you mean. The nearest are below.";
-  const least = likely === count ? "At least " : "";
+  const least = likely === hits.length ? "At least " : "";
   return likely === 1 ? "1 is likely what you mean." : `${least}${likely} are likely what you mean.`;
 }
 
-const caption = (hit) =>
-  `${hit.locator ? `${hit.name}, ${hit.locator}` : hit.name} · ${hit.relevance === null ? hit.score.toFixed(3) : `${Math.round(100 * hit.relevance)} %`}`;
+// An offer to mean a time instead of its words.
+function dateChip({ text, condition }) {
+  const chip = element("button", `${text} → ${condition}`, { type: "button", className: "chip", title: `Only what was taken then, instead of the words “${text}”` });
+  chip.addEventListener("click", () => {
+    at("query").value = `${at("query").value.replace(text, " ").replace(/\s+/g, " ").trim()} ${condition}`.trim();
+    at("query").focus();
+    search();
+  });
+  return chip;
+}
 
 function itemOf(hit) {
-  const item = document.createElement("li");
-  item.className = "hit";
-  const button = document.createElement("button");
-  button.type = "button";
-  const image = new Image();
-  image.loading = "lazy";
-  image.decoding = "async";
-  image.alt = hit.name;
-  image.src = `/pictures/${hit.id}/small`;
-  button.append(image, element("small", caption(hit)));
+  const item = element("li", "", { className: "hit" });
+  const button = element("button", "", { type: "button" });
+  button.append(Object.assign(new Image(), { loading: "lazy", decoding: "async", alt: hit.name, src: `/pictures/${hit.id}/small` }), element("small", caption(hit)));
   if (hit.locator) {
-    const badge = element("span", hit.kind === "document" ? hit.locator : `▶ ${hit.locator.split("–")[0]}`);
-    badge.className = "badge";
-    badge.ariaHidden = true; // the caption has it too
-    button.append(badge);
+    // the caption has it too
+    button.append(element("span", hit.kind === "document" ? hit.locator : `▶ ${hit.locator.split("–")[0]}`, { className: "badge", ariaHidden: true }));
   }
-  button.addEventListener("click", () => open(indexOf(hit.id)));
-  button.addEventListener("keydown", (event) => step(event, hit.id));
+  button.addEventListener("click", () => viewer.open(indexOf(hit.id), state.hits));
+  button.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by) grid.focus(indexOf(hit.id) + by);
+  });
   item.append(button);
   return item;
 }
 
-const grid = new Grid(at("grid"), at("line"), itemOf, caption);
 const indexOf = (id) => state.hits.findIndex((hit) => hit.id === id);
+// The first words of the query, without conditions, signs and weights.
+const firstPhrase = () =>
+  plainWords()
+    .split(/\s[+-]\s/)[0]
+    .replace(/^\s*[\d.]+:/, "")
+    .trim();
 
-function step(event, id) {
-  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (by) grid.focus(indexOf(id) + by);
-}
-
-// The viewer.
-
-const latestExplanation = latestOnly();
-
-async function open(index, hits = state.hits) {
-  const hit = hits[index];
-  if (!hit) return;
-  state.open = { hit, index, hits }; // the hits at that time: the list under the viewer may change
-  at("viewer-name").textContent = hit.name;
-  at("viewer-path").textContent = hit.folder;
-  at("viewer-image").src = `/pictures/${hit.id}/large`;
-  at("viewer-image").alt = hit.name;
-  showPlayer(hit);
-  showStrip(hit);
-  at("viewer-facts").replaceChildren(...facts(hit).flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
-  at("viewer-heatmap").classList.remove("on");
-  at("question").href = `/ask?id=${hit.id}`;
-  at("question").hidden = hit.kind === "audio"; // that page is for pictures
-  at("previous").disabled = index === 0;
-  at("next").disabled = index === hits.length - 1;
-  if (!at("viewer").open) at("viewer").showModal();
-  clearTimeout(explainTimer);
-  explainTimer = setTimeout(() => explain(hit), WAIT);
-}
-
-// Audio and video play from where the hit begins.
-function showPlayer(hit) {
-  const player = at("viewer-player");
-  player.hidden = !["audio", "video"].includes(hit.kind);
-  player.className = hit.kind === "audio" ? "player audio" : "player";
-  player.src = player.hidden ? "" : `/media/${hit.id}#t=${hit.start ?? 0}`;
-}
-
-// All segments of the file: where in it they are, as wide as they are long, as high as they match.
-const latestStrip = latestOnly();
-
-async function showStrip(hit) {
-  const strip = at("strip");
-  const request = searchRequest();
-  const key = hit.path + JSON.stringify(request);
-  if (strip.dataset.key === key) return markCurrent(strip, hit);
-  strip.hidden = true;
-  strip.dataset.key = "";
-  if (!hit.locator) return;
-  const answer = await latestStrip((signal) => ask("/app/search", { ...request, within: hit.id, top: 2000 }, signal));
-  if (!answer?.hits || state.open.hit.path !== hit.path || answer.hits.length < 2) return;
-  const segments = answer.hits.sort((a, b) => (a.page ?? a.start) - (b.page ?? b.start));
-  const end = Math.max(...segments.map((one) => one.page ?? one.end));
-  const scores = segments.map((one) => one.relevance ?? one.score);
-  const [least, most] = [Math.min(...scores, 0), Math.max(...scores)];
-  strip.replaceChildren(
-    ...segments.map((one, i) => {
-      const bar = document.createElement("button");
-      bar.type = "button";
-      const [left, right] = one.page ? [one.page - 1, one.page] : [one.start, one.end];
-      bar.title = bar.ariaLabel = caption(one);
-      bar.dataset.locator = one.locator;
-      Object.assign(bar.style, { left: `${(100 * left) / end}%`, width: `${(100 * (right - left)) / end}%`, height: `${8 + (92 * (scores[i] - least)) / (most - least || 1)}%` });
-      bar.addEventListener("click", () => open(i, segments));
-      return bar;
-    }),
-  );
-  strip.dataset.key = key;
-  strip.hidden = false;
-  markCurrent(strip, hit);
-}
-
-function markCurrent(strip, hit) {
-  for (const bar of strip.children) bar.toggleAttribute("aria-current", bar.dataset.locator === hit.locator);
-}
-
-let explainTimer = 0;
-const go = (by) => open(state.open.index + by, state.open.hits);
-
-const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
-
-function element(name, text) {
-  const created = document.createElement(name);
-  created.textContent = text;
-  return created;
-}
-
-function facts(hit) {
-  const taken = hit.taken_at && new Date(hit.taken_at).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
-  const coordinates = hit.lat !== null && `${hit.lat.toFixed(4)}, ${hit.lon.toFixed(4)}`;
-  return [
-    ["rank", `${hit.rank}`],
-    ["where", hit.locator],
-    ["matched", { audio: "its audio", text: "its text" }[hit.modality]],
-    ["cosine", hit.score.toFixed(4)],
-    ["relevance", hit.relevance !== null && `${Math.round(100 * hit.relevance)} %`],
-    ["size", hit.width && `${hit.width} × ${hit.height} px, ${size(hit.size)}`],
-    ["taken", taken],
-    ["place", coordinates],
-  ].filter(([, value]) => value);
-}
-
-// The first words of the query, without signs and weights.
-const firstPhrase = () => at("query").value.split(/\s[+-]\s/)[0].replace(/^\s*[\d.]+:/, "").trim();
-
-async function explain(hit) {
-  const phrase = firstPhrase();
-  at("why").hidden = !phrase || hit.modality !== "image";
-  at("why-words").replaceChildren();
-  if (phrase && hit.modality === "text") await markWords(hit, phrase);
-  if (at("why").hidden) return;
-  at("why-text").textContent = "Comparing parts of the picture with the words…";
-  const answer = await latestExplanation((signal) => ask(`/app/why/${hit.id}?words=${encodeURIComponent(phrase)}`, null, signal));
-  if (!answer) return;
-  if (answer.error) {
-    at("why-text").textContent = answer.error;
-    return;
-  }
-  at("why-text").textContent = "Warm parts are nearest to the words. Point at a word to see what it adds to the others.";
-  const names = answer.words.length > 1 ? [phrase, ...answer.words] : [phrase];
-  const buttons = names.map((name, i) => wordButton(name, () => select(i)));
-  const select = (chosen) => {
-    buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === chosen));
-    repaint = () => paintHeatmap(at("viewer-heatmap"), at("viewer-image"), answer.maps[chosen]);
-    repaint();
-  };
-  at("why-words").replaceChildren(...buttons);
-  await at("viewer-image").decode().catch(() => null);
-  if (state.open.hit === hit) select(0);
-}
-
-let repaint = () => null;
-
-async function markWords(hit, phrase) {
-  const answer = await latestExplanation((signal) => ask(`/app/marks/${hit.id}?words=${encodeURIComponent(phrase)}`, null, signal));
-  if (!answer?.boxes?.length) return;
-  await at("viewer-image").decode().catch(() => null);
-  if (state.open.hit !== hit) return;
-  repaint = () => paintBoxes(at("viewer-heatmap"), at("viewer-image"), answer.boxes);
-  repaint();
-}
-
-function wordButton(name, onSelect) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = name;
-  for (const event of ["click", "pointerenter", "focus"]) button.addEventListener(event, onSelect);
-  return button;
-}
+const grid = new Grid(at("grid"), at("line"), itemOf, caption);
+const timeline = new Timeline({ root: at("timeline"), scrubber: at("scrubber"), onOpen: (index) => viewer.open(index, timeline) });
+const viewer = new Viewer({
+  request: searchRequest,
+  phrase: firstPhrase,
+  onClose(index) {
+    if (document.activeElement === at("query")) return; // somebody may be typing again
+    if (viewer.source === timeline) timeline.focus(index);
+    else grid.focus(indexOf(viewer.hit.id));
+  },
+  onSteer: ({ id, name }, weight) => addTerm({ id, weight, source: `/pictures/${id}/small`, name }),
+});
 
 // Media added to the words.
 
@@ -249,10 +142,7 @@ function addTerm(term) {
 function showTerms() {
   at("terms").replaceChildren(
     ...state.terms.map((term) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = term.weight < 0 ? "term minus" : "term";
-      button.title = "Remove it from the query";
+      const button = element("button", "", { type: "button", className: term.weight < 0 ? "term minus" : "term", title: "Remove it from the query" });
       button.append(badgeOf(term.source), `${term.weight < 0 ? "not" : "like"} ${term.name} ×`);
       button.addEventListener("click", () => {
         state.terms = state.terms.filter((other) => other !== term);
@@ -266,16 +156,27 @@ function showTerms() {
 
 function badgeOf(source) {
   if (isAudioOrVideo(source)) return element("i", source.startsWith("data:audio") ? "♪" : "▶");
-  const image = new Image();
-  image.src = source;
-  image.alt = "";
-  return image;
+  return Object.assign(new Image(), { src: source, alt: "" });
 }
 
-function steer(weight) {
-  const { id, name } = state.open.hit;
-  at("viewer").close();
-  addTerm({ id, weight, source: `/pictures/${id}/small`, name });
+// Folders beside the timeline.
+
+async function showFolders() {
+  const { folders = [] } = await ask("/app/folders");
+  at("folders").replaceChildren(
+    ...folders.map(({ path, name, count }) => {
+      const button = element("button", "", { type: "button", className: "folder", title: path });
+      button.append(element("span", name), element("small", count.toLocaleString()));
+      button.addEventListener("click", () => {
+        at("query").value = `folder:"${path}"`;
+        search();
+      });
+      const item = element("li");
+      item.append(button);
+      return item;
+    }),
+  );
+  at("side").hidden = !folders.length;
 }
 
 // Events.
@@ -307,30 +208,22 @@ for (const button of document.querySelectorAll(".try"))
     at("query").focus();
     search();
   });
-
-at("previous").addEventListener("click", () => go(-1));
-at("next").addEventListener("click", () => go(1));
-at("close").addEventListener("click", () => at("viewer").close());
-at("viewer-player").addEventListener("play", () => at("viewer-heatmap").classList.remove("on"));
-at("viewer").addEventListener("close", () => {
-  at("viewer-player").pause();
-  if (document.activeElement !== at("query")) grid.focus(indexOf(state.open.hit.id)); // somebody may be typing again
-});
-at("more").addEventListener("click", () => steer(1));
-at("less").addEventListener("click", () => steer(-0.5));
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input");
-  if (at("viewer").open && event.key === "ArrowLeft") go(-1);
-  else if (at("viewer").open && event.key === "ArrowRight") go(1);
-  else if (event.key === "/" && !typing) {
+  if (event.key === "/" && !typing) {
     event.preventDefault();
     at("query").focus();
   } else if (event.key === "ArrowDown" && event.target === at("query")) {
     event.preventDefault();
-    grid.focus(0);
+    searching() ? grid.focus(0) : timeline.focus(0);
+  } else if (event.key === "Escape" && event.target === at("query") && !at("viewer").open) {
+    at("query").value = "";
+    search();
   }
 });
-addEventListener("resize", () => at("viewer").open && repaint());
 
 at("query").value = new URLSearchParams(location.search).get("q") ?? "";
-if (at("query").value) search();
+if (Number(at("welcome").dataset.count)) {
+  showFolders();
+  search();
+}

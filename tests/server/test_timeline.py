@@ -1,0 +1,180 @@
+"""The start page: one's own files by day, scrubbed, filtered and opened; what the server sends for it."""
+
+import base64
+import re
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import expect, needs_chromium, opened
+from fastapi.testclient import TestClient
+from PIL import Image
+from serving import serving
+
+import samespace
+from samespace.library.library import Library
+from samespace.server.app import create_app
+
+
+def on_the_page(test):
+    """Mark a test that needs Chromium."""
+    for mark in needs_chromium:
+        test = mark(test)
+    return test
+
+
+DAYS = ["2024:08:11", "2024:08:10", "2021:01:02", "2019:07:05", "2019:07:04", "2012:03:04"]
+
+
+def dated(folder: Path, photographs: Path) -> Path:
+    """Pictures of six days in two folders: one, two, three … of each."""
+    source = Image.open(photographs / "coffee.png").convert("RGB").resize((300, 200))
+    for n, day in enumerate(DAYS, 1):
+        for i in range(n):
+            exif = Image.Exif()
+            exif.get_ifd(0x8769)[0x9003] = f"{day} {10 + i}:00:00"
+            where = folder / ("Rome 2019" if "2019" in day else "Home")
+            where.mkdir(parents=True, exist_ok=True)
+            picture = source.rotate(10 * i + 60 * n)
+            (picture.resize((200, 300)) if i % 2 else picture).save(where / f"IMG_{n}{i}.jpg", exif=exif)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory, photographs):
+    folder = tmp_path_factory.mktemp("timeline")
+    library = Library(folder / "library", samespace.load("starter"))
+    library.add([dated(folder / "photos", photographs)])
+    return create_app(library)
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+def test_the_outline_has_every_day_and_shape(client):
+    outline = client.get("/app/timeline").json()
+    assert outline["days"] == [[day.replace(":", "-"), n] for n, day in enumerate(DAYS, 1)]
+    ratios = np.frombuffer(base64.b64decode(outline["ratios"]), np.uint8) / 50
+    # within a day the last comes first
+    assert ratios.tolist() == pytest.approx(
+        [1.5 if i % 2 == 0 else 0.66 for n in range(1, 7) for i in reversed(range(n))], abs=0.01
+    )
+
+
+def test_items_are_those_of_the_outline(client):
+    items = client.get("/app/timeline/items?first=1&count=3").json()["items"]
+    assert [item["name"] for item in items] == ["IMG_21.jpg", "IMG_20.jpg", "IMG_32.jpg"]
+    assert items[0]["score"] is None and datetime.fromisoformat(items[0]["taken_at"]).year == 2024
+    assert client.get("/app/timeline/items?first=1000&count=3").json()["items"] == []
+
+
+def test_conditions_filter_the_timeline(client):
+    outline = client.get("/app/timeline", params={"where": "year:2019"}).json()
+    assert [day for day, _ in outline["days"]] == ["2019-07-05", "2019-07-04"]
+    refused = client.get("/app/timeline", params={"where": "yeer:2019"})
+    assert refused.status_code == 400 and "no field 'yeer'" in refused.json()["error"]["message"]
+
+
+def test_folders_say_how_many_files_they_hold(client):
+    folders = client.get("/app/folders").json()["folders"]
+    assert [(folder["name"], folder["count"]) for folder in folders] == [("Home", 12), ("Rome 2019", 9)]
+
+
+def test_a_library_that_is_not_there_has_an_empty_timeline(tmp_path):
+    with TestClient(create_app(Library(tmp_path / "none", samespace.load("starter"))), base_url="http://127.0.0.1") as client:
+        assert client.get("/app/timeline").json()["days"] == [] and client.get("/app/folders").json()["folders"] == []
+
+
+def test_the_same_filters_over_http(client):
+    found = client.post("/v1/search", json={"where": "year:2019 -date:2019-07-04"}).json()["data"]
+    assert {Path(hit["path"]).name[:5] for hit in found} == {"IMG_4"} and len(found) == 4
+    found = client.post("/v1/search", json={"query": "coffee year:2012", "top": 100}).json()["data"]
+    assert len(found) == 6
+
+
+@pytest.fixture(scope="module")
+def address(app):
+    with serving(app) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser, address):
+    with opened(browser, address, viewport={"width": 900, "height": 500}) as page:
+        yield page
+
+
+@on_the_page
+def test_ones_own_pictures_are_there_at_once(page):
+    expect(page.locator(".day").first).to_contain_text("2024")
+    expect(page.locator(".tile img").first).to_be_visible()
+    picture = page.locator(".tile img").first
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("image => image.naturalWidth") > 0
+
+
+@on_the_page
+def test_scrubbing_to_2019_and_opening_a_picture(page):
+    scrubber = page.locator("#scrubber")
+    expect(scrubber.locator(".years")).to_contain_text("2019")
+    box = scrubber.bounding_box()
+    page.mouse.move(box["x"] + 10, box["y"] + 5)
+    page.mouse.down()
+    for share in (0.3, 0.5, 0.6):
+        page.mouse.move(box["x"] + 10, box["y"] + share * box["height"])
+    page.mouse.up()
+    expect(page.locator(".day", has_text=re.compile("2019")).first).to_be_visible()
+    scrubber.focus()
+    page.keyboard.press("End")
+    expect(scrubber).to_have_attribute("aria-valuetext", re.compile("2012|2019"))
+    page.locator(".tile button").last.click()
+    expect(page.locator("#viewer-facts")).to_contain_text("2012")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#viewer-name")).to_have_text("IMG_61.jpg")
+    page.keyboard.press("Escape")
+    expect(page.locator("#viewer")).to_be_hidden()
+
+
+@on_the_page
+def test_only_what_is_near_the_window_is_in_the_page(page):
+    expect(page.locator(".tile").first).to_be_visible()
+    shown = page.locator(".tile").count()
+    assert 3 <= shown <= 21
+    heights = page.evaluate("[document.querySelector('#timeline').offsetHeight, document.body.scrollHeight]")
+    assert heights[0] > 500 and heights[1] > heights[0]
+
+
+@on_the_page
+def test_a_folder_and_conditions_filter_it(page, address):
+    page.set_viewport_size({"width": 1200, "height": 700})
+    page.click(".folder:has-text('Rome 2019')")
+    expect(page.locator("#status")).to_contain_text("9 files")
+    expect(page.locator(".day").first).to_contain_text("2019")
+    page.fill("#query", "year:2012")
+    expect(page.locator("#status")).to_contain_text("6 files")
+    page.fill("#query", "")
+    expect(page.locator(".day").first).to_contain_text("2024")
+
+
+@on_the_page
+def test_a_time_in_words_is_offered_and_applied_when_chosen(page):
+    page.fill("#query", "coffee in 2019")
+    chip = page.locator(".chip")
+    expect(chip).to_have_text("in 2019 → year:2019")
+    chip.click()
+    expect(page.locator("#query")).to_have_value("coffee year:2019")
+    expect(page.locator(".hit")).to_have_count(9)
+
+
+@on_the_page
+def test_the_keyboard_moves_through_it(page):
+    expect(page.locator(".tile img").first).to_be_visible()
+    page.focus("#query")
+    for key in ("ArrowDown", "ArrowRight", "ArrowDown", "ArrowUp"):
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    expect(page.locator("#viewer-name")).to_contain_text("IMG_")
