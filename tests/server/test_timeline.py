@@ -51,7 +51,7 @@ def app(tmp_path_factory, photographs):
 
 @pytest.fixture(scope="module")
 def client(app):
-    with TestClient(app, base_url="http://127.0.0.1") as client:
+    with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 9)) as client:
         yield client
 
 
@@ -87,6 +87,52 @@ def test_folders_say_how_many_files_they_hold(client):
 def test_a_library_that_is_not_there_has_an_empty_timeline(tmp_path):
     with TestClient(create_app(Library(tmp_path / "none", samespace.load("starter"))), base_url="http://127.0.0.1") as client:
         assert client.get("/app/timeline").json()["days"] == [] and client.get("/app/folders").json()["folders"] == []
+
+
+def test_marks_over_http(client):
+    ids = [item["id"] for item in client.get("/app/timeline/items?first=0&count=2").json()["items"]]
+    body = {"ids": ids, "tags": ["sunny"], "albums": ["Summer"], "favourite": True, "rating": 4}
+    assert client.post("/app/mark", json=body).json() == {"marked": 2}
+    mark = client.get(f"/app/mark/{ids[0]}").json()
+    assert (mark["tags"], mark["albums"], mark["rating"], mark["favourite"], mark["hidden"]) == (
+        ["sunny"],
+        ["Summer"],
+        4,
+        True,
+        False,
+    )
+    assert client.get("/app/albums").json() | {"searches": {}} == {
+        "albums": [["Summer", 2]], "tags": [["sunny", 2]], "searches": {}, "favourites": 2, "hidden": 0,
+    }  # fmt: skip
+    found = client.post("/v1/search", json={"where": "album:summer tag:sunny is:favourite rating:>3"}).json()["data"]
+    assert len(found) == 2
+    client.post("/app/mark", json={"ids": ids[:1], "hidden": True})
+    assert sum(n for _, n in client.get("/app/timeline").json()["days"]) == 20
+    undone = {
+        "ids": ids,
+        "hidden": False,
+        "favourite": False,
+        "rating": 0,
+        "without_tags": ["sunny"],
+        "without_albums": ["Summer"],
+    }
+    assert client.post("/app/mark", json=undone).json() == {"marked": 2}
+    assert client.get("/app/albums").json()["albums"] == [] and len(client.get(f"/app/mark/{ids[0]}").json()["tags"]) == 0
+    refused = client.post("/app/mark", json={"ids": ids, "rating": 9})
+    assert refused.status_code == 400 and "stars" in refused.json()["error"]["message"]
+    assert client.post("/app/mark", json={"ids": ["0" * 32], "rating": 1}).status_code == 404
+
+
+def test_searches_are_saved_over_http(client):
+    assert client.post("/app/searches", json={"name": "Old", "query": "coffee year:2012"}).json() == {"status": "saved"}
+    assert client.get("/app/albums").json()["searches"] == {"Old": "coffee year:2012"}
+    assert client.post("/app/searches", json={"name": "Bad", "query": "coffee year:20x2"}).status_code == 400
+    assert client.post("/app/searches", json={"name": "Old"}).json() == {"status": "forgotten"}
+
+
+def test_only_this_machine_marks_without_a_key(app):
+    with TestClient(app, base_url="http://127.0.0.1", client=("192.0.2.1", 9)) as client:
+        assert client.post("/app/mark", json={"ids": ["0" * 32], "rating": 1}).status_code == 403
 
 
 def test_the_same_filters_over_http(client):
@@ -178,3 +224,32 @@ def test_the_keyboard_moves_through_it(page):
         page.keyboard.press(key)
     page.keyboard.press("Enter")
     expect(page.locator("#viewer-name")).to_contain_text("IMG_")
+
+
+@on_the_page
+def test_a_picture_is_tagged_rated_and_put_into_an_album(page, client):
+    page.set_viewport_size({"width": 1200, "height": 700})
+    page.locator(".tile button").nth(1).click()
+    page.click("[aria-label='Favourite']")
+    expect(page.locator("[aria-label='Favourite']")).to_have_attribute("aria-pressed", "true")
+    page.click("[aria-label='4 stars']")
+    for label, name in (("tag", "sunny"), ("album", "Summer 2024")):
+        page.fill(f"[aria-label='Add a {label}']", name)
+        page.keyboard.press("Enter")
+        expect(page.locator(".names .term", has_text=name)).to_be_visible()
+    page.keyboard.press("Escape")
+    page.click(".folder:has-text('Summer 2024')")
+    expect(page.locator("#status")).to_contain_text("1 file,")
+    page.fill("#save-name", "My summer")
+    page.keyboard.press("Enter")
+    page.click(".folder:has-text('My summer')")
+    expect(page.locator("#query")).to_have_value('album:"Summer 2024"')
+    page.locator(".tile button").first.click()
+    page.click("[aria-label='Favourite']")
+    page.click("[aria-label='4 stars']")
+    for name in ("sunny", "Summer 2024"):
+        page.click(f".names .term:has-text('{name}')")
+        expect(page.locator(".names .term", has_text=name)).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(page.locator("#own")).not_to_contain_text("Summer 2024")
+    client.post("/app/searches", json={"name": "My summer"})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import ask, doctor, library, search, serve, spaces, speech, train
+from . import albums, ask, doctor, library, search, serve, spaces, speech, train
 from .console import CommandGroup, print_result
 
 app = typer.Typer(
@@ -36,13 +36,14 @@ def options(
 
 
 for command in (
-    library.index, search.search, library.read, library.forget, ask.ask, ask.chat, ask.trace, ask.caption, spaces.classify, spaces.embed,
+    library.index, search.search, library.read, albums.mark, library.forget, ask.ask, ask.chat, ask.trace, ask.caption, spaces.classify, spaces.embed,
     serve.serve, serve.mcp, train.train, library.demo, doctor.doctor,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(library.import_vectors)
 app.add_typer(train.evaluate, name="eval")
 app.add_typer(spaces.spaces, name="spaces")
+app.add_typer(albums.albums, name="albums")
 app.add_typer(speech.speech, name="speech")
 app.add_typer(ask.assistants, name="assistants")
 

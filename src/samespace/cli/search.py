@@ -1,7 +1,7 @@
 """`samespace search`."""
 
 import json
-from dataclasses import replace
+import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from .console import Json, LibraryPath, SpaceName, escape_control, print_result,
 
 if TYPE_CHECKING:
     from ..library.search.hits import Hit
+    from ..library.store.filter import Filter
 
 NO_HITS = "nothing found; index more files, or loosen the filters and --min-relevance"
 
@@ -30,8 +31,8 @@ def search(
     since: Annotated[str | None, typer.Option(help="Taken on this date or later: 2024, 2024-06 or 2024-06-30.")] = None,
     until: Annotated[str | None, typer.Option(help="Taken on this date or earlier.")] = None,
     where: Annotated[
-        str | None, typer.Option(help='Only what meets conditions: "year:2019 -kind:video (near:45.07,7.68,5km OR path:turin)"')
-    ] = None,
+        str, typer.Option(help='Only what meets conditions: "year:2019 -kind:video (near:45.07,7.68,5km OR path:turin)"')
+    ] = "",
     min_relevance: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out hits whose probability of being relevant is lower, such as 0.5.")
     ] = 0.0,
@@ -44,24 +45,10 @@ def search(
 ) -> None:
     """Find images, moments of audio and video, and pages, by words, by a file, or by both."""
     from ..library.library import Library
-    from ..library.search.date_words import date_words
-    from ..library.store.filter import Filter
-    from ..media.kinds import KINDS
 
-    if unknown := set(kind or ()) - set(KINDS):
-        raise QueryError(f"there is no kind {unknown.pop()!r}; choose one of {', '.join(KINDS)}")
-    if under and not under.exists():
-        print_status(f"{escape_control(str(under))} does not exist; what was indexed below it may be on a disk that is not there")
-    days = parse_date(since), parse_date(until, end=True)
-    filter = Filter(tuple(kind or ()), absolute(under) if under else "", *days)
-    if where is not None:
-        from ..library.search.where import condition_of
-
-        filter = replace(filter, where=condition_of(where))
-    if filter.since and filter.until and filter.since >= filter.until:
-        raise QueryError(f"--since {since} is after --until {until}; swap them")
+    filter = filter_of(kind or [], under, since, until)
     text = " ".join(query)
-    hits = Library(library, space).search(text, top, filter, min_relevance, group_by_file=not segments)
+    hits = Library(library, space).search(text, top, filter, min_relevance, group_by_file=not segments, where=where)
     if grid:
         from ..library.contact_sheet import write_contact_sheet
 
@@ -71,14 +58,38 @@ def search(
         print_status("--min-relevance has no effect here: the query names a file, or the space has no calibration")
     if not hits:
         print_status(NO_HITS)
-    for words in date_words(text, date.today()):
-        print_status(f'"{words.text}" is searched as words; to mean the time, write {words.condition}')
+    if sys.stderr.isatty():
+        offer_dates(text)
     if json_:
         print_json(hits)
     elif filepath_only or null:
         print_paths(hits, "\0" if null else "\n")
     else:
         print_hits(hits, preview)
+
+
+def filter_of(kinds: list[str], under: Path | None, since: str | None, until: str | None) -> "Filter":
+    """Return what the options let through. Raises QueryError."""
+    from ..library.store.filter import Filter
+    from ..media.kinds import KINDS
+
+    if unknown := set(kinds) - set(KINDS):
+        raise QueryError(f"there is no kind {unknown.pop()!r}; choose one of {', '.join(KINDS)}")
+    if under and not under.exists():
+        print_status(f"{escape_control(str(under))} does not exist; what was indexed below it may be on a disk that is not there")
+    days = parse_date(since), parse_date(until, end=True)
+    filter = Filter(tuple(kinds), absolute(under) if under else "", *days)
+    if filter.since and filter.until and filter.since >= filter.until:
+        raise QueryError(f"--since {since} is after --until {until}; swap them")
+    return filter
+
+
+def offer_dates(text: str) -> None:
+    """Say how to mean the times that a query names in words."""
+    from ..library.search.date_words import date_words
+
+    for words in date_words(text, date.today()):
+        print_status(f'"{escape_control(words.text)}" is searched as words; to mean the time, write {words.condition}')
 
 
 def parse_date(text: str | None, end: bool = False) -> datetime | None:
@@ -112,7 +123,11 @@ def print_hits(hits: "list[Hit]", preview: bool) -> None:
 
     for hit in hits:
         relevance = "" if hit.relevance is None else f"  {hit.relevance:4.0%}"
-        print_result(f"{hit.rank:3}  {hit.score:6.3f}{relevance}  {escape_control(hit.path)}  {locator(hit)}".rstrip())
+        listed = hit.score == 0 and hit.relevance is None  # by conditions alone, which have no score
+        day = f"{hit.taken_at.astimezone():%Y-%m-%d}" if hit.taken_at else "    -     "
+        print_result(
+            f"{hit.rank:3}  {day if listed else f'{hit.score:6.3f}'}{relevance}  {escape_control(hit.path)}  {locator(hit)}".rstrip()
+        )
         if preview:
             from .preview import draw
 

@@ -19,6 +19,7 @@ from .search.hits import Hit
 from .search.query import Weighted, names_file
 from .store.filter import Filter
 from .store.location import Location
+from .store.marks import Change, Marks
 from .store.metadata import LibraryMetadata
 from .store.records import Segment
 
@@ -41,6 +42,8 @@ class Library:
         self.location = Location(path or default_path())
         """Where it is stored: a local path or a URI."""
         self._metadata = LibraryMetadata(self.location)
+        self.marks = Marks(self.location)
+        """What people say of its files."""
         self.space = space if isinstance(space, Space) else load(space or self._metadata.default_space())
         self._cluster = self._connect(cluster) if cluster else None
 
@@ -81,6 +84,8 @@ class Library:
         finally:
             if report.removed:
                 self._clear_thumbnails()
+        if (marked := self.marks.read().files) and report.processed:
+            self.marks.follow(self.store.hashes_of_marked(marked))
         report.seconds = time.monotonic() - started
         return report
 
@@ -106,6 +111,16 @@ class Library:
     def reads_pictures(self, wanted: bool) -> None:
         self._metadata.update(reads_pictures=wanted)
 
+    def mark(self, paths: Iterable[str | Path], change: Change) -> int:
+        """Tag files, put them into albums, rate, hide or favour them; return how many of them are indexed.
+
+        The files themselves are not touched. Raises LibraryError, LibraryBusy.
+        """
+        self.check_exists()
+        hashes = self.store.hashes(path for given in paths for path in self.files_below(given))
+        self.marks.change(hashes, change)
+        return len(hashes)
+
     def forget(self, paths: Iterable[str | Path]) -> int:
         """Remove files, and all that were below folders, whether they still exist or not; return how many.
 
@@ -128,20 +143,30 @@ class Library:
         files: bool = True,
         extra_vectors: Sequence[Weighted] = (),
         group_by_file: bool = True,
+        where: str = "",
     ) -> list[Hit]:
         """Return the best files for words, a file, or algebra over both (see QueryEncoder.query), best first.
 
         Each file is represented by its best segment; with `group_by_file` false every place in it is a hit of its own. Files
         that the query names are not among its hits, nor are hits less relevant than `min_relevance`. With `files` false the
         query is words only and opens no file, for queries that others send. `extra_vectors` are added to the query.
-        Raises LibraryError, WrongSpace, QueryError, UnreadableMedia.
+        `where` holds conditions (see search.where), which may as well stand in the query; without words it gives what meets them,
+        newest first. Raises LibraryError, WrongSpace, QueryError, UnreadableMedia.
         """
         self.check_searchable()
         if not (files and names_file(query)):
             self.space.open_text_tower_early()
-        candidates = self._searcher.search(query, top, filter, files, extra_vectors, group_by_file)
+        candidates = self._searcher.search(query, top, filter, where, files, extra_vectors, group_by_file)
         hits = [Hit.of(candidate, rank) for rank, candidate in enumerate(candidates, 1)]
         return [hit for hit in hits if hit.relevance is None or hit.relevance >= min_relevance]
+
+    def filter_of(self, where: str) -> Filter:
+        """Return conditions as a filter, which leaves out what is hidden unless they ask for it. Raises QueryError, LibraryError."""
+        from .search.where import condition_of, visible
+
+        marks = self.marks.read()
+        filter = visible(Filter(), where, marks)
+        return filter.narrowed(condition_of(where, marks)) if where.strip() else filter
 
     def warm(self) -> None:
         """Load what the first search needs; nothing where there is no library of this space yet."""

@@ -19,7 +19,6 @@ from ..core.errors import QueryError, SamespaceError
 from ..core.paths import to_path, to_text
 from ..evaluate.zeroshot import TEMPLATES, label_vectors, probabilities
 from ..library.library import Library
-from ..library.search.where import filter_of
 from .services.lazy_assistant import LazyAssistant
 
 READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -60,7 +59,7 @@ class LibraryTools:
         Words, or algebra such as `dog + snow - people`. `where` holds conditions, such as `year:2019 place:rome -kind:video
         tag:dog rating:>=4`, joined by OR, NOT and brackets; without words the newest that meet them are returned.
         """
-        hits = self.library.search(query, top, filter_of(where), min_relevance, files=False)
+        hits = self.library.search(query, top, min_relevance=min_relevance, files=False, where=where)
         return [{k: v for k, v in asdict(hit).items() if v not in (None, ())} | {"path": to_text(hit.path)} for hit in hits]
 
     def ask(self, text: str, paths: list[str] | None = None, max_tokens: int = 256) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from ...spaces.space import Space
 from ..store.filter import Filter
 from ..store.lance import Store
+from ..store.marks import Marks
 from ..store.records import TEXT, Candidate
 from .query import Query, QueryEncoder, Weighted, names_file
 from .ranking import Ranking, by_relevance, by_score, lexical_boost, noisy_or, reciprocal_rank_fusion
@@ -26,7 +27,7 @@ class Searcher:
         self._store, self._space, self._queries = store, space, QueryEncoder(space)
 
     def search(
-        self, text: str, top: int, filter: Filter, files: bool, extra_vectors: Sequence[Weighted], group_by_file: bool
+        self, text: str, top: int, filter: Filter, where: str, files: bool, extra_vectors: Sequence[Weighted], group_by_file: bool
     ) -> list[Candidate]:
         """Return the best files for a query, as their best segments, best first; otherwise the best places in files.
 
@@ -34,11 +35,17 @@ class Searcher:
 
         Arguments and errors are those of Library.search and QueryEncoder.query.
         """
-        if ":" in text and not (files and names_file(text)):
-            from .where import split  # with the conditions and their parser, which words need none of
+        names_media = files and names_file(text)
+        marks = Marks(self._store.location).read()
+        if marks.files or where.strip() or (":" in text and not names_media):
+            from .where import condition_of, split, visible  # with the conditions and their parser, which words need none of
 
-            text, condition = split(text)
-            filter = filter.narrowed(condition)
+            filter = visible(filter, f"{text} {where}", marks)
+            if where.strip():
+                filter = filter.narrowed(condition_of(where, marks))
+            if not names_media:
+                text, condition = split(text, marks)
+                filter = filter.narrowed(condition)
         if not (text.strip() or extra_vectors) and filter != Filter():
             return [Candidate(segment, 0.0, NO_VECTOR) for segment in self._store.newest(self._space.fingerprint, filter, top)]
         query = self._queries.query(text, files, extra_vectors)

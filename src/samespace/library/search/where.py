@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
+from operator import eq, ge, gt, le, lt
 from typing import TYPE_CHECKING
 
 from ...core.errors import QueryError
@@ -14,6 +15,7 @@ from ...core.paths import absolute, to_text
 from ...media.kinds import KINDS
 from ..store.conditions import AllOf, AnyOf, Compared, Condition, Matches, Near, Not, Present, literal
 from ..store.filter import Filter, microseconds
+from ..store.marks import Contents
 from .dates import date_range
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ IN_ROW = re.compile(r"(?:[(!]*c\)*)(?:[&|]?[(!]*c\)*)*")
 JOINTS = {"(": "(", ")": ")", "AND": "&", "OR": "|", "NOT": "!"}
 SIZES = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "": 1.0}
 """Units of a file's size → bytes."""
+COMPARISONS = {">=": ge, "<=": le, ">": gt, "<": lt, "=": eq}
+Field = Callable[[str, str, Contents], Condition]
+"""A value, an operator or nothing, and the marks → a condition; it raises ValueError with a sentence."""
 HAS: dict[str, Condition] = {
     "gps": Present("lat"), "date": Present("taken_at"), "size": Present("width"), "place": Present("place"), "people": Present("people"),
     "caption": Present("caption"), "rating": Present("rating"), "text": AnyOf((Matches("written", "."), Matches("text", "."))),
@@ -45,7 +50,7 @@ HAS: dict[str, Condition] = {
 """What a segment may have → the condition that says so."""
 
 
-def split(query: str) -> tuple[str, Condition | None]:
+def split(query: str, marks: Contents = Contents()) -> tuple[str, Condition | None]:
     """Return the words of a query, and the conditions in it: "dog year:2019 -kind:video" is "dog" and two conditions.
 
     Only names of FIELDS begin a condition, so that 10:30 and 2:dog stay what they are. Raises QueryError as `condition_of`.
@@ -55,7 +60,7 @@ def split(query: str) -> tuple[str, Condition | None]:
     conditions, words, end = [], [], 0
     for row in IN_ROW.finditer(letters):
         first, last = pieces[row.start()].start(), pieces[row.end() - 1].end()
-        conditions.append(condition_of(query[first:last], first))
+        conditions.append(condition_of(query[first:last], marks, first))
         words.append(query[end:first])
         end = last
     words.append(query[end:])
@@ -64,17 +69,22 @@ def split(query: str) -> tuple[str, Condition | None]:
     return " ".join(" ".join(words).split()), conditions[0] if len(conditions) == 1 else AllOf(tuple(conditions))
 
 
-def filter_of(text: str) -> Filter:
-    """Return a filter that lets through what meets conditions; all, where the text is empty. Raises QueryError."""
-    return Filter(where=condition_of(text)) if text.strip() else Filter()
+def visible(filter: Filter, query: str, marks: Contents) -> Filter:
+    """Return a filter that lets hidden files through only where the query asks for them."""
+    if "is:hidden" in query.lower() or not any(mark.hidden for mark in marks.files.values()):
+        return filter
+    return filter.narrowed(Not(marks.matching(lambda mark: mark.hidden)))
 
 
 def _begins_condition(piece: str) -> bool:
     return piece.lstrip("-").partition(":")[0].lower() in FIELDS and ":" in piece
 
 
-def condition_of(text: str, offset: int = 0) -> Condition:
-    """Parse a filter. Raises QueryError that says at which character it cannot be understood, counted after `offset`."""
+def condition_of(text: str, marks: Contents = Contents(), offset: int = 0) -> Condition:
+    """Parse a filter. Raises QueryError that says at which character it cannot be understood, counted after `offset`.
+
+    `marks` are what tags, albums, stars and favourites are looked up in.
+    """
     from lark.exceptions import UnexpectedInput, UnexpectedToken
 
     try:
@@ -87,7 +97,7 @@ def condition_of(text: str, offset: int = 0) -> Condition:
             f"the filter cannot be understood at character {offset + at + 1}, {found[0]!r}; write conditions such as year:2019 or "
             "-kind:video"
         ) from None
-    return _condition(tree, offset)
+    return _condition(tree, marks, offset)
 
 
 @cache
@@ -97,37 +107,37 @@ def _parser() -> "Lark":
     return Lark(GRAMMAR, parser="lalr", maybe_placeholders=True)
 
 
-def _condition(tree: "Tree[Token]", offset: int) -> Condition:
+def _condition(tree: "Tree[Token]", marks: Contents, offset: int) -> Condition:
     """Return a branch of the parsed filter as a condition. Raises QueryError."""
     if tree.data == "condition":
         field, operator, value = tree.children
         at = offset + (field.start_pos or 0) + 1  # type: ignore[union-attr]
-        return _leaf(str(field).lower().removesuffix(":"), str(operator or ""), str(value).strip('"'), at)
-    parts: list[Condition] = [_condition(child, offset) for child in tree.children]  # type: ignore[arg-type]
+        return _leaf(str(field).lower().removesuffix(":"), str(operator or ""), str(value).strip('"'), marks, at)
+    parts: list[Condition] = [_condition(child, marks, offset) for child in tree.children]  # type: ignore[arg-type]
     if tree.data == "negated":
         return Not(parts[0])
     return AllOf(tuple(parts)) if tree.data == "every" else AnyOf(tuple(parts))
 
 
-def _leaf(field: str, operator: str, value: str, at: int) -> Condition:
+def _leaf(field: str, operator: str, value: str, marks: Contents, at: int) -> Condition:
     if field not in FIELDS:
         raise QueryError(f"at character {at}: there is no field {field!r}; use one of {', '.join(FIELDS)}")
     if operator and field not in NUMBERS:
         raise QueryError(f"at character {at}: {field} cannot be compared by {operator}; write {field}:{value or '…'}")
     try:
-        return FIELDS[field](value, operator)
+        return FIELDS[field](value, operator, marks)
     except ValueError as error:
         raise QueryError(f"at character {at}: {error}") from None
 
 
-def _kind(value: str, _: str) -> Condition:
+def _kind(value: str, _: str, __: Contents) -> Condition:
     kinds = value.lower().split(",")
     if unknown := set(kinds) - set(KINDS):
         raise ValueError(f"there is no kind {unknown.pop()!r}; use {', '.join(KINDS)}")
     return AnyOf(tuple(Matches("kind", f"^{kind}$") for kind in kinds))
 
 
-def _date(value: str, operator: str) -> Condition:
+def _date(value: str, operator: str, __: Contents) -> Condition:
     """A day, month or year, or a range of them: 2019, 2019-06..2019-08."""
     first, _, last = value.partition("..")
     start, end = date_range(first)[0], date_range(last or first)[1]
@@ -144,14 +154,14 @@ def _since(when: datetime) -> Condition:
     return Compared("time", ">=", microseconds(when))
 
 
-def _number(column: str) -> Callable[[str, str], Condition]:
-    def condition(value: str, operator: str) -> Condition:
+def _number(column: str) -> Field:
+    def condition(value: str, operator: str, _: Contents) -> Condition:
         return Compared(column, operator or "=", _amount(value, {"": 1.0}))
 
     return condition
 
 
-def _size(value: str, operator: str) -> Condition:
+def _size(value: str, operator: str, _: Contents) -> Condition:
     return Compared("size", operator or ">=", _amount(value.lower(), SIZES))
 
 
@@ -163,7 +173,7 @@ def _amount(value: str, units: dict[str, float]) -> float:
         raise ValueError(f"{value!r} is not a number{' of kB, MB or GB' if len(units) > 1 else ''}; write digits") from None
 
 
-def _near(value: str, _: str) -> Condition:
+def _near(value: str, _: str, __: Contents) -> Condition:
     parts = value.lower().split(",")
     try:
         lat, lon = float(parts[0]), float(parts[1])
@@ -177,33 +187,44 @@ def _near(value: str, _: str) -> Condition:
     return Near(lat, lon, km)
 
 
-def _has(value: str, _: str) -> Condition:
+def _has(value: str, _: str, __: Contents) -> Condition:
     if value.lower() not in HAS:
         raise ValueError(f"there is no has:{value}; use {', '.join(f'has:{name}' for name in HAS)}")
     return HAS[value.lower()]
 
 
-def _line(column: str) -> Callable[[str, str], Condition]:
-    """A line of a column, whole: tag:dog is not doghouse."""
-    return lambda value, _: Matches(column, f"(^|\n){literal(value)}($|\n)")
+def _tag(value: str, _: str, marks: Contents) -> Condition:
+    """A keyword of the file, whole, or a tag of one's own: tag:dog is not doghouse."""
+    return AnyOf((Matches("keywords", f"(^|\n){literal(value)}($|\n)"), marks.with_tag(value)))
 
 
-def _part(*columns: str) -> Callable[[str, str], Condition]:
+def _rating(value: str, operator: str, marks: Contents) -> Condition:
+    stars, compare = _amount(value, {"": 1.0}), COMPARISONS[operator or "="]
+    return marks.rated(Compared("rating", operator or "=", stars), lambda rating: compare(rating, stars))
+
+
+def _is(value: str, _: str, marks: Contents) -> Condition:
+    if value.lower() not in ("favourite", "favorite", "hidden"):
+        raise ValueError(f"there is no is:{value}; use is:favourite, is:hidden")
+    return marks.matching(lambda mark: mark.hidden if value.lower() == "hidden" else mark.favourite)
+
+
+def _part(*columns: str) -> Field:
     """A part of one of several columns."""
-    return lambda value, _: AnyOf(tuple(Matches(column, literal(value)) for column in columns))
+    return lambda value, *_: AnyOf(tuple(Matches(column, literal(value)) for column in columns))
 
 
-FIELDS: dict[str, Callable[[str, str], Condition]] = {
+FIELDS: dict[str, Field] = {
     "kind": _kind,
-    "name": lambda value, _: Matches("path", f"{literal(value)}[^/\\\\]*$"),
-    "path": lambda value, _: Matches("path", literal(value)),
-    "folder": lambda value, _: Matches("path", f"^{literal(to_text(absolute(value)))}/"),
-    "ext": lambda value, _: Matches("path", f"\\.{literal(value.removeprefix('.'))}$"),
+    "name": lambda value, *_: Matches("path", f"{literal(value)}[^/\\\\]*$"),
+    "path": lambda value, *_: Matches("path", literal(value)),
+    "folder": lambda value, *_: Matches("path", f"^{literal(to_text(absolute(value)))}/"),
+    "ext": lambda value, *_: Matches("path", f"\\.{literal(value.removeprefix('.'))}$"),
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,
-    "near": _near, "has": _has, "place": _part("place"), "camera": _part("camera"), "tag": _line("keywords"), "person": _part("people"),
-    "rating": _number("rating"), "text": _part("text", "written"), "caption": _part("caption", "text"),
+    "near": _near, "has": _has, "place": _part("place"), "camera": _part("camera"), "tag": _tag, "person": _part("people"),
+    "rating": _rating, "album": lambda value, _, marks: marks.in_album(value), "is": _is, "text": _part("text", "written"), "caption": _part("caption", "text"),
 }  # fmt: skip
-"""Field → what makes a condition of a value and an operator; it raises ValueError with a sentence."""
+"""Name of a field → what makes a condition."""
 NUMBERS = {"date", "year", "width", "height", "size", "rating"}
 """Fields that can be compared."""

@@ -131,6 +131,29 @@ class Present:
 
 
 @dataclass(frozen=True)
+class InFiles:
+    """A segment of one of some files: by path, or by content, wherever it was moved."""
+
+    paths: tuple[str, ...]
+    """As stored."""
+    hashes: tuple[str, ...]
+
+    @property
+    def sql(self) -> str:
+        if not self.paths:
+            return "false"
+        quoted = (", ".join("'" + value.replace("'", "''") + "'" for value in values) for values in (self.paths, self.hashes))
+        return "(path IN ({}) OR hash IN ({}))".format(*quoted)
+
+    def mask(self, table: Any) -> Any:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        paths, hashes = (pa.array(values, pa.string()) for values in (self.paths, self.hashes))
+        return pc.or_(pc.is_in(table["path"], paths), pc.is_in(table["hash"], hashes))
+
+
+@dataclass(frozen=True)
 class Near:
     """Taken within some kilometres of a place, along the surface of a sphere."""
 

@@ -73,14 +73,17 @@ def uninterrupted(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenat
 
 
 @contextlib.contextmanager
-def write_lock(location: Location) -> Iterator[None]:
-    """Hold a library for writing. Raises LibraryBusy at once where another process of this machine does, LibraryError."""
+def write_lock(location: Location, name: str = ".lock", seconds: float = 0) -> Iterator[None]:
+    """Hold a library, or what another lock stands for, for writing.
+
+    Raises LibraryBusy where another process of this machine does, at once or after so many seconds; LibraryError.
+    """
     from filelock import FileLock, Timeout
 
     lock: Any
     try:
         location.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(location.folder / ".lock", timeout=0)
+        lock = FileLock(location.folder / name, timeout=seconds)
         lock.acquire()
     except Timeout:
         raise LibraryBusy(f"another process is indexing into {location}; wait for it, or use another --library") from None

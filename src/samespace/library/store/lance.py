@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -21,6 +21,7 @@ from .db_errors import clear_errors, uninterrupted, write_lock
 from .exact_index import MAX_ROWS, ROW_ID, ExactIndex, MetadataCache, segments_at, widened, with_all_columns, write_copy
 from .filter import WORDS, Filter, literals
 from .location import Location
+from .marks import Mark
 from .metadata import LibraryMetadata, SpaceRecord
 from .records import AUDIO, IMAGE, MODALITIES, TEXT, Candidate, IndexedFile, Segment, SegmentWrite
 from .words import WordIndex, match, terms_of
@@ -426,6 +427,23 @@ class Store:
         """Return the indexed files of a folder and its subfolders, or the file itself."""
         inside = literals([to_text(os.path.join(path, ""))])
         return {to_path(p) for p in self._paths_where(f"path = {literals([to_text(path)])} OR starts_with(path, {inside})")}
+
+    @clear_errors
+    def hashes(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return path → hash of the content, of those of these files that are indexed."""
+        return self._hashes_where(path_conditions(paths))
+
+    @clear_errors
+    def hashes_of_marked(self, marked: Mapping[str, Mark]) -> dict[str, str]:
+        """Return path → hash of the files that have one of these paths, or the content of one."""
+        return self._hashes_where([*path_conditions(marked), *_conditions("hash", {mark.hash for mark in marked.values()})])
+
+    def _hashes_where(self, conditions: Iterable[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for condition in conditions:
+            rows = self.table.search().where(condition).select(["path", "hash"]).to_arrow().to_pylist()
+            found |= {to_path(row["path"]): row["hash"] for row in rows}
+        return found
 
     @clear_errors
     def segment(self, id: str, fingerprint: str) -> tuple[Segment, np.ndarray] | None:

@@ -8,7 +8,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from ...core.paths import to_text
-from ...library.search.where import filter_of
 from ..services.chat import complete
 from ..services.embeddings import embeddings
 from ..services.schemas import ChatRequest, EmbeddingRequest, SearchRequest
@@ -34,7 +33,7 @@ def embed(body: EmbeddingRequest, state: State) -> JSONResponse:
 @router.post("/search")
 def search(body: SearchRequest, state: State) -> dict[str, Any]:
     """Search the library with words; no part of the query opens a file."""
-    hits = state.library.search(body.query, body.top, filter_of(body.where), body.min_relevance, files=False)
+    hits = state.library.search(body.query, body.top, min_relevance=body.min_relevance, files=False, where=body.where)
     return {"object": "list", "data": [asdict(hit) | {"path": to_text(hit.path)} for hit in hits]}
 
 

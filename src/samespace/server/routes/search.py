@@ -4,25 +4,18 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import JSONResponse, StreamingResponse
 
 from ...core.paths import to_path
 from ..services.schemas import CompareRequest, FolderRequest, PageSearchRequest, WeightedTerm
-from ..services.security import HEADERS, is_loopback
-from ..services.state import State
+from ..services.security import HEADERS
+from ..services.state import State, check_may_change
 
 Words = Annotated[str, Query(max_length=200)]
 Conditions = Annotated[str, Query(max_length=2000)]
 
 router = APIRouter(prefix="/app")
-
-
-async def check_may_change(request: Request, state: State) -> None:
-    """Raises HTTPException 403 for a request from another machine to a server without a key."""
-    if not (state.key or is_loopback(request)):
-        raise HTTPException(403, "folders are changed from this machine, or with a key; start: samespace serve --api-key KEY")
 
 
 @router.post("/search")

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, Field, FiniteFloat
 
 from ...assistant.request import Message, Picture, Request
 from ...core.errors import RequestError
+from ...library.store.marks import Change
 from .urls import read_picture
 
 MAX_QUERY = 2000
@@ -176,6 +177,38 @@ class PageSearchRequest(BaseModel):
     """Conditions; see SearchRequest."""
     within: str = ""
     """A hit's id: all segments of its file are ranked, and nothing else."""
+
+
+Names = Annotated[list[str], Field(max_length=100)]
+
+
+class MarkRequest(BaseModel):
+    """POST /app/mark: as store.marks.Change."""
+
+    ids: list[str] = Field(min_length=1, max_length=1000)
+    """Of segments; their files are marked."""
+    tags: Names = []
+    without_tags: Names = []
+    albums: Names = []
+    without_albums: Names = []
+    favourite: bool | None = None
+    hidden: bool | None = None
+    rating: int | None = None
+
+    @property
+    def change(self) -> Change:
+        """What is to be said. Raises QueryError."""
+        return Change(
+            tuple(self.tags), tuple(self.without_tags), tuple(self.albums), tuple(self.without_albums),
+            self.favourite, self.hidden, self.rating,
+        )  # fmt: skip
+
+
+class SavedSearchRequest(BaseModel):
+    """POST /app/searches: an empty query forgets it."""
+
+    name: str = Field(min_length=1)
+    query: str = Field(default="", max_length=MAX_QUERY)
 
 
 class FolderRequest(BaseModel):

@@ -17,7 +17,6 @@ from ...library.indexing.segments import STREAMED, mean_vector
 from ...library.library import Library
 from ...library.search.date_words import date_words
 from ...library.search.hits import Hit
-from ...library.search.where import condition_of
 from ...library.store.filter import Filter
 from ...library.store.words import folded, terms_of
 from ...media import document
@@ -69,11 +68,10 @@ class SearchPage:
         under = absolute(to_path(request.under)) if request.under else ""
         within = self.media.segment(request.within).path if request.within else ""
         excluded = () if within else tuple(paths)
-        where = condition_of(request.where) if request.where.strip() else None
-        filter = Filter(tuple(request.kinds), under, request.since, request.until, excluded, within=within, where=where)
+        filter = Filter(tuple(request.kinds), under, request.since, request.until, excluded, within=within)
         vectors = [(term.weight, self.vector(term)) for term in request.terms]
         hits = self.library.search(
-            request.query, request.top, filter, files=False, extra_vectors=vectors, group_by_file=not within
+            request.query, request.top, filter, files=False, extra_vectors=vectors, group_by_file=not within, where=request.where
         )  # fmt: skip
         shown, dates = [hit_json(hit) for hit in hits], [asdict(words) for words in date_words(request.query, date.today())]
         if all(hit.relevance is None for hit in hits):

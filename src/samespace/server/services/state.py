@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
 
 from ...library.library import Library
 from .indexing import IndexingJob
@@ -10,6 +11,7 @@ from .lazy_assistant import LazyAssistant
 from .library_media import LibraryMedia
 from .metrics import Metrics
 from .search_page import SearchPage
+from .security import is_loopback
 from .space_comparison import SpaceComparison
 from .timeline import Timeline
 
@@ -33,3 +35,9 @@ async def state_of(request: Request) -> ServerState:
 
 State = Annotated[ServerState, Depends(state_of)]
 """The type of a route's parameter that is given the state."""
+
+
+async def check_may_change(request: Request, state: State) -> None:
+    """Raises HTTPException 403 for a request from another machine to a server without a key."""
+    if not (state.key or is_loopback(request)):
+        raise HTTPException(403, "a library is changed from its machine, or with a key; start: samespace serve --api-key KEY")

@@ -10,7 +10,6 @@ import numpy as np
 
 from ...library.library import Library
 from ...library.search.hits import Hit
-from ...library.search.where import filter_of
 from ...library.store.records import Candidate
 from .search_page import hit_json
 
@@ -69,9 +68,9 @@ class Timeline:
         """Return the library's version, its table, and the rows of files that meet conditions, newest first."""
         self.library.check_searchable()
         store, space = self.library.store, self.library.space.fingerprint
-        version, table = store.version, store.readable(space)
+        version, table = f"{store.version} {self.library.marks.version}", store.readable(space)
         if self._cached is None or self._cached[0] != (version, where):
-            self._cached = (version, where), store.newest_rows(table, filter_of(where))
+            self._cached = (version, where), store.newest_rows(table, self.library.filter_of(where))
         return version, table, self._cached[1]
 
 

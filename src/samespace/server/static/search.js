@@ -2,6 +2,7 @@
 import { ask, latestOnly } from "./ask.js";
 import { at, element } from "./dom.js";
 import { Grid } from "./grid.js";
+import { onMarked } from "./marks.js";
 import { isAudioOrVideo, mediaInput } from "./media.js";
 import { Timeline } from "./timeline.js";
 import { Viewer, caption } from "./viewer.js";
@@ -17,6 +18,7 @@ const plainWords = () => words().replace(/-?\b[a-z]+:(>=|<=|[<>])?("[^"]*"?|[^\s
 const searching = () => Boolean(/[^\s()-]/.test(plainWords().replace(/\b(AND|OR|NOT)\b/g, "")) || state.terms.length || filtered());
 
 async function search() {
+  at("save").hidden = !words();
   history.replaceState(null, "", words() ? `?q=${encodeURIComponent(words())}` : location.pathname);
   if (!searching()) {
     const failed = await latestSearch(() => showTimeline(words()));
@@ -159,24 +161,35 @@ function badgeOf(source) {
   return Object.assign(new Image(), { src: source, alt: "" });
 }
 
-// Folders beside the timeline.
+// Albums, tags, saved searches and folders, beside the timeline: each is a query.
+
+function link(name, count, query, title = query) {
+  const button = element("button", "", { type: "button", className: "folder", title });
+  button.append(element("span", name), element("small", count === null ? "" : count.toLocaleString()));
+  button.addEventListener("click", () => {
+    at("query").value = query;
+    search();
+  });
+  const item = element("li");
+  item.append(button);
+  return item;
+}
 
 async function showFolders() {
   const { folders = [] } = await ask("/app/folders");
-  at("folders").replaceChildren(
-    ...folders.map(({ path, name, count }) => {
-      const button = element("button", "", { type: "button", className: "folder", title: path });
-      button.append(element("span", name), element("small", count.toLocaleString()));
-      button.addEventListener("click", () => {
-        at("query").value = `folder:"${path}"`;
-        search();
-      });
-      const item = element("li");
-      item.append(button);
-      return item;
-    }),
-  );
+  at("folders").replaceChildren(...folders.map(({ path, name, count }) => link(name, count, `folder:"${path}"`, path)));
   at("side").hidden = !folders.length;
+}
+
+async function showOwn() {
+  const { albums = [], tags = [], searches = {}, favourites, hidden } = await ask("/app/albums");
+  at("own").replaceChildren(
+    ...(favourites ? [link("♥ Favourites", favourites, "is:favourite")] : []),
+    ...albums.map(([name, count]) => link(`▤ ${name}`, count, `album:"${name}"`)),
+    ...Object.entries(searches).map(([name, query]) => link(`⌕ ${name}`, null, query)),
+    ...tags.map(([name, count]) => link(`# ${name}`, count, `tag:"${name}"`)),
+    ...(hidden ? [link("Hidden", hidden, "is:hidden")] : []),
+  );
 }
 
 // Events.
@@ -223,7 +236,17 @@ document.addEventListener("keydown", (event) => {
 });
 
 at("query").value = new URLSearchParams(location.search).get("q") ?? "";
+at("save").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await ask("/app/searches", { name: at("save-name").value.trim(), query: words() });
+  if (answer.error) return showError(answer.error);
+  at("save-name").value = "";
+  showOwn();
+});
+onMarked(showOwn);
+
 if (Number(at("welcome").dataset.count)) {
   showFolders();
+  showOwn();
   search();
 }

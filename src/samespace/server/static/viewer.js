@@ -2,6 +2,7 @@
 import { ask, latestOnly } from "./ask.js";
 import { at, element } from "./dom.js";
 import { paintBoxes, paintHeatmap } from "./heatmap.js";
+import { showMark } from "./marks.js";
 
 const WAIT = 40; // milliseconds before an explanation is asked for
 
@@ -29,7 +30,7 @@ export class Viewer {
     at("less").addEventListener("click", () => this.steer(-0.5));
     document.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (by && at("viewer").open) this.go(by);
+      if (by && at("viewer").open && !event.target.matches("input")) this.go(by);
     });
     addEventListener("resize", () => at("viewer").open && this.repaint());
   }
@@ -46,6 +47,7 @@ export class Viewer {
     at("viewer-image").alt = hit.name;
     this.showPlayer();
     this.showStrip();
+    showMark(hit);
     at("viewer-facts").replaceChildren(...facts(hit).flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
     at("viewer-heatmap").classList.remove("on");
     at("question").href = `/ask?id=${hit.id}`;

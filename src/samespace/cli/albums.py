@@ -1,0 +1,83 @@
+"""`samespace mark` and `samespace albums`: tags, albums, favourites, stars, and saved searches."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import CommandGroup, LibraryPath, SpaceName, escape_control, print_result, print_status
+
+Names = list[str] | None
+
+albums = typer.Typer(cls=CommandGroup, help="Albums, tags and saved searches of a library.", no_args_is_help=True)
+
+
+def mark(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders for all files in them.")],
+    tag: Annotated[Names, typer.Option(help="Add a tag; may be repeated.")] = None,
+    untag: Annotated[Names, typer.Option(help="Remove a tag.")] = None,
+    album: Annotated[Names, typer.Option(help="Put into an album; it is made with its first file.")] = None,
+    out_of: Annotated[Names, typer.Option(help="Take out of an album.")] = None,
+    favourite: Annotated[bool | None, typer.Option("--favourite/--no-favourite", help="Is it one?")] = None,
+    hidden: Annotated[
+        bool | None, typer.Option("--hide/--show", help="Leave it out, except where is:hidden asks for it.")
+    ] = None,
+    rating: Annotated[int | None, typer.Option(help="Stars, 1 to 5, or 0 for none.")] = None,
+    library: LibraryPath = None,
+    space: SpaceName = None,
+) -> None:
+    """Say something of indexed files: tags, albums, favourite, stars. The files themselves are not touched."""
+    from ..library.library import Library
+    from ..library.store.marks import Change
+
+    change = Change(tuple(tag or ()), tuple(untag or ()), tuple(album or ()), tuple(out_of or ()), favourite, hidden, rating)
+    count = Library(library, space).mark(paths, change)
+    print_status(f"{count} {'file' if count == 1 else 'files'} marked" + ("" if count else "; none of these is in the library"))
+
+
+@albums.command("list")
+def list_albums(library: LibraryPath = None, space: SpaceName = None) -> None:
+    """List albums, tags and saved searches."""
+    from ..library.library import Library
+
+    contents = Library(library, space).marks.read()
+    for name, count in contents.albums():
+        print_result(f'album  {escape_control(name)}  {count}  (album:"{escape_control(name)}")')
+    for name, count in contents.tags():
+        print_result(f'tag    {escape_control(name)}  {count}  (tag:"{escape_control(name)}")')
+    for name, query in contents.searches.items():
+        print_result(f"search {escape_control(name)}  {escape_control(query)}")
+
+
+@albums.command("save")
+def save_search(
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    query: Annotated[str, typer.Argument(help='Words and conditions: "beach year:2019 -tag:blurry"; an empty one forgets it.')],
+    library: LibraryPath = None,
+    space: SpaceName = None,
+) -> None:
+    """Keep a search under a name: an album that stays true as files come."""
+    from ..library.library import Library
+    from ..library.search.where import split
+
+    opened = Library(library, space)
+    split(query, opened.marks.read())  # raises QueryError where it cannot be understood
+    opened.marks.save_search(name, query)
+
+
+@albums.command("export")
+def export(
+    query: Annotated[str, typer.Argument(help='What to export: album:"Summer", the name of a saved search, or any query.')],
+    out: Annotated[Path, typer.Argument(help="A new folder for links, or a file that ends in .m3u, .zip or .html.")],
+    top: Annotated[int, typer.Option(min=1, help="Most files.")] = 10_000,
+    min_relevance: Annotated[float, typer.Option(min=0, max=1, help="Of words, only hits that are so likely meant.")] = 0.5,
+    library: LibraryPath = None,
+    space: SpaceName = None,
+) -> None:
+    """Write what a search finds as a folder of links, a playlist, a ZIP file, or a page with pictures."""
+    from ..library.export import export as write
+    from ..library.library import Library
+
+    opened = Library(library, space)
+    hits = opened.search(opened.marks.read().searches.get(query, query), top, min_relevance=min_relevance, files=False)
+    print_status(f"{write(hits, out)} files: {out}")

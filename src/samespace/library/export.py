@@ -1,0 +1,72 @@
+"""Hits as something that other programs open: a folder of links, a playlist, a ZIP file, a page."""
+
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..core.errors import LibraryError
+from ..core.files import write_atomically
+from ..core.paths import expanded
+from .search.hits import Hit
+
+
+def export(hits: Sequence[Hit], out: str | Path) -> int:
+    """Write the files of hits, each once, and return how many there are. The ending of `out` says as what; without one, as links.
+
+    Raises LibraryError where nothing is found, or `out` exists; OSError.
+    """
+    path, files = expanded(out), list(dict.fromkeys(hit.path for hit in hits))
+    if not files:
+        raise LibraryError("there is nothing to export; ask for something else")
+    if path.exists():
+        raise LibraryError(f"{path} exists; name a new file or folder")
+    if path.suffix.lower() not in WRITERS:
+        raise LibraryError(
+            f"{path.suffix} cannot be written; end the name in .m3u, .zip or .html, or give a folder without an ending"
+        )
+    WRITERS[path.suffix.lower()](path, files, hits)
+    return len(files)
+
+
+def _links(folder: Path, files: list[str], _: Sequence[Hit]) -> None:
+    """Make a folder of symbolic links, numbered so that the order stays."""
+    folder.mkdir(parents=True)
+    digits = len(str(len(files)))
+    for number, file in enumerate(files, 1):
+        os.symlink(file, folder / f"{number:0{digits}} {os.path.basename(file)}")
+
+
+def _playlist(path: Path, files: list[str], _: Sequence[Hit]) -> None:
+    if any("\n" in file for file in files):
+        raise LibraryError("a name has a line break in it, which a playlist cannot hold; export a folder or a ZIP file")
+    data = os.fsencode("".join(f"{line}\n" for line in ("#EXTM3U", *files)))
+    write_atomically(path, lambda file: file.write(data))
+
+
+def _zip(path: Path, files: list[str], _: Sequence[Hit]) -> None:
+    """Write a ZIP file; pictures and videos are stored as they are, for they are compressed already."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with zipfile.ZipFile(part, "x", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+            used: set[str] = set()
+            for number, file in enumerate(files, 1):
+                name = os.path.basename(file)
+                name = name if name not in used else f"{number} {name}"
+                used.add(name)
+                archive.write(file, name.encode("utf-8", "replace").decode())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _page(path: Path, _: list[str], hits: Sequence[Hit]) -> None:
+    from .contact_sheet import write_contact_sheet
+
+    write_contact_sheet(path, path.stem, list(hits))
+
+
+WRITERS: dict[str, Callable[[Path, list[str], Sequence[Hit]], None]] = {
+    "": _links, ".m3u": _playlist, ".m3u8": _playlist, ".zip": _zip, ".html": _page,
+}  # fmt: skip
+"""Ending → what writes it."""

@@ -1,0 +1,206 @@
+"""What people say of their files: tags, albums, favourites, stars, and which are hidden; and searches that they have saved.
+
+It cannot be made again, so it lies in one small file of its own, marks.json, which is written whole or not at all. A mark belongs to a
+path and to a content: a file that is moved keeps it, and so does one that is changed in its place.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ...core.errors import LibraryError, QueryError
+from ...core.paths import to_path, to_text
+from .conditions import AnyOf, Condition, InFiles
+from .db_errors import write_lock
+from .location import Location
+
+FILE, FORMAT = "marks.json", 1
+MAX_NAME = 200
+"""Characters of the longest tag or name of an album."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is said of a file."""
+
+    hash: str
+    """BLAKE2b of its content, when it was marked or indexed last."""
+    tags: tuple[str, ...] = ()
+    albums: tuple[str, ...] = ()
+    favourite: bool = False
+    hidden: bool = False
+    rating: int = 0
+    """Stars, 1 to 5; 0 for none of one's own."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says nothing."""
+        return self == Mark(self.hash)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to be said of files from now on; what is None stays."""
+
+    tags: tuple[str, ...] = ()
+    """Added."""
+    without_tags: tuple[str, ...] = ()
+    albums: tuple[str, ...] = ()
+    """Added."""
+    without_albums: tuple[str, ...] = ()
+    favourite: bool | None = None
+    hidden: bool | None = None
+    rating: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rating is not None and not 0 <= self.rating <= 5:
+            raise QueryError(f"{self.rating} is no number of stars; give 1 to 5, or 0 for none")
+        for name in (*self.tags, *self.albums):
+            if not name.strip() or len(name) > MAX_NAME or not name.isprintable() or '"' in name:
+                raise QueryError(
+                    f"{name[:40]!r} cannot be the name of a tag or an album; use up to {MAX_NAME} characters, no quotation marks"
+                )
+
+    def of(self, mark: Mark) -> Mark:
+        """Return a mark with the change made."""
+        changes = {name: value for name in ("favourite", "hidden", "rating") if (value := getattr(self, name)) is not None}
+        return replace(
+            mark,
+            tags=_changed(mark.tags, self.tags, self.without_tags),
+            albums=_changed(mark.albums, self.albums, self.without_albums),
+            **changes,
+        )
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All marks of a library."""
+
+    files: Mapping[str, Mark] = field(default_factory=dict)
+    """Path → mark."""
+    searches: Mapping[str, str] = field(default_factory=dict)
+    """Name of a saved search → its query."""
+
+    def matching(self, wanted: Callable[[Mark], bool]) -> InFiles:
+        """Return the condition of being a file with such a mark."""
+        found = {path: mark.hash for path, mark in self.files.items() if wanted(mark)}
+        return InFiles(tuple(map(to_text, found)), tuple(sorted(set(found.values()))))
+
+    def with_tag(self, name: str) -> Condition:
+        """Return the condition of having a tag of one's own."""
+        return self.matching(lambda mark: name.lower() in map(str.lower, mark.tags))
+
+    def in_album(self, name: str) -> Condition:
+        """Return the condition of being in an album. Raises ValueError where there is none of this name."""
+        if name.lower() not in {album.lower() for album, _ in self.albums()}:
+            albums = ", ".join(f'"{album}"' for album, _ in self.albums()) or "none yet"
+            raise ValueError(f"there is no album {name!r}; there are: {albums}")
+        return self.matching(lambda mark: name.lower() in map(str.lower, mark.albums))
+
+    def rated(self, condition: Condition, stars: Callable[[int], bool]) -> Condition:
+        """Return a condition on the file's own rating, or on one's own, which comes first."""
+        from .conditions import AllOf, Not
+
+        rated = self.matching(lambda mark: mark.rating > 0)
+        return AnyOf((self.matching(lambda mark: mark.rating > 0 and stars(mark.rating)), AllOf((condition, Not(rated)))))
+
+    def albums(self) -> list[tuple[str, int]]:
+        """Return albums by name, and how many files each has."""
+        return sorted(Counter(album for mark in self.files.values() for album in mark.albums).items())
+
+    def tags(self) -> list[tuple[str, int]]:
+        """Return one's own tags by name, and how many files each has."""
+        return sorted(Counter(tag for mark in self.files.values() for tag in mark.tags).items())
+
+
+class Marks:
+    """The marks of one library. They are read at each use, because another process may have written them."""
+
+    def __init__(self, location: Location):
+        self.location = location
+
+    def read(self) -> Contents:
+        """Return all marks. Raises LibraryError."""
+        text = self.location.read(FILE)
+        if text is None:
+            return Contents()
+        try:
+            values = json.loads(text)
+            if values["format"] != FORMAT:
+                raise LibraryError(
+                    f"{self.location}/{FILE} has format {values['format']}, this version writes {FORMAT}; use a newer one"
+                )
+            files = {to_path(path): _mark_of(mark) for path, mark in values["files"].items()}
+            return Contents(files, {str(name): str(query) for name, query in values["searches"].items()})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LibraryError(f"{self.location}/{FILE} cannot be read ({error}); restore it from a backup") from None
+
+    @property
+    def version(self) -> str:
+        """What differs after every change."""
+        return self.location.read(FILE) or ""
+
+    def change(self, files: Mapping[str, str], change: Change) -> None:
+        """Say something of files: path → hash of its content. Raises LibraryError, LibraryBusy, OSError."""
+        with self._writing():
+            contents = self.read()
+            marked = {path: change.of(replace(contents.files.get(path, Mark(hash)), hash=hash)) for path, hash in files.items()}
+            self._write(replace(contents, files={**contents.files, **marked}))
+
+    def save_search(self, name: str, query: str) -> None:
+        """Keep a query under a name; an empty one forgets it. Raises QueryError, LibraryError, LibraryBusy, OSError."""
+        Change(albums=(name,))  # checks the name
+        with self._writing():
+            contents = self.read()
+            searches = {**contents.searches, name: query}
+            self._write(replace(contents, searches={name: query for name, query in searches.items() if query.strip()}))
+
+    def follow(self, indexed: Mapping[str, str]) -> None:
+        """After indexing: marks go with files that were moved, and stay with files that were changed. `indexed`: path → hash.
+
+        Files that are not indexed keep theirs: they may come back.
+        """
+        contents = self.read()
+        by_hash = {hash: path for path, hash in indexed.items()}
+        files: dict[str, Mark] = {}
+        for path, mark in contents.files.items():
+            if path in indexed:
+                files[path] = replace(mark, hash=indexed[path])
+            elif (moved := by_hash.get(mark.hash)) and moved not in contents.files:
+                files[moved] = mark
+            else:
+                files[path] = mark
+        if files != contents.files:
+            with self._writing():
+                self._write(replace(contents, files=files))
+
+    def _writing(self) -> AbstractContextManager[None]:
+        """Hold the marks, not the library: marking goes on while files are indexed."""
+        return write_lock(self.location, "marks.lock", seconds=10)
+
+    def _write(self, contents: Contents) -> None:
+        files = {to_text(path): _values_of(mark) for path, mark in contents.files.items() if not mark.is_empty}
+        text = json.dumps({"format": FORMAT, "files": files, "searches": dict(contents.searches)}, indent=1, ensure_ascii=False)
+        self.location.write(FILE, text)
+
+
+def _changed(names: tuple[str, ...], added: Iterable[str], removed: Iterable[str]) -> tuple[str, ...]:
+    """Return names with some added and some removed, whatever their case, each once."""
+    without = {name.lower() for name in removed}
+    unique = {name.lower(): name for name in (*added, *names)}
+    return tuple(sorted(name for lower, name in unique.items() if lower not in without))
+
+
+def _values_of(mark: Mark) -> dict[str, Any]:
+    """Return what a mark says as JSON's values; nothing of what it does not."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(mark).items() if value}
+
+
+def _mark_of(values: dict[str, Any]) -> Mark:
+    """Raises ValueError, KeyError, TypeError."""
+    tags, albums = (tuple(map(str, values.get(name, ()))) for name in ("tags", "albums"))
+    favourite, hidden = (bool(values.get(name, False)) for name in ("favourite", "hidden"))
+    return Mark(str(values["hash"]), tags, albums, favourite, hidden, int(values.get("rating", 0)))

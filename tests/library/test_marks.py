@@ -1,0 +1,175 @@
+"""Tags, albums, stars, favourites and hidden files: filtered by, kept when files move or change, exported."""
+
+import json
+import os
+import shutil
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from samespace.core.errors import LibraryError, QueryError
+from samespace.library.export import export
+from samespace.library.library import Library
+from samespace.library.store.lance import Store
+from samespace.library.store.marks import FILE, MAX_NAME, Change
+
+
+@pytest.fixture
+def library(tmp_path, album, tiny_space) -> Library:
+    exif = Image.Exif()
+    exif[0x4746] = 3
+    Image.open(album / "coffee.png").convert("RGB").save(album / "starred.jpg", exif=exif)
+    opened = Library(tmp_path / "library", tiny_space)
+    opened.add([album])
+    return opened
+
+
+def found(library: Library, query: str) -> list[str]:
+    return sorted(Path(hit.path).name for hit in library.search(query, top=100))
+
+
+@pytest.fixture(params=["copy", "database"])
+def marked(request, library, album, monkeypatch) -> Library:
+    if request.param == "database":
+        monkeypatch.setattr(Store, "exact_index", lambda self, fingerprint: None)
+    assert library.mark([album / "chelsea.png"], Change(tags=("Cat", "indoors"), albums=("Pets",), favourite=True, rating=5)) == 1
+    assert library.mark([album / "more", album / "rocket.jpg"], Change(tags=("space",), albums=("Pets",), rating=2)) == 2
+    assert library.mark([album / "coffee.png"], Change(hidden=True)) == 1
+    return library
+
+
+QUERIES = {
+    "tag:cat": ["chelsea.png"],
+    "tag:ca": [],
+    "tag:cat OR tag:space": ["astronaut.png", "chelsea.png", "rocket.jpg"],
+    "album:pets -tag:space": ["chelsea.png"],
+    'album:"Pets"': ["astronaut.png", "chelsea.png", "rocket.jpg"],
+    "is:favourite": ["chelsea.png"],
+    "rating:>=3": ["chelsea.png", "starred.jpg"],
+    "rating:3": ["starred.jpg"],
+    "rating:<3": ["astronaut.png", "rocket.jpg"],
+    "is:hidden": ["coffee.png"],
+    "kind:image": ["astronaut.png", "chelsea.png", "rocket.jpg", "starred.jpg"],
+    "anything": ["astronaut.png", "chelsea.png", "rocket.jpg", "starred.jpg"],
+    "anything -tag:space": ["chelsea.png", "starred.jpg"],
+}
+
+
+def test_marks_are_filtered_by(marked):
+    assert {query: found(marked, query) for query in QUERIES} == QUERIES
+
+
+def test_an_album_that_is_not_there_is_named(marked):
+    with pytest.raises(QueryError, match="at character 5: there is no album 'Summer'; there are: \"Pets\""):
+        marked.search("cat album:Summer")
+
+
+def test_marks_are_taken_back(library, album):
+    library.mark([album / "chelsea.png"], Change(tags=("a", "B"), albums=("x",), favourite=True, rating=4, hidden=True))
+    library.mark(
+        [album / "chelsea.png"], Change(without_tags=("b",), without_albums=("X",), favourite=False, rating=0, hidden=False)
+    )
+    (mark,) = library.marks.read().files.values()
+    assert mark.tags == ("a",) and not (mark.albums or mark.favourite or mark.rating or mark.hidden)
+    library.mark([album / "chelsea.png"], Change(without_tags=("a",)))
+    assert library.marks.read().files == {}
+
+
+def test_a_stars_of_ones_own_come_before_the_files(library, album):
+    library.mark([album / "starred.jpg"], Change(rating=1))
+    assert found(library, "rating:3") == [] and found(library, "rating:1") == ["starred.jpg"]
+
+
+def test_marks_follow_files_that_are_moved_then_changed(library, album):
+    library.mark([album / "chelsea.png"], Change(tags=("cat",)))
+    (album / "chelsea.png").rename(album / "more" / "tabby.png")
+    assert library.add([album]).moved == 1
+    assert found(library, "tag:cat") == ["tabby.png"]
+    picture = Image.open(album / "more" / "tabby.png").rotate(90)
+    picture.save(album / "more" / "tabby.png")
+    library.add([album])
+    assert found(library, "tag:cat") == ["tabby.png"]
+    os.remove(album / "more" / "tabby.png")
+    library.add([album])
+    assert found(library, "tag:cat") == [] and len(library.marks.read().files) == 1  # it may come back
+    picture.save(album / "more" / "tabby.png")
+    library.add([album])
+    assert found(library, "tag:cat") == ["tabby.png"]
+
+
+def test_a_copy_of_a_marked_file_is_found_with_it(library, album):
+    library.mark([album / "chelsea.png"], Change(tags=("cat",)))
+    shutil.copy(album / "chelsea.png", album / "copy.png")
+    library.add([album])
+    assert found(library, "tag:cat") == ["chelsea.png", "copy.png"]
+
+
+def test_many_mark_at_once_and_nothing_is_lost(library, album):
+    def mark(n: int) -> None:
+        library.mark([album / "chelsea.png"], Change(tags=(f"tag {n}",)))
+
+    threads = [threading.Thread(target=mark, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert library.marks.read().tags() == [(f"tag {n}", 1) for n in sorted(range(12), key=str)]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a" * (MAX_NAME + 1), "two\nlines", 'a "quoted" one'])
+def test_names_that_cannot_be_asked_for_are_refused(name):
+    with pytest.raises(QueryError, match="cannot be the name"):
+        Change(tags=(name,))
+
+
+def test_stars_are_one_to_five():
+    with pytest.raises(QueryError, match="no number of stars"):
+        Change(rating=6)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format": 9, "files": {}}', '{"format": 1, "files": {"/a": {}}, "searches": {}}']
+)
+def test_a_broken_file_of_marks_is_one_sentence(library, content):
+    (library.location.folder / FILE).write_text(content)
+    with pytest.raises(LibraryError, match=r"marks\.json"):
+        library.search("anything")
+
+
+def test_marks_are_readable_json(library, album):
+    library.mark([album / "chelsea.png"], Change(tags=("Zoë",)))
+    values = json.loads((library.location.folder / FILE).read_text("utf-8"))
+    assert values["files"][str(album / "chelsea.png")]["tags"] == ["Zoë"]
+
+
+def test_saved_searches_are_kept_and_forgotten(library):
+    library.marks.save_search("Cats", "a cat rating:>=3")
+    library.marks.save_search("Dogs", "a dog")
+    library.marks.save_search("Dogs", "")
+    assert library.marks.read().searches == {"Cats": "a cat rating:>=3"}
+
+
+def test_hits_are_exported(library, tmp_path):
+    hits = library.search("kind:image")
+    names = sorted(Path(hit.path).name for hit in hits)
+    assert export(hits, tmp_path / "links") == 5
+    links = sorted((tmp_path / "links").iterdir())
+    assert sorted(link.name[2:] for link in links) == names and all(link.resolve().is_file() for link in links)
+    export(hits, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert sorted(archive.namelist()) == names and archive.testzip() is None
+    export(hits, tmp_path / "a.m3u")
+    assert (tmp_path / "a.m3u").read_text().splitlines() == ["#EXTM3U", *(hit.path for hit in hits)]
+    export(hits, tmp_path / "a.html")
+    assert "chelsea.png" in (tmp_path / "a.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name, message", [("a.tar", "cannot be written"), (".", "exists")])
+def test_what_cannot_be_exported_is_one_sentence(library, tmp_path, name, message):
+    with pytest.raises(LibraryError, match=message):
+        export(library.search("kind:image"), tmp_path / name)
+    with pytest.raises(LibraryError, match="nothing to export"):
+        export([], tmp_path / "none")
