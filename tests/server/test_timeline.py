@@ -34,6 +34,10 @@ def dated(folder: Path, photographs: Path) -> Path:
         for i in range(n):
             exif = Image.Exif()
             exif.get_ifd(0x8769)[0x9003] = f"{day} {10 + i}:00:00"
+            if "2019" in day:
+                exif.get_ifd(0x8825).update({1: "N", 2: (41.0, 53.0, i), 3: "E", 4: (12.0, 29.0, 32.0)})
+            elif "2012" in day:
+                exif.get_ifd(0x8825).update({1: "N", 2: (45.0, 4.0, i), 3: "E", 4: (7.0, 41.0, 12.0)})
             where = folder / ("Rome 2019" if "2019" in day else "Home")
             where.mkdir(parents=True, exist_ok=True)
             picture = source.rotate(10 * i + 60 * n)
@@ -82,6 +86,12 @@ def test_conditions_filter_the_timeline(client):
 def test_folders_say_how_many_files_they_hold(client):
     folders = client.get("/app/folders").json()["folders"]
     assert [(folder["name"], folder["count"]) for folder in folders] == [("Home", 12), ("Rome 2019", 9)]
+
+
+def test_places_are_those_of_the_files_that_have_one(client):
+    points = client.get("/app/places").json()["points"]
+    assert len(points) == 15 and {point["place"].split(", ")[-2] for point in points} == {"Lazio", "Piedmont"}
+    assert len(client.get("/app/places", params={"where": "place:rome"}).json()["points"]) == 9
 
 
 def test_a_library_that_is_not_there_has_an_empty_timeline(tmp_path):
@@ -253,3 +263,37 @@ def test_a_picture_is_tagged_rated_and_put_into_an_album(page, client):
     page.keyboard.press("Escape")
     expect(page.locator("#own")).not_to_contain_text("Summer 2024")
     client.post("/app/searches", json={"name": "My summer"})
+
+
+@on_the_page
+def test_the_map_is_dragged_zoomed_and_searched(browser, address):
+    with opened(browser, f"{address}/places") as page:
+        expect(page.locator("#status")).to_have_text("15 files have a place.")
+        expect(page.locator(".cluster")).to_have_count(2)
+        stage = page.locator("#stage").bounding_box()
+        before = page.locator(".cluster").first.bounding_box()
+        page.mouse.move(stage["x"] + 40, stage["y"] + 300)
+        page.mouse.down()
+        page.mouse.move(stage["x"] + 140, stage["y"] + 250, steps=4)
+        page.mouse.up()
+        after = page.locator(".cluster").first.bounding_box()
+        assert (after["x"] - before["x"], after["y"] - before["y"]) == pytest.approx((100, -50), abs=1)
+        page.locator(".cluster[aria-label^='9 files']").click()  # nearer
+        expect(page.locator(".cluster[aria-label^='9 files']")).to_have_count(1)
+        expect(page.locator(".cluster")).to_have_count(1)
+        page.click("#here")
+        expect(page.locator("#query")).to_have_value(re.compile(r"near:41\.\d+,12\.\d+,\d+km"))
+        expect(page.locator("#status")).to_contain_text("9 files")
+
+
+@on_the_page
+def test_the_map_is_filtered(browser, address):
+    page = browser.new_page()  # whose console names the request that is refused
+    page.goto(f"{address}/places")
+    page.fill("#where", "year:2012")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_have_text("6 files have a place.")
+    page.fill("#where", "yeer:2012")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_contain_text("there is no field 'yeer'")
+    page.close()

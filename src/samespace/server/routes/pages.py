@@ -38,6 +38,12 @@ def search_page(state: State, key: str = "") -> Response:
     return page(state, "search.html")
 
 
+@router.get("/places")
+def places_page(state: State) -> HTMLResponse:
+    """Return the map of where pictures were taken."""
+    return page(state, "places.html")
+
+
 @router.get("/ask")
 def ask_page(state: State) -> HTMLResponse:
     """Return the page to ask about a picture."""

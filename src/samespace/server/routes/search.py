@@ -38,6 +38,12 @@ def timeline_items(
     return JSONResponse({"items": state.timeline.items(where, first, count)})
 
 
+@router.get("/places")
+def places(state: State, where: Conditions = "") -> JSONResponse:
+    """Return the files of which it is known where they were taken."""
+    return JSONResponse({"points": state.timeline.places(where)})
+
+
 @router.get("/folders")
 def folders(state: State) -> dict[str, Any]:
     """Return the folders that hold files, and how many each holds."""

@@ -64,6 +64,16 @@ class Timeline:
         counts = Counter(path.rpartition("/")[0] for path in table["path"].take(rows).to_pylist())
         return [{"path": path, "name": path.rpartition("/")[2], "count": count} for path, count in sorted(counts.items())]
 
+    def places(self, where: str) -> list[dict[str, Any]]:
+        """Return the files that meet conditions and have a place: id, degrees, and what lies there; newest first."""
+        if not self.library.exists:
+            return []
+        _, table, rows = self._rows(where)
+        columns = table.select(["lat", "lon", "place"])
+        located = rows[~np.isnan(np.asarray(columns["lat"].cast("float64"))[rows])]
+        segments = self.library.store.segments_at(table, located)
+        return [{"id": s.id, "lat": s.lat, "lon": s.lon, "place": s.place} for s in segments]
+
     def _rows(self, where: str) -> tuple[str, Any, np.ndarray]:
         """Return the library's version, its table, and the rows of files that meet conditions, newest first."""
         self.library.check_searchable()
