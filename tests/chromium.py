@@ -30,13 +30,13 @@ def browser():
 
 
 @contextmanager
-def opened(browser, address: str, **options) -> Iterator:
+def opened(browser, address: str, where: str = "", **options) -> Iterator:
     """A page that fails the test when its console complains or a request goes elsewhere."""
     page, wrong = browser.new_page(**{"viewport": {"width": 1280, "height": 800}} | options), []
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else wrong.append(r.url))
-    page.goto(address)
+    page.goto(address + where)
     yield page
     page.close()
     assert wrong == []

@@ -267,7 +267,7 @@ def test_a_picture_is_tagged_rated_and_put_into_an_album(page, client):
 
 @on_the_page
 def test_the_map_is_dragged_zoomed_and_searched(browser, address):
-    with opened(browser, f"{address}/places") as page:
+    with opened(browser, address, "/places") as page:
         expect(page.locator("#status")).to_have_text("15 files have a place.")
         expect(page.locator(".cluster")).to_have_count(2)
         stage = page.locator("#stage").bounding_box()
