@@ -59,6 +59,8 @@ HOMES = {  # a heavy library → the only places that import it
     "mcp": ("server/mcp_server.py",),
     "prometheus_client": ("server/",),
     "uvicorn": ("cli/serve.py",),
+    "watchfiles": ("library/watch.py",),
+    "defusedxml": ("media/metadata/xmp.py",),
 }
 MAX_FUNCTION_LINES, MAX_LOOP_LINES = 60, 100
 TENSOR_NAMES = {"trunk", "branch", "memory", "place", "keep", "associate", "connector", "prior", "common"}

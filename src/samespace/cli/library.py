@@ -51,6 +51,32 @@ def index(
         print_status("the starter reads English; larger spaces see more and read other languages: samespace spaces recommend")
 
 
+def watch(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders to watch.")],
+    library: LibraryPath = None,
+    space: SpaceName = None,
+    exclude_dir: Annotated[list[str] | None, typer.Option(help="Name of folders to skip; may be repeated.")] = None,
+    poll: Annotated[bool, typer.Option("--poll", help="Look at the files every second, as network drives need it.")] = False,
+) -> None:
+    """Index folders, and what is new in them within seconds of being complete, until Ctrl-C."""
+    import threading
+
+    from ..library.library import Library
+    from ..library.watch import watch as watch_folders
+
+    roots, opened = [expanded(folder).absolute() for folder in folders], Library(library, space)
+    print_status(f"watching {', '.join(map(str, roots))}; stop with Ctrl-C")
+    watch_folders(
+        opened,
+        roots,
+        lambda report: print_report(report, opened, False),
+        print_status,
+        threading.Event(),
+        exclude_dir or (),
+        poll,
+    )
+
+
 def read(library: LibraryPath = None, space: SpaceName = None) -> None:
     """Read the text in pictures and videos that are indexed, so that words find it. Stop it at any time: it goes on later."""
     from ..library.library import Library

@@ -36,7 +36,7 @@ def options(
 
 
 for command in (
-    library.index, search.search, library.read, albums.mark, library.forget, ask.ask, ask.chat, ask.trace, ask.caption, spaces.classify, spaces.embed,
+    library.index, library.watch, search.search, library.read, albums.mark, library.forget, ask.ask, ask.chat, ask.trace, ask.caption, spaces.classify, spaces.embed,
     serve.serve, serve.mcp, train.train, library.demo, doctor.doctor,
 ):  # fmt: skip
     app.command()(command)

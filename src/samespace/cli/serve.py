@@ -1,9 +1,11 @@
 """`samespace serve` and `mcp`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..core.paths import expanded
 from .console import AssistantName, LibraryPath, SpaceName, exit_with_error, needs_extra, print_status
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Another host name that this server answers to; may be repeated.")
     ] = None,
+    watch: Annotated[
+        list[Path] | None,
+        typer.Option(help="Index this folder, and what is new in it, into the (first) library; may be repeated."),
+    ] = None,
     allow_urls: Annotated[bool, typer.Option("--allow-urls", help="Fetch images from public http URLs.")] = False,
 ) -> None:
     """Serve the pages, and an OpenAI-compatible API for search, embeddings and answers."""
@@ -53,11 +59,33 @@ def serve(
     app = create_server(libraries, assistant, key=api_key, allow_urls=allow_urls, hosts=(host, *(allow_host or ())))
     with listen(host, port) as listener:
         threading.Thread(target=warm, args=(libraries,), daemon=True).start()
+        if watch:
+            threading.Thread(target=watch_folders, args=(libraries[0], watch), daemon=True).start()
         print_status(f"serving on http://{f'[{host}]' if ':' in host else host}:{port} (API: /v1); stop with Ctrl-C")
         if host not in LOOPBACK and not api_key:
             print_status("other machines can connect, search and see your pictures; require a key with --api-key")
         config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def watch_folders(library: "Library", folders: list[Path]) -> None:
+    """Index folders, and what is new in them, for as long as the server runs."""
+    import threading
+
+    from ..core.errors import SamespaceError
+    from ..library.watch import watch
+
+    try:
+        roots = [expanded(folder).absolute() for folder in folders]
+        watch(
+            library,
+            roots,
+            lambda report: print_status(f"{report.processed} new, {report.removed} gone"),
+            print_status,
+            threading.Event(),
+        )
+    except SamespaceError as error:
+        print_status(f"nothing is watched: {error}")
 
 
 def warm(libraries: "list[Library]") -> None:

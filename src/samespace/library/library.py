@@ -67,11 +67,12 @@ class Library:
         additional: bool = False,
         progress: Progress | None = None,
         encoder: "FileEncoder | None" = None,
+        settle: float = 0.0,
     ) -> Report:
         """Index files and folders: new ones are embedded, moved ones keep their vectors, ones that are gone are removed.
 
         Everything written so far is kept whatever interrupts it. `additional` lets a second space's vectors in; `encoder`
-        replaces the space's own. Raises LibraryError, LibraryBusy, WrongSpace.
+        replaces the space's own. Files that changed in the last `settle` seconds are left for the next time. Raises LibraryError, LibraryBusy, WrongSpace.
         """
         from .indexing.embed import Embedder
         from .indexing.indexer import Indexer
@@ -80,7 +81,7 @@ class Library:
         self._check_roots(roots, additional)
         try:
             encoder = encoder or self._cluster or Embedder(self.space)
-            Indexer(self.store, self.space, encoder).run(roots, exclude, report, progress)
+            Indexer(self.store, self.space, encoder).run(roots, exclude, report, progress, settle)
         finally:
             if report.removed:
                 self._clear_thumbnails()

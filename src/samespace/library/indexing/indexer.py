@@ -85,8 +85,10 @@ class Indexer:
         self._store, self._space, self._encoder = store, space, encoder
         self._local = Embedder(space)
 
-    def run(self, roots: list[Path], exclude: Iterable[str], report: Report, progress: Progress | None) -> None:
-        """Index folders and files into `report`. Whatever interrupts it, everything written so far is kept.
+    def run(
+        self, roots: list[Path], exclude: Iterable[str], report: Report, progress: Progress | None, settle: float = 0.0
+    ) -> None:
+        """Index folders and files into `report`; those that changed in the last `settle` seconds are left alone. Whatever interrupts it, everything written so far is kept.
 
         The library is held for writing. Raises LibraryError, LibraryBusy.
         """
@@ -96,8 +98,8 @@ class Indexer:
             self._store.add_space(fingerprint, record)
             audio = AudioRefresh(self._store, self._space)
             indexed = self._store.indexed(fingerprint, stale_audio=audio.changed)
-            changes = compare(walk(roots, exclude, report.skipped), indexed, roots)
-            report.same = changes.same
+            changes = compare(walk(roots, exclude, report.skipped), indexed, roots, settle)
+            report.same, report.unsettled = changes.same, changes.unsettled
             audio.begin(changes)
             try:
                 self._embed(changes, _Run(indexed, set(changes.gone), report), progress)

@@ -18,6 +18,8 @@ class Report:
     """No longer on disk, or changed and no longer readable."""
     same: int = 0
     """Unchanged since the last time."""
+    unsettled: int = 0
+    """Changed a moment ago, and perhaps not complete: left for the next time."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
     """(path, reason)"""
     seconds: float = 0.0

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ class Changes:
     """Unchanged, but what describes them has changed, or was never read."""
     same: int
     """Number of files with the same size and time."""
+    unsettled: int
+    """Number of files that changed a moment ago."""
     gone: list[str]
     """Paths under these roots that are in the library, and no longer on disk."""
 
@@ -100,9 +103,10 @@ def _newest_sidecar(path: str, sidecars: set[str] | None) -> int:
     return max(times)
 
 
-def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Iterable[Path]) -> Changes:
-    """Compare files on disk with the library, by size and time."""
-    to_embed, to_describe, same, here = [], [], 0, set()
+def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Iterable[Path], settle: float = 0.0) -> Changes:
+    """Compare files on disk with the library, by size and time; those that changed in the last `settle` seconds are left alone."""
+    to_embed, to_describe, same, unsettled, here = [], [], 0, 0, set()
+    settled = time.time_ns() - int(settle * 1e9)
     for file in files:
         here.add(file.path)
         old = indexed.get(file.path)
@@ -110,12 +114,14 @@ def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Itera
             same += 1
             if old.described != file.described:
                 to_describe.append(file)
+        elif settle and settled < file.mtime <= time.time_ns():
+            unsettled += 1
         else:
             to_embed.append(file)
     inside = tuple(os.path.join(os.path.abspath(r), "") for r in roots)
     exact = {os.path.abspath(r) for r in roots}
     gone = [p for p in indexed if p not in here and (p.startswith(inside) or p in exact) and _is_gone(p)]
-    return Changes(to_embed, to_describe, same, gone)
+    return Changes(to_embed, to_describe, same, unsettled, gone)
 
 
 def _is_gone(path: str) -> bool:

@@ -1,0 +1,91 @@
+"""Folders that are watched: what is new in them is indexed within seconds of being complete.
+
+A file that changed a moment ago may still be being written, and waits. A folder that goes away, as with its disk, is no deletion: its
+files stay indexed, and it is watched again when it comes back.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from ..core.errors import LibraryBusy, LibraryError, MissingExtra
+from .indexing.report import Report
+from .library import Library
+
+SETTLE_SECONDS = 2.0
+"""A file is complete when it has not changed for so long."""
+LOOK_SECONDS = 1.0
+"""How often it is looked whether files that waited are complete, and folders still there."""
+
+
+def watch(
+    library: Library,
+    roots: Sequence[Path],
+    on_report: Callable[[Report], None],
+    on_trouble: Callable[[str], None],
+    stop: Event,
+    exclude: Iterable[str] = (),
+    poll: bool = False,
+) -> None:
+    """Index folders, and again whenever something in them changes, until `stop` is set.
+
+    `on_report` is called with what was done, where it was anything, and `on_trouble` with a sentence about what hinders it, once.
+    `poll`: look at the files instead of being told by the system, for network drives. Raises MissingExtra.
+    """
+    try:
+        import watchfiles
+    except ImportError:
+        raise MissingExtra("watching folders", "watch") from None
+    run = _Watch(library, on_report, on_trouble, exclude)
+    while not stop.is_set():
+        present = [root for root in roots if root.is_dir()]
+        if missing := set(roots) - set(present):
+            run.say(f"{min(missing)} is not there; it is watched again when it is")
+        if not present:
+            stop.wait(LOOK_SECONDS)
+            continue
+        changes = watchfiles.watch(
+            *present, stop_event=stop, force_polling=poll, debounce=400, rust_timeout=int(1000 * LOOK_SECONDS),
+            yield_on_timeout=True, ignore_permission_denied=True, watch_filter=None, raise_interrupt=False,
+        )  # fmt: skip
+        waiting = run.index(present)
+        for changed in changes:
+            if changed or waiting:
+                waiting = run.index(present)
+            if [root for root in roots if root.is_dir()] != present:
+                break
+
+
+@dataclass
+class _Watch:
+    """What is done when something has changed."""
+
+    library: Library
+    on_report: Callable[[Report], None]
+    on_trouble: Callable[[str], None]
+    exclude: Iterable[str]
+    last: str = ""
+    """What was said last of what hinders it."""
+
+    def index(self, roots: list[Path]) -> bool:
+        """Index folders; return whether something in them waits."""
+        try:
+            report = self.library.add(roots, self.exclude, settle=SETTLE_SECONDS)
+        except LibraryBusy:
+            return True
+        except LibraryError as error:
+            if all(root.is_dir() for root in roots):  # otherwise one has just gone away
+                self.say(str(error))
+            return False
+        if report.processed or report.removed:
+            self.on_report(report)
+        if report.processed and self.library.reads_pictures:
+            self.library.read_pictures()
+        return report.unsettled > 0
+
+    def say(self, sentence: str) -> None:
+        """Say what hinders it, unless that was said last."""
+        if sentence != self.last:
+            self.on_trouble(sentence)
+        self.last = sentence

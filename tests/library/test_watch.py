@@ -1,0 +1,108 @@
+"""Watched folders: what is new is found once it is complete; a folder that goes away is no deletion."""
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from samespace.library import watch as watch_module
+from samespace.library.indexing.report import Report
+from samespace.library.library import Library
+from samespace.library.watch import watch
+
+
+class Watcher:
+    """A watch in a thread, and what it reports."""
+
+    def __init__(self, library: Library, roots: list[Path], poll: bool = False):
+        self.library, self.reports, self.troubles, self.stop = library, list[Report](), list[str](), threading.Event()
+        args = (library, roots, self.reports.append, self.troubles.append, self.stop)
+        self.thread = threading.Thread(target=watch, args=args, kwargs={"poll": poll})
+
+    def __enter__(self) -> "Watcher":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+    def names(self) -> list[str]:
+        return sorted(Path(path).name for path in self.library.files_below("/"))
+
+    def until(self, wanted: list[str], seconds: float = 40) -> None:
+        end = time.monotonic() + seconds
+        while self.names() != wanted and time.monotonic() < end:
+            time.sleep(0.1)
+        assert self.names() == wanted, self.troubles
+
+
+ALL = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]
+
+
+@pytest.fixture
+def library(tmp_path, tiny_space, monkeypatch) -> Library:
+    monkeypatch.setattr(watch_module, "SETTLE_SECONDS", 0.5)
+    return Library(tmp_path / "library", tiny_space)
+
+
+@pytest.mark.parametrize("poll", [False, True])
+def test_new_moved_and_deleted_files_are_followed(library, album, photographs, poll):
+    with Watcher(library, [album], poll) as watcher:
+        watcher.until(ALL)
+        (album / "new folder").mkdir()
+        shutil.copy(photographs / "logo.png", album / "new folder" / "😀 a logo.png")
+        watcher.until([*ALL, "😀 a logo.png"])
+        (album / "chelsea.png").rename(album / "more" / "tabby.png")
+        watcher.until(["astronaut.png", "coffee.png", "rocket.jpg", "tabby.png", "😀 a logo.png"])
+        (album / "rocket.jpg").unlink()
+        watcher.until(["astronaut.png", "coffee.png", "tabby.png", "😀 a logo.png"])
+
+
+def test_a_file_that_is_being_written_waits(library, album, photographs):
+    data = (photographs / "logo.png").read_bytes()
+    with Watcher(library, [album]) as watcher:
+        watcher.until(ALL)
+        with open(album / "slow.png", "wb") as file:
+            for i in range(10):
+                file.write(data[i * len(data) // 10 : (i + 1) * len(data) // 10])
+                file.flush()
+                time.sleep(0.2)
+        watcher.until(sorted([*ALL, "slow.png"]))
+    assert not any(report.skipped for report in watcher.reports)  # it was never read half
+
+
+def test_a_folder_that_goes_away_and_comes_back_keeps_its_files(library, album, photographs, tmp_path):
+    with Watcher(library, [album]) as watcher:
+        watcher.until(ALL)
+        album.rename(tmp_path / "unplugged")
+        deadline = time.monotonic() + 30
+        while not watcher.troubles and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "is not there" in watcher.troubles[0] and watcher.names() == ALL
+        (tmp_path / "unplugged").rename(album)
+        shutil.copy(photographs / "logo.png", album / "logo.png")
+        watcher.until(sorted([*ALL, "logo.png"]))
+    assert len(watcher.troubles) == 1
+
+
+def test_an_emptied_folder_is_no_deletion(library, album):
+    with Watcher(library, [album]) as watcher:
+        watcher.until(ALL)
+        for entry in album.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        deadline = time.monotonic() + 30
+        while not watcher.troubles and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "is empty now" in watcher.troubles[-1]
+        kept = watcher.names()
+    assert kept  # what was there when the folder became empty
+
+
+def test_loops_of_links_end(library, album):
+    (album / "more" / "loop").symlink_to(album, target_is_directory=True)
+    with Watcher(library, [album]) as watcher:
+        watcher.until(ALL)
