@@ -30,7 +30,15 @@ def mark(
     from ..library.library import Library
     from ..library.store.marks import Change
 
-    change = Change(tuple(tag or ()), tuple(untag or ()), tuple(album or ()), tuple(out_of or ()), favourite, hidden, rating)
+    change = Change(
+        tuple(tag or ()),
+        tuple(untag or ()),
+        tuple(album or ()),
+        tuple(out_of or ()),
+        favourite=favourite,
+        hidden=hidden,
+        rating=rating,
+    )
     count = Library(library, space).mark(paths, change)
     print_status(f"{count} {'file' if count == 1 else 'files'} marked" + ("" if count else "; none of these is in the library"))
 

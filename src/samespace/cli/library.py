@@ -105,21 +105,45 @@ def forget(
     )
 
 
-def import_vectors(
-    program: Annotated[Literal["rclip", "clip-retrieval"], typer.Argument(help="The program that made the vectors.")],
-    source: Annotated[Path, typer.Argument(help="rclip's db.sqlite3, or clip-retrieval's output folder.")],
+def import_from(
+    program: Annotated[
+        Literal["rclip", "clip-retrieval", "takeout", "digikam", "immich"], typer.Argument(help="The program to import from.")
+    ],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="rclip's db.sqlite3, clip-retrieval's output folder, an unpacked Google Takeout, digiKam's digikam4.db, or the address of "
+            "an Immich server (its key in IMMICH_API_KEY)."
+        ),
+    ],
     library: LibraryPath = None,
     space: SpaceName = None,
+    moved: Annotated[
+        list[str] | None, typer.Option(help="/their/folder=/my/folder, where indexed files lie elsewhere; may be repeated.")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Import vectors that another program made with the same checkpoint; no file is embedded again."""
-    from ..library import importers
+    """Import vectors (rclip, clip-retrieval), or albums, tags, people and stars of indexed files (takeout, digikam, immich)."""
+    from ..library import importers, migrations
     from ..library.library import Library
 
     opened = Library(library, space)
-    with indexing_bar() as progress:
-        report = importers.import_vectors(opened, importers.READERS[program](expanded(source)), progress)
-    print_report(report, opened, json_)
+    if program in importers.READERS:
+        with indexing_bar() as progress:
+            report = importers.import_vectors(opened, importers.READERS[program](expanded(source)), progress)
+        print_report(report, opened, json_)
+        return
+    given = source if program == "immich" else str(expanded(source))
+    done = migrations.migrate(opened, migrations.PROGRAMS[program](given), moved or ())
+    if json_:
+        print_result(json.dumps({"marked": done.marked, "missing": done.missing}))
+        return
+    print_result(f"{done.marked} files marked")
+    if done.missing:
+        print_status(
+            f"{len(done.missing)} others are not indexed here, the first is {escape_control(done.missing[0])}; index their folders, or say where "
+            "they are: --moved /their/folder=/my/folder"
+        )
 
 
 def demo(

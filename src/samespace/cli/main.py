@@ -40,7 +40,7 @@ for command in (
     serve.serve, serve.mcp, train.train, library.demo, doctor.doctor,
 ):  # fmt: skip
     app.command()(command)
-app.command("import")(library.import_vectors)
+app.command("import")(library.import_from)
 app.add_typer(train.evaluate, name="eval")
 app.add_typer(spaces.spaces, name="spaces")
 app.add_typer(albums.albums, name="albums")

@@ -198,6 +198,12 @@ def _tag(value: str, _: str, marks: Contents) -> Condition:
     return AnyOf((Matches("keywords", f"(^|\n){literal(value)}($|\n)"), marks.with_tag(value)))
 
 
+def _person(value: str, _: str, marks: Contents) -> Condition:
+    """Part of a name that the file has, or that was given to it here."""
+    named = marks.matching(lambda mark: any(value.lower() in name.lower() for name in mark.people))
+    return AnyOf((Matches("people", literal(value)), named))
+
+
 def _rating(value: str, operator: str, marks: Contents) -> Condition:
     stars, compare = _amount(value, {"": 1.0}), COMPARISONS[operator or "="]
     return marks.rated(Compared("rating", operator or "=", stars), lambda rating: compare(rating, stars))
@@ -222,7 +228,7 @@ FIELDS: dict[str, Field] = {
     "ext": lambda value, *_: Matches("path", f"\\.{literal(value.removeprefix('.'))}$"),
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,
-    "near": _near, "has": _has, "place": _part("place"), "camera": _part("camera"), "tag": _tag, "person": _part("people"),
+    "near": _near, "has": _has, "place": _part("place"), "camera": _part("camera"), "tag": _tag, "person": _person,
     "rating": _rating, "album": lambda value, _, marks: marks.in_album(value), "is": _is, "text": _part("text", "written"), "caption": _part("caption", "text"),
 }  # fmt: skip
 """Name of a field → what makes a condition."""

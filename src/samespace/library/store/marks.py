@@ -30,6 +30,8 @@ class Mark:
     """BLAKE2b of its content, when it was marked or indexed last."""
     tags: tuple[str, ...] = ()
     albums: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    """Names."""
     favourite: bool = False
     hidden: bool = False
     rating: int = 0
@@ -51,6 +53,8 @@ class Change:
     albums: tuple[str, ...] = ()
     """Added."""
     without_albums: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    """Added."""
     favourite: bool | None = None
     hidden: bool | None = None
     rating: int | None = None
@@ -58,10 +62,10 @@ class Change:
     def __post_init__(self) -> None:
         if self.rating is not None and not 0 <= self.rating <= 5:
             raise QueryError(f"{self.rating} is no number of stars; give 1 to 5, or 0 for none")
-        for name in (*self.tags, *self.albums):
+        for name in (*self.tags, *self.albums, *self.people):
             if not name.strip() or len(name) > MAX_NAME or not name.isprintable() or '"' in name:
                 raise QueryError(
-                    f"{name[:40]!r} cannot be the name of a tag or an album; use up to {MAX_NAME} characters, no quotation marks"
+                    f"{name[:40]!r} cannot be the name of a tag, an album or a person; use up to {MAX_NAME} characters, no quotation marks"
                 )
 
     def of(self, mark: Mark) -> Mark:
@@ -71,6 +75,7 @@ class Change:
             mark,
             tags=_changed(mark.tags, self.tags, self.without_tags),
             albums=_changed(mark.albums, self.albums, self.without_albums),
+            people=_changed(mark.people, self.people, ()),
             **changes,
         )
 
@@ -145,10 +150,19 @@ class Marks:
 
     def change(self, files: Mapping[str, str], change: Change) -> None:
         """Say something of files: path → hash of its content. Raises LibraryError, LibraryBusy, OSError."""
+        self.change_each({path: (hash, [change]) for path, hash in files.items()})
+
+    def change_each(self, files: Mapping[str, tuple[str, Iterable[Change]]]) -> None:
+        """Say something else of each file: path → hash of its content, and the changes. Raises as `change`."""
         with self._writing():
             contents = self.read()
-            marked = {path: change.of(replace(contents.files.get(path, Mark(hash)), hash=hash)) for path, hash in files.items()}
-            self._write(replace(contents, files={**contents.files, **marked}))
+            marked = dict(contents.files)
+            for path, (hash, changes) in files.items():
+                mark = replace(marked.get(path, Mark(hash)), hash=hash)
+                for change in changes:
+                    mark = change.of(mark)
+                marked[path] = mark
+            self._write(replace(contents, files=marked))
 
     def save_search(self, name: str, query: str) -> None:
         """Keep a query under a name; an empty one forgets it. Raises QueryError, LibraryError, LibraryBusy, OSError."""
@@ -201,6 +215,6 @@ def _values_of(mark: Mark) -> dict[str, Any]:
 
 def _mark_of(values: dict[str, Any]) -> Mark:
     """Raises ValueError, KeyError, TypeError."""
-    tags, albums = (tuple(map(str, values.get(name, ()))) for name in ("tags", "albums"))
+    tags, albums, people = (tuple(map(str, values.get(name, ()))) for name in ("tags", "albums", "people"))
     favourite, hidden = (bool(values.get(name, False)) for name in ("favourite", "hidden"))
-    return Mark(str(values["hash"]), tags, albums, favourite, hidden, int(values.get("rating", 0)))
+    return Mark(str(values["hash"]), tags, albums, people, favourite, hidden, int(values.get("rating", 0)))

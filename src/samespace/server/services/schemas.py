@@ -200,7 +200,7 @@ class MarkRequest(BaseModel):
         """What is to be said. Raises QueryError."""
         return Change(
             tuple(self.tags), tuple(self.without_tags), tuple(self.albums), tuple(self.without_albums),
-            self.favourite, self.hidden, self.rating,
+            favourite=self.favourite, hidden=self.hidden, rating=self.rating,
         )  # fmt: skip
 
 
