@@ -3,12 +3,14 @@
 import importlib.util
 import itertools
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from samespace.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("recipes/**/*.md")])
@@ -32,9 +34,8 @@ def test_commands_and_options_exist():
             command = words[:2] if words[0] in ("spaces", "eval", "assistants") else words[:1]
             key = " ".join(command)
             if key not in help_of:
-                run = [sys.executable, "-c", "from samespace.cli.main import main; main()", *command, "--help"]
-                done = subprocess.run(run, capture_output=True, text=True, env={"COLUMNS": "300", "PATH": "", "HOME": "/"})
-                assert done.returncode == 0, line
+                done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "300"})
+                assert done.exit_code == 0, line
                 help_of[key] = done.stdout
             for option in re.findall(r"(?<=\s)--?[a-z][a-z-]*", " " + line):
                 assert option in help_of[key], f"{page.name}: {line}"
