@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from coloured_pairs import TINY, tiny_run, write_table
 
 from samespace.train.config import RunConfig
 from samespace.train.contrastive import backward
@@ -53,7 +54,8 @@ def test_a_teacher_adds_to_the_loss(config):
     assert distilled > plain + 0.01
 
 
-PROCESS = """
+SETTINGS = ([], ["loss=siglip"], ["grad_cache_chunk=4"], ["fsdp=true"], ["fsdp=true", "grad_cache_chunk=4"])
+PROCESS = f"""
 import sys, torch
 from dataclasses import replace
 from pathlib import Path
@@ -62,44 +64,52 @@ from samespace.train.contrastive import backward
 from samespace.train.data import Batch
 from samespace.train.distributed import process_group
 from samespace.train.space_run import SpaceRun
-config = read_config(Path(sys.argv[1]), sys.argv[3:])
-batch = Batch(**torch.load(sys.argv[2], weights_only=True))
+def results(settings):
+    config = read_config(Path(sys.argv[1]), settings)
+    batch = Batch(**torch.load(sys.argv[2], weights_only=True))
+    run = SpaceRun(config)
+    size = len(batch) // run.world
+    loss = backward(run.training_model, batch.rows(run.rank * size, (run.rank + 1) * size), run.objective, config.grad_cache_chunk)
+    unsharded = lambda g: g.full_tensor() if hasattr(g, "full_tensor") else g
+    grads = {{n: unsharded(p.grad) for n, p in run.model.named_parameters() if p.grad is not None}}
+    losses = torch.stack([torch.zeros(()) for _ in range(run.world)])
+    losses[run.rank] = loss
+    if run.world > 1:
+        torch.distributed.all_reduce(losses)
+    return {{"loss": losses.mean(), "grads": grads}}
 def main():
     with process_group() as rank:
-        run = SpaceRun(config)
-        size = len(batch) // run.world
-        loss = backward(run.training_model, batch.rows(rank * size, (rank + 1) * size), run.objective, config.grad_cache_chunk)
-        unsharded = lambda g: g.full_tensor() if hasattr(g, "full_tensor") else g
-        grads = {n: unsharded(p.grad) for n, p in run.model.named_parameters() if p.grad is not None}
-        losses = torch.stack([torch.zeros(()) for _ in range(run.world)])
-        losses[rank] = loss
-        if run.world > 1:
-            torch.distributed.all_reduce(losses)
+        found = [results(settings) for settings in {SETTINGS}]
         if rank == 0:
-            torch.save({"loss": losses.mean(), "grads": grads}, sys.argv[1] + ".out")
+            torch.save(found, sys.argv[1] + ".out")
 main()  # a function, so that no tensor outlives the process group
 """
 
 
-@pytest.mark.parametrize(
-    "settings", [[], ["loss=siglip"], ["grad_cache_chunk=4"], ["fsdp=true"], ["fsdp=true", "grad_cache_chunk=4"]], ids=str
-)
-def test_two_processes_give_the_loss_and_gradients_of_one(config, table, tmp_path, settings):
+@pytest.fixture(scope="module")
+def of_one_and_two(tmp_path_factory) -> list[list[dict]]:
+    """Loss and gradients with each of SETTINGS: of one process, and of two."""
+    folder = tmp_path_factory.mktemp("processes")
+    config = tiny_run(write_table(folder), folder / "run")
     image, text = (f"{{{', '.join(f'{k} = {v}' for k, v in sizes.items())}}}" for sizes in (
-        dict(image_size=16, patch=8, width=16, layers=1, heads=2, mlp=32, dim=8),
-        dict(context=8, width=16, layers=1, heads=2, mlp=32, dim=8)))  # fmt: skip
-    path = tmp_path / "run.toml"
+        dict(image_size=16, patch=8, **TINY), dict(context=8, **TINY)))  # fmt: skip
+    path = folder / "run.toml"
     path.write_text(f'train = "pairs.tsv"\nbatch = 16\nthreads = 1\ndevice = "cpu"\nimage = {image}\ntext = {text}\n')
     batch: Batch = next(iter(SpaceRun(config).loader))
-    torch.save(vars(batch), tmp_path / "batch.pt")
-    (tmp_path / "process.py").write_text(PROCESS)
-    command = [str(tmp_path / "process.py"), str(path), str(tmp_path / "batch.pt"), *settings]
+    torch.save(vars(batch), folder / "batch.pt")
+    (folder / "process.py").write_text(PROCESS)
+    command = [str(folder / "process.py"), str(path), str(folder / "batch.pt")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     results = []
     for launch in ([sys.executable], [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]):
         subprocess.run([*launch, *command], check=True, env=environment, timeout=100, capture_output=True)
         results.append(torch.load(f"{path}.out", weights_only=True))
-    one, two = results
+    return results
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_two_processes_give_the_loss_and_gradients_of_one(of_one_and_two, settings):
+    one, two = (results[SETTINGS.index(settings)] for results in of_one_and_two)
     # A relative tolerance too: SigLIP's loss begins at 23, where float32 has steps of 2e-6.
     assert two["loss"].item() == pytest.approx(one["loss"].item(), rel=1e-6, abs=1e-6)
     assert two["grads"].keys() == one["grads"].keys()
