@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coloured_pairs import tiny_run, write_table
 from typer.testing import CliRunner
 
 import samespace
@@ -39,11 +41,26 @@ def quiet(progress, config) -> None:
     pass
 
 
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory) -> Path:
+    """Train a small space once and return the run's folder; no test changes it."""
+    folder = tmp_path_factory.mktemp("finished")
+    table = write_table(folder)
+    config = replace(tiny_run(table, folder / "run"), steps=60, val=(Source(str(table)),), evaluate_every=30)
+    train(SpaceRun, config, False, quiet)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def space_folder(finished_run) -> Path:
+    """The small space that was trained."""
+    return finished_run / "space"
+
+
 @pytest.fixture
-def space_folder(config, table) -> Path:
-    """Train a small space and return its folder."""
-    train(SpaceRun, replace(config, steps=60, val=(Source(str(table)),), evaluate_every=30), False, quiet)
-    return Path(config.out) / "space"
+def copied_run(finished_run, config) -> Path:
+    """A copy of the finished run, where the run config writes."""
+    return shutil.copytree(finished_run, config.out)
 
 
 def test_the_command_trains_a_space_that_knows_colours(table, tmp_path, monkeypatch):
@@ -92,7 +109,7 @@ def test_a_dry_run_reports_and_trains_nothing(table, tmp_path, monkeypatch):
     ids=str,
 )
 def test_fine_tuning_reports_what_the_space_forgot(space_folder, config, table, tmp_path, settings):
-    config = replace(config, start=str(space_folder), out=str(tmp_path / "more"), val=(Source(str(table)),), steps=10, **settings)
+    config = replace(config, start=str(space_folder), out=str(tmp_path / "more"), val=(Source(str(table)),), steps=3, **settings)
     config = train(SpaceRun, config, False, quiet)
     assert config.card["before"].keys() == config.card["after"].keys() == {
         "image_retrieval_recall@1", "image_retrieval_recall@5", "zeroshot_acc1",
@@ -101,50 +118,58 @@ def test_fine_tuning_reports_what_the_space_forgot(space_folder, config, table, 
     assert after.fingerprint != before.fingerprint and after.text(["red"]).shape == (1, 8)
 
 
-@pytest.mark.parametrize("fsdp", ["false", "true"])
-def test_two_processes_train_one_space_and_resume(table, tmp_path, fsdp):
+COMMANDS = """
+import contextlib, sys
+from samespace.cli.main import app
+from samespace.train import runs
+from samespace.train.distributed import process_group
+with process_group("cpu") as rank:  # joined once for all commands: under one launch it cannot be joined again
+    runs.process_group = lambda device: contextlib.nullcontext(rank)
+    for words in sys.argv[1:]:
+        app(["train", *words.split()], standalone_mode=False)
+"""
+
+
+def test_two_processes_train_one_space_and_resume(table, tmp_path):
     """DDP with a moving average, FSDP2 without; two sources of odd sizes, so that the processes are at different positions."""
     (tmp_path / "odd.tsv").write_text("\n".join(table.read_text().splitlines()[:8]) + "\n")
-    config = CONFIG.format(steps=20, ema_decay=0.9 if fsdp == "false" else 0.0).replace(
-        'train = "pairs.tsv"', 'train = ["pairs.tsv", "odd.tsv"]'
-    )
-    (tmp_path / "colours.toml").write_text(f"fsdp = {fsdp}\n{config}")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python",
-               "samespace", "train", "colours.toml"]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for more in (["steps=10"], ["--resume"]):
-        done = subprocess.run([*command, *more], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
+    for name, ema_decay in (("ddp", 0.9), ("fsdp", 0.0)):
+        config = CONFIG.format(steps=20, ema_decay=ema_decay).replace('train = "pairs.tsv"', 'train = ["pairs.tsv", "odd.tsv"]')
+        (tmp_path / f"{name}.toml").write_text(f"fsdp = {str(name == 'fsdp').lower()}\n{config}")
+    (tmp_path / "commands.py").write_text(COMMANDS)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "commands.py"]
+    for more in ("steps=10", "--resume"):
+        words = [f"{name}.toml {more}" for name in ("ddp", "fsdp")]
+        done = subprocess.run(
+            [*command, *words],
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
-    rows = [json.loads(line) for line in (tmp_path / "runs/colours/metrics.jsonl").read_text().splitlines()]
-    assert [r["step"] for r in rows if "loss" in r] == list(range(1, 21))
-    assert samespace.load(tmp_path / "runs/colours/space").config.card["steps"] == 20
-    single = CliRunner().invoke(app, ["train", str(tmp_path / "colours.toml"), f"out={tmp_path}/runs/colours", "--resume"])
-    assert single.exit_code == 1 and "had 2 processes" in single.stderr
+    for name in ("ddp", "fsdp"):
+        run = tmp_path / "runs" / name
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        assert [r["step"] for r in rows if "loss" in r] == list(range(1, 21))
+        assert samespace.load(run / "space").config.card["steps"] == 20
+        single = CliRunner().invoke(app, ["train", str(tmp_path / f"{name}.toml"), f"out={run}", "--resume"])
+        assert single.exit_code == 1 and "had 2 processes" in single.stderr
 
 
-def test_a_checkpoint_of_another_model_is_refused(space_folder, config):
+def test_a_checkpoint_of_another_model_is_refused(copied_run, config):
     with pytest.raises(TrainingStopped, match="another model"):
         train(SpaceRun, replace(config, image=replace(config.image, width=32), steps=80), True, quiet)
 
 
-def test_a_siglip_space_can_be_fine_tuned_with_softmax(config, tmp_path):
-    train(SpaceRun, replace(config, loss="siglip", steps=2, out=str(tmp_path / "a")), False, quiet)
-    further = replace(config, start=str(tmp_path / "a" / "space"), steps=2, out=str(tmp_path / "b"))
-    assert train(SpaceRun, further, False, quiet).card["steps"] == 2
-
-
-def test_a_tokenizer_can_come_from_a_folder(config, tmp_path, space_folder):
-    (tmp_path / "words").mkdir()
-    (tmp_path / "words" / "tokenizer.json").write_bytes((space_folder / "tokenizer.json").read_bytes())
-    assert (
-        train(SpaceRun, replace(config, tokenizer=str(tmp_path / "words"), steps=1, out=str(tmp_path / "c")), False, quiet).dim
-        == 8
-    )
-
-
-def test_a_validation_row_without_a_caption_is_skipped(config, table, tmp_path):
+def test_a_tokenizer_and_validation_pairs_of_ones_own(config, table, tmp_path, clip_tokenizer_folder):
+    """A tokenizer from a folder, with another vocabulary than the starter's; a validation row without a caption is skipped."""
     (tmp_path / "val.tsv").write_text(table.read_text() + "red 0.png\t\n")
-    train(SpaceRun, replace(config, steps=1, val=(Source(str(tmp_path / "val.tsv")),)), False, quiet)
+    val = (Source(str(tmp_path / "val.tsv")),)
+    run = SpaceRun(replace(config, tokenizer=str(clip_tokenizer_folder), val=val))
+    assert run.space_config.text.vocab == run.tokenizer.get_vocab_size() == 49408 != SpaceRun(config).tokenizer.get_vocab_size()
+    assert len(run.val[0]) == len(run.val[1]) == 40 and all(run.val[1]) and run.measure(run.model)
 
 
 def test_a_softmax_space_cannot_be_fine_tuned_with_siglip(space_folder, config):
@@ -185,11 +210,10 @@ def test_impossible_settings_are_reported_before_training(config, settings):
 
 def test_a_softmax_run_drops_the_bias_of_a_siglip_start(config, tmp_path):
     """It is not trained, so it would be wrong."""
-    train(SpaceRun, replace(config, loss="siglip", steps=2), False, quiet)
-    config = train(
-        SpaceRun, replace(config, start=str(Path(config.out) / "space"), out=str(tmp_path / "soft"), steps=2), False, quiet
-    )
-    assert config.logit_bias is None
+    first = train(SpaceRun, replace(config, loss="siglip", steps=2), False, quiet)
+    start = str(Path(config.out) / "space")
+    further = train(SpaceRun, replace(config, start=start, out=str(tmp_path / "soft"), steps=2), False, quiet)
+    assert first.logit_bias is not None and further.logit_bias is None and further.card["steps"] == 2
 
 
 def test_missing_validation_pictures_stop_the_run(config, table):
@@ -199,9 +223,8 @@ def test_missing_validation_pictures_stop_the_run(config, table):
         train(SpaceRun, replace(config, val=(Source(str(table.parent / "val.tsv")),)), False, quiet)
 
 
-def test_a_run_is_not_resumed_with_other_sources(config, table):
-    train(SpaceRun, replace(config, steps=4), False, quiet)
+def test_a_run_is_not_resumed_with_other_sources(copied_run, config, table):
     (table.parent / "more.tsv").write_text(table.read_text())
     more = (*config.train, Source(str(table.parent / "more.tsv")))
     with pytest.raises(ConfigError, match="the run began with pairs.tsv"):
-        train(SpaceRun, replace(config, steps=8, train=more), True, quiet)
+        train(SpaceRun, replace(config, steps=80, train=more), True, quiet)
