@@ -121,7 +121,29 @@ def tiny_clip_folder(tmp_path_factory, clip_tokenizer_folder) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_space_folder(tmp_path_factory, tiny_clip_folder) -> Path:
+def traced_once():
+    """From here on equal towers are traced once: what is exported from them again begins with a copy of the same fp32 graph."""
+    import onnx
+
+    from samespace.spaces.convert import export
+    from samespace.spaces.convert.onnx import digest_of_state
+
+    trace, graphs = export.traced_tower, {}
+
+    def traced_tower(checkpoint, tower, state, scratch):
+        settings = repr((checkpoint.config.image, checkpoint.config.text, checkpoint.config.prep))
+        key = (tower, settings, repr(checkpoint.model), digest_of_state(state))
+        if key not in graphs:
+            graphs[key] = trace(checkpoint, tower, state, scratch).SerializeToString()
+        return onnx.ModelProto.FromString(graphs[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "traced_tower", traced_tower)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_space_folder(tmp_path_factory, tiny_clip_folder, traced_once) -> Path:
     """The tiny CLIP converted into a space folder."""
     from samespace.spaces.convert import install
 

@@ -21,6 +21,8 @@ from samespace.spaces.convert.export import Pairs
 from samespace.spaces.convert.onnx import digest_of_state, fp32_state
 from samespace.spaces.space import Space, read_space_config
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 @pytest.fixture(scope="module")
 def loaded(tiny_clip_folder):
