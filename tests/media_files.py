@@ -65,7 +65,7 @@ def tone(seconds: float, hertz: float = 440.0, rate: int = 16_000) -> np.ndarray
 
 
 def write_document(path: Path, pages: list[str], **settings) -> Path:
-    """Write a PDF with one or more lines of text on each page."""
+    """Write a PDF with one or more lines of text on each page. Pages of less than 20 characters are read by OCR, for seconds."""
     from reportlab.pdfgen import canvas
 
     out = canvas.Canvas(str(path), **settings)

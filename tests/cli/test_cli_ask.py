@@ -35,7 +35,7 @@ def test_ask_about_video_document_and_audio(run, tiny_folder, tmp_path):
     write_video(
         tmp_path / "clip.mp4", [(scene(c), 3.0) for c in ((200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0), (0, 0, 0))]
     )
-    write_document(tmp_path / "paper.pdf", ["About bread.", "About the invoice of the lighthouse keeper."])
+    write_document(tmp_path / "paper.pdf", ["About bread, and about butter.", "About the invoice of the lighthouse keeper."])
     options = ("-a", str(tiny_folder), "--max-tokens", "2", "--json")
     answer = json.loads(run("ask", "clip.mp4", "What happens?", *options).stdout)
     assert len(answer["sources"][0]["locators"]) == 4 and answer["usage"]["pictures"] >= 80

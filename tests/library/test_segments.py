@@ -34,19 +34,22 @@ RED, BLUE = (200, 20, 20), (20, 40, 220)
 SECONDS = 4.0
 
 
-@pytest.fixture(scope="session")
+def with_audio_tower(space: Path, folder: Path, seed: int, frames: int) -> Path:
+    """Write a space with a tiny random audio tower, and return its folder."""
+    from samespace.models.starter.audio import AudioTransformer
+
+    shutil.copytree(space, folder)
+    torch.manual_seed(seed)
+    c = AudioTower(frames=frames, width=32, layers=1, heads=2, mlp=64, dim=24)
+    mels = torch.randn(4, c.mels, c.frames).numpy() * 20 - 40
+    export.add_audio_tower(folder, AudioTransformer(c).eval(), c, mels)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def audio_space_folder(tmp_path_factory, tiny_space_folder) -> Path:
     """The tiny space with a tiny random audio tower."""
-    from samespace.models.starter.audio import AudioTransformer
-    from samespace.spaces.convert.export import add_audio_tower
-
-    folder = tmp_path_factory.mktemp("with audio") / "tiny"
-    shutil.copytree(tiny_space_folder, folder)
-    torch.manual_seed(0)
-    c = AudioTower(frames=400, width=32, layers=1, heads=2, mlp=64, dim=24)
-    mels = torch.randn(4, c.mels, c.frames).numpy() * 20 - 40
-    add_audio_tower(folder, AudioTransformer(c).eval(), c, mels)
-    return folder
+    return with_audio_tower(tiny_space_folder, tmp_path_factory.mktemp("with audio") / "tiny", 0, 400)
 
 
 @pytest.fixture
@@ -54,14 +57,42 @@ def audio_space(audio_space_folder) -> Space:
     return Space(audio_space_folder)
 
 
+@pytest.fixture(scope="module")
+def other_tower_folder(tmp_path_factory, audio_space_folder) -> Path:
+    """The same space with another audio tower, whose window is six seconds."""
+    folder = with_audio_tower(audio_space_folder, tmp_path_factory.mktemp("with another") / "other tower", 1, 600)
+    config = json.loads((folder / "space.json").read_text("utf-8")) | {"name": folder.name}
+    (folder / "space.json").write_text(json.dumps(config), "utf-8")
+    return folder
+
+
 @pytest.fixture
-def mixed(tmp_path, photographs) -> Path:
-    folder = tmp_path / "mixed 🎬"
+def other_tower(other_tower_folder) -> Space:
+    return Space(other_tower_folder)
+
+
+@pytest.fixture
+def mixed(tmp_path, mixed_once) -> Path:
+    """A folder of every kind of file, which a test may change."""
+    return shutil.copytree(mixed_once, tmp_path / mixed_once.name)
+
+
+@pytest.fixture(scope="module")
+def starter_library(tmp_path_factory, mixed_once) -> Library:
+    """What the starter finds in a folder of every kind of file; no test changes it."""
+    library = Library(tmp_path_factory.mktemp("by the starter") / "library", samespace.load("starter"))
+    library.add([mixed_once])
+    return library
+
+
+@pytest.fixture(scope="module")
+def mixed_once(tmp_path_factory, photographs) -> Path:
+    folder = tmp_path_factory.mktemp("media") / "mixed 🎬"
     folder.mkdir()
     shutil.copy(photographs / "coffee.png", folder)
     write_video(folder / "two scenes.mp4", [(scene(RED), 5.0), (scene(BLUE), 5.0)], audio=tone(10.0))
     write_audio(folder / "tone.wav", tone(9.0))
-    write_document(folder / "letter.pdf", ["Dear bread,", "Yours, the invoice 2931"])
+    write_document(folder / "letter.pdf", ["Dear bread, dear butter,", "Yours, the invoice 2931"])
     (folder / "broken.mp4").write_bytes(b"\0" * 500)
     write_audio(folder / "silent.flac", np.zeros(32_000, np.float32), "flac")
     return folder
@@ -111,7 +142,7 @@ def test_pages_are_stored_whole_and_by_halves(tmp_path, mixed, audio_space):
     images = [(s.page, s.ordinal) for s in found if s.modality == IMAGE]
     assert images == [(1, 0), (1, UPPER), (1, LOWER), (2, 0), (2, UPPER), (2, LOWER)]
     assert [(s.page, s.ordinal, s.text) for s in found if s.modality == TEXT] == [
-        (1, 1, "Dear bread,"), (2, 1, "Yours, the invoice 2931"),
+        (1, 1, "Dear bread, dear butter,"), (2, 1, "Yours, the invoice 2931"),
     ]  # fmt: skip
 
 
@@ -126,12 +157,10 @@ def test_a_file_is_a_query(tmp_path, mixed, audio_space):
         library.search(str(tmp_path / "bad.pdf"))
 
 
-def test_the_same_image_comes_before_audio_and_passages(tmp_path, mixed):
+def test_the_same_image_comes_before_audio_and_passages(tmp_path, mixed, starter_library):
     """For a file, hits of all modalities are in the order of their cosines."""
-    library = Library(tmp_path / "library", samespace.load("starter"))
-    library.add([mixed])
     shutil.copy(mixed / "coffee.png", tmp_path / "same.png")
-    hits = library.search(str(tmp_path / "same.png"))
+    hits = starter_library.search(str(tmp_path / "same.png"))
     assert Path(hits[0].path).name == "coffee.png" and len(hits) > 3
     assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True)
 
@@ -146,18 +175,18 @@ def test_what_changed_is_replaced_and_what_is_copied_reused(tmp_path, mixed, aud
     assert (report.reused, report.added, report.removed) == (1, 1, 1)
     in_video = places(library, "video")
     assert len(in_video) % 2 == 0 and in_video[::2] == in_video[1::2]
-    write_document(mixed / "moved.pdf", ["First", "Second", "Third"])
+    write_document(mixed / "moved.pdf", [f"The {n} page of three" for n in ("first", "second", "third")])
     library.add([mixed])
     assert [page for _, page, _, _ in places(library, "document")] == [1, 2, 3]
-    write_document(mixed / "moved.pdf", ["First again"])
+    write_document(mixed / "moved.pdf", ["The first page, once again"])
     library.add([mixed])
     assert [page for _, page, _, _ in places(library, "document")] == [1]
 
 
 def test_a_file_that_becomes_a_copy_of_another_leaves_nothing_behind(tmp_path, tiny_space):
     long, short = (
-        write_document(tmp_path / "long.pdf", [f"secret page {i}" for i in range(5)]),
-        write_document(tmp_path / "short.pdf", ["One"]),
+        write_document(tmp_path / "long.pdf", [f"page {i}, which is secret" for i in range(5)]),
+        write_document(tmp_path / "short.pdf", ["One page, and no other"]),
     )
     library = Library(tmp_path / "library", tiny_space)
     library.add([long, short])
@@ -166,7 +195,7 @@ def test_a_file_that_becomes_a_copy_of_another_leaves_nothing_behind(tmp_path, t
     assert [page for _, page, _, _ in places(library, "document")] == [1, 1]
     assert not library.store.search_texts("secret", tiny_space.text(["secret"])[0], 9, tiny_space.fingerprint, Filter())
     assert library.add([long, short]).same == 2
-    other = write_document(tmp_path / "other.pdf", ["First", "Second"])
+    other = write_document(tmp_path / "other.pdf", ["The first page of two", "The second page of two"])
     library.add([other])
     swapped = other.read_bytes()
     shutil.copy(short, other)
@@ -185,25 +214,11 @@ def test_an_audio_tower_adds_audio_and_keeps_images(tmp_path, mixed, tiny_space,
     assert places(Library(tmp_path / "library", audio_space), "audio")
 
 
-def with_other_tower(audio_space_folder, folder: Path, seconds: float) -> Space:
-    """Return the same space with another audio tower, whose window is as many seconds."""
-    from samespace.models.starter.audio import AudioTransformer
-    from samespace.spaces.convert.export import add_audio_tower
-
-    shutil.copytree(audio_space_folder, folder)
-    torch.manual_seed(1)
-    c = AudioTower(frames=round(100 * seconds), width=32, layers=1, heads=2, mlp=64, dim=24)
-    add_audio_tower(folder, AudioTransformer(c).eval(), c, torch.randn(4, c.mels, c.frames).numpy() * 20 - 40)
-    config = json.loads((folder / "space.json").read_text("utf-8")) | {"name": folder.name}
-    (folder / "space.json").write_text(json.dumps(config), "utf-8")
-    return Space(folder)
-
-
-def test_another_audio_tower_replaces_the_first(tmp_path, mixed, audio_space, audio_space_folder):
+def test_another_audio_tower_replaces_the_first(tmp_path, mixed, audio_space, other_tower):
     """Windows that begin elsewhere leave nothing of the first tower behind, and a later run uses the second."""
     place = tmp_path / "library"
     Library(place, audio_space).add([mixed])
-    other = with_other_tower(audio_space_folder, tmp_path / "other tower", 6.0)
+    other = other_tower
     assert other.fingerprint == audio_space.fingerprint
     assert Library(place, other).add([mixed]).added == 2
     Library(tmp_path / "fresh", other).add([mixed])
@@ -214,14 +229,14 @@ def test_another_audio_tower_replaces_the_first(tmp_path, mixed, audio_space, au
 
 
 def test_a_video_that_cannot_be_read_for_another_tower_is_new_once_it_can_be(
-    tmp_path, mixed, audio_space, audio_space_folder, monkeypatch
+    tmp_path, mixed, audio_space, other_tower, monkeypatch
 ):
     def failing(path: Path) -> str:
         raise OSError("Input/output error")
 
     place = tmp_path / "library"
     Library(place, audio_space).add([mixed])
-    other = with_other_tower(audio_space_folder, tmp_path / "other tower", 6.0)
+    other = other_tower
     with monkeypatch.context() as patch:
         patch.setattr(embed, "file_hash", failing)
         assert Library(place, other).add([mixed]).added == 0
@@ -230,13 +245,13 @@ def test_a_video_that_cannot_be_read_for_another_tower_is_new_once_it_can_be(
     assert places(Library(place, other), "video") == places(Library(tmp_path / "fresh", other), "video")
 
 
-def test_another_audio_tower_embeds_copies_and_other_folders_too(tmp_path, mixed, audio_space, audio_space_folder):
+def test_another_audio_tower_embeds_copies_and_other_folders_too(tmp_path, mixed, audio_space, other_tower):
     """What was not embedded again is as before, until its folder is indexed."""
     place, elsewhere = tmp_path / "library", tmp_path / "elsewhere"
     shutil.copytree(mixed, elsewhere)
     write_audio(elsewhere / "another.wav", tone(9.0, 300))
     Library(place, audio_space).add([mixed, elsewhere])
-    other = with_other_tower(audio_space_folder, tmp_path / "other tower", 6.0)
+    other = other_tower
     Library(place, other).add([mixed])
     assert Library(place, other).add([elsewhere]).same == 2  # the image and the letter
     Library(tmp_path / "fresh", other).add([mixed, elsewhere])
@@ -258,10 +273,10 @@ def test_a_space_without_audio_is_added_to_one_with_audio(tmp_path, mixed, audio
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-def test_a_document_is_written_whole_or_not_at_all(tmp_path, mixed, monkeypatch, failing):
+def test_a_document_is_written_whole_or_not_at_all(tmp_path, mixed, tiny_space, monkeypatch, failing):
     """Whichever of its writes fails, the next run writes it again."""
-    starter, letter = samespace.load("starter"), mixed / "letter.pdf"
-    straight = Library(tmp_path / "straight", starter)
+    letter = mixed / "letter.pdf"
+    straight = Library(tmp_path / "straight", tiny_space)
     straight.add([letter])
     execute, count = LanceMergeInsertBuilder.execute, 0
 
@@ -274,8 +289,8 @@ def test_a_document_is_written_whole_or_not_at_all(tmp_path, mixed, monkeypatch,
 
     with monkeypatch.context() as patch, contextlib.suppress(LibraryError):
         patch.setattr(LanceMergeInsertBuilder, "execute", full)
-        Library(tmp_path / "library", starter).add([letter])
-    again = Library(tmp_path / "library", starter)
+        Library(tmp_path / "library", tiny_space).add([letter])
+    again = Library(tmp_path / "library", tiny_space)
     again.add([letter])
     assert count and again.store.count() == straight.store.count()
 
@@ -305,21 +320,17 @@ def test_what_was_embedded_before_an_interruption_is_kept(tmp_path, audio_space,
     assert kept and report.same == kept and report.same + report.added == 4
 
 
-def test_words_of_a_page_are_found(tmp_path, mixed):
-    library = Library(tmp_path / "library", samespace.load("starter"))
-    library.add([mixed])
-    best = library.search("invoice 2931", 3)[0]
+def test_words_of_a_page_are_found(starter_library):
+    best = starter_library.search("invoice 2931", 3)[0]
     assert Path(best.path).name == "letter.pdf" and best.page == 2 and (best.modality, best.ordinal) == (TEXT, 1)
     assert best.relevance > 0.5
 
 
-def test_what_comes_first_does_not_depend_on_how_many_are_asked_for(tmp_path, mixed):
-    library = Library(tmp_path / "library", samespace.load("starter"))
-    library.add([mixed])
+def test_what_comes_first_does_not_depend_on_how_many_are_asked_for(starter_library):
     for group_by_file in (True, False):
 
         def found(top: int, group_by_file: bool = group_by_file) -> list[tuple]:
-            hits = library.search("a red thing", top, group_by_file=group_by_file)
+            hits = starter_library.search("a red thing", top, group_by_file=group_by_file)
             return [(h.path, h.start, h.page, h.relevance) for h in hits]
 
         many = found(20)
