@@ -16,6 +16,12 @@ from samespace.core.errors import UnreadableMedia
 from samespace.media import document
 
 
+@pytest.fixture
+def without_ocr(monkeypatch):
+    """For pages without words, on which OCR would spend seconds to find none."""
+    monkeypatch.setattr(document.ocr, "reader", lambda: None)
+
+
 def test_pages_have_pictures_and_text(tmp_path):
     first, second = document.pages(
         make(tmp_path / "a b.pdf", ["The first page tells of bread.", "Invoice 2931\nTotal: 480"]), 200
@@ -48,13 +54,13 @@ def test_locked_broken_and_empty_files_have_a_reason(tmp_path):
         document.page_at(tmp_path / "whole.pdf", 9, 64)
 
 
-def test_an_enormous_page_is_rendered_small(tmp_path):
+def test_an_enormous_page_is_rendered_small(tmp_path, without_ocr):
     file = make(tmp_path / "wide.pdf", ["wall"], pagesize=(14_400, 20))
     (page,) = document.pages(file, 100)
     assert max(page.picture.size) <= 401
 
 
-def test_a_page_that_unpacks_to_megabytes_is_rendered(tmp_path):
+def test_a_page_that_unpacks_to_megabytes_is_rendered(tmp_path, without_ocr):
     body = zlib.compress(b"0 0 m 1 1 l S\n" * 200_000, 9)  # 3 MB of strokes in 6 kB
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
@@ -88,7 +94,7 @@ def endless(file: Path) -> Path:
     return write_pdf(file, objects)
 
 
-def test_a_page_that_takes_forever_fails_alone(tmp_path, monkeypatch):
+def test_a_page_that_takes_forever_fails_alone(tmp_path, monkeypatch, without_ocr):
     monkeypatch.setattr(document, "PAGE_TIMEOUT_SECONDS", 2)
     file = endless(tmp_path / "endless.pdf")
     assert [page.number for page in document.pages(file, 64)] == [1, 2, 3]
@@ -97,7 +103,7 @@ def test_a_page_that_takes_forever_fails_alone(tmp_path, monkeypatch):
     assert document.page_at(file, 3, 64).size == (64, 64)
 
 
-def test_a_false_page_count_is_not_believed(tmp_path):
+def test_a_false_page_count_is_not_believed(tmp_path, without_ocr):
     catalogue, page = b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] >>"
     claimed = b"<< /Type /Pages /Kids [3 0 R] /Count 1000000 >>"
     pages = list(document.pages(write_pdf(tmp_path / "a.pdf", [catalogue, claimed, page]), 64))
@@ -173,7 +179,7 @@ def test_without_process_groups_libreoffice_itself_is_killed(tmp_path, monkeypat
     assert time.monotonic() - begin < 30
 
 
-def test_a_broken_page_has_a_reason(tmp_path, monkeypatch):
+def test_a_broken_page_has_a_reason(tmp_path, monkeypatch, without_ocr):
     """PDFium can open the document, but not render the page."""
     file = make(tmp_path / "a.pdf", ["one", "two"])
     data = file.read_bytes()
