@@ -398,7 +398,7 @@ SMALL = {  # open_clip's model → what makes it small
     "RN50": dict(vision_cfg=dict(layers=[1, 1, 1, 1], width=16, image_size=64), embed_dim=32),
     "coca_ViT-B-32": dict(vision_cfg=dict(image_size=64, layers=2, width=64, head_width=16, patch_size=16)),
     "MobileCLIP2-S0": {},
-    "ViT-B-32-SigLIP2-256": {},
+    "ViT-B-32-SigLIP2-256": dict(text_cfg=dict(vocab_size=1000)),
     "convnext_base": dict(vision_cfg=dict(timm_model_name="convnext_atto", image_size=64)),
     "EVA02-B-16": dict(vision_cfg=dict(timm_model_name="eva02_tiny_patch14_224", image_size=224)),
     "ViTamin-S": {},
