@@ -116,7 +116,7 @@ def test_a_batch_is_what_fits_into_memory(monkeypatch, device, free, batch):
     assert devices.fitting_batch(SpaceConfig(image=tower), device) == batch
 
 
-def test_an_accelerator_gets_a_graph_that_computes_in_fp16(tiny_clip_folder, tmp_path, monkeypatch, picture, caplog):
+def test_an_accelerator_gets_a_graph_that_computes_in_fp16(tiny_clip_folder, traced_once, tmp_path, monkeypatch, picture, caplog):
     """It gives the same vectors; where the accelerator fails, the CPU goes on with its own graph."""
     monkeypatch.setattr(export, "MAX_RECALL_LOSS", 1.0)  # random weights recall nothing
     monkeypatch.setenv(sessions.DEVICE, "cuda")

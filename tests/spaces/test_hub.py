@@ -214,7 +214,7 @@ def test_no_space_takes_a_name_that_means_something_else(tiny_clip_folder, name)
         install.install(tiny_clip_folder, name, "here")
 
 
-def test_a_name_is_not_taken_over_by_another_origin(tiny_clip_folder, monkeypatch):
+def test_a_name_is_not_taken_over_by_another_origin(tiny_clip_folder, traced_once, monkeypatch):
     monkeypatch.setattr(install, "convert", partial(install.convert, precision="fp32"))
     install.install(tiny_clip_folder, "mine", "here")
     install.install(tiny_clip_folder, "mine", "here")
