@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
@@ -22,26 +23,48 @@ def run(*arguments, cwd=None, **env) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, errors="surrogateescape")
 
 
-@pytest.fixture
-def indexed(album, tiny_space_folder, tmp_path) -> dict[str, str]:
-    """An environment whose library holds the album in the tiny space."""
-    env = {"SAMESPACE_LIBRARY": str(tmp_path / "library"), "SAMESPACE_SPACE": str(tiny_space_folder)}
+def index(album: Path, space: Path, place: Path) -> dict[str, str]:
+    """Return an environment whose library, in a new folder, holds an album in a space."""
+    names = {"LIBRARY": "library", "SPACES": "spaces", "DEVICES": "devices.json"}
+    env = {f"SAMESPACE_{name}": str(place / file) for name, file in names.items()} | {"SAMESPACE_SPACE": str(space)}
     done = run("index", album, **env)
     assert done.returncode == 0, done.stderr
     assert "4 added" in done.stdout
     return env
 
 
+@pytest.fixture(scope="module")
+def shared_album(tmp_path_factory, photographs) -> Path:
+    """A folder with a few photographs in two levels, which no test changes."""
+    folder = tmp_path_factory.mktemp("photographs") / "album"
+    (folder / "more").mkdir(parents=True)
+    for name in ("chelsea.png", "coffee.png", "rocket.jpg", "more/astronaut.png"):
+        shutil.copy(photographs / Path(name).name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def indexed(shared_album, tiny_space_folder, tmp_path_factory) -> dict[str, str]:
+    """An environment whose library holds the shared album in the tiny space; no test changes it."""
+    return index(shared_album, tiny_space_folder, tmp_path_factory.mktemp("indexed"))
+
+
+@pytest.fixture
+def own_indexed(album, tiny_space_folder, tmp_path) -> dict[str, str]:
+    """The same of an album that the test changes."""
+    return index(album, tiny_space_folder, tmp_path)
+
+
 def test_version():
     assert run("--version").stdout.strip() == f"samespace {samespace.__version__}"
 
 
-def test_search_prints_ranked_paths(indexed, album):
+def test_search_prints_ranked_paths(indexed, shared_album):
     done = run("search", "a", "cat", **indexed)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["1", "2", "3", "4"]
-    assert {line.split()[-1] for line in lines} == {str(p) for p in album.rglob("*.*")}
+    assert {line.split()[-1] for line in lines} == {str(p) for p in shared_album.rglob("*.*")}
 
 
 def test_search_json(indexed):
@@ -50,23 +73,23 @@ def test_search_json(indexed):
     assert rows[0].keys() >= {"rank", "score", "path", "kind", "start", "end", "page"}
 
 
-def test_min_relevance_without_effect_is_reported(indexed, album):
-    done = run("search", album / "coffee.png", "--min-relevance", "0.5", "-f", **indexed)
+def test_min_relevance_without_effect_is_reported(indexed, shared_album):
+    done = run("search", shared_album / "coffee.png", "--min-relevance", "0.5", "-f", **indexed)
     assert done.returncode == 0 and "no effect" in done.stderr and len(done.stdout.splitlines()) == 3
     assert run("search", "a cat", "--min-relevance", "2", **indexed).returncode == USAGE
 
 
-def test_search_paths_only(indexed, album):
+def test_search_paths_only(indexed, shared_album):
     out = run("search", "a cat", "-f", "-t", "1", **indexed).stdout
-    assert Path(out.rstrip("\n")).parent in (album, album / "more")
+    assert Path(out.rstrip("\n")).parent in (shared_album, shared_album / "more")
     assert run("search", "a cat", "-0", "-t", "1", **indexed).stdout == out.replace("\n", "\0")
     segments = run("search", "a cat", "-f", "--segments", **indexed).stdout.splitlines()
     assert len(segments) == len(set(segments)) == 4
 
 
-def test_search_with_algebra_under_and_dates(indexed, album):
-    done = run("search", f"2:dog + {album / 'coffee.png'} - cat", "--under", album / "more", "-f", **indexed)
-    assert done.stdout == f"{album / 'more' / 'astronaut.png'}\n"
+def test_search_with_algebra_under_and_dates(indexed, shared_album):
+    done = run("search", f"2:dog + {shared_album / 'coffee.png'} - cat", "--under", shared_album / "more", "-f", **indexed)
+    assert done.stdout == f"{shared_album / 'more' / 'astronaut.png'}\n"
     assert run("search", "dog", "--since", "2999", **indexed).stdout == ""
     assert len(run("search", "dog", "--until", "2999-12-31", "-f", **indexed).stdout.splitlines()) == 4
 
@@ -83,10 +106,10 @@ def test_preview_draws_blocks(indexed):
     assert "▀" in run("search", "a cat", "-p", "-t", "1", **indexed).stdout
 
 
-def test_index_reports_what_it_did(indexed, album):
+def test_index_reports_what_it_did(own_indexed, album):
     (album / "broken.jpg").write_bytes(b"nothing")
     (album / "coffee.png").unlink()
-    done = run("index", album, "--json", **indexed)
+    done = run("index", album, "--json", **own_indexed)
     report = json.loads(done.stdout)
     assert (report["same"], report["removed"], report["added"]) == (3, 1, 0)
     assert report["skipped"][0]["path"].endswith("broken.jpg")
@@ -168,11 +191,11 @@ def test_an_empty_query_is_one_sentence(indexed, query):
     assert done.returncode == ERRORS and "empty term" in done.stderr and done.stdout == ""
 
 
-def test_control_characters_in_names_do_not_reach_the_terminal(indexed, album):
+def test_control_characters_in_names_do_not_reach_the_terminal(own_indexed, album):
     Image.new("RGB", (30, 30)).save(album / "x.png")
     (album / "x.png").rename(album / "evil\x1b[2J\n.png")
-    assert "1 added" in run("index", album, **indexed).stdout
-    out = run("search", "black", **indexed).stdout
+    assert "1 added" in run("index", album, **own_indexed).stdout
+    out = run("search", "black", **own_indexed).stdout
     assert "\x1b" not in out and "evil\\x1b[2J\\n.png" in out
 
 
@@ -229,14 +252,14 @@ def test_what_a_search_with_words_imports(indexed):
     assert theirs - SMALL_LIBRARIES == SEARCH_LIBRARIES
 
 
-def test_indexing_imports_no_torch(indexed, album):
+def test_indexing_imports_no_torch(indexed, shared_album):
     heavy = {"torch", "transformers", "lancedb", "skimage", "onnx", "rich"}
-    assert heavy & imported(["samespace", "index", str(album)], indexed) == {"lancedb"}
+    assert heavy & imported(["samespace", "index", str(shared_album)], indexed) == {"lancedb"}
 
 
-def test_under_a_relative_folder(indexed, album):
-    assert len(run("search", "dog", "--under", "..", "-f", cwd=album / "more", **indexed).stdout.splitlines()) == 4
-    assert len(run("search", "dog", "--under", "../more", "-f", cwd=album, **indexed).stdout.splitlines()) == 0
+def test_under_a_relative_folder(indexed, shared_album):
+    assert len(run("search", "dog", "--under", "..", "-f", cwd=shared_album / "more", **indexed).stdout.splitlines()) == 4
+    assert len(run("search", "dog", "--under", "../more", "-f", cwd=shared_album, **indexed).stdout.splitlines()) == 0
 
 
 def test_embed_reads_no_weights_in_words(tiny_space_folder):
