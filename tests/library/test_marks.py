@@ -62,6 +62,12 @@ def test_marks_are_filtered_by(marked):
     assert {query: found(marked, query) for query in QUERIES} == QUERIES
 
 
+def test_ones_own_tags_are_found_by_words(marked):
+    assert Path(marked.search("indoors", top=1)[0].path).name == "chelsea.png"
+    assert Path(marked.search("indo", top=1)[0].path).name == "chelsea.png"
+    assert [Path(hit.path).name for hit in marked.search("pets -album:pets", top=5)] == ["starred.jpg"]
+
+
 def test_an_album_that_is_not_there_is_named(marked):
     with pytest.raises(QueryError, match="at character 5: there is no album 'Summer'; there are: \"Pets\""):
         marked.search("cat album:Summer")

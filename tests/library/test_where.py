@@ -107,6 +107,8 @@ def test_a_filter_means_the_same_in_a_database_and_in_memory(table, text):
         ("date:2019-13", "'2019-13' is not a date"),
         ("date:2020..2019", "ends before it begins"),
         ("width:wide", "'wide' is not a number"),
+        ("width:nan", "'nan' is not a number"),
+        ("rating:1e3", "'1e3' is not a number"),
         ("size:>5tb", "not a number of kB, MB or GB"),
         ("near:rome", "'rome' is not a place"),
         ("near:95,7,5km", "not on the earth"),

@@ -132,6 +132,7 @@ def test_text_in_pictures_is_read_once_and_found_by_parts_of_words(library, fold
         assert first(library, query) == "sign.png"
     assert [Path(hit.path).name for hit in library.search("has:text")] == ["sign.png"]
     assert [Path(hit.path).name for hit in library.search('text:"bakery ross"')] == ["sign.png"]
+    assert library.search("text:0") == [] == library.search("text:rossini")  # numbers of boxes are no text
     (hit,) = library.search("has:text")
     (line,) = ocr.from_text(library.segment(hit.id).written)
     assert line.text == "BAKERY ROSSI" and 0.1 < line.left < 0.2 and 0.3 < line.top < line.bottom < 0.7

@@ -24,7 +24,7 @@ TIMEOUT_SECONDS = 30
 PEOPLE = ("people", "personen", "personnes", "personas", "persone")
 """Names of digiKam's tag whose children are people, in lower case."""
 
-Said = Iterator[tuple[str, Change]]
+Statements = Iterator[tuple[str, Change]]
 """(path, what is said of the file)"""
 
 
@@ -38,7 +38,7 @@ class Migrated:
     """Paths of which something is said, and which are not indexed here."""
 
 
-def takeout(folder: str) -> Said:
+def takeout(folder: str) -> Statements:
     """Yield what an unpacked Google Takeout says: each folder with a title is an album. Raises LibraryError.
 
     Descriptions, people and times in the files beside pictures are read by indexing.
@@ -61,7 +61,7 @@ def _album_title(path: Path) -> str:
     return ""
 
 
-def digikam(database: str) -> Said:
+def digikam(database: str) -> Statements:
     """Yield what digiKam's database, digikam4.db, says: tags, people, stars. Raises LibraryError."""
     if not os.path.isfile(database):
         raise LibraryError(f"{database} is no file; digiKam keeps its database, digikam4.db, in its folder of pictures")
@@ -97,7 +97,7 @@ def _tag_path(tag: int, tags: dict[int, tuple[int, str]]) -> list[str]:
     return path
 
 
-def immich(address: str) -> Said:
+def immich(address: str) -> Statements:
     """Yield what an Immich server says: albums, favourites, tags, people, stars. Raises LibraryError.
 
     address: of the server, such as http://127.0.0.1:2283; its API key is $IMMICH_API_KEY.
@@ -144,7 +144,7 @@ def immich(address: str) -> Said:
 PROGRAMS = {"takeout": takeout, "digikam": digikam, "immich": immich}
 
 
-def migrate(library: Library, said: Iterable[tuple[str, Change]], moved: Iterable[str] = ()) -> Migrated:
+def migrate(library: Library, statements: Iterable[tuple[str, Change]], moved: Iterable[str] = ()) -> Migrated:
     """Mark indexed files with what another program says of them.
 
     moved: entries FROM=TO, for beginnings of paths that the files have here instead. Raises QueryError, LibraryError, LibraryBusy.
@@ -152,7 +152,7 @@ def migrate(library: Library, said: Iterable[tuple[str, Change]], moved: Iterabl
     library.check_exists()
     pairs = [_moved(entry) for entry in moved]
     changes: dict[str, list[Change]] = defaultdict(list)
-    for path, change in said:
+    for path, change in statements:
         begins, becomes = next(((old, new) for old, new in pairs if path.startswith(old)), ("", ""))
         changes[os.path.abspath(becomes + path.removeprefix(begins))].append(change)
     hashes = library.store.hashes(changes)

@@ -13,6 +13,8 @@ MIN_CONFIDENCE = 0.6
 """Lines that RapidOCR is less sure of are dropped, of 1."""
 MAX_ASPECT_RATIO = 100
 """Longer side over shorter side; images beyond it are not read, because RapidOCR fails on them."""
+MIN_CONTRAST = 16
+"""Of 255; a picture whose lightest and darkest parts differ by less is blank."""
 GLANCE = 640
 """Pixels along the longer side of an image in which it is first looked whether there is any text."""
 _READING = threading.Lock()
@@ -38,7 +40,7 @@ def words(picture: Image.Image) -> str:
 def lines(picture: Image.Image) -> list[Line]:
     """Return the lines of text in an RGB image; none where RapidOCR is not installed."""
     ocr = reader()
-    if ocr is None or max(picture.size) > MAX_ASPECT_RATIO * min(picture.size):
+    if ocr is None or not _may_show_text(picture):
         return []
     with _READING:
         result = ocr(picture)
@@ -49,14 +51,20 @@ def lines(picture: Image.Image) -> list[Line]:
 
 def shows_text(picture: Image.Image) -> bool:
     """Whether there is any text in an RGB image, as far as a small copy of it shows: several times as fast as reading it."""
-    ocr = reader()
-    if ocr is None or max(picture.size) > MAX_ASPECT_RATIO * min(picture.size):
+    if reader() is None or not _may_show_text(picture):
         return False
     small = picture.copy()
     small.thumbnail((GLANCE, GLANCE))
     with _READING:
         result = _detector()(small, use_cls=False, use_rec=False)
     return result.boxes is not None and len(result.boxes) > 0
+
+
+def _may_show_text(picture: Image.Image) -> bool:
+    """Whether an RGB image has a shape that RapidOCR can read, and is not blank."""
+    low, high = picture.convert("L").getextrema()
+    readable = max(picture.size) <= MAX_ASPECT_RATIO * min(picture.size)
+    return readable and float(high) - float(low) >= MIN_CONTRAST  # type: ignore[arg-type]  # of one band, two numbers
 
 
 def _line(box: Any, text: str, picture: Image.Image) -> Line:

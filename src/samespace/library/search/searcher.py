@@ -8,16 +8,16 @@ import numpy as np
 from ...spaces.space import Space
 from ..store.filter import Filter
 from ..store.lance import Store
-from ..store.marks import Marks
+from ..store.marks import Contents, Marks
 from ..store.records import TEXT, Candidate
+from ..store.words import CERTAIN
 from .query import Query, QueryEncoder, Weighted, names_file
 from .ranking import Ranking, by_relevance, by_score, lexical_boost, noisy_or, reciprocal_rank_fusion
 
 MIN_CANDIDATES = 50
 """Fewest candidates per modality before fusion: otherwise the first hits would depend on how many are asked for."""
-
-
 NO_VECTOR = np.empty(0, np.float32)
+"""Of what is listed without a query."""
 
 
 class Searcher:
@@ -31,9 +31,7 @@ class Searcher:
     ) -> list[Candidate]:
         """Return the best files for a query, as their best segments, best first; otherwise the best places in files.
 
-        A query of conditions alone, or a filter without words, gives the files that meet them, newest first.
-
-        Arguments and errors are those of Library.search and QueryEncoder.query.
+        A query of conditions alone, or a filter without words, gives the files that meet them, newest first. Arguments and errors are those of Library.search and QueryEncoder.query.
         """
         names_media = files and names_file(text)
         marks = Marks(self._store.location).read()
@@ -49,9 +47,9 @@ class Searcher:
         if not (text.strip() or extra_vectors) and filter != Filter():
             return [Candidate(segment, 0.0, NO_VECTOR) for segment in self._store.newest(self._space.fingerprint, filter, top)]
         query = self._queries.query(text, files, extra_vectors)
-        return self._ranked(query, top, replace(filter, without=filter.without + query.files), group_by_file)
+        return self._ranked(query, top, replace(filter, without=filter.without + query.files), group_by_file, marks)
 
-    def _ranked(self, query: Query, top: int, filter: Filter, group_by_file: bool) -> list[Candidate]:
+    def _ranked(self, query: Query, top: int, filter: Filter, group_by_file: bool, marks: Contents) -> list[Candidate]:
         """Rank each modality and, for words, what they stand in; and merge the rankings.
 
         For words, cosines of different modalities are not comparable: they are merged by relevance, or by rank in a space
@@ -61,9 +59,10 @@ class Searcher:
         depth = max(top, MIN_CANDIDATES) if len(modalities) > 1 else top
         filters = [replace(filter, modality=modality if len(modalities) > 1 else "") for modality in modalities]
         rankings = [self._ranking(query, modality, depth, one, group_by_file) for modality, one in zip(modalities, filters)]
-        if query.phrase:
-            rankings.insert(0, self._store.search_words(query.phrase, query.z, depth, self._space.fingerprint, filter))
-        rankings = [ranking for ranking in rankings if ranking]
+        by_words = self._by_words(query, depth, filter, marks) if query.phrase else []
+        # what is written in a passage is the same evidence as the passage itself
+        independent = [*rankings, [candidate for candidate in by_words if candidate.segment.modality != TEXT]]
+        rankings = [ranking for ranking in (by_words, *rankings) if ranking]
         if len(rankings) <= 1:
             return [candidate for ranking in rankings for candidate in ranking][:top]
         if not query.words_only:
@@ -71,7 +70,7 @@ class Searcher:
         if any(candidate.relevance is None for ranking in rankings for candidate in ranking):
             rankings = [[replace(candidate, relevance=None) for candidate in ranking] for ranking in rankings]
             return reciprocal_rank_fusion(*rankings, group_by_file=group_by_file)[:top]
-        return by_relevance([*rankings, noisy_or(rankings)], group_by_file)[:top]
+        return by_relevance([*rankings, noisy_or(independent)], group_by_file)[:top]
 
     def _ranking(self, query: Query, modality: str, depth: int, filter: Filter, group_by_file: bool) -> Ranking:
         """Rank one modality by its vectors, and texts also by their words; at a tie, words decide."""
@@ -83,6 +82,14 @@ class Searcher:
             calibrated = self._calibrated([*by_vector, *by_text], query.z, modality)
             by_vector, by_text = calibrated[: len(by_vector)], lexical_boost(calibrated[len(by_vector) :], query.phrase)
         return reciprocal_rank_fusion(by_text, by_vector, group_by_file=group_by_file) if by_text else by_vector
+
+    def _by_words(self, query: Query, depth: int, filter: Filter, marks: Contents) -> Ranking:
+        """Rank what has words of a phrase in it, or in what people said of it, by the relevance of these words."""
+        fingerprint, own = self._space.fingerprint, marks.saying(query.phrase)
+        by_words = self._store.search_words(query.phrase, query.z, depth, fingerprint, filter)
+        marked = self._store.search(query.z, depth, fingerprint, filter.narrowed(own)) if own.paths else []
+        found = [*(replace(candidate, relevance=CERTAIN) for candidate in marked), *by_words]
+        return sorted(found, key=lambda candidate: -(candidate.relevance or 0))
 
     def _calibrated(self, candidates: Ranking, z: np.ndarray, modality: str) -> Ranking:
         """Return candidates with the probability that each is relevant, where the space is calibrated for the modality."""

@@ -168,6 +168,8 @@ def _size(value: str, operator: str, _: Contents) -> Condition:
 def _amount(value: str, units: dict[str, float]) -> float:
     digits = value.rstrip("abcdefghijklmnopqrstuvwxyz")
     try:
+        if not re.fullmatch(r"-?\d+(\.\d*)?|-?\.\d+", digits):  # float takes more than people write: 1e9, nan, 1_000
+            raise ValueError
         return float(digits) * units[value.removeprefix(digits)]
     except (ValueError, KeyError):
         raise ValueError(f"{value!r} is not a number{' of kB, MB or GB' if len(units) > 1 else ''}; write digits") from None
@@ -215,6 +217,12 @@ def _is(value: str, _: str, marks: Contents) -> Condition:
     return marks.matching(lambda mark: mark.hidden if value.lower() == "hidden" else mark.favourite)
 
 
+def _text(value: str, *_: object) -> Condition:
+    """Part of what is written or spoken, or was read in the picture: `written` is JSON, in which texts begin lists."""
+    read = rf'\["([^"\\]|\\.)*{literal(value)}'
+    return AnyOf((Matches("text", literal(value)), Matches("written", read)))
+
+
 def _part(*columns: str) -> Field:
     """A part of one of several columns."""
     return lambda value, *_: AnyOf(tuple(Matches(column, literal(value)) for column in columns))
@@ -229,7 +237,7 @@ FIELDS: dict[str, Field] = {
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,
     "near": _near, "has": _has, "place": _part("place"), "camera": _part("camera"), "tag": _tag, "person": _person,
-    "rating": _rating, "album": lambda value, _, marks: marks.in_album(value), "is": _is, "text": _part("text", "written"), "caption": _part("caption", "text"),
+    "rating": _rating, "album": lambda value, _, marks: marks.in_album(value), "is": _is, "text": _text, "caption": _part("caption", "text"),
 }  # fmt: skip
 """Name of a field → what makes a condition."""
 NUMBERS = {"date", "year", "width", "height", "size", "rating"}

@@ -13,9 +13,10 @@ from typing import Any
 
 from ...core.errors import LibraryError, QueryError
 from ...core.paths import to_path, to_text
-from .conditions import AnyOf, Condition, InFiles
+from .conditions import AllOf, AnyOf, Condition, InFiles, Not
 from .db_errors import write_lock
 from .location import Location
+from .words import folded, terms_of
 
 FILE, FORMAT = "marks.json", 1
 MAX_NAME = 200
@@ -36,6 +37,11 @@ class Mark:
     hidden: bool = False
     rating: int = 0
     """Stars, 1 to 5; 0 for none of one's own."""
+
+    @property
+    def words(self) -> str:
+        """Tags, albums and people, folded as what can be found by words is."""
+        return folded("\n".join((*self.tags, *self.albums, *self.people)))
 
     @property
     def is_empty(self) -> bool:
@@ -105,10 +111,13 @@ class Contents:
             raise ValueError(f"there is no album {name!r}; there are: {albums}")
         return self.matching(lambda mark: name.lower() in map(str.lower, mark.albums))
 
+    def saying(self, phrase: str) -> InFiles:
+        """Return the condition of having all words of a phrase among tags, albums and people."""
+        terms = terms_of(phrase)
+        return self.matching(lambda mark: bool(terms) and all(term in mark.words for term in terms))
+
     def rated(self, condition: Condition, stars: Callable[[int], bool]) -> Condition:
         """Return a condition on the file's own rating, or on one's own, which comes first."""
-        from .conditions import AllOf, Not
-
         rated = self.matching(lambda mark: mark.rating > 0)
         return AnyOf((self.matching(lambda mark: mark.rating > 0 and stars(mark.rating)), AllOf((condition, Not(rated)))))
 
