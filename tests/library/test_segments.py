@@ -417,7 +417,7 @@ def test_shots_and_their_audio_begin_at_the_same_moment(tmp_path, audio_space, m
     images, windows = ([s for s in found if s.modality == modality] for modality in (IMAGE, AUDIO))
     assert images[0].end == images[1].start == 2.05 and {2.05} < {s.start for s in windows}
     assert not [s for s in windows if s.start < 2.05 < s.end]
-    assert (images[0].facts.width, images[0].facts.height) == (320, 180)  # of the video, whatever size its frames are decoded at
+    assert images[0].size == (320, 180)  # of the video, whatever size its frames are decoded at
 
 
 @pytest.mark.parametrize("seconds, batches", [(-1.0, [1, 1, 1, 1]), (1e9, [4])])

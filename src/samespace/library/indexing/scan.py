@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...media.kinds import kind_of
@@ -25,14 +25,14 @@ class Changes:
 
     to_embed: list[File]
     """New, changed, or without a vector of this space."""
-    to_describe: list[File]
-    """Unchanged, but what describes them has changed, or was never read."""
     same: int
     """Number of files with the same size and time."""
-    unsettled: int
-    """Number of files that changed a moment ago."""
     gone: list[str]
     """Paths under these roots that are in the library, and no longer on disk."""
+    to_describe: list[File] = field(default_factory=list)
+    """Unchanged, but what describes them has changed, or was never read."""
+    unsettled: int = 0
+    """Number of files that changed a moment ago."""
 
 
 def walk(roots: Iterable[Path], exclude: Iterable[str], problems: list[tuple[str, str]]) -> Iterator[File]:
@@ -121,7 +121,7 @@ def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Itera
     inside = tuple(os.path.join(os.path.abspath(r), "") for r in roots)
     exact = {os.path.abspath(r) for r in roots}
     gone = [p for p in indexed if p not in here and (p.startswith(inside) or p in exact) and _is_gone(p)]
-    return Changes(to_embed, to_describe, same, unsettled, gone)
+    return Changes(to_embed, same, gone, to_describe, unsettled)
 
 
 def _is_gone(path: str) -> bool:
