@@ -25,7 +25,9 @@ def run() -> list[dict[str, str]]:
     return [
         row
         for name, space in spaces.items()
-        for row in compared(f"{COUNT} JPEGs of 12 MP, ViT-B/32 {chosen(space)}", middle[name], middle["rclip"])
+        for row in compared(
+            f"{COUNT} JPEGs of 12 MP, ViT-B/32 {chosen(space)}", middle[name], middle["rclip"], material.rclip_version()
+        )
     ]
 
 
@@ -33,10 +35,10 @@ def chosen(space: Path) -> str:
     return json.loads((space / "space.json").read_text())["card"]["precision"]["image"]["chosen"]
 
 
-def compared(what: str, ours: dict, rclip: dict) -> list[dict[str, str]]:
+def compared(what: str, ours: dict, rclip: dict, version: str) -> list[dict[str, str]]:
     speed, peer_speed = COUNT / ours["seconds"], COUNT / rclip["seconds"]
     return [
-        {"what": what, "ours": f"{speed:.1f} img/s", "peer": f"rclip {peer_speed:.1f} img/s", "ratio": f"{speed / peer_speed:.2f}"},
-        {"what": "  peak memory", "ours": f"{ours['peak_mb']:.0f} MB", "peer": f"rclip {rclip['peak_mb']:.0f} MB",
+        {"what": what, "ours": f"{speed:.1f} img/s", "peer": f"rclip {version}: {peer_speed:.1f} img/s", "ratio": f"{speed / peer_speed:.2f}"},
+        {"what": "  peak memory", "ours": f"{ours['peak_mb']:.0f} MB", "peer": f"rclip {version}: {rclip['peak_mb']:.0f} MB",
          "ratio": f"{rclip['peak_mb'] / ours['peak_mb']:.2f}"},
     ]  # fmt: skip

@@ -103,6 +103,9 @@ def rclip_home() -> Path:
     """The same weights where rclip looks for its own."""
     home = WORK / "rclip"
     model = home / "ViT-B-32-256-datacomp_s34b_b86k"
+    for name in ("LICENSE", "OPENAI-CLIP-MIT.txt", "README.md", "THIRD_PARTY_NOTICES.md"):  # without them rclip 4 would download
+        home.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
     if (model / "textual.onnx").exists():
         return home
     model.mkdir(parents=True, exist_ok=True)
@@ -121,14 +124,34 @@ def rclip_home() -> Path:
 
 
 def rclip_python() -> Path:
-    """An interpreter with rclip, whose pins clash with ours; made once, with our version of ONNX Runtime."""
+    """An interpreter with rclip, whose pins clash with ours; made once: rclip 4 where there is a Python that it takes, else 3.3."""
     python = PEERS / "bin" / "python"
     if not python.exists():
         print("  making an environment for rclip (once)", file=sys.stderr)
-        venv.create(PEERS, with_pip=True, clear=True)
-        command = [python, "-m", "pip", "install", "--quiet", "rclip==3.3.0", f"onnxruntime=={onnxruntime.__version__}"]
-        subprocess.run(command, check=True)
+        newer = python_for_rclip_4()
+        if newer:
+            subprocess.run([newer, "-m", "venv", "--clear", PEERS], check=True)
+        else:
+            venv.create(PEERS, with_pip=True, clear=True)
+        wanted = ["rclip==4.0.8"] if newer else ["rclip==3.3.0", f"onnxruntime=={onnxruntime.__version__}"]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
     return python
+
+
+def rclip_version() -> str:
+    """The version in that environment."""
+    command = [rclip_python(), "-c", "import importlib.metadata as m; print(m.version('rclip'))"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def python_for_rclip_4() -> str | None:
+    """A Python 3.12 or newer: this one, one on the path, or one of pyenv's."""
+    named = [sys.executable, *(found for minor in (12, 13, 14) if (found := shutil.which(f"python3.{minor}")))]
+    for python in [*named, *map(str, sorted(Path.home().glob(".pyenv/versions/3.1[2-9]*/bin/python")))]:
+        done = subprocess.run([python, "-c", "import sys, venv; sys.exit(sys.version_info < (3, 12))"], capture_output=True)
+        if done.returncode == 0:
+            return python
+    return None
 
 
 def clustered(rows: int, dim: int = 512, seed: int = 0) -> np.ndarray:
