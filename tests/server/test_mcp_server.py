@@ -25,6 +25,8 @@ def test_search_ask_and_classify(server, photographs):
         async with Client(server) as client:
             tools = (await client.list_tools()).tools
             hits = await client.call_tool("search", {"query": "a cat", "top": 1})
+            filtered = await client.call_tool("search", {"where": "name:coff kind:image"})
+            unclear = await client.call_tool("search", {"query": "a cat yeer:2019 year:20x9"})
             about_file = await client.call_tool("ask", {"text": "What?", "paths": [cat], "max_tokens": 4})
             about_library = await client.call_tool("ask", {"text": "What?", "max_tokens": 4})
             ratios = await client.call_tool("classify", {"path": cat, "labels": ["a cat", "a dog"]})
@@ -32,12 +34,14 @@ def test_search_ask_and_classify(server, photographs):
                 await client.call_tool(name, {"path": "/etc/passwd", "paths": ["/etc/passwd"], "text": "x", "labels": ["a"]})
                 for name in ("ask", "classify")
             ]
-            return tools, hits, about_file, about_library, ratios, refused
+            return tools, hits, filtered, unclear, about_file, about_library, ratios, refused
 
-    tools, hits, about_file, about_library, ratios, refused = anyio.run(call_tools)
+    tools, hits, filtered, unclear, about_file, about_library, ratios, refused = anyio.run(call_tools)
     assert {tool.name for tool in tools} == {"search", "ask", "classify"}
     assert all(tool.annotations.read_only_hint and tool.description for tool in tools)
     assert len(hits.structured_content["result"]) == 1
+    (only,) = filtered.structured_content["result"]
+    assert only["path"].endswith("coffee.png") and unclear.is_error and "'20x9' is not a date" in unclear.content[0].text
     assert about_file.structured_content["pictures"] == [cat]
     assert len(about_library.structured_content["pictures"]) == 2
     assert sum(ratios.structured_content.values()) == pytest.approx(1, abs=1e-3)
