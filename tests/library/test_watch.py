@@ -1,6 +1,9 @@
 """Watched folders: what is new is found once it is complete; a folder that goes away is no deletion."""
 
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -106,3 +109,23 @@ def test_loops_of_links_end(library, album):
     (album / "more" / "loop").symlink_to(album, target_is_directory=True)
     with Watcher(library, [album]) as watcher:
         watcher.until(ALL)
+
+
+def test_ctrl_c_ends_the_command(tmp_path, album, tiny_space_folder):
+    command = [
+        sys.executable,
+        "-m",
+        "samespace",
+        "watch",
+        str(album),
+        "-l",
+        str(tmp_path / "library"),
+        "-s",
+        str(tiny_space_folder),
+    ]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "4 added" in running.stdout.readline()
+    time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=30)
+    assert running.returncode == 130 and "stopped" in errors and "Traceback" not in errors

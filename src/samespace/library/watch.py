@@ -47,7 +47,7 @@ def watch(
             continue
         changes = watchfiles.watch(
             *present, stop_event=stop, force_polling=poll, debounce=400, rust_timeout=int(1000 * LOOK_SECONDS),
-            yield_on_timeout=True, ignore_permission_denied=True, watch_filter=None, raise_interrupt=False,
+            yield_on_timeout=True, ignore_permission_denied=True, watch_filter=None,
         )  # fmt: skip
         waiting = run.index(present)
         for changed in changes:
