@@ -66,11 +66,8 @@ def save_search(
 ) -> None:
     """Keep a search under a name: an album that stays true as files come."""
     from ..library.library import Library
-    from ..library.search.where import split
 
-    opened = Library(library, space)
-    split(query, opened.marks.read())  # raises QueryError where it cannot be understood
-    opened.marks.save_search(name, query)
+    Library(library, space).save_search(name, query)
 
 
 @albums.command("export")

@@ -163,11 +163,16 @@ class Library:
 
     def filter_of(self, where: str) -> Filter:
         """Return conditions as a filter, which leaves out what is hidden unless they ask for it. Raises QueryError, LibraryError."""
-        from .search.where import condition_of, visible
+        from .search.where import narrowed
 
-        marks = self.marks.read()
-        filter = visible(Filter(), where, marks)
-        return filter.narrowed(condition_of(where, marks)) if where.strip() else filter
+        return narrowed(Filter(), where, self.marks.read())
+
+    def save_search(self, name: str, query: str) -> None:
+        """Keep a query under a name; an empty one forgets it. Raises QueryError where it cannot be understood, LibraryError, LibraryBusy."""
+        from .search.where import split
+
+        split(query, self.marks.read())
+        self.marks.save_search(name, query)
 
     def warm(self) -> None:
         """Load what the first search needs; nothing where there is no library of this space yet."""

@@ -16,7 +16,7 @@ NEVER_ENTERED = frozenset({"@eaDir", "node_modules", ".git", "System Volume Info
 
 
 SIDECARS = (".xmp", ".json")
-"""Endings of files that describe the file sidecars them."""
+"""Endings of files that describe the file beside them."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ from .ranking import Ranking, by_relevance, by_score, lexical_boost, noisy_or, r
 
 MIN_CANDIDATES = 50
 """Fewest candidates per modality before fusion: otherwise the first hits would depend on how many are asked for."""
-NO_VECTOR = np.empty(0, np.float32)
-"""Of what is listed without a query."""
 
 
 class Searcher:
@@ -36,16 +34,14 @@ class Searcher:
         names_media = files and names_file(text)
         marks = Marks(self._store.location).read()
         if marks.files or where.strip() or (":" in text and not names_media):
-            from .where import condition_of, split, visible  # with the conditions and their parser, which words need none of
+            from .where import narrowed, split  # with the conditions and their parser, which words need none of
 
-            filter = visible(filter, f"{text} {where}", marks)
-            if where.strip():
-                filter = filter.narrowed(condition_of(where, marks))
+            filter = narrowed(filter, where, marks, text)
             if not names_media:
                 text, condition = split(text, marks)
                 filter = filter.narrowed(condition)
         if not (text.strip() or extra_vectors) and filter != Filter():
-            return [Candidate(segment, 0.0, NO_VECTOR) for segment in self._store.newest(self._space.fingerprint, filter, top)]
+            return [Candidate.listed(segment) for segment in self._store.newest(self._space.fingerprint, filter, top)]
         query = self._queries.query(text, files, extra_vectors)
         return self._ranked(query, top, replace(filter, without=filter.without + query.files), group_by_file, marks)
 

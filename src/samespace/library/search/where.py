@@ -69,9 +69,14 @@ def split(query: str, marks: Contents = Contents()) -> tuple[str, Condition | No
     return " ".join(" ".join(words).split()), conditions[0] if len(conditions) == 1 else AllOf(tuple(conditions))
 
 
-def visible(filter: Filter, query: str, marks: Contents) -> Filter:
-    """Return a filter that lets hidden files through only where the query asks for them."""
-    if "is:hidden" in query.lower() or not any(mark.hidden for mark in marks.files.values()):
+def narrowed(filter: Filter, where: str, marks: Contents, query: str = "") -> Filter:
+    """Return a filter that also lets through only what meets conditions, and hidden files only where these or the query ask for them.
+
+    Raises QueryError as `condition_of`.
+    """
+    if where.strip():
+        filter = filter.narrowed(condition_of(where, marks))
+    if "is:hidden" in f"{query} {where}".lower() or not any(mark.hidden for mark in marks.files.values()):
         return filter
     return filter.narrowed(Not(marks.matching(lambda mark: mark.hidden)))
 

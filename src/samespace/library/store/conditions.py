@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Protocol
 
+from .arrow import string_array
+from .filter import literals
+
 EARTH_KM = 6371.0
 """Mean radius of the earth."""
 
@@ -105,8 +108,7 @@ class Matches:
 
     @property
     def sql(self) -> str:
-        pattern = self.pattern.replace("'", "''")
-        return f"coalesce(regexp_like({self.column}, '(?i){pattern}'), false)"
+        return f"coalesce(regexp_like({self.column}, {literals([f'(?i){self.pattern}'])}), false)"
 
     def mask(self, table: Any) -> Any:
         import pyarrow.compute as pc
@@ -142,15 +144,12 @@ class InFiles:
     def sql(self) -> str:
         if not self.paths:
             return "false"
-        quoted = (", ".join("'" + value.replace("'", "''") + "'" for value in values) for values in (self.paths, self.hashes))
-        return "(path IN ({}) OR hash IN ({}))".format(*quoted)
+        return f"(path IN ({literals(self.paths)}) OR hash IN ({literals(self.hashes)}))"
 
     def mask(self, table: Any) -> Any:
-        import pyarrow as pa
         import pyarrow.compute as pc
 
-        paths, hashes = (pa.array(values, pa.string()) for values in (self.paths, self.hashes))
-        return pc.or_(pc.is_in(table["path"], paths), pc.is_in(table["hash"], hashes))
+        return pc.or_(pc.is_in(table["path"], string_array(self.paths)), pc.is_in(table["hash"], string_array(self.hashes)))
 
 
 @dataclass(frozen=True)

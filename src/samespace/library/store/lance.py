@@ -251,14 +251,14 @@ class Store:
         return self.location.folder / f"exact-{fingerprint}.arrow"
 
     def _write_exact_index(self, fingerprint: str) -> None:
-        version, z = self._newest_version(), vector_column(fingerprint)
+        version, z = self.newest_version(), vector_column(fingerprint)
         rows = self.table.search().where(f"{z} IS NOT NULL").select([*COPIED, z])
         vectors = pa.field("z", pa.list_(pa.float32(), self.metadata.spaces[fingerprint].dim))
         batches = (widened(b) for b in rows.to_batches(4096))
         write_copy(self._exact_path(fingerprint), version, pa.schema([*map(SCHEMA.field, COPIED), vectors]), batches)
 
     def _write_metadata_cache(self) -> None:
-        version = self._newest_version()
+        version = self.newest_version()
         batches = self.table.search().select(list(COPIED)).with_row_id(True).to_batches(65_536)
         schema = pa.schema([*map(SCHEMA.field, COPIED), pa.field(ROW_ID, pa.uint64())])
         write_copy(self.location.folder / METADATA_CACHE, version, schema, (b.select(schema.names) for b in batches))
@@ -297,23 +297,10 @@ class Store:
     @clear_errors
     def newest(self, fingerprint: str, filter: Filter, limit: int) -> list[Segment]:
         """Return the files that pass, as their first segments, those that were taken last first."""
-        table = self.readable(fingerprint)
-        return self.segments_at(table, self.newest_rows(table, filter)[:limit])
-
-    def newest_rows(self, table: pa.Table, filter: Filter) -> np.ndarray:
-        """Return the row of each file's first segment that passes, in `readable`, those that were taken last first."""
         from .files import newest_files
 
-        return newest_files(table, filter)
-
-    def segments_at(self, table: pa.Table, rows: np.ndarray) -> list[Segment]:
-        """Return rows of `readable`."""
-        return segments_at(table, rows)
-
-    @property
-    def version(self) -> str:
-        """The table's version, which changes with every write."""
-        return self._newest_version()
+        table = self.readable(fingerprint)
+        return segments_at(table, newest_files(table, filter)[:limit])
 
     @clear_errors
     def readable(self, fingerprint: str) -> pa.Table:
@@ -376,7 +363,7 @@ class Store:
     @clear_errors
     def calibration_sample(self, z: np.ndarray, fingerprint: str, modality: str = IMAGE) -> tuple[np.ndarray, int]:
         """Return cosines of z with a sample of the library's segments of a modality, and how many there are."""
-        version, key = self._newest_version(), (fingerprint, modality)
+        version, key = self.newest_version(), (fingerprint, modality)
         if key not in self._samples or self._samples[key][0] != version:
             filter = Filter(modality=modality if len(self.metadata.read().modalities) > 1 else "")
             exact = self.exact_index(fingerprint)
@@ -406,7 +393,7 @@ class Store:
         return self._open_copy(MetadataCache, self.location.folder / METADATA_CACHE)
 
     def _open_copy(self, kind: type[Copy], path: Path) -> Copy | None:
-        version = self._newest_version()
+        version = self.newest_version()
         if path in self._copies and self._copies[path][0] == version:
             opened: Copy = self._copies[path][1]
             return opened
@@ -490,7 +477,7 @@ class Store:
         """Return the files, as text, with a segment that satisfies a condition."""
         return set(self.table.search().where(sql).select(["path"]).to_arrow()["path"].to_pylist())
 
-    def _newest_version(self) -> str:
+    def newest_version(self) -> str:
         """Return the name of the table's newest manifest; Lance names them so that the newest sorts first."""
         names = self.location.names(f"{TABLE}.lance/_versions")
         return min((name for name in names if name.endswith(".manifest")), default="")

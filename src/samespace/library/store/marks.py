@@ -152,11 +152,6 @@ class Marks:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LibraryError(f"{self.location}/{FILE} cannot be read ({error}); restore it from a backup") from None
 
-    @property
-    def version(self) -> str:
-        """What differs after every change."""
-        return self.location.read(FILE) or ""
-
     def change(self, files: Mapping[str, str], change: Change) -> None:
         """Say something of files: path → hash of its content. Raises LibraryError, LibraryBusy, OSError."""
         self.change_each({path: (hash, [change]) for path, hash in files.items()})

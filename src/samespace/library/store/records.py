@@ -149,3 +149,8 @@ class Candidate:
     """float32 (dim,), unit length."""
     relevance: float | None = None
     """Calibrated probability that it is what the query means."""
+
+    @staticmethod
+    def listed(segment: Segment) -> "Candidate":
+        """Return a segment that is shown without a query: it has no score."""
+        return Candidate(segment, 0.0, np.empty(0, np.float32))

@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from ...library.search.where import split
 from ...library.store.marks import Mark
 from ..services.schemas import MarkRequest, SavedSearchRequest
 from ..services.state import State, check_may_change
@@ -43,6 +42,5 @@ def albums(state: State) -> dict[str, Any]:
 @router.post("/searches", dependencies=[Depends(check_may_change)])
 def save_search(body: SavedSearchRequest, state: State) -> dict[str, str]:
     """Keep a search under a name, or forget it."""
-    split(body.query, state.library.marks.read())
-    state.library.marks.save_search(body.name, body.query)
+    state.library.save_search(body.name, body.query)
     return {"status": "saved" if body.query.strip() else "forgotten"}

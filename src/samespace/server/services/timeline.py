@@ -10,12 +10,14 @@ import numpy as np
 
 from ...library.library import Library
 from ...library.search.hits import Hit
+from ...library.store.exact_index import segments_at
+from ...library.store.files import newest_files
+from ...library.store.marks import Contents
 from ...library.store.records import Candidate
 from .search_page import hit_json
 
 RATIO_UNIT = 50
 """Shapes are sent as bytes: width over height times this."""
-NO_VECTOR = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,6 @@ class TimelineOutline:
     """(day, number of files), the newest first; a day as 2019-07-04, in local time."""
     ratios: str
     """Width over height of each file, in RATIO_UNIT, a byte each, in base64; 0 where it is unknown."""
-    version: str
-    """Of the library: items belong to the outline of the same version."""
 
 
 class Timeline:
@@ -35,32 +35,32 @@ class Timeline:
 
     def __init__(self, library: Library):
         self.library = library
-        self._cached: tuple[tuple[str, str], np.ndarray] | None = None  # version and conditions, rows newest first
+        self._cached: tuple[tuple[str, Contents, str], np.ndarray] | None = None  # the table's version, marks, conditions → rows
 
     def outline(self, where: str) -> TimelineOutline:
         """Return the outline of all files that meet conditions. Raises QueryError, LibraryError."""
         if not self.library.exists:
-            return TimelineOutline([], "", "")
-        version, table, rows = self._rows(where)
+            return TimelineOutline([], "")
+        table, rows = self._rows(where)
         times = np.asarray(table["time"])[rows]
         days, counts = _days(times)
         width, height = (np.nan_to_num(np.asarray(table[name].cast("float64")))[rows] for name in ("width", "height"))
         ratios = np.divide(width, height, out=np.zeros(len(rows)), where=height > 0)
         data = np.clip(np.round(ratios * RATIO_UNIT), 0, 255).astype(np.uint8).tobytes()
-        return TimelineOutline(list(zip(days, counts)), base64.b64encode(data).decode(), version)
+        return TimelineOutline(list(zip(days, counts)), base64.b64encode(data).decode())
 
     def items(self, where: str, first: int, count: int) -> list[dict[str, Any]]:
         """Return some files of the timeline, as the page shows them. Raises QueryError, LibraryError."""
-        _, table, rows = self._rows(where)
-        segments = self.library.store.segments_at(table, rows[first : first + count])
-        hits = (Hit.of(Candidate(segment, 0.0, NO_VECTOR), rank) for rank, segment in enumerate(segments, first + 1))
+        table, rows = self._rows(where)
+        segments = segments_at(table, rows[first : first + count])
+        hits = (Hit.of(Candidate.listed(segment), rank) for rank, segment in enumerate(segments, first + 1))
         return [hit_json(hit) | {"score": None, "rank": None, "time": hit.taken_at and hit.taken_at.timestamp()} for hit in hits]
 
     def folders(self) -> list[dict[str, Any]]:
         """Return the folders that hold files, as text, and how many files each holds, by path."""
         if not self.library.exists:
             return []
-        _, table, rows = self._rows("")
+        table, rows = self._rows("")
         counts = Counter(path.rpartition("/")[0] for path in table["path"].take(rows).to_pylist())
         return [{"path": path, "name": path.rpartition("/")[2], "count": count} for path, count in sorted(counts.items())]
 
@@ -68,20 +68,20 @@ class Timeline:
         """Return the files that meet conditions and have a place: id, degrees, and what lies there; newest first."""
         if not self.library.exists:
             return []
-        _, table, rows = self._rows(where)
+        table, rows = self._rows(where)
         columns = table.select(["lat", "lon", "place"])
         located = rows[~np.isnan(np.asarray(columns["lat"].cast("float64"))[rows])]
-        segments = self.library.store.segments_at(table, located)
+        segments = segments_at(table, located)
         return [{"id": s.id, "lat": s.lat, "lon": s.lon, "place": s.place} for s in segments]
 
-    def _rows(self, where: str) -> tuple[str, Any, np.ndarray]:
-        """Return the library's version, its table, and the rows of files that meet conditions, newest first."""
+    def _rows(self, where: str) -> tuple[Any, np.ndarray]:
+        """Return the library's table, and the rows of files that meet conditions, newest first."""
         self.library.check_searchable()
-        store, space = self.library.store, self.library.space.fingerprint
-        version, table = f"{store.version} {self.library.marks.version}", store.readable(space)
-        if self._cached is None or self._cached[0] != (version, where):
-            self._cached = (version, where), store.newest_rows(table, self.library.filter_of(where))
-        return version, table, self._cached[1]
+        store = self.library.store
+        key, table = (store.newest_version(), self.library.marks.read(), where), store.readable(self.library.space.fingerprint)
+        if self._cached is None or self._cached[0] != key:
+            self._cached = key, newest_files(table, self.library.filter_of(where))
+        return table, self._cached[1]
 
 
 def _days(times: np.ndarray) -> tuple[list[str], list[int]]:
