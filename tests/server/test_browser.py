@@ -123,10 +123,17 @@ def test_a_folder_is_added_with_its_progress(page, address, tmp_path, photograph
     expect(page.locator("#message")).to_contain_text("does not exist")
 
 
-def test_a_broken_picture_is_one_sentence(browser, address):
-    page = browser.new_page()
+def test_a_broken_picture_is_one_sentence_that_a_slow_timeline_leaves(browser, address):
+    page, held = browser.new_page(), []
+    page.route("**/app/timeline?*", lambda route: held.append(route))
     page.goto(address)
+    page.wait_for_timeout(100)
     page.set_input_files("#file", {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"})
+    expect(page.locator("#status.wrong")).to_contain_text("not a picture in any format we know")
+    assert held
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(300)
     expect(page.locator("#status.wrong")).to_contain_text("not a picture in any format we know")
     page.close()
 

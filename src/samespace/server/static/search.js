@@ -21,7 +21,7 @@ async function search() {
   at("save").hidden = !words();
   history.replaceState(null, "", words() ? `?q=${encodeURIComponent(words())}` : location.pathname);
   if (!searching()) {
-    const failed = await latestSearch(() => showTimeline(words()));
+    const failed = await latestSearch((signal) => showTimeline(words(), signal));
     return failed && showError(failed.error);
   }
   const answer = await latestSearch((signal) => ask("/app/search", searchRequest(), signal));
@@ -51,8 +51,8 @@ function showError(text) {
 }
 
 // The timeline of all files that meet conditions, instead of what a search has found.
-async function showTimeline(where) {
-  const answer = timeline.where === where && timeline.length ? { count: timeline.length } : await timeline.load(where);
+async function showTimeline(where, signal) {
+  const answer = timeline.where === where && timeline.length ? { count: timeline.length } : await timeline.load(where, signal);
   if (answer.error) return answer;
   state.hits = [];
   grid.show([], -1);

@@ -89,8 +89,8 @@ export class Timeline {
   }
 
   // Show all files that meet conditions; returns how many there are, or {error}.
-  async load(where) {
-    const outline = await ask(`/app/timeline?where=${encodeURIComponent(where)}`);
+  async load(where, signal) {
+    const outline = await ask(`/app/timeline?where=${encodeURIComponent(where)}`, null, signal);
     if (outline.error) return outline;
     const bytes = Uint8Array.from(atob(outline.ratios), (c) => c.charCodeAt(0));
     this.ratios = Float32Array.from(bytes, (byte) => Math.min(3.5, Math.max(0.45, byte ? byte / RATIO_UNIT : 4 / 3)));
