@@ -27,7 +27,7 @@ def library(tmp_path, tiny_space) -> Library:
 
 def names(library: Library) -> list[str]:
     """Every file of the library, by name."""
-    return sorted(Path(h.path).name for h in library.search("anything", top=10_000))
+    return sorted(Path(h.path).name for h in library.search("anything", top=10_000, group_by="file"))
 
 
 ALL = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]

@@ -28,7 +28,7 @@ def library(tmp_path, album, tiny_space) -> Library:
 
 
 def found(library: Library, query: str) -> list[str]:
-    return sorted(Path(hit.path).name for hit in library.search(query, top=100))
+    return sorted(Path(hit.path).name for hit in library.search(query, top=100, group_by="file"))
 
 
 @pytest.fixture(params=["copy", "database"])
@@ -159,7 +159,7 @@ def test_saved_searches_are_kept_and_forgotten(library):
 
 
 def test_hits_are_exported(library, tmp_path):
-    hits = library.search("kind:image")
+    hits = library.search("kind:image", group_by="file")
     names = sorted(Path(hit.path).name for hit in hits)
     assert export(hits, tmp_path / "links") == 5
     links = sorted((tmp_path / "links").iterdir())

@@ -34,7 +34,7 @@ def folder(tmp_path, photographs):
 
 
 def found(library: Library) -> list[tuple[str, float]]:
-    return [(hit.path, round(hit.score, 3)) for hit in library.search("anything at all", 10)]
+    return [(hit.path, round(hit.score, 3)) for hit in library.search("anything at all", 10, group_by="file")]
 
 
 def test_many_machines_read_what_one_has_written(bucket, machine, folder, tmp_path, tiny_space):

@@ -68,11 +68,11 @@ def found(library: Library, words: str, page: int, by: str = "") -> bool:
     """Whether the right page comes first: in a search of the library, or by the words of texts or one modality alone."""
     (z,), fingerprint = library.space.text([words]), library.space.fingerprint
     if not by:
-        places = [(hit.path, hit.page) for hit in library.search(words, 1, group_by_file=False)]
+        places = [(hit.path, hit.page) for hit in library.search(words, 1, group_by="place")]
     elif by == "words":
         places = [(c.segment.path, c.segment.page) for c in library.store.search_texts(words, z, 1, fingerprint, Filter())]
     else:
-        candidates = library.store.search(z, 1, fingerprint, Filter(modality=by), group_by_file=False)
+        candidates = library.store.search(z, 1, fingerprint, Filter(modality=by), group_by="place")
         places = [(c.segment.path, c.segment.page) for c in candidates]
     return [(int(Path(path).stem) + number - 1) for path, number in places] == [page]
 

@@ -24,7 +24,7 @@ def candidate(path: str, relevance: float | None, start: float | None = None, en
 def test_a_place_in_image_and_audio_is_likelier_than_one_in_the_image_only():
     shots = [candidate("a.mp4", 0.5, 0, 10), candidate("a.mp4", 0.4, 10, 20), candidate("b.png", 0.3)]
     windows = [candidate("a.mp4", 0.4, 14, 18), candidate("c.wav", 0.35, 0, 4), candidate("a.mp4", 0.1, 4, 8)]
-    merged = by_relevance([shots, windows, noisy_or([shots, windows])], group_by_file=False)
+    merged = by_relevance([shots, windows, noisy_or([shots, windows])], group_by="place")
     assert [(c.segment.path, c.segment.start, c.relevance) for c in merged] == [
         ("a.mp4", 10, 0.64),  # the shot, and the audio within it
         ("a.mp4", 14, 0.64),
@@ -43,7 +43,7 @@ def test_of_a_modality_the_likeliest_counts_and_once():
 
 def test_the_likeliest_modality_represents_a_place():
     image, text = candidate("a.pdf", 0.1, page=2), candidate("a.pdf", 0.9, page=2, modality=TEXT, ordinal=1)
-    first = by_relevance([[image], [text], noisy_or([[image], [text]])], group_by_file=False)[0]
+    first = by_relevance([[image], [text], noisy_or([[image], [text]])], group_by="place")[0]
     assert (first.segment.modality, first.segment.ordinal) == (TEXT, 1) and first.relevance == pytest.approx(0.91)
 
 
@@ -78,11 +78,11 @@ def test_reciprocal_ranks_are_added_up_and_the_most_relevant_of_a_file_stays():
     window = replace(shot, segment=Segment("a.mp4", "video", 8, 12), relevance=0.6)
     merged = reciprocal_rank_fusion([other, shot], [window])
     assert merged == [window, other]  # 1/62 + 1/61 against 1/61
-    assert reciprocal_rank_fusion([other, shot], [window], group_by_file=False) == [other, window, shot]
+    assert reciprocal_rank_fusion([other, shot], [window], group_by="place") == [other, window, shot]
 
 
 def test_by_score_the_nearest_of_a_file_stays():
     near, far = replace(candidate("a.mp4", None, 0, 4), score=0.5), replace(candidate("a.mp4", None, 4, 8), score=0.1)
     middle = replace(candidate("b.png", None), score=0.3)
-    assert by_score([[far], [middle, near]], group_by_file=True) == [near, middle]
-    assert by_score([[far], [middle, near]], group_by_file=False) == [near, middle, far]
+    assert by_score([[far], [middle, near]], group_by="file") == [near, middle]
+    assert by_score([[far], [middle, near]], group_by="place") == [near, middle, far]

@@ -100,7 +100,7 @@ def mixed_once(tmp_path_factory, photographs) -> Path:
 
 def places(library: Library, kind: str) -> list[tuple[float, int, str, int]]:
     """Return start, page, modality and ordinal of the places in files of a kind."""
-    hits = library.search("anything", 100, Filter(kinds=(kind,)), group_by_file=False)
+    hits = library.search("anything", 100, Filter(kinds=(kind,)), group_by="place")
     return sorted((h.start or 0.0, h.page or 0, h.modality, h.ordinal) for h in hits)
 
 
@@ -327,10 +327,10 @@ def test_words_of_a_page_are_found(starter_library):
 
 
 def test_what_comes_first_does_not_depend_on_how_many_are_asked_for(starter_library):
-    for group_by_file in (True, False):
+    for group_by in ("stack", "file", "place"):
 
-        def found(top: int, group_by_file: bool = group_by_file) -> list[tuple]:
-            hits = starter_library.search("a red thing", top, group_by_file=group_by_file)
+        def found(top: int, group_by: str = group_by) -> list[tuple]:
+            hits = starter_library.search("a red thing", top, group_by=group_by)
             return [(h.path, h.start, h.page, h.relevance) for h in hits]
 
         many = found(20)
@@ -351,7 +351,7 @@ def test_a_shot_is_found_as_its_image_would_be(tmp_path, drawings):
         frames = [frame_at(tmp_path / f"{n}.mp4", (i + 0.5) * SECONDS, 640) for i in range(len(titles))]
         best = (space.text(titles) @ space.image(frames).T).argmax(axis=1)
         for title, i in zip(titles, best):
-            first = next(h for h in library.search(title, 50, group_by_file=False) if Path(h.path).stem == str(n))
+            first = next(h for h in library.search(title, 50, group_by="place") if Path(h.path).stem == str(n))
             same += abs(first.start - i * SECONDS) <= 1.0
     assert same / len(PLAIN) >= 0.9, same
 

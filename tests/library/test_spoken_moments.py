@@ -38,7 +38,7 @@ def moments_found(folder: Path, drawings: dict[str, Image.Image], voice: str) ->
     assert library.add([folder / f"{name}.mp4" for name in videos]).added == len(videos)
     for name, titles in videos.items():
         for i, title in enumerate(titles):
-            first = next(hit for hit in library.search(title, 50, group_by_file=False) if Path(hit.path).stem == name)
+            first = next(hit for hit in library.search(title, 50, group_by="place") if Path(hit.path).stem == name)
             if abs(first.start - i * SECONDS) <= 1:
                 found.append(title)
     return found

@@ -258,7 +258,7 @@ def test_a_segment_is_the_same_after_it_was_stored(tmp_path):
         rounded = replace(stored, start=segment.start, end=segment.end)
         assert (rounded, stored.id) == (segment, segment.id) and np.array_equal(vector, z)
         assert (stored.start or 0.0, stored.end or 0.0) == pytest.approx((segment.start or 0.0, segment.end or 0.0))
-    found = made.search(z, 10, FP, Filter(), group_by_file=False)
+    found = made.search(z, 10, FP, Filter(), group_by="place")
     assert {Hit.of(c, 1).id for c in found} == {segment.id for segment in PLACES} and len(PLACES) == made.count()
 
 
@@ -272,9 +272,9 @@ def test_a_segment_has_an_id_of_its_own_for_each_modality_and_ordinal():
 def test_a_hit_is_its_candidate_with_a_rank():
     candidate = Candidate(FULL, 0.25, np.ones(DIM, np.float32), 0.75)
     hit = Hit.of(candidate, 3)
-    assert (hit.rank, hit.score, hit.relevance, hit.id) == (3, 0.25, 0.75, FULL.id)
+    assert (hit.rank, hit.score, hit.relevance, hit.id, hit.stacked) == (3, 0.25, 0.75, FULL.id, 1)
     assert (hit.keywords, hit.people, hit.text) == (("dog", "beach"), ("Zoë",), "what it says\nBAKERY ROSSI")
-    rest = set(vars(hit)) - {"rank", "score", "relevance", "keywords", "people", "text"}
+    rest = set(vars(hit)) - {"rank", "score", "relevance", "keywords", "people", "text", "stacked"}
     assert all(getattr(hit, name) == getattr(FULL, name) for name in rest) and {"path", "page", "modality", "taken_at"} <= rest
 
 

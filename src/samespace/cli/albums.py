@@ -84,5 +84,7 @@ def export(
     from ..library.library import Library
 
     opened = Library(library, space)
-    hits = opened.search(opened.marks.read().searches.get(query, query), top, min_relevance=min_relevance, files=False)
+    hits = opened.search(
+        opened.marks.read().searches.get(query, query), top, min_relevance=min_relevance, files=False, group_by="file"
+    )
     print_status(f"{write(hits, out)} files: {out}")

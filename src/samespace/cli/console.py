@@ -141,11 +141,14 @@ def indexing_bar() -> Iterator["report.Progress | None"]:
     from rich.progress import TextColumn
 
     rate, skipped = TextColumn("{task.fields[rate]:.0f} files/s"), TextColumn("{task.fields[skipped]} skipped")
-    with progress_bar("indexing", rate, skipped) as bar:
-        task = bar.add_task("", total=None, rate=0.0, skipped=0)
+    with progress_bar("{task.description}", rate, skipped) as bar:
+        task = bar.add_task("indexing", total=None, rate=0.0, skipped=0)
 
         def update(so_far: "report.Report", done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0.0, skipped=len(so_far.skipped))
+            title = "comparing" if so_far.comparing else "indexing"
+            bar.update(
+                task, description=title, completed=done, total=total, rate=bar.tasks[0].speed or 0.0, skipped=len(so_far.skipped)
+            )
 
         yield update
 

@@ -15,6 +15,7 @@ from .console import Json, LibraryPath, SpaceName, escape_control, print_result,
 if TYPE_CHECKING:
     from ..library.search.hits import Hit
     from ..library.store.filter import Filter
+    from ..library.store.records import Grouping
 
 NO_HITS = "nothing found; index more files, or loosen the filters and --min-relevance"
 
@@ -40,6 +41,9 @@ def search(
     segments: Annotated[
         bool, typer.Option("--segments", help="Every shot, window of audio and page, not only the best of each file.")
     ] = False,
+    no_stack: Annotated[
+        bool, typer.Option("--no-stack", help="Every copy and every picture of a burst, not only the best of each.")
+    ] = False,
     preview: Annotated[bool, typer.Option("--preview", "-p", help="Draw the hits in the terminal.")] = False,
     json_: Json = False,
 ) -> None:
@@ -48,7 +52,8 @@ def search(
 
     filter = filter_of(kind or [], under, since, until)
     text = " ".join(query)
-    hits = Library(library, space).search(text, top, filter, min_relevance, group_by_file=not segments, where=where)
+    group_by: Grouping = "place" if segments else "file" if no_stack else "stack"
+    hits = Library(library, space).search(text, top, filter, min_relevance, group_by=group_by, where=where)
     if grid:
         from ..library.contact_sheet import write_contact_sheet
 

@@ -21,9 +21,10 @@ from .store.filter import Filter
 from .store.location import Location
 from .store.marks import Change, Marks
 from .store.metadata import LibraryMetadata
-from .store.records import Segment
+from .store.records import Candidate, Grouping, Segment
 
 if TYPE_CHECKING:  # searching imports nothing of indexing, and the store while the text tower opens
+    from .indexing.duplicates import ComparingProgress
     from .indexing.embed import FileEncoder
     from .indexing.reading import ReadingProgress
     from .search.searcher import Searcher
@@ -87,6 +88,9 @@ class Library:
                 self._clear_thumbnails()
         if (marked := self.marks.read().files) and report.processed:
             self.marks.follow(self.store.hashes_of_marked(marked))
+        if report.removed or self.store.uncompared():
+            report.comparing = True
+            self.compare(progress and (lambda done, total: progress(report, done, total)))
         report.seconds = time.monotonic() - started
         return report
 
@@ -102,6 +106,16 @@ class Library:
         if ocr.reader() is None:
             raise MissingExtra("reading text in pictures", "ocr")
         return read_pictures(self.store, self.space.fingerprint, progress)
+
+    def compare(self, progress: "ComparingProgress | None" = None) -> int:
+        """Find copies and stacks among the files that were not compared yet, which indexing does at its end; return how many were.
+
+        Raises LibraryError, LibraryBusy, WrongSpace.
+        """
+        from .indexing.duplicates import compare
+
+        self.check_searchable()
+        return compare(self.store, self.space.fingerprint, progress)
 
     @property
     def reads_pictures(self) -> bool:
@@ -143,12 +157,13 @@ class Library:
         min_relevance: float = 0.0,
         files: bool = True,
         extra_vectors: Sequence[Weighted] = (),
-        group_by_file: bool = True,
+        group_by: Grouping = "stack",
         where: str = "",
     ) -> list[Hit]:
         """Return the best files for words, a file, or algebra over both (see QueryEncoder.query), best first.
 
-        Each file is represented by its best segment; with `group_by_file` false every place in it is a hit of its own. Files
+        Each file is represented by its best segment; and each stack by its best file. With `group_by` "file" each
+        copy is a hit, with "place" every place in a file. Files
         that the query names are not among its hits, nor are hits less relevant than `min_relevance`. With `files` false the
         query is words only and opens no file, for queries that others send. `extra_vectors` are added to the query.
         `where` holds conditions (see search.where), which may as well stand in the query; without words it gives what meets them,
@@ -157,9 +172,24 @@ class Library:
         self.check_searchable()
         if not (files and names_file(query)):
             self.space.open_text_tower_early()
-        candidates = self._searcher.search(query, top, filter, where, files, extra_vectors, group_by_file)
-        hits = [Hit.of(candidate, rank) for rank, candidate in enumerate(candidates, 1)]
-        return [hit for hit in hits if hit.relevance is None or hit.relevance >= min_relevance]
+        candidates = self._searcher.search(query, top, filter, where, files, extra_vectors, group_by)
+        return [hit for hit in self.hits(candidates) if hit.relevance is None or hit.relevance >= min_relevance]
+
+    def hits(self, candidates: Sequence[Candidate], first_rank: int = 1) -> list[Hit]:
+        """Return candidates as hits, with the sizes of their stacks. Raises LibraryError."""
+        sizes = self.store.stack_sizes(self.space.fingerprint) if any(one.segment.stack for one in candidates) else {}
+        return [Hit.of(one, rank, sizes.get(one.segment.stack or "", 1)) for rank, one in enumerate(candidates, first_rank)]
+
+    def stack(self, id: str) -> list[Hit]:
+        """Return the files of a segment's stack, the newest first; its own alone where it is in none. Raises LibraryError, WrongSpace."""
+        from .store.conditions import Matches
+
+        segment = self.segment(id)
+        if segment is None:
+            return []
+        filter = Filter(where=Matches("stack", f"^{segment.stack}$")) if segment.stack else Filter(within=segment.path)
+        newest = self.store.newest(self.space.fingerprint, filter, 1000, "file")
+        return self.hits([Candidate.listed(one) for one in newest])
 
     def filter_of(self, where: str) -> Filter:
         """Return conditions as a filter, which leaves out what is hidden unless they ask for it. Raises QueryError, LibraryError."""

@@ -15,6 +15,7 @@ from ...core.errors import SamespaceError, UnreadableMedia, error_summary
 from ...core.files import content_hash, file_hash
 from ...core.machine import usable_cpus
 from ...media import image as image_media
+from ...media.look import look_of
 from ...media.metadata.description import NOTHING, Description, describe
 from ...preprocess.pixels import square
 from ...spaces.sessions import BATCH
@@ -64,6 +65,8 @@ class Decoded:
     description: Description
     pixels: np.ndarray
     """uint8 (S, S, 3)."""
+    look: bytes
+    """As of a Segment."""
 
 
 Loaded = Embedded | Skipped | Decoded
@@ -111,7 +114,7 @@ class Embedder:
             seen.add(digest)
             if file.kind == "image":
                 picture, size = image_media.read(path, data, self.space.config.prep.resized_side)
-                return Decoded(file, digest, size, description, square(picture, self.space.config.prep))
+                return Decoded(file, digest, size, description, square(picture, self.space.config.prep), look_of(picture))
             segments = takewhile(lambda _: not cancelled.is_set(), STREAMED[file.kind](path, self.space))
             return Embedded(file, digest, tuple(segments), description)
         except UnreadableMedia as error:
@@ -130,7 +133,7 @@ class Embedder:
 
 def _embedded(image: Decoded, z: np.ndarray) -> Embedded:
     """Return an image with its vector."""
-    return Embedded(image.file, image.hash, (EncodedSegment(z, size=image.size),), image.description)
+    return Embedded(image.file, image.hash, (EncodedSegment(z, size=image.size, look=image.look),), image.description)
 
 
 def gathered(loads: Iterable[Loaded], pictures_at_once: Callable[[], int]) -> Iterator[list[Loaded]]:

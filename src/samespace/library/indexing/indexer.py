@@ -214,7 +214,7 @@ class Indexer:
         for encoded in outcome.segments:
             segment = Segment(
                 "", outcome.file.kind, encoded.start, encoded.end, encoded.page, encoded.modality, encoded.ordinal,
-                text=encoded.text or None,
+                text=encoded.text or None, look=encoded.look,
             )  # fmt: skip
             if encoded.size:
                 segment = replace(segment, width=encoded.size[0], height=encoded.size[1])
@@ -227,6 +227,7 @@ def at_file(segment: Segment, outcome: Embedded) -> Segment:
     """Return a segment as one of this file."""
     file = outcome.file
     moved = replace(
-        segment, path=file.path, root=file.root, kind=file.kind, size=file.size, mtime=file.mtime, hash=outcome.hash
+        segment, path=file.path, root=file.root, kind=file.kind, size=file.size, mtime=file.mtime, hash=outcome.hash,
+        duplicate=None, stack=None,
     )  # fmt: skip
     return described(moved, file, outcome.description)

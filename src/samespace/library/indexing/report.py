@@ -22,6 +22,8 @@ class Report:
     """Changed a moment ago, and perhaps not complete: left for the next time."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
     """(path, reason)"""
+    comparing: bool = False
+    """Whether all are embedded, and what is counted now is compared with the others."""
     seconds: float = 0.0
     """Wall-clock time."""
 

@@ -15,6 +15,7 @@ from PIL import Image
 from ...core.errors import UnreadableMedia
 from ...media import audio, document, speech, video
 from ...media.image import Size
+from ...media.look import look_of
 from ...preprocess.pixels import square
 from ...spaces.sessions import BATCH
 from ...spaces.space import Space
@@ -43,6 +44,8 @@ class EncodedSegment:
     """Which of several at one place; see store.records."""
     text: str | None = None
     """What is written or spoken there."""
+    look: bytes | None = None
+    """As of a Segment."""
 
 
 def audio_file_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
@@ -122,7 +125,8 @@ def shot_segments(path: Path, space: Space, cuts: list[float]) -> Iterator[Encod
         start, end = round(shot.start, 2), round(shot.end, 2)
         cuts.append(start)  # audio is cut at the very moment that is stored
         z = space.pixels(np.stack([square(frame.picture, prep) for frame in shot.frames])).mean(axis=0)
-        yield EncodedSegment(z / np.linalg.norm(z), size=shot.frames[0].size, start=start, end=end)
+        first = shot.frames[0]
+        yield EncodedSegment(z / np.linalg.norm(z), size=first.size, start=start, end=end, look=look_of(first.picture))
 
 
 def _whole_and_halves(picture: Image.Image) -> list[Image.Image]:

@@ -55,6 +55,12 @@ class Hit:
     """What lies at its coordinates: town, region and country."""
     text: str | None = None
     """What is written or spoken there, or a caption that an assistant wrote."""
+    duplicate: str | None = None
+    """What the copies of one picture or video have in common; empty or None where it has none."""
+    stack: str | None = None
+    """The id of the best file of its stack of copies, burst or pair; empty or None where it is in none."""
+    stacked: int = 1
+    """How many files the stack has."""
 
     @property
     def id(self) -> str:
@@ -62,10 +68,14 @@ class Hit:
         return Segment(self.path, self.kind, self.start, self.end, self.page, self.modality, self.ordinal).id
 
     @staticmethod
-    def of(candidate: Candidate, rank: int) -> "Hit":
-        """Return a candidate as the hit of this rank."""
+    def of(candidate: Candidate, rank: int, stacked: int = 1) -> "Hit":
+        """Return a candidate as the hit of this rank, one of `stacked` files."""
         segment = candidate.segment
         shared = {f.name: getattr(segment, f.name) for f in fields(Hit) if hasattr(segment, f.name)}
         lists = {name: tuple((getattr(segment, name) or "").splitlines()) for name in ("keywords", "people")}
         text = "\n".join(filter(None, (segment.text, segment.read_text))) or None
-        return Hit(**shared | lists | {"rank": rank, "score": candidate.score, "relevance": candidate.relevance, "text": text})
+        return Hit(
+            **shared
+            | lists
+            | {"rank": rank, "score": candidate.score, "relevance": candidate.relevance, "text": text, "stacked": stacked}
+        )

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 
-from ..store.records import Candidate
+from ..store.records import Candidate, Grouping
 
 Ranking = list[Candidate]
 EXACT_TEXT = 0.9
@@ -15,7 +15,7 @@ RANK_OFFSET = 60
 """k of reciprocal rank fusion."""
 
 
-def reciprocal_rank_fusion(*rankings: Ranking, group_by_file: bool = True) -> Ranking:
+def reciprocal_rank_fusion(*rankings: Ranking, group_by: Grouping = "stack") -> Ranking:
     """Merge rankings: each adds 1 / (60 + rank). After Cormack et al. 2009.
 
     Of each file's candidates, or each place's, the most relevant is kept.
@@ -23,31 +23,31 @@ def reciprocal_rank_fusion(*rankings: Ranking, group_by_file: bool = True) -> Ra
     best: dict[Hashable, Candidate] = {}
     weight: dict[Hashable, float] = defaultdict(float)
     for candidate in (candidate for ranking in rankings for candidate in ranking):
-        key = _key(candidate, group_by_file)
+        key = candidate.segment.key(group_by)
         if (candidate.relevance or 0) > (best.setdefault(key, candidate).relevance or 0):
             best[key] = candidate
     for ranking in rankings:
-        for rank, key in enumerate(dict.fromkeys(_key(candidate, group_by_file) for candidate in ranking), 1):
+        for rank, key in enumerate(dict.fromkeys(candidate.segment.key(group_by) for candidate in ranking), 1):
             weight[key] += 1 / (RANK_OFFSET + rank)
-    return sorted(best.values(), key=lambda candidate: -weight[_key(candidate, group_by_file)])
+    return sorted(best.values(), key=lambda candidate: -weight[candidate.segment.key(group_by)])
 
 
-def by_relevance(rankings: Sequence[Ranking], group_by_file: bool) -> Ranking:
+def by_relevance(rankings: Sequence[Ranking], group_by: Grouping) -> Ranking:
     """Merge rankings: of their first candidates the most relevant comes next. The order within each ranking is kept."""
     remaining, merged = [list(ranking) for ranking in rankings if ranking], dict[Hashable, Candidate]()
     while remaining:
         best = max(remaining, key=lambda ranking: ranking[0].relevance or 0)
         candidate = best.pop(0)
-        merged.setdefault(_key(candidate, group_by_file), candidate)
+        merged.setdefault(candidate.segment.key(group_by), candidate)
         remaining = [ranking for ranking in remaining if ranking]
     return list(merged.values())
 
 
-def by_score(rankings: Sequence[Ranking], group_by_file: bool) -> Ranking:
+def by_score(rankings: Sequence[Ranking], group_by: Grouping) -> Ranking:
     """Merge rankings by cosine; of each file's candidates, or each place's, the nearest is kept."""
     merged: dict[Hashable, Candidate] = {}
     for candidate in sorted((candidate for ranking in rankings for candidate in ranking), key=lambda c: -c.score):
-        merged.setdefault(_key(candidate, group_by_file), candidate)
+        merged.setdefault(candidate.segment.key(group_by), candidate)
     return list(merged.values())
 
 
@@ -106,8 +106,3 @@ def lexical_boost(candidates: Ranking, words: str) -> Ranking:
         return replace(candidate, relevance=round(max(candidate.relevance, EXACT_TEXT * share**3), 4))
 
     return list(map(boosted, candidates))
-
-
-def _key(candidate: Candidate, group_by_file: bool) -> Hashable:
-    """Return a candidate's file, or its place in it: of those with the same, one is kept."""
-    return candidate.segment.path if group_by_file else candidate.segment.position

@@ -9,7 +9,7 @@ from ...spaces.space import Space
 from ..store.filter import Filter
 from ..store.lance import Store
 from ..store.marks import Contents, Marks
-from ..store.records import TEXT, Candidate
+from ..store.records import TEXT, Candidate, Grouping
 from ..store.words import CERTAIN
 from .query import Query, QueryEncoder, Weighted, names_file
 from .ranking import Ranking, by_relevance, by_score, lexical_boost, noisy_or, reciprocal_rank_fusion
@@ -25,7 +25,7 @@ class Searcher:
         self._store, self._space, self._queries = store, space, QueryEncoder(space)
 
     def search(
-        self, text: str, top: int, filter: Filter, where: str, files: bool, extra_vectors: Sequence[Weighted], group_by_file: bool
+        self, text: str, top: int, filter: Filter, where: str, files: bool, extra_vectors: Sequence[Weighted], group_by: Grouping
     ) -> list[Candidate]:
         """Return the best files for a query, as their best segments, best first; otherwise the best places in files.
 
@@ -41,11 +41,11 @@ class Searcher:
                 text, condition = split(text, marks)
                 filter = filter.narrowed(condition)
         if not (text.strip() or extra_vectors) and filter != Filter():
-            return [Candidate.listed(segment) for segment in self._store.newest(self._space.fingerprint, filter, top)]
+            return [Candidate.listed(segment) for segment in self._store.newest(self._space.fingerprint, filter, top, group_by)]
         query = self._queries.query(text, files, extra_vectors)
-        return self._ranked(query, top, replace(filter, without=filter.without + query.files), group_by_file, marks)
+        return self._ranked(query, top, replace(filter, without=filter.without + query.files), group_by, marks)
 
-    def _ranked(self, query: Query, top: int, filter: Filter, group_by_file: bool, marks: Contents) -> list[Candidate]:
+    def _ranked(self, query: Query, top: int, filter: Filter, group_by: Grouping, marks: Contents) -> list[Candidate]:
         """Rank each modality and, for words, what they stand in; and merge the rankings.
 
         For words, cosines of different modalities are not comparable: they are merged by relevance, or by rank in a space
@@ -54,7 +54,7 @@ class Searcher:
         modalities = self._store.metadata.read().modalities
         depth = max(top, MIN_CANDIDATES) if len(modalities) > 1 else top
         filters = [replace(filter, modality=modality if len(modalities) > 1 else "") for modality in modalities]
-        rankings = [self._ranking(query, modality, depth, one, group_by_file) for modality, one in zip(modalities, filters)]
+        rankings = [self._ranking(query, modality, depth, one, group_by) for modality, one in zip(modalities, filters)]
         by_words = self._by_words(query, depth, filter, marks) if query.phrase else []
         # what is written in a passage is the same evidence as the passage itself
         independent = [*rankings, [candidate for candidate in by_words if candidate.segment.modality != TEXT]]
@@ -62,22 +62,22 @@ class Searcher:
         if len(rankings) <= 1:
             return [candidate for ranking in rankings for candidate in ranking][:top]
         if not query.words_only:
-            return by_score(rankings, group_by_file)[:top]
+            return by_score(rankings, group_by)[:top]
         if any(candidate.relevance is None for ranking in rankings for candidate in ranking):
             rankings = [[replace(candidate, relevance=None) for candidate in ranking] for ranking in rankings]
-            return reciprocal_rank_fusion(*rankings, group_by_file=group_by_file)[:top]
-        return by_relevance([*rankings, noisy_or(independent)], group_by_file)[:top]
+            return reciprocal_rank_fusion(*rankings, group_by=group_by)[:top]
+        return by_relevance([*rankings, noisy_or(independent)], group_by)[:top]
 
-    def _ranking(self, query: Query, modality: str, depth: int, filter: Filter, group_by_file: bool) -> Ranking:
+    def _ranking(self, query: Query, modality: str, depth: int, filter: Filter, group_by: Grouping) -> Ranking:
         """Rank one modality by its vectors, and texts also by their words; at a tie, words decide."""
         fingerprint = self._space.fingerprint
-        by_vector = self._store.search(query.z, depth, fingerprint, filter, group_by_file)
+        by_vector = self._store.search(query.z, depth, fingerprint, filter, group_by)
         with_words = modality == TEXT and query.phrase
         by_text = self._store.search_texts(query.phrase, query.z, depth, fingerprint, filter) if with_words else []
         if query.words_only:
             calibrated = self._calibrated([*by_vector, *by_text], query.z, modality)
             by_vector, by_text = calibrated[: len(by_vector)], lexical_boost(calibrated[len(by_vector) :], query.phrase)
-        return reciprocal_rank_fusion(by_text, by_vector, group_by_file=group_by_file) if by_text else by_vector
+        return reciprocal_rank_fusion(by_text, by_vector, group_by=group_by) if by_text else by_vector
 
     def _by_words(self, query: Query, depth: int, filter: Filter, marks: Contents) -> Ranking:
         """Rank what has words of a phrase in it, or in what people said of it, by the relevance of these words."""

@@ -26,13 +26,14 @@ SCHEMA = pa.schema(
         "taken_at": pa.timestamp("us", "UTC"), "time": pa.int64(), "lat": pa.float64(), "lon": pa.float64(), "text": pa.string(),
         "written": pa.string(), "caption": pa.string(), "keywords": pa.string(), "people": pa.string(), "camera": pa.string(),
         "rating": pa.int8(), "place": pa.string(), "described": pa.int64(), "words": pa.string(),
+        "look": pa.binary(), "duplicate": pa.string(), "stack": pa.string(),
     }
 )  # fmt: skip
 """Columns of a segment, without its vectors: `id`, SEGMENT_FIELDS, and WORDS."""
 SEGMENT_FIELDS = tuple(f.name for f in fields(Segment))
-DISPLAYED = tuple(name for name in SEGMENT_FIELDS if name not in ("root", "mtime", "described"))
+DISPLAYED = tuple(name for name in SEGMENT_FIELDS if name not in ("root", "mtime", "described", "look"))
 """Columns that a search returns."""
-COPIED = (*DISPLAYED, WORDS)
+COPIED = ("id", *DISPLAYED, WORDS)
 """Columns of the copies that searches read."""
 
 

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 
 from .filter import Filter
-from .records import IMAGE
+from .records import IMAGE, Grouping
 
 
-def newest_files(table: Any, filter: Filter) -> np.ndarray:
+def newest_files(table: Any, filter: Filter, group_by: Grouping = "stack") -> np.ndarray:
     """Return the row of each file's first segment that passes a filter, files that were taken last first: int64 (files,).
 
-    table: a pyarrow.Table with the columns of a copy. A file's pictures come before its sound, its beginning before its end.
+    table: a pyarrow.Table with the columns of a copy. A file's pictures come before its sound, its beginning before its end. Of a
+    stack only the best that passes is returned, unless `group_by` is "file".
     """
     import pyarrow.compute as pc
 
@@ -25,4 +26,20 @@ def newest_files(table: Any, filter: Filter) -> np.ndarray:
     order = np.lexsort((*reversed(places), is_other, files))
     first = order[np.flatnonzero(np.diff(files[order], prepend=-1))]
     times = np.asarray(few["time"])[first]
-    return np.asarray(rows[first[np.lexsort((first, -times))]])
+    newest = np.asarray(rows[first[np.lexsort((first, -times))]])
+    return newest if group_by == "file" else _one_of_each_stack(table, newest)
+
+
+def _one_of_each_stack(table: Any, rows: np.ndarray) -> np.ndarray:
+    """Return rows without those of files that another stands for: the one a stack is named after or, where it does not pass, the first."""
+    import pyarrow.compute as pc
+
+    stacks = table["stack"].take(rows).combine_chunks()
+    stacked = np.flatnonzero(pc.fill_null(pc.greater(pc.binary_length(stacks), 0), False))
+    if not len(stacked):
+        return rows
+    names, ids = (column.take(stacked).to_pylist() for column in (stacks, table["id"].take(rows).combine_chunks()))
+    chosen = dict(zip(reversed(names), reversed(stacked.tolist())))  # of equal names the first stays
+    chosen |= {name: i for name, id, i in zip(names, ids, stacked.tolist()) if name == id}
+    left_out = set(stacked.tolist()) - set(chosen.values())
+    return np.asarray(np.delete(rows, list(left_out)))

@@ -1,7 +1,7 @@
 """A library on disk: one LanceDB table of segments, its metadata, and the copies made from the table."""
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -23,7 +23,7 @@ from .filter import WORDS, Filter, literals
 from .location import Location
 from .marks import Mark
 from .metadata import LibraryMetadata, SpaceRecord
-from .records import AUDIO, IMAGE, MODALITIES, TEXT, Candidate, IndexedFile, Segment, SegmentWrite
+from .records import AUDIO, IMAGE, MODALITIES, TEXT, Candidate, Grouping, IndexedFile, Segment, SegmentWrite
 from .words import WordIndex, match, terms_of
 
 TABLE = "segments"
@@ -42,6 +42,24 @@ ANNOTATED = (
     "id", "taken_at", "time", "lat", "lon", "text", "written", "caption", "keywords", "people", "camera", "rating", "place", "described", "words",
 )  # fmt: skip
 """Columns that `annotate` writes."""
+COMPARED = [
+    "id",
+    "path",
+    "kind",
+    "hash",
+    "size",
+    "width",
+    "height",
+    "time",
+    "taken_at",
+    "camera",
+    "start",
+    "end",
+    "look",
+    "duplicate",
+    "stack",
+]
+"""Columns that copies are found by."""
 Copy = TypeVar("Copy", ExactIndex, MetadataCache)
 
 
@@ -56,6 +74,7 @@ class Store:
         self.location = where if isinstance(where, Location) else Location(where)
         self.metadata = LibraryMetadata(self.location)
         self._copies: dict[Path, tuple[str, Any]] = {}  # open copies, and the table's version they are of
+        self._stack_sizes: tuple[str, Mapping[str, int]] | None = None  # the table's version, and what it is for that
         self._samples: dict[tuple[str, str], tuple[str, np.ndarray, int]] = {}  # version, some vectors, number of all
 
     @property
@@ -164,9 +183,7 @@ class Store:
         rows = self.table.search().where(where).select(["id", *SEGMENT_FIELDS]).to_arrow().to_pylist()
         changed = [row_of(change(segment_of(row))) for row in rows]
         if changed:
-            columns = [pa.array([row[name] for row in changed], SCHEMA.field(name).type) for name in ANNOTATED]
-            data = pa.Table.from_arrays(columns, schema=pa.schema([SCHEMA.field(name) for name in ANNOTATED]))
-            self.table.merge_insert("id").when_matched_update_all().execute(data)
+            self._merge({name: [row[name] for row in changed] for name in ANNOTATED})
         return len(changed)
 
     @uninterrupted
@@ -266,14 +283,14 @@ class Store:
     # --- reading --------------------------------------------------------------------------------
 
     @clear_errors
-    def search(self, z: np.ndarray, k: int, fingerprint: str, filter: Filter, group_by_file: bool = True) -> list[Candidate]:
-        """Return the k best files as their best segments, best first; otherwise the k best places in files."""
+    def search(self, z: np.ndarray, k: int, fingerprint: str, filter: Filter, group_by: Grouping = "stack") -> list[Candidate]:
+        """Return the k best stacks, files or places in files, each as its best segment, best first."""
         limit = k = min(k, 1_000_000)
         while True:
             candidates = self._search_segments(z, limit, fingerprint, filter)
             best: dict[Any, Candidate] = {}
             for candidate in candidates:
-                best.setdefault(candidate.segment.path if group_by_file else candidate.segment.position, candidate)
+                best.setdefault(candidate.segment.key(group_by), candidate)
             if len(best) >= k or len(candidates) < limit:
                 return list(best.values())[:k]
             limit *= 4
@@ -295,18 +312,28 @@ class Store:
         return [Candidate(*values) for values in zip(segments, scores, vectors_of(found[vectors]), strict=True)]
 
     @clear_errors
-    def newest(self, fingerprint: str, filter: Filter, limit: int) -> list[Segment]:
-        """Return the files that pass, as their first segments, those that were taken last first."""
+    def newest(self, fingerprint: str, filter: Filter, limit: int, group_by: Grouping = "stack") -> list[Segment]:
+        """Return the stacks or files that pass, as their first segments, those that were taken last first."""
         from .files import newest_files
 
         table = self.readable(fingerprint)
-        return segments_at(table, newest_files(table, filter)[:limit])
+        return segments_at(table, newest_files(table, filter, group_by)[:limit])
 
     @clear_errors
     def readable(self, fingerprint: str) -> pa.Table:
         """Return what the copies hold of all segments: one of them, or read from the table where they are out of date."""
         copy = self.exact_index(fingerprint) or self.metadata_cache()
         return copy.table if copy else with_all_columns(self.table.search().select(self._present(COPIED)).to_arrow())
+
+    @clear_errors
+    def stack_sizes(self, fingerprint: str) -> Mapping[str, int]:
+        """Return stack → how many files are in it."""
+        version = self.newest_version()
+        if self._stack_sizes is None or self._stack_sizes[0] != version:
+            table = self.readable(fingerprint)
+            stacked = {pair for pair in zip(table["stack"].to_pylist(), table["path"].to_pylist()) if pair[0]}
+            self._stack_sizes = version, Counter(stack for stack, _ in stacked)
+        return self._stack_sizes[1]
 
     @clear_errors
     def search_words(self, phrase: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[Candidate]:
@@ -447,6 +474,47 @@ class Store:
         names = ["path", "root", "kind", "hash", "start", "end"]
         where = f"modality = '{IMAGE}' AND kind IN ('image', 'video') AND written IS NULL"
         return list(segments_of(self.table.search().where(where).select(names).to_arrow()))
+
+    @clear_errors
+    def uncompared(self) -> bool:
+        """Whether there are pictures or videos that were not compared with the others."""
+        return bool(self.table.count_rows(f"modality = '{IMAGE}' AND kind IN ('image', 'video') AND duplicate IS NULL"))
+
+    @clear_errors
+    def pictures(self, fingerprint: str) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """Return what is compared to find copies, of all image files and shots, by path; and their vectors: float16 (rows, dim)."""
+        vectors, where = vector_column(fingerprint), f"modality = '{IMAGE}' AND kind IN ('image', 'video')"
+        table = self.table.search().where(where).select([*COMPARED, vectors]).to_arrow()
+        z = np.zeros((len(table), self.metadata.spaces[fingerprint].dim), np.float16)
+        for i, vector in enumerate(table[vectors]):
+            if vector.is_valid:
+                z[i] = vector.values.to_numpy()
+        rows = [row | {"path": to_path(row["path"])} for row in table.select(COMPARED).to_pylist()]
+        order = sorted(range(len(rows)), key=lambda i: (rows[i]["path"], rows[i]["start"] or 0.0))
+        return [rows[i] for i in order], z[order]
+
+    @uninterrupted
+    @clear_errors
+    def write_looks(self, looks: Mapping[str, bytes]) -> None:
+        """Store what segments look like, by id."""
+        self._merge({"id": list(looks), "look": list(looks.values())})
+
+    @uninterrupted
+    @clear_errors
+    def write_stacks(self, files: Mapping[str, tuple[str, str]]) -> None:
+        """Store what files have in common with their copies, and their stacks: path → both."""
+        rows = self.table.search().where("kind IN ('image', 'video')").select(["id", "path"]).to_arrow().to_pylist()
+        found = [(row["id"], *files[path]) for row in rows if (path := to_path(row["path"])) in files]
+        ids, duplicates, stacks = (list(column) for column in zip(*found))
+        self._merge({"id": ids, "duplicate": duplicates, "stack": stacks})
+
+    def _merge(self, columns: Mapping[str, list[Any]]) -> None:
+        """Replace some columns of segments, by id."""
+        schema = pa.schema([SCHEMA.field(name) for name in columns])
+        data = pa.Table.from_arrays(
+            [pa.array(values, field.type) for values, field in zip(columns.values(), schema)], schema=schema
+        )
+        self.table.merge_insert("id").when_matched_update_all().execute(data)
 
     @clear_errors
     def some_images(self, count: int) -> list[Segment]:

@@ -2,12 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 
+Grouping = Literal["stack", "file", "place"]
+"""What is shown once: a stack of copies and bursts, a file, or a place in a file."""
 IMAGE, AUDIO, TEXT = MODALITIES = ("image", "audio", "text")
 """What a segment's vector is made from."""
 UPPER, LOWER = 1, 2
@@ -104,6 +107,12 @@ class Segment:
     """What lies at its coordinates: town, region and country."""
     described: int = 0
     """As of File, when its description was read; 0 in what a search returns."""
+    look: bytes | None = None
+    """What a picture, or the first frame of a shot, looks like: see media.look; None in what a search returns."""
+    duplicate: str | None = None
+    """What the copies of one picture or video have in common; empty where it has none, None where it was not compared yet."""
+    stack: str | None = None
+    """The id of the first segment of a file that stands for this one, too: the best of its copies, its burst, its raw file."""
 
     @property
     def read_text(self) -> str:
@@ -125,6 +134,12 @@ class Segment:
     def position(self) -> tuple[str, float | None, int | None]:
         """Path, start and page: equal for the image, audio and text of one position in a file."""
         return self.path, self.start, self.page
+
+    def key(self, group_by: Grouping) -> Hashable:
+        """Return what is equal for the segments of which one is shown."""
+        if group_by == "place":
+            return self.position
+        return self.stack or self.path if group_by == "stack" else self.path
 
 
 @dataclass(frozen=True)

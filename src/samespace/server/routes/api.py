@@ -33,7 +33,9 @@ def embed(body: EmbeddingRequest, state: State) -> JSONResponse:
 @router.post("/search")
 def search(body: SearchRequest, state: State) -> dict[str, Any]:
     """Search the library with words; no part of the query opens a file."""
-    hits = state.library.search(body.query, body.top, min_relevance=body.min_relevance, files=False, where=body.where)
+    hits = state.library.search(
+        body.query, body.top, min_relevance=body.min_relevance, files=False, where=body.where, group_by=body.group_by
+    )
     return {"object": "list", "data": [asdict(hit) | {"path": to_text(hit.path)} for hit in hits]}
 
 

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, Field, FiniteFloat
 from ...assistant.request import Message, Picture, Request
 from ...core.errors import RequestError
 from ...library.store.marks import Change
+from ...library.store.records import Grouping
 from .urls import read_picture
 
 MAX_QUERY = 2000
@@ -149,6 +150,8 @@ class SearchRequest(BaseModel):
     """Conditions, such as year:2019 -kind:video; they may as well stand in the query."""
     top: int = Field(default=10, ge=1, le=1000)
     min_relevance: float = Field(default=0.0, ge=0, le=1)
+    group_by: Grouping = "stack"
+    """What is found once."""
 
 
 class WeightedTerm(BaseModel):
@@ -177,6 +180,8 @@ class PageSearchRequest(BaseModel):
     """Conditions; see SearchRequest."""
     within: str = ""
     """A hit's id: all segments of its file are ranked, and nothing else."""
+    group_by: Grouping = "stack"
+    """What is found once."""
 
 
 Names = Annotated[list[str], Field(max_length=100)]

@@ -18,6 +18,7 @@ from ...library.library import Library
 from ...library.search.date_words import date_words
 from ...library.search.hits import Hit
 from ...library.store.filter import Filter
+from ...library.store.records import Grouping
 from ...library.store.words import folded, terms_of
 from ...media import document
 from ...media.locator import locator
@@ -70,9 +71,10 @@ class SearchPage:
         excluded = () if within else tuple(paths)
         filter = Filter(tuple(request.kinds), under, request.since, request.until, excluded, within=within)
         vectors = [(term.weight, self.vector(term)) for term in request.terms]
+        group_by: Grouping = "place" if within else request.group_by
         hits = self.library.search(
-            request.query, request.top, filter, files=False, extra_vectors=vectors, group_by_file=not within, where=request.where
-        )  # fmt: skip
+            request.query, request.top, filter, files=False, extra_vectors=vectors, group_by=group_by, where=request.where
+        )
         shown, dates = [hit_json(hit) for hit in hits], [asdict(words) for words in date_words(request.query, date.today())]
         if all(hit.relevance is None for hit in hits):
             return Results(shown, None, None, dates)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ...library.library import Library
-from ...library.search.hits import Hit
 from ...library.store.exact_index import segments_at
 from ...library.store.files import newest_files
 from ...library.store.marks import Contents
@@ -53,7 +52,7 @@ class Timeline:
         """Return some files of the timeline, as the page shows them. Raises QueryError, LibraryError."""
         table, rows = self._rows(where)
         segments = segments_at(table, rows[first : first + count])
-        hits = (Hit.of(Candidate.listed(segment), rank) for rank, segment in enumerate(segments, first + 1))
+        hits = self.library.hits([Candidate.listed(segment) for segment in segments], first + 1)
         return [hit_json(hit) | {"score": None, "rank": None, "time": hit.taken_at and hit.taken_at.timestamp()} for hit in hits]
 
     def folders(self) -> list[dict[str, Any]]:

@@ -1,0 +1,103 @@
+"""Files that are shown as one: copies, a raw file with its JPEG, a live photo with its film, and bursts."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ...media.kinds import RAW
+
+BURST_GAP = 1.0
+"""Seconds between the pictures of a burst, at most."""
+FEWEST_IN_BURST = 3
+"""Names without their endings; two pictures are what people take to be sure."""
+LIVE = (".mov", ".mp4")
+"""Endings of the film of a live photo; it has the name of the photo."""
+
+
+@dataclass(frozen=True)
+class StackedFile:
+    """What decides which stack a file is in."""
+
+    path: str
+    id: str
+    """Of its first segment."""
+    kind: str
+    pixels: int
+    size: int
+    """Bytes."""
+    taken: float | None
+    """Seconds since 1970, where it is recorded."""
+    camera: str
+    duplicate: str
+    """What it has in common with its copies, or nothing."""
+
+
+def stacks_of(files: Iterable[StackedFile]) -> dict[str, str]:
+    """Return path → the id of the file that stands for its stack, for files that are in one."""
+    files = sorted(files, key=lambda file: file.path)
+    parents = {file.path: file.path for file in files}
+
+    def root(path: str) -> str:
+        while parents[path] != path:
+            path = parents[path]
+        return path
+
+    for group in (*_copies(files), *_same_names(files), *_bursts(files)):
+        for file in group[1:]:
+            parents[root(file.path)] = root(group[0].path)
+    stacks: dict[str, list[StackedFile]] = defaultdict(list)
+    for file in files:
+        stacks[root(file.path)].append(file)
+    return {file.path: max(stack, key=_worth).id for stack in stacks.values() if len(stack) > 1 for file in stack}
+
+
+def _worth(file: StackedFile) -> tuple[bool, bool, int, int]:
+    """Return what is compared to find the file that stands for others: a picture that every program opens, the largest."""
+    return file.kind == "image", _ending(file) not in RAW, file.pixels, file.size
+
+
+def _ending(file: StackedFile) -> str:
+    return os.path.splitext(file.path)[1].lower()
+
+
+def _copies(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
+    groups: dict[str, list[StackedFile]] = defaultdict(list)
+    for file in files:
+        groups[file.duplicate].append(file)
+    yield from (group for name, group in groups.items() if name)
+
+
+def _same_names(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
+    """Yield raw files with the pictures made from them, and live photos with their films: of one name in one folder."""
+    groups: dict[str, list[StackedFile]] = defaultdict(list)
+    for file in files:
+        groups[os.path.splitext(file.path)[0].lower()].append(file)
+    for group in groups.values():
+        pictures = [file for file in group if file.kind == "image"]
+        raw = [file for file in pictures if _ending(file) in RAW]
+        films = [file for file in group if file.kind == "video" and _ending(file) in LIVE]
+        if len(raw) < len(pictures) and (raw or films):
+            yield [*pictures, *films]
+
+
+def _bursts(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
+    """Yield pictures that a camera took within a second after one another, into one folder."""
+    groups: dict[tuple[str, str], list[StackedFile]] = defaultdict(list)
+    for file in files:
+        if file.kind == "image" and file.camera and file.taken is not None:
+            groups[os.path.dirname(file.path), file.camera].append(file)
+    for group in groups.values():
+        yield from _runs(sorted(group, key=lambda file: (file.taken or 0.0, file.path)))
+
+
+def _runs(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
+    """Yield the runs of at least FEWEST_IN_BURST pictures without a longer gap than BURST_GAP."""
+    run: list[StackedFile] = []
+    for file in (*files, None):
+        if file and run and (file.taken or 0) - (run[-1].taken or 0) <= BURST_GAP:
+            run.append(file)
+            continue
+        if len({os.path.splitext(one.path)[0] for one in run}) >= FEWEST_IN_BURST:
+            yield run
+        run = [file] if file else []
