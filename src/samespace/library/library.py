@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from .store.metadata import LibraryMetadata
 from .store.records import Candidate, Grouping, Segment
 
 if TYPE_CHECKING:  # searching imports nothing of indexing, and the store while the text tower opens
+    from .duplicates import DuplicateGroup, DuplicateReview, TrashReport
     from .indexing.duplicates import ComparingProgress
     from .indexing.embed import FileEncoder
     from .indexing.reading import ReadingProgress
@@ -135,6 +136,36 @@ class Library:
         hashes = self.store.hashes(path for given in paths for path in self.files_below(given))
         self.marks.change(hashes, change)
         return len(hashes)
+
+    def duplicates(self, where: str = "") -> "Iterator[DuplicateGroup]":
+        """Yield the groups of copies that nobody has reviewed, the newest first, each with its best file first and why.
+
+        `where` holds conditions: a group is returned whole if one of its files meets them. Raises LibraryError, WrongSpace, QueryError.
+        """
+        from .search.where import condition_of
+
+        return self.review.groups(condition_of(where, self.marks.read()) if where.strip() else None)
+
+    @property
+    def review(self) -> "DuplicateReview":
+        """What people decide about copies. Raises LibraryError, WrongSpace."""
+        from .duplicates import DuplicateReview
+
+        self.check_searchable()
+        return DuplicateReview(self.store, self.space.fingerprint, self.marks)
+
+    def trash(self, paths: Iterable[str | Path]) -> "TrashReport":
+        """Move copies to the system's trash and forget them; the last copy of a picture stays. Raises LibraryError, LibraryBusy, OSError."""
+        report = self.review.trash(absolute(path) for path in paths)
+        self.forget(report.moved)
+        return report
+
+    def restore_trashed(self) -> "TrashReport":
+        """Take back the files that `trash` moved last, and index them again. Raises LibraryError, LibraryBusy, OSError."""
+        report = self.review.restore()
+        if report.moved:
+            self.add(report.moved)
+        return report
 
     def forget(self, paths: Iterable[str | Path]) -> int:
         """Remove files, and all that were below folders, whether they still exist or not; return how many.

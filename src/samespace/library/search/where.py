@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import QueryError
 from ...core.paths import absolute, to_text
 from ...media.kinds import KINDS
-from ..store.conditions import AllOf, AnyOf, Compared, Condition, Matches, Near, Not, Present, literal
+from ..store.conditions import DUPLICATE, AllOf, AnyOf, Compared, Condition, Matches, Near, Not, Present, literal
 from ..store.filter import Filter, microseconds
 from ..store.marks import Contents
 from .dates import date_range
@@ -217,8 +217,10 @@ def _rating(value: str, operator: str, marks: Contents) -> Condition:
 
 
 def _is(value: str, _: str, marks: Contents) -> Condition:
+    if value.lower() == "duplicate":
+        return DUPLICATE
     if value.lower() not in ("favourite", "favorite", "hidden"):
-        raise ValueError(f"there is no is:{value}; use is:favourite, is:hidden")
+        raise ValueError(f"there is no is:{value}; use is:favourite, is:hidden, is:duplicate")
     return marks.matching(lambda mark: mark.hidden if value.lower() == "hidden" else mark.favourite)
 
 

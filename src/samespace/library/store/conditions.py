@@ -116,6 +116,10 @@ class Matches:
         return pc.fill_null(pc.match_substring_regex(table[self.column], self.pattern, ignore_case=True), False)
 
 
+DUPLICATE = Matches("duplicate", ".")
+"""Being one of several copies of a picture or video."""
+
+
 @dataclass(frozen=True)
 class Present:
     """A column has a value."""

@@ -1,4 +1,4 @@
-"""What people say of their files: tags, albums, favourites, stars, and which are hidden; and searches that they have saved.
+"""What people say of their files: tags, albums, favourites, stars, and which are hidden; searches that they have saved; copies they want.
 
 It cannot be made again, so it lies in one small file of its own, marks.json, which is written whole or not at all. A mark belongs to a
 path and to a content: a file that is moved keeps it, and so does one that is changed in its place.
@@ -94,6 +94,8 @@ class Contents:
     """Path → mark."""
     searches: Mapping[str, str] = field(default_factory=dict)
     """Name of a saved search → its query."""
+    reviewed: frozenset[str] = frozenset()
+    """Contents of copies that people have looked at, and want all of: their hashes."""
 
     def matching(self, wanted: Callable[[Mark], bool]) -> InFiles:
         """Return the condition of being a file with such a mark."""
@@ -148,7 +150,8 @@ class Marks:
                     f"{self.location}/{FILE} has format {values['format']}, this version writes {FORMAT}; use a newer one"
                 )
             files = {to_path(path): _mark_of(mark) for path, mark in values["files"].items()}
-            return Contents(files, {str(name): str(query) for name, query in values["searches"].items()})
+            searches = {str(name): str(query) for name, query in values["searches"].items()}
+            return Contents(files, searches, frozenset(map(str, values.get("reviewed", ()))))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LibraryError(f"{self.location}/{FILE} cannot be read ({error}); restore it from a backup") from None
 
@@ -176,6 +179,12 @@ class Marks:
             searches = {**contents.searches, name: query}
             self._write(replace(contents, searches={name: query for name, query in searches.items() if query.strip()}))
 
+    def review(self, hashes: Iterable[str]) -> None:
+        """Remember that all of some copies are wanted. Raises LibraryError, LibraryBusy, OSError."""
+        with self._writing():
+            contents = self.read()
+            self._write(replace(contents, reviewed=contents.reviewed | frozenset(hashes)))
+
     def follow(self, indexed: Mapping[str, str]) -> None:
         """After indexing: marks go with files that were moved, and stay with files that were changed. `indexed`: path → hash.
 
@@ -201,7 +210,8 @@ class Marks:
 
     def _write(self, contents: Contents) -> None:
         files = {to_text(path): _values_of(mark) for path, mark in contents.files.items() if not mark.is_empty}
-        text = json.dumps({"format": FORMAT, "files": files, "searches": dict(contents.searches)}, indent=1, ensure_ascii=False)
+        values = {"format": FORMAT, "files": files, "searches": dict(contents.searches), "reviewed": sorted(contents.reviewed)}
+        text = json.dumps(values, indent=1, ensure_ascii=False)
         self.location.write(FILE, text)
 
 

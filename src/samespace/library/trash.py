@@ -1,0 +1,83 @@
+"""Files to the system's trash, and back."""
+
+import configparser
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from ..core.errors import LibraryError
+
+Problem = tuple[str, str]
+"""Path and reason."""
+
+
+def move_to_trash(paths: Iterable[str]) -> tuple[list[str], list[Problem]]:
+    """Move files to the trash; return those that were, and those that were not, with the reason."""
+    from send2trash import TrashPermissionError, send2trash
+
+    moved, problems = [], []
+    for path in paths:
+        try:
+            if not os.path.lexists(path):
+                raise FileNotFoundError
+            send2trash(path)
+            moved.append(path)
+        except FileNotFoundError:
+            problems.append((path, "it is not there any more; index its folder again"))
+        except (TrashPermissionError, PermissionError):
+            problems.append((path, "its disk has no trash, or does not let you; delete it yourself, or copy it elsewhere first"))
+        except OSError as error:
+            problems.append((path, f"the trash refuses it ({error.strerror or error}); delete it yourself"))
+    return moved, problems
+
+
+def restore(paths: Iterable[str]) -> tuple[list[str], list[Problem]]:
+    """Move files that were moved to the trash last back to where they were; return those that were, and those that were not.
+
+    After the Trash specification of freedesktop.org 1.0. Raises LibraryError on systems with another trash, OSError.
+    """
+    if os.name == "nt" or not hasattr(os, "getuid") or os.uname().sysname == "Darwin":
+        raise LibraryError("files cannot be taken out of this system's trash from here; open the trash and put them back")
+    restored, problems = [], []
+    for path in paths:
+        if os.path.lexists(path):
+            problems.append((path, "there is a file of this name again; take the other one out of the trash yourself"))
+        elif found := max(_in_trash(path), default=None):
+            _, info, file = found
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.rename(file, path)
+            info.unlink(missing_ok=True)
+            restored.append(path)
+        else:
+            problems.append((path, "it is not in the trash any more; it may have been emptied"))
+    return restored, problems
+
+
+def _in_trash(path: str) -> Iterator[tuple[str, Path, Path]]:
+    """Yield (time, information, file) of what lies in the trash and was this file."""
+    for folder, top in _trash_folders(path):
+        for info in folder.glob("info/*.trashinfo"):
+            parser = configparser.RawConfigParser(strict=False)
+            try:
+                parser.read(info, encoding="utf-8")
+                was, when = (
+                    os.fsdecode(unquote_to_bytes(parser["Trash Info"]["Path"])),
+                    parser["Trash Info"].get("DeletionDate", ""),
+                )
+            except (configparser.Error, KeyError, OSError, UnicodeDecodeError):
+                continue
+            file = folder / "files" / info.name.removesuffix(".trashinfo")
+            if os.path.join(top, was) == path and os.path.lexists(file):
+                yield when, info, file
+
+
+def _trash_folders(path: str) -> Iterator[tuple[Path, str]]:
+    """Yield the trash folders that a file can lie in, and what paths in them are relative to."""
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    yield Path(data) / "Trash", "/"
+    top = os.path.dirname(path)
+    while not os.path.ismount(top) and top != os.path.dirname(top):
+        top = os.path.dirname(top)
+    yield Path(top) / ".Trash" / str(os.getuid()), top
+    yield Path(top) / f".Trash-{os.getuid()}", top
