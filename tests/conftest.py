@@ -212,3 +212,14 @@ def bucket(monkeypatch):
     client.create_bucket(Bucket="pictures")
     yield client
     server.stop()
+
+
+@pytest.fixture
+def own_trash(tmp_path, monkeypatch):
+    """A trash of the test's own; where it lies is decided when send2trash is imported."""
+    from send2trash import plat_other
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(plat_other, "XDG_DATA_HOME", os.fsencode(tmp_path / "data"))
+    monkeypatch.setattr(plat_other, "HOMETRASH_B", os.fsencode(tmp_path / "data" / "Trash"))
+    monkeypatch.setattr(plat_other, "HOMETRASH", str(tmp_path / "data" / "Trash"))

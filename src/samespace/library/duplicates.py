@@ -161,7 +161,7 @@ def _group(id: str, hits: Sequence[Hit]) -> DuplicateGroup:
     rest = sorted(
         (copy for copy in copies if copy is not first), key=lambda copy: (-copy.pixels, -(copy.hit.size or 0), copy.hit.path)
     )
-    reasons = dict.fromkeys(reason for copy in rest for reason in _reasons(first, copy, copies)[:1])
+    reasons = dict.fromkeys(reason for copy in reversed(rest) for reason in _reasons(first, copy, copies)[:1])
     why = "; ".join(reasons) or "all are alike: it comes first"
     return DuplicateGroup(id, (first, *rest), why)
 

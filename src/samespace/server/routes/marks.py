@@ -1,13 +1,20 @@
-"""/app: what people say of their files: tags, albums, stars, favourites, hidden files, saved searches."""
+"""/app: what people say of their files: tags, albums, stars, favourites, hidden files, saved searches; and of copies."""
 
 from dataclasses import asdict
-from typing import Any
+from itertools import islice
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import JSONResponse
 
+from ...core.paths import to_text
+from ...library.duplicates import TrashReport
 from ...library.store.marks import Mark
-from ..services.schemas import MarkRequest, SavedSearchRequest
+from ..services.schemas import MarkRequest, SavedSearchRequest, TrashRequest
+from ..services.search_page import hit_json
 from ..services.state import State, check_may_change
+
+Conditions = Annotated[str, Query(max_length=2000)]
 
 router = APIRouter(prefix="/app")
 
@@ -44,3 +51,38 @@ def save_search(body: SavedSearchRequest, state: State) -> dict[str, str]:
     """Keep a search under a name, or forget it."""
     state.library.save_search(body.name, body.query)
     return {"status": "saved" if body.query.strip() else "forgotten"}
+
+
+@router.get("/duplicates")
+def duplicates(
+    state: State, where: Conditions = "", first: Annotated[int, Query(ge=0)] = 0, count: Annotated[int, Query(ge=1, le=100)] = 20
+) -> JSONResponse:
+    """Return some groups of copies, and whether there are more."""
+    groups = list(islice(state.library.duplicates(where), first, first + count + 1)) if state.library.exists else []
+    shown = [
+        {"id": g.id, "why": g.why, "copies": [hit_json(copy.hit) | {"has": copy.facts} for copy in g.copies]} for g in groups
+    ]
+    return JSONResponse({"groups": shown[:count], "more": len(shown) > count})
+
+
+@router.post("/duplicates/{id}/accept", dependencies=[Depends(check_may_change)])
+def accept_duplicates(id: str, state: State) -> dict[str, str]:
+    """Keep all files of a group: it is not shown again."""
+    state.library.review.accept(id)
+    return {"status": "accepted"}
+
+
+@router.post("/trash", dependencies=[Depends(check_may_change)])
+def trash(body: TrashRequest, state: State) -> dict[str, Any]:
+    """Move copies to the system's trash."""
+    return _trashed(state.library.trash({state.media.segment(id).path for id in body.ids}))
+
+
+@router.post("/trash/undo", dependencies=[Depends(check_may_change)])
+def undo_trash(state: State) -> dict[str, Any]:
+    """Take back what was moved to the trash last."""
+    return _trashed(state.library.restore_trashed())
+
+
+def _trashed(report: TrashReport) -> dict[str, Any]:
+    return {"moved": len(report.moved), "problems": [f"{to_text(path)}: {reason}" for path, reason in report.problems]}

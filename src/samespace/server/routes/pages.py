@@ -44,6 +44,12 @@ def places_page(state: State) -> HTMLResponse:
     return page(state, "places.html")
 
 
+@router.get("/duplicates")
+def duplicates_page(state: State) -> HTMLResponse:
+    """Return the page to review copies."""
+    return page(state, "duplicates.html")
+
+
 @router.get("/ask")
 def ask_page(state: State) -> HTMLResponse:
     """Return the page to ask about a picture."""

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 
 from ...core.paths import to_path
 from ..services.schemas import CompareRequest, FolderRequest, PageSearchRequest, WeightedTerm
+from ..services.search_page import hit_json
 from ..services.security import HEADERS
 from ..services.state import State, check_may_change
 
@@ -48,6 +49,12 @@ def places(state: State, where: Conditions = "") -> JSONResponse:
 def folders(state: State) -> dict[str, Any]:
     """Return the folders that hold files, and how many each holds."""
     return {"folders": state.timeline.folders()}
+
+
+@router.get("/stack/{id}")
+def stack(id: str, state: State) -> JSONResponse:
+    """Return the files of a segment's stack, the newest first."""
+    return JSONResponse({"files": [hit_json(hit) | {"score": None, "rank": None} for hit in state.library.stack(id)]})
 
 
 @router.post("/vector")

@@ -209,6 +209,13 @@ class MarkRequest(BaseModel):
         )  # fmt: skip
 
 
+class TrashRequest(BaseModel):
+    """POST /app/trash."""
+
+    ids: list[str] = Field(min_length=1, max_length=10_000)
+    """Of segments; their files are moved."""
+
+
 class SavedSearchRequest(BaseModel):
     """POST /app/searches: an empty query forgets it."""
 

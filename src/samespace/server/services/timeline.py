@@ -59,7 +59,8 @@ class Timeline:
         """Return the folders that hold files, as text, and how many files each holds, by path."""
         if not self.library.exists:
             return []
-        table, rows = self._rows("")
+        table = self.library.store.readable(self.library.space.fingerprint)
+        rows = newest_files(table, self.library.filter_of(""), "file")
         counts = Counter(path.rpartition("/")[0] for path in table["path"].take(rows).to_pylist())
         return [{"path": path, "name": path.rpartition("/")[2], "count": count} for path, count in sorted(counts.items())]
 

@@ -2,6 +2,19 @@
 
 export const at = (id) => document.getElementById(id);
 
+// Call a function whenever an element has become wider or narrower, whatever the reason.
+export function onWidth(watched, change) {
+  let width = watched.clientWidth;
+  new ResizeObserver(() => {
+    if (watched.clientWidth === width) return;
+    width = watched.clientWidth;
+    change();
+  }).observe(watched);
+}
+
+// How many files one stands for, in its corner; nothing where it stands for itself.
+export const stackBadge = ({ stacked }) => (stacked > 1 ? [element("span", `❐ ${stacked}`, { className: "badge stack", title: `${stacked} files: copies, a burst, or a pair` })] : []);
+
 // An element with a text, attributes and properties.
 export function element(name, text = "", properties = {}) {
   const created = document.createElement(name);

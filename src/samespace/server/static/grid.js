@@ -1,4 +1,5 @@
 // A justified grid of any number of pictures: whole rows of one height, and only what is near the window is in the page.
+import { onWidth } from "./dom.js";
 
 // Boxes of pictures by their proportions: [{x, y, width, height}]. A row that ends at `cut` or at the end is not stretched.
 export function justified(ratios, { width, row, gap, cut = -1, space = 0 }) {
@@ -37,7 +38,7 @@ export class Grid {
   constructor(element, line, make, caption) {
     Object.assign(this, { element, line, make, caption, hits: [], boxes: [], items: new Map(), cut: -1 });
     addEventListener("scroll", () => this.draw(), { passive: true });
-    addEventListener("resize", () => this.layOut());
+    onWidth(element, () => this.layOut());
   }
 
   show(hits, cut) {

@@ -1,6 +1,6 @@
 // The start page: one's own files by day, and, once there are words or media in the box, a grid of what they find.
 import { ask, latestOnly } from "./ask.js";
-import { at, element } from "./dom.js";
+import { at, element, stackBadge } from "./dom.js";
 import { Grid } from "./grid.js";
 import { onMarked } from "./marks.js";
 import { isAudioOrVideo, mediaInput } from "./media.js";
@@ -104,6 +104,7 @@ function itemOf(hit) {
     // the caption has it too
     button.append(element("span", hit.kind === "document" ? hit.locator : `▶ ${hit.locator.split("–")[0]}`, { className: "badge", ariaHidden: true }));
   }
+  button.append(...stackBadge(hit));
   button.addEventListener("click", () => viewer.open(indexOf(hit.id), state.hits));
   button.addEventListener("keydown", (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

@@ -1,7 +1,7 @@
 // The timeline: all files by day, newest first. Shapes of all come at once, so that nothing jumps; only what is near the window is
 // in the page, and the rest of what is known of a file is asked for when it is.
 import { ask } from "./ask.js";
-import { element } from "./dom.js";
+import { element, onWidth, stackBadge } from "./dom.js";
 
 const CHUNK = 200; // files asked for at once
 const IDLE = 60; // milliseconds without scrolling before files are asked for
@@ -80,7 +80,7 @@ export class Timeline {
   constructor({ root, scrubber, onOpen }) {
     Object.assign(this, { root, scrubber, onOpen, where: "", days: [], ratios: [], length: 0, chunks: new Map(), tiles: new Map(), names: new Map(), timer: 0 });
     addEventListener("scroll", () => this.visible && requestAnimationFrame(() => this.draw()), { passive: true });
-    addEventListener("resize", () => this.visible && this.layOut());
+    onWidth(root, () => this.visible && this.layOut());
     this.watchScrubber();
   }
 
@@ -180,6 +180,7 @@ export class Timeline {
     button.ariaLabel = `${item.name}${item.locator ? `, ${item.locator}` : ""}`;
     button.append(Object.assign(new Image(), { alt: "", decoding: "async", src: `/pictures/${item.id}/small` }));
     const badge = { video: "▶", audio: "♪", document: item.page ? "≡" : "" }[item.kind];
+    button.append(...stackBadge(item));
     if (badge) button.append(element("span", badge, { className: "badge", ariaHidden: true }));
   }
 

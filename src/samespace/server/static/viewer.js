@@ -47,6 +47,7 @@ export class Viewer {
     at("viewer-image").alt = hit.name;
     this.showPlayer();
     this.showStrip();
+    this.showStack(hit);
     showMark(hit);
     at("viewer-facts").replaceChildren(...facts(hit).flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
     at("viewer-heatmap").classList.remove("on");
@@ -57,6 +58,30 @@ export class Viewer {
     if (!at("viewer").open) at("viewer").showModal();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.explain(hit), WAIT);
+  }
+
+  // The other files that this one stands for.
+  async showStack(hit) {
+    const row = at("stack");
+    if (row.dataset.stack !== hit.stack) row.replaceChildren();
+    row.dataset.stack = hit.stack ?? "";
+    row.hidden = hit.stacked < 2;
+    if (row.hidden) return;
+    if (!row.childElementCount) {
+      const { files = [] } = await ask(`/app/stack/${hit.id}`);
+      if (this.hit.stack !== hit.stack) return;
+      row.replaceChildren(...files.map((file, i) => this.stackButton(file, () => this.open(i, files))));
+    }
+    for (const button of row.children) button.toggleAttribute("aria-current", button.dataset.path === hit.path);
+  }
+
+  stackButton(file, onClick) {
+    const title = `${file.name}${file.width ? `, ${file.width} × ${file.height} px` : ""}`;
+    const button = element("button", "", { type: "button", title, ariaLabel: title });
+    button.dataset.path = file.path;
+    button.append(Object.assign(new Image(), { alt: "", src: `/pictures/${file.id}/small` }));
+    button.addEventListener("click", onClick);
+    return button;
   }
 
   go(by) {

@@ -1,0 +1,281 @@
+"""Copies are found when files are indexed, stacked, reviewed, and moved to the trash."""
+
+import os
+import shutil
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_copies import make
+from media_files import write_video
+from PIL import Image
+
+import samespace
+from samespace.core.errors import LibraryError
+from samespace.library.indexing.neighbours import pairs
+from samespace.library.indexing.stacks import StackedFile, stacks_of
+from samespace.library.library import Library
+from samespace.library.store.marks import Change
+from samespace.media.alignment import is_copy
+from samespace.media.look import descriptors, look_of, part_of, pixels_of
+
+
+def groups(library: Library) -> list[set[str]]:
+    """The copies in a library, by name."""
+    return [{Path(copy.hit.path).name for copy in group.copies} for group in library.duplicates()]
+
+
+@pytest.fixture(scope="module")
+def starter():
+    return samespace.load("starter")
+
+
+@pytest.fixture
+def album(tmp_path, photographs, own_trash):
+    """A photograph, half as large, and turned; and another."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    shutil.copy(photographs / "coffee.png", folder)
+    shutil.copy(photographs / "rocket.jpg", folder)
+    coffee = Image.open(photographs / "coffee.png").convert("RGB")
+    coffee.resize((300, 200)).save(folder / "half.jpg")
+    coffee.rotate(90, expand=True).save(folder / "turned.jpg", quality=70)
+    return folder
+
+
+@pytest.fixture
+def library(tmp_path, starter, album):
+    library = Library(tmp_path / "library", starter)
+    library.add([album])
+    return library
+
+
+COFFEES = {"coffee.png", "half.jpg", "turned.jpg"}
+
+
+def test_copies_are_found_and_the_next_of_a_series_are_not(tmp_path, starter):
+    make(tmp_path / "made")
+    library = Library(tmp_path / "library", starter)
+    library.add([tmp_path / "made"])
+    group_of = {name: n for n, group in enumerate(groups(library)) for name in group}
+    found, missing, wrong = 0, [], []
+    for path in sorted((tmp_path / "made").iterdir()):
+        n, what, *_ = path.name.split()
+        together = group_of.get(path.name, -1) == group_of.get(f"{n} photograph.jpg", -2)
+        if what == "copy":
+            found += together
+            missing += [path.name] * (not together)
+        elif what == "next" and path.name in group_of:
+            wrong.append(path.name)
+    sizes = defaultdict(set)
+    for name, group in group_of.items():
+        sizes[group].add(name.split()[0])
+    assert all(len(photographs) == 1 for photographs in sizes.values())
+    print(f"recall {found / (found + len(missing)):.4f} precision {found / (found + len(wrong)):.4f}", missing, wrong)
+    assert found / (found + len(missing)) >= 0.98 and found / (found + len(wrong)) >= 0.99, (missing, wrong)
+
+
+def test_the_best_comes_first_and_says_why(library):
+    (group,) = library.duplicates()
+    assert [Path(copy.hit.path).name for copy in group.copies] == ["coffee.png", "turned.jpg", "half.jpg"]
+    assert group.why.startswith("most pixels (600 × 400 px)")
+    assert not list(library.duplicates("name:rocket")) and len(list(library.duplicates("name:half"))) == 1
+
+
+def test_of_equal_size_the_one_that_says_more_is_the_best(tmp_path, starter, photographs):
+    coffee, folder = Image.open(photographs / "coffee.png").convert("RGB"), tmp_path / "album"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x0110] = "X100V"
+    exif.get_ifd(0x8769)[0x9003] = "2019:07:04 10:00:00"
+    coffee.save(folder / "a.jpg", quality=90)
+    coffee.save(folder / "b.jpg", quality=88, exif=exif)
+    library = Library(tmp_path / "library", starter)
+    library.add([folder])
+    (group,) = library.duplicates()
+    assert Path(group.copies[0].hit.path).name == "b.jpg" and group.why == "has date, camera"
+
+
+def test_a_stack_is_one_hit_with_its_count(library):
+    hits = library.search("a cup of coffee")
+    assert [(Path(hit.path).name in COFFEES, hit.stacked) for hit in hits] == [(True, 3), (False, 1)]
+    assert len(library.search("a cup of coffee", group_by="file")) == 4
+    listed = library.search("kind:image")
+    assert {Path(hit.path).name for hit in listed} == {"coffee.png", "rocket.jpg"}  # the best stands for the others
+    assert {Path(hit.path).name for hit in library.stack(hits[0].id)} == COFFEES
+    assert {Path(hit.path).name for hit in library.stack(hits[1].id)} == {"rocket.jpg"}
+    small = library.search("width:<400", group_by="stack")
+    assert {Path(hit.path).name for hit in small} == {"half.jpg"} or len(small) == 1
+
+
+def test_new_copies_join_and_removed_ones_leave(library, album):
+    Image.open(album / "coffee.png").convert("RGB").save(album / "again.webp", quality=60)
+    library.add([album])
+    assert groups(library) == [COFFEES | {"again.webp"}]
+    for name in ("coffee.png", "half.jpg", "turned.jpg"):
+        (album / name).unlink()
+    library.add([album])
+    assert groups(library) == [] and {hit.stacked for hit in library.search("coffee")} == {1}
+
+
+def test_equal_files_are_copies_even_without_texture(tmp_path, starter):
+    Image.new("RGB", (300, 200), "white").save(tmp_path / "one.png")
+    shutil.copy(tmp_path / "one.png", tmp_path / "two.png")
+    Image.new("RGB", (300, 200), "white").save(tmp_path / "three.png", compress_level=0)
+    library = Library(tmp_path / "library", starter)
+    library.add([tmp_path])
+    assert groups(library) == [{"one.png", "two.png"}]
+
+
+def test_a_camera_that_says_two_moments_took_two_pictures(tmp_path, starter, photographs):
+    coffee = Image.open(photographs / "coffee.png").convert("RGB")
+    for second in (1, 5):
+        exif = Image.Exif()
+        exif[0x0110] = "X100V"
+        exif.get_ifd(0x8769)[0x9003] = f"2019:07:04 10:00:0{second}"
+        coffee.save(tmp_path / f"{second}.jpg", exif=exif, quality=80 + second)
+    library = Library(tmp_path / "library", starter)
+    library.add([tmp_path])
+    assert groups(library) == []
+
+
+def test_videos(tmp_path, starter, photographs):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    scenes = [
+        Image.open(photographs / f"{name}.png").convert("RGB").resize((480, 320)) for name in ("coffee", "chelsea", "astronaut")
+    ]
+    write_video(folder / "film.mp4", [(one, 2.0) for one in scenes])
+    write_video(folder / "small.mp4", [(one.resize((240, 160)), 2.0) for one in scenes])
+    write_video(folder / "other.mp4", [(one, 2.0) for one in scenes[::-1]])
+    library = Library(tmp_path / "library", starter)
+    library.add([folder])
+    assert groups(library) == [{"film.mp4", "small.mp4"}]
+
+
+def test_copies_go_to_the_trash_and_come_back(library, album):
+    library.mark([album / "half.jpg"], Change(tags=("cup",)))
+    report = library.trash([album / "half.jpg", album / "turned.jpg", album / "rocket.jpg"])
+    assert sorted(Path(path).name for path in report.moved) == ["half.jpg", "turned.jpg"]
+    assert [(Path(path).name, "no other copy" in reason) for path, reason in report.problems] == [("rocket.jpg", True)]
+    assert sorted(path.name for path in album.iterdir()) == ["coffee.png", "rocket.jpg"] and groups(library) == []
+    assert sorted(Path(path).name for path in library.restore_trashed().moved) == ["half.jpg", "turned.jpg"]
+    assert groups(library) == [COFFEES] and [Path(h.path).name for h in library.search("tag:cup", group_by="file")] == [
+        "half.jpg"
+    ]
+    with pytest.raises(LibraryError, match="taken back"):
+        library.restore_trashed()
+
+
+def test_the_last_copy_stays_whatever_is_asked(library, album):
+    report = library.trash([album / name for name in COFFEES])
+    assert report.moved == [] and len(report.problems) == 3 and (album / "coffee.png").exists()
+    (album / "coffee.png").unlink()  # by another program
+    (album / "half.jpg").unlink()
+    assert library.trash([album / "turned.jpg"]).moved == []
+
+
+def test_two_who_delete_at_once_get_a_sentence(library, album):
+    first = library.trash([album / "half.jpg"])
+    second = library.trash([album / "half.jpg"])
+    assert len(first.moved) == 1 and not second.moved and len(second.problems) == 1
+
+
+def test_a_trash_that_refuses_loses_nothing(library, album, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "not permitted")
+
+    monkeypatch.setattr("send2trash.send2trash", refuse)
+    report = library.trash([album / "half.jpg"])
+    assert not report.moved and "delete it yourself" in report.problems[0][1]
+    assert (album / "half.jpg").exists() and groups(library) == [COFFEES]
+
+
+def test_what_is_in_the_way_is_not_overwritten(library, album):
+    library.trash([album / "half.jpg"])
+    (album / "half.jpg").write_bytes(b"new")
+    report = library.restore_trashed()
+    assert not report.moved and "of this name again" in report.problems[0][1] and (album / "half.jpg").read_bytes() == b"new"
+
+
+def test_names_of_any_bytes_come_back(library, album):
+    name = os.fsencode(album) + b"/caf\xe9 %41 \xff.jpg"
+    shutil.copy(album / "half.jpg", os.fsdecode(name))
+    library.add([album])
+    moved = library.trash([os.fsdecode(name)]).moved
+    assert len(moved) == 1 and library.restore_trashed().moved == moved and os.path.exists(name)
+
+
+def test_kept_groups_and_hidden_files_are_not_shown_again(library, album):
+    library.mark([album / "turned.jpg"], Change(hidden=True))
+    assert groups(library) == [{"coffee.png", "half.jpg"}]
+    (group,) = library.duplicates()
+    library.review.accept(group.id)
+    assert groups(library) == []
+    Image.open(album / "coffee.png").convert("RGB").save(album / "new.jpg", quality=60)
+    library.add([album])
+    assert groups(library) == [{"coffee.png", "half.jpg", "new.jpg"}]
+
+
+def test_a_library_of_an_older_version_is_looked_at(library, album):
+    table = library.store.table
+    table.drop_columns(["look", "duplicate", "stack"])
+    assert groups(Library(library.location.name, library.space)) == []
+    again = Library(library.location.name, library.space)
+    again.add([album])
+    assert groups(again) == [COFFEES]
+
+
+def stacked(path: str, taken: float | None = None, kind: str = "image", pixels: int = 10, duplicate: str = "") -> StackedFile:
+    return StackedFile(path, f"id of {path}", kind, pixels, 1, taken, "X100V" if taken is not None else "", duplicate)
+
+
+def test_raw_files_live_photos_and_bursts_are_one():
+    files = [
+        stacked("/a/1.RAF", 1.0, pixels=20), stacked("/a/1.JPG", 1.0), stacked("/a/2.JPG", 5.0),
+        stacked("/a/IMG_3.HEIC", 60.0), stacked("/a/IMG_3.MOV", 60.0, "video", 30), stacked("/a/4.mov", kind="video"),
+        *(stacked(f"/a/burst {i}.jpg", 100 + i / 2) for i in range(4)), stacked("/b/1.JPG", 1.0),
+        stacked("/a/late.jpg", 103.0), stacked("/c/copy.jpg", pixels=50, duplicate="x"), stacked("/c/original.jpg", pixels=90, duplicate="x"),
+    ]  # fmt: skip
+    stacks = stacks_of(files)
+    assert stacks["/a/1.RAF"] == stacks["/a/1.JPG"] == "id of /a/1.JPG"
+    assert stacks["/a/IMG_3.HEIC"] == stacks["/a/IMG_3.MOV"] == "id of /a/IMG_3.HEIC"
+    assert len({stacks[f"/a/burst {i}.jpg"] for i in range(4)}) == 1
+    assert stacks["/c/copy.jpg"] == stacks["/c/original.jpg"] == "id of /c/original.jpg"
+    assert not {"/a/2.JPG", "/a/4.mov", "/b/1.JPG", "/a/late.jpg"} & set(stacks)
+
+
+def test_a_part_is_found_where_it_lies(photographs):
+    whole = Image.open(photographs / "astronaut.png").convert("RGB")
+    part = whole.crop((100, 50, 400, 350))
+    fit, (x, y, width, height) = part_of(pixels_of(look_of(whole)), pixels_of(look_of(part)), 1.0)
+    assert fit > 0.8 and np.allclose((x, y, width, height), (100 / 512, 50 / 512, 300 / 512, 300 / 512), atol=0.06)
+    assert is_copy(whole, part, (x, y, width, height)) and not is_copy(whole, part)
+
+
+def test_a_turned_picture_looks_like_its_original(photographs):
+    whole = Image.open(photographs / "astronaut.png").convert("RGB")
+    looks = np.stack([pixels_of(look_of(whole)), pixels_of(look_of(whole.rotate(90, expand=True)))])
+    turned = [float(descriptors(looks[:1])[0] @ descriptors(looks[1:], turns)[0]) for turns in range(4)]
+    assert turned[3] > 0.999 and max(turned[:3]) < 0.9
+
+
+def test_pairs_are_what_all_comparisons_would_give():
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=(700, 64)).astype(np.float32)
+    z[400] = z[10] + 0.2 * z[11]
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    looks = rng.integers(0, 255, (700, 32, 32)).astype(np.uint8)
+    looks[500] = np.rot90(looks[20])
+    found = [(pair.one, pair.other, pair.turns) for block in pairs(looks, z, 0) for row in block.values() for pair in row]
+    assert (400, 10, None) in found and (500, 20, 3) in found
+    few = [(pair.one, pair.other) for block in pairs(looks, z, 450) for row in block.values() for pair in row]
+    assert (500, 20) in few and (400, 10) not in few
+
+
+def test_dates_are_read_as_they_are(library):
+    rows, z = library.store.pictures(library.space.fingerprint)
+    assert len(rows) == 4 and z.shape == (4, library.space.dim)
+    assert all(row["taken_at"] is None or isinstance(row["taken_at"], datetime) for row in rows)
