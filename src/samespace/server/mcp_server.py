@@ -4,6 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -60,7 +61,15 @@ class LibraryTools:
         tag:dog rating:>=4`, joined by OR, NOT and brackets; without words the newest that meet them are returned.
         """
         hits = self.library.search(query, top, min_relevance=min_relevance, files=False, where=where)
-        return [{k: v for k, v in asdict(hit).items() if v not in (None, ())} | {"path": to_text(hit.path)} for hit in hits]
+        return [{k: v for k, v in asdict(hit).items() if v not in (None, (), "")} | {"path": to_text(hit.path)} for hit in hits]
+
+    def duplicates(self, where: str = "", top: int = 20) -> list[dict[str, Any]]:
+        """List pictures and videos that are here more than once: the best file of each, why it is, and its other copies.
+
+        `where` holds conditions as for `search`. Nothing is moved or deleted.
+        """
+        groups = islice(self.library.duplicates(where), top)
+        return [{"why": group.why, "paths": [to_text(copy.hit.path) for copy in group.copies]} for group in groups]
 
     def ask(self, text: str, paths: list[str] | None = None, max_tokens: int = 256) -> dict[str, Any]:
         """Answer a question from files: those at `paths`, or those of the library that fit the question best."""
@@ -85,6 +94,6 @@ def create_mcp_server(library: Library, assistant: str = "starter") -> MCPServer
     """Build an MCP server over one library."""
     server = MCPServer[Any]("samespace", version=__version__, log_level="WARNING")
     tools = LibraryTools(library, LazyAssistant(assistant))
-    for tool in (tools.search, tools.ask, tools.classify):
+    for tool in (tools.search, tools.duplicates, tools.ask, tools.classify):
         server.add_tool(as_tool_error(tool), annotations=READ_ONLY)
     return server
