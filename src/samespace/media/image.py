@@ -12,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..core.errors import MissingExtra, UnreadableMedia, error_summary
+from . import svg
 from .kinds import RAW
 
 MAX_PIXELS = 300_000_000
@@ -20,6 +21,9 @@ MAX_BYTES = 1_000_000_000
 """Larger files are not read: disk images are called `.raw` and `.img` too."""
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
 """Pillow's decoders that may open a file, whatever it claims to be; see also `decoders`."""
+
+JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+"""Beginnings of a JPEG XL file: bare, and in a container."""
 
 Image.MAX_IMAGE_PIXELS = None  # _check_size replaces it: its message names a remedy, where Pillow would warn on stderr
 
@@ -38,8 +42,9 @@ def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Size]:
         raise UnreadableMedia("the file is empty")
     if path.suffix.lower() in RAW:
         return _develop(data, target)
-    if _looks_like_svg(path, data):
-        raise UnreadableMedia("SVG drawings are not supported; export it as PNG")
+    if svg.is_svg(path, data):
+        drawing = svg.render(data, 2 * target)
+        return drawing, drawing.size
     try:
         return _decode(data, target)
     except UnidentifiedImageError:
@@ -80,7 +85,9 @@ def _decode(data: bytes, target: int) -> tuple[Image.Image, Size]:
         size = image.size
         image.draft("RGB", (2 * target, 2 * target))
         image.load()
-        picture = ImageOps.exif_transpose(_shrink(image, target))
+        picture = _shrink(image, target)
+        if image.format != "JXL":  # turned by its decoder, whatever EXIF says: ISO/IEC 18181-2
+            picture = ImageOps.exif_transpose(picture)
         turned = (size[0] > size[1]) != (picture.width > picture.height)  # for some formats Pillow swaps the size itself
         return to_eight_bits(picture), size[::-1] if turned else size
 
@@ -169,16 +176,26 @@ def _develop(data: bytes, target: int) -> tuple[Image.Image, Size]:
         raise UnreadableMedia(f"the raw file cannot be developed ({error_summary(error)}); export it as JPEG or DNG")
 
 
-def _looks_like_svg(path: Path, data: bytes) -> bool:
-    """Return whether a file is an SVG drawing, by its suffix or its first bytes."""
-    return path.suffix.lower() in (".svg", ".svgz") or b"<svg" in data[:512]
-
-
 def decoders(data: bytes) -> tuple[str, ...]:
-    """Return the names of the decoders that may open a file, by its beginning; HEIC's is loaded with the first HEIC file."""
+    """Return the names of the decoders that may open a file, by its beginning; some are loaded with the first such file.
+
+    Raises UnreadableMedia where one is needed that is not installed.
+    """
+    if data.startswith(JPEG_XL):
+        _load_jpeg_xl()
+        return ("JXL",)
     if data[4:8] != b"ftyp" or data[8:12] in (b"avif", b"avis"):
         return FORMATS
     import pi_heif
 
     pi_heif.register_heif_opener()
     return ("HEIF", "AVIF")
+
+
+def _load_jpeg_xl() -> None:
+    """Raises UnreadableMedia where the decoder is not installed."""
+    try:
+        import pylibjxl
+    except ImportError:
+        raise UnreadableMedia(str(MissingExtra("reading JPEG XL pictures", "jxl"))) from None
+    pylibjxl.register_pillow()

@@ -6,9 +6,9 @@ RAW = frozenset(".3fr .arw .cr2 .cr3 .dng .erf .kdc .mrw .nef .nrw .orf .pef .ra
 """Camera raw files; reading them needs the extra `raw`."""
 IMAGE = RAW | frozenset(
     ".jpg .jpeg .jpe .jfif .png .gif .bmp .webp .avif .heic .heif .hif .tif .tiff .jp2 .j2k .ppm .pgm .pbm .pnm "
-    ".tga .ico .svg .svgz".split()
+    ".tga .ico .svg .svgz .jxl".split()
 )
-"""Image files. SVG cannot be read; it is listed so that the report names such files."""
+"""Image files. Reading SVG needs the extra `svg`, JPEG XL the extra `jxl`."""
 
 AUDIO = frozenset(".wav .flac .mp3 .ogg .oga .m4a .opus .aac .wma .aiff .aif".split())
 VIDEO = frozenset(".mp4 .m4v .mkv .webm .mov .avi".split())

@@ -28,6 +28,9 @@ def embedded(path: Path, data: bytes = b"") -> Description:
     """Return what a picture says about itself; `data` is its content, if that is at hand. Of what is broken nothing is returned."""
     try:
         with io.BytesIO(data) if data else path.open("rb") as file, Image.open(file, formats=_decoders(file)) as image:
+            if image.format == "JXL":
+                image.load()  # its metadata come with its pixels
+                image.info["exif"] = image.info.get("exif", b"")[4:]  # after the offset of the TIFF header: ISO/IEC 18181-2, 9.5
             info = dict(image.info)
             sources: tuple[Callable[[], Description], ...] = (
                 lambda: _exif(image.getexif()),
