@@ -18,8 +18,8 @@ from samespace.library.indexing.neighbours import pairs
 from samespace.library.indexing.stacks import StackedFile, stacks_of
 from samespace.library.library import Library
 from samespace.library.store.marks import Change
-from samespace.media.alignment import is_copy
-from samespace.media.look import descriptors, look_of, part_of, pixels_of
+from samespace.media.alignment import comparable, is_copy, is_textured
+from samespace.media.look import descriptors, look_of, parts_of, pixels_of
 
 
 def groups(library: Library) -> list[set[str]]:
@@ -250,9 +250,12 @@ def test_raw_files_live_photos_and_bursts_are_one():
 def test_a_part_is_found_where_it_lies(photographs):
     whole = Image.open(photographs / "astronaut.png").convert("RGB")
     part = whole.crop((100, 50, 400, 350))
-    fit, (x, y, width, height) = part_of(pixels_of(look_of(whole)), pixels_of(look_of(part)), 1.0)
-    assert fit > 0.8 and np.allclose((x, y, width, height), (100 / 512, 50 / 512, 300 / 512, 300 / 512), atol=0.06)
-    assert is_copy(whole, part, (x, y, width, height)) and not is_copy(whole, part)
+    looks = [pixels_of(look_of(one))[None] for one in (whole, part)]
+    (fit,), (box,) = parts_of(*looks, np.ones(1))
+    assert fit > 0.95 and np.allclose(box, (100 / 512, 50 / 512, 300 / 512, 300 / 512), atol=0.02)
+    pictures = comparable(whole), comparable(part)
+    assert is_copy(*pictures, tuple(box)) and not is_copy(*pictures)
+    assert is_textured(pictures[0]) and not is_textured(comparable(Image.new("RGB", (400, 300), "teal")))
 
 
 def test_a_turned_picture_looks_like_its_original(photographs):
@@ -269,9 +272,14 @@ def test_pairs_are_what_all_comparisons_would_give():
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     looks = rng.integers(0, 255, (700, 32, 32)).astype(np.uint8)
     looks[500] = np.rot90(looks[20])
-    found = [(pair.one, pair.other, pair.turns) for block in pairs(looks, z, 0) for row in block.values() for pair in row]
+    found = [
+        (pair.one, pair.other, pair.turns)
+        for block in pairs(looks, z, np.ones((700, 2)), 0)
+        for row in block.values()
+        for pair in row
+    ]
     assert (400, 10, None) in found and (500, 20, 3) in found
-    few = [(pair.one, pair.other) for block in pairs(looks, z, 450) for row in block.values() for pair in row]
+    few = [(pair.one, pair.other) for block in pairs(looks, z, np.ones((700, 2)), 450) for row in block.values() for pair in row]
     assert (500, 20) in few and (400, 10) not in few
 
 

@@ -40,14 +40,22 @@ class Aligned:
 
 
 def is_copy(whole: Image.Image, part: Image.Image, box: Box | None = None) -> bool:
-    """Whether `part` is a copy of `whole`, or of what lies about `box` in it. Both are upright.
+    """Whether `part` is a copy of `whole`, or of what lies about `box` in it; both as `comparable` returns them.
 
-    What has no texture to tell it from others is no copy.
+    To be told from others, both need texture: see `is_textured`.
     """
-    one, other = _grey(whole), _grey(part)
-    same_shape = abs(np.log(other.width * one.height / (other.height * one.width))) < 0.03
-    whole_picture = same_shape and _agrees(one, other, WHOLE, PYRAMID[-1:])
-    return whole_picture or (box is not None and _agrees(one, other, box, PYRAMID))
+    same_shape = abs(np.log(part.width * whole.height / (part.height * whole.width))) < 0.03
+    is_whole = same_shape and _agrees(whole, part, WHOLE, PYRAMID[-1:])
+    return is_whole or (box is not None and _agrees(whole, part, box, PYRAMID))
+
+
+def is_textured(grey: Image.Image) -> bool:
+    """Whether a picture has enough texture to be told from others."""
+    size = max(CELLS, grey.width // 2), max(CELLS, grey.height // 2)
+    levels = np.asarray(grey.resize(size, Image.Resampling.BOX), np.float32)
+    down, right = np.gradient(levels)
+    energy = _cells(np.asarray(right * right + down * down)).mean(axis=1)
+    return int((energy > TEXTURED).sum()) >= FEWEST_TEXTURED
 
 
 def _agrees(one: Image.Image, other: Image.Image, box: Box, pyramid: tuple[int, ...]) -> bool:
@@ -59,7 +67,8 @@ def _agrees(one: Image.Image, other: Image.Image, box: Box, pyramid: tuple[int, 
     return closer is not None and agreement(closer) >= AGREEING
 
 
-def _grey(picture: Image.Image) -> Image.Image:
+def comparable(picture: Image.Image) -> Image.Image:
+    """Return a picture as pictures are compared: small and grey."""
     grey = picture.convert("L")
     grey.thumbnail((COMPARED, COMPARED), Image.Resampling.BOX)
     return grey

@@ -15,10 +15,14 @@ FREQUENCIES = 6
 """Frequencies per axis that a descriptor has."""
 CONTRAST = 40.0
 """Grey levels, summed like a frequency, that every descriptor has in common: those of pictures without contrast differ in nothing else."""
-SCALES = (1.0, 0.93, 0.86, 0.8, 0.74, 0.68, 0.62, 0.56, 0.5)
-"""Shares of a side that a part is looked for at."""
-NOISE = 2.0
+NOISE = 0.5
 """Grey levels that are no likeness."""
+GLANCE = 16
+"""Pixels per side at which it is first looked whether a look may be a part of another."""
+SCALES, LEAST_FIT = (1.0, 0.875, 0.75, 0.625), 0.55
+"""Shares of a side that a part is looked for at, and the least correlation there of what is looked at more closely."""
+FINE, ROUNDS, LONGEST_STEP, LEAST_SHARE = 24, 5, 0.06, 0.3
+"""Then: pixels per side, steps, the longest of them and the smallest part as shares of a side."""
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height of a part, as shares of the whole."""
@@ -58,36 +62,104 @@ def _cosines() -> np.ndarray:
     return np.asarray(np.sqrt(2 / SIDE) * np.cos(angles), np.float32)
 
 
-def part_of(whole: np.ndarray, part: np.ndarray, aspect: float) -> tuple[float, Box]:
-    """Return how well a look fits into a part of another, at best, and into which: a correlation up to 1.
+def likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the correlation of looks with others, pixel by pixel: float32 (n,). Both are uint8 (n, SIDE, SIDE)."""
+    one, other = (levels.reshape(-1, SIDE**2).astype(np.float32) for levels in (one, other))
+    one, other = (levels - levels.mean(axis=1, keepdims=True) for levels in (one, other))
+    noise = NOISE**2 * SIDE**2
+    product = (one * other).sum(axis=1) + noise
+    return np.asarray(product / np.sqrt(((one**2).sum(axis=1) + noise) * ((other**2).sum(axis=1) + noise)))
 
-    Both are uint8 (SIDE, SIDE); `aspect` is width over height of the part, divided by that of the whole.
+
+def parts_of(wholes: np.ndarray, parts: np.ndarray, aspects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how well looks fit into parts of others, at best, and into which: correlations (n,), and boxes (n, 4) as shares.
+
+    Both are uint8 (n, SIDE, SIDE); `aspects` (n,) are width over height of the part, divided by that of the whole.
     """
-    wide, high = min(1.0, aspect), min(1.0, 1 / aspect)
-    picture, levels = Image.fromarray(part), whole.astype(np.float32)
-    sums, squares = _integral(levels), _integral(levels**2)
-    best, box = -1.0, WHOLE
+    best, boxes = np.full(len(wholes), -1, np.float32), np.tile(np.array(WHOLE, np.float32), (len(wholes), 1))
+    small = _resized(wholes, GLANCE, GLANCE)
     for scale in SCALES:
-        width, height = max(6, round(SIDE * scale * wide)), max(6, round(SIDE * scale * high))
-        template = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float32)
-        template = template - template.mean()
-        windows = np.lib.stride_tricks.sliding_window_view(levels, (height, width))
-        product = np.tensordot(windows, template, axes=2)
-        mean = _window_sums(sums, height, width) / template.size
-        spread = np.maximum(0, _window_sums(squares, height, width) - template.size * mean**2)
-        noise = NOISE * np.sqrt(template.size)
-        fit = (product + noise**2) / ((np.sqrt(spread) + noise) * (np.linalg.norm(template) + noise))
-        y, x = np.unravel_index(int(fit.argmax()), fit.shape)
-        if fit[y, x] > best:
-            best, box = float(fit[y, x]), (x / SIDE, y / SIDE, width / SIDE, height / SIDE)
-    return best, box
+        widths = np.maximum(4, np.round(GLANCE * scale * np.minimum(1, aspects))).astype(int)
+        heights = np.maximum(4, np.round(GLANCE * scale * np.minimum(1, 1 / aspects))).astype(int)
+        for width, height in set(zip(widths.tolist(), heights.tolist())):
+            mine = np.flatnonzero((widths == width) & (heights == height))
+            fit, x, y = _best_windows(small[mine], _resized(parts[mine], height, width))
+            better = fit > best[mine]
+            best[mine[better]] = fit[better]
+            boxes[mine[better]] = np.stack([x, y, np.full_like(x, width), np.full_like(y, height)], axis=1)[better] / GLANCE
+    likely = np.flatnonzero(best >= LEAST_FIT)
+    if not len(likely):
+        return best, boxes
+    best[likely], boxes[likely] = _refined(wholes[likely], parts[likely], boxes[likely])
+    return best, boxes
 
 
-def _integral(levels: np.ndarray) -> np.ndarray:
-    return np.pad(levels.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+def _best_windows(levels: np.ndarray, templates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the greatest correlation of each template with a window of its picture, and the window's left and top."""
+    windows = np.lib.stride_tricks.sliding_window_view(levels, templates.shape[1:], axis=(1, 2))
+    across, pixels = windows.shape[2], templates[0].size
+    windows = windows.reshape(len(levels), -1, pixels)
+    templates = templates.reshape(len(levels), pixels)
+    templates = templates - templates.mean(axis=1, keepdims=True)
+    noise = NOISE**2 * pixels
+    product = (windows @ templates[:, :, None])[:, :, 0]
+    spread = np.einsum("nwp,nwp->nw", windows, windows) - windows.sum(axis=2) ** 2 / pixels
+    norms = np.sqrt((np.maximum(0, spread) + noise) * ((templates**2).sum(axis=1, keepdims=True) + noise))
+    correlations = (product + noise) / norms
+    best = correlations.argmax(axis=1)
+    return correlations[np.arange(len(best)), best], best % across, best // across
 
 
-def _window_sums(integral: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the sum over each window of an array, from its integral."""
-    corners = integral[height:, width:] - integral[:-height, width:] - integral[height:, :-width] + integral[:-height, :-width]
-    return np.asarray(corners)
+def _refined(wholes: np.ndarray, parts: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the correlations of boxes with parts, and the boxes, after ROUNDS steps of Gauss and Newton."""
+    levels, wanted = wholes.astype(np.float32), _centred(_resized(parts, FINE, FINE))
+    norms = np.sqrt((wanted**2).sum(axis=(1, 2))) + NOISE
+    best, best_boxes, along = np.full(len(levels), -1.0), boxes.copy(), (np.arange(FINE) + 0.5) / FINE
+    for _ in range(ROUNDS + 1):
+        sample = _centred(_sampled(levels, boxes))
+        own_norms = np.sqrt((sample**2).sum(axis=(1, 2))) + NOISE
+        correlations = (sample * wanted).sum(axis=(1, 2)) / (own_norms * norms)
+        better = correlations > best
+        best[better], best_boxes[better] = correlations[better], boxes[better]
+        gain = (correlations * norms / own_norms)[:, None, None]
+        down, right = np.gradient(sample, axis=(1, 2))
+        right, down = (g * gain * (FINE / boxes[:, i])[:, None, None] for i, g in ((2, right), (3, down)))
+        slopes = np.stack([right, down, right * along, down * along[:, None]], axis=1).reshape(len(levels), 4, -1)
+        slopes = slopes - slopes.mean(axis=2, keepdims=True)
+        curvature = slopes @ slopes.transpose(0, 2, 1)
+        curvature[:, range(4), range(4)] *= 1.001
+        curvature[:, range(4), range(4)] += 1
+        steps = np.linalg.solve(curvature, slopes @ (wanted - gain * sample).reshape(len(levels), -1, 1))[:, :, 0]
+        boxes = boxes + steps.clip(-LONGEST_STEP, LONGEST_STEP)
+        boxes[:, 2:] = boxes[:, 2:].clip(LEAST_SHARE, 1.2)
+    return best, best_boxes
+
+
+def _centred(levels: np.ndarray) -> np.ndarray:
+    return np.asarray(levels - levels.mean(axis=(1, 2), keepdims=True))
+
+
+def _sampled(levels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Return boxes of looks, bilinear: float32 (n, FINE, FINE)."""
+    along = (np.arange(FINE) + 0.5) / FINE
+    x, y = ((boxes[:, i, None] + boxes[:, i + 2, None] * along) * SIDE - 0.5 for i in (0, 1))
+    x, y = (at.clip(0, SIDE - 1.001) for at in (x, y))
+    column, row = x.astype(int), y.astype(int)
+    right, down = (x - column)[:, None, :], (y - row)[:, :, None]
+    n, row, column = np.arange(len(levels))[:, None, None], row[:, :, None], column[:, None, :]
+    above = levels[n, row, column] * (1 - right) + levels[n, row, column + 1] * right
+    below = levels[n, row + 1, column] * (1 - right) + levels[n, row + 1, column + 1] * right
+    return np.asarray(above * (1 - down) + below * down)
+
+
+def _resized(looks: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return looks averaged to another size: float32 (n, height, width)."""
+    return np.asarray(_averages(height) @ looks.astype(np.float32) @ _averages(width).T)
+
+
+@cache
+def _averages(size: int) -> np.ndarray:
+    """Return the weights of SIDE pixels in each of `size`: float32 (size, SIDE)."""
+    edges = np.linspace(0, SIDE, size + 1)
+    first, last = np.maximum(edges[:-1, None], np.arange(SIDE)), np.minimum(edges[1:, None], np.arange(SIDE) + 1)
+    return np.asarray(np.maximum(0, last - first) * size / SIDE, np.float32)

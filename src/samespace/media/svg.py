@@ -113,7 +113,11 @@ def _check(text: bytes) -> None:
 
 def _check_element(tag: str, attributes: dict[str, str], text: str) -> None:
     for name, value in attributes.items():
-        outside = name.rpartition("}")[2] == "href" and tag != "a" and not (value.strip().startswith("#") or PICTURE.match(value.strip()))
+        outside = (
+            name.rpartition("}")[2] == "href"
+            and tag != "a"
+            and not (value.strip().startswith("#") or PICTURE.match(value.strip()))
+        )
         if outside or REFERENCE.search(value):
             raise UnreadableMedia("the drawing names a file outside itself; export it as PNG")
     if tag == "style" and REFERENCE.search(text):

@@ -16,14 +16,12 @@ from PIL import Image
 from ...core.errors import UnreadableMedia
 from ...core.machine import usable_cpus
 from ...media import image, video
-from ...media.alignment import COMPARED, is_copy
-from ...media.look import descriptors, look_of, part_of, pixels_of
+from ...media.alignment import COMPARED, comparable, is_copy, is_textured
+from ...media.look import descriptors, look_of, pixels_of
 from ..store.lance import Store
 from .neighbours import ALIKE, Pair, pairs
 from .stacks import StackedFile, stacks_of
 
-LEAST_FIT = 0.3
-"""Least correlation of a part's look with what it may be a part of."""
 OPEN_PICTURES = 1000
 """Small pictures that are kept while pairs are compared."""
 TRIES = 4
@@ -144,6 +142,12 @@ def _opened(path: str) -> Image.Image:
         raise UnreadableMedia(str(error)) from None
 
 
+def _comparable(path: str) -> Image.Image | None:
+    """Return an image file as images are compared; None where there is no texture to compare. Raises UnreadableMedia."""
+    picture = comparable(_opened(path))
+    return picture if is_textured(picture) else None
+
+
 def _names(groups: Groups, members: Sequence[Picture]) -> dict[str, str]:
     """Return path → what the members of its group have in common; empty for those that are alone."""
     together: dict[int, list[Picture]] = defaultdict(list)
@@ -168,13 +172,14 @@ def _image_groups(images: list[Picture], z: np.ndarray, progress: ComparingProgr
     looks = (
         np.stack([pixels_of(picture.look or bytes(1024)) for picture in images]) if images else np.empty((0, 32, 32), np.uint8)
     )
-    opened = lru_cache(OPEN_PICTURES)(_opened)
+    opened = lru_cache(OPEN_PICTURES)(_comparable)
     with ThreadPoolExecutor(usable_cpus()) as pool:
         done = 0
-        for found in pairs(looks, z, first_new):
+        shapes = np.array([(picture.width or 1, picture.height or 1) for picture in images])
+        for found in pairs(looks, z, shapes, first_new):
             tries: Counter[tuple[int, int]] = Counter()
             while wave := [pair for row in found.values() if (pair := _next(row, groups, tries))]:
-                for pair, copy in zip(wave, pool.map(lambda pair: _is_copy(images, looks, pair, opened), wave)):
+                for pair, copy in zip(wave, pool.map(lambda pair: _is_copy(images, pair, opened), wave)):
                     if copy:
                         groups.join(pair.one, pair.other)
             done += len(found)
@@ -194,23 +199,18 @@ def _next(row: list[Pair], groups: Groups, tries: Counter[tuple[int, int]]) -> P
     return None
 
 
-def _is_copy(images: list[Picture], looks: np.ndarray, pair: Pair, opened: Callable[[str], Image.Image]) -> bool:
+def _is_copy(images: list[Picture], pair: Pair, opened: Callable[[str], Image.Image | None]) -> bool:
     """Whether one of a pair is a copy of the other, or of a part of it."""
     one, other = images[pair.one], images[pair.other]
     if one.look is None or other.look is None or _at_other_moments(one, other):
         return False
     try:
-        if pair.turns is not None:
-            return is_copy(opened(other.path), opened(one.path).rotate(90 * pair.turns, expand=True))
-        part, whole = sorted((pair.one, pair.other), key=lambda i: (images[i].width or 0) * (images[i].height or 0))
-        fit, box = part_of(looks[whole], looks[part], _aspect(images[part]) / _aspect(images[whole]))
-        return fit >= LEAST_FIT and is_copy(opened(images[whole].path), opened(images[part].path), box)
+        whole, part = (opened(picture.path) for picture in ((other, one) if pair.one_is_part else (one, other)))
+        if whole is None or part is None:
+            return False
+        return is_copy(whole, part.rotate(90 * pair.turns, expand=True) if pair.turns else part, pair.box)
     except UnreadableMedia:
         return False
-
-
-def _aspect(picture: Picture) -> float:
-    return (picture.width or 1) / (picture.height or 1)
 
 
 def _at_other_moments(one: Picture, other: Picture) -> bool:
@@ -262,5 +262,5 @@ def _is_video_copy(one: list[Picture], other: list[Picture]) -> bool:
 
 
 def _is_same_frame(one: str, other: str, time: float) -> bool:
-    here, there = (image.opaque(video.frame_at(path, time, COMPARED)) for path in (one, other))
-    return is_copy(here, there)
+    here, there = (comparable(image.opaque(video.frame_at(path, time, COMPARED))) for path in (one, other))
+    return is_textured(here) and is_copy(here, there)
