@@ -24,7 +24,11 @@ HOMES = {  # a heavy library → the only places that import it
     "lark": ("library/search/where.py",),
     "lancedb": ("library/store/lance.py",),
     "pyarrow": ("library/store/", "train/sources.py"),
-    "av": ("media/audio.py", "media/video.py"),
+    "av": ("media/audio.py", "media/subtitles.py", "media/video.py"),
+    "charset_normalizer": ("media/text_file.py",),
+    "pylibjxl": ("media/image.py",),
+    "pysubs2": ("media/subtitles.py",),
+    "send2trash": ("library/trash.py",),
     "pypdfium2": ("media/pdfium.py",),
     "rapidocr": ("media/ocr.py",),
     "faster_whisper": ("media/speech.py",),
@@ -60,7 +64,7 @@ HOMES = {  # a heavy library → the only places that import it
     "prometheus_client": ("server/",),
     "uvicorn": ("cli/serve.py",),
     "watchfiles": ("library/watch.py",),
-    "defusedxml": ("media/metadata/xmp.py",),
+    "defusedxml": ("media/metadata/xmp.py", "media/svg.py", "media/text_file.py"),
 }
 MAX_FUNCTION_LINES, MAX_LOOP_LINES = 60, 100
 TENSOR_NAMES = {"trunk", "branch", "memory", "place", "keep", "associate", "connector", "prior", "common"}

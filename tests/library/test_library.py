@@ -170,7 +170,7 @@ def test_other_roots_are_left_alone(library, album, tmp_path):
 def test_bad_files_are_skipped_and_reported(library, album):
     (album / "empty.jpg").touch()
     (album / "text.png").write_text("hello")
-    (album / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (album / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'>")
     (album / "cut.png").write_bytes((album / "coffee.png").read_bytes()[:5000])
     report = library.add([album])
     assert report.added == 4

@@ -1,5 +1,6 @@
 """Image files of every format, whole and broken."""
 
+import gzip
 import io
 import urllib.request
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 
 from samespace.core.errors import UnreadableMedia
 from samespace.media import image as media
+from samespace.media.metadata.picture import embedded
 
 TARGET = 64
 
@@ -119,13 +121,13 @@ def broken() -> dict[str, tuple[str, bytes, str]]:
     """Return name → (file name, content, part of the reason)."""
     photo = saved(Image.effect_noise((300, 300), 50).convert("RGB"), "a.jpg")
     bomb = saved(Image.new("1", (30_000, 20_000)), "a.png")
-    svg = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>'
+    svg = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg">'
     return {
         "empty": ("a.jpg", b"", "empty"),
         "truncated": ("a.jpg", photo[: len(photo) // 2], "cut short"),
         "text": ("a.jpg", b"this is not a picture", "not a picture"),
-        "svg": ("a.svg", svg, "SVG"),
-        "svg called png": ("a.png", svg, "SVG"),
+        "svg": ("a.svg", svg, "broken XML"),
+        "svg called png": ("a.png", svg, "broken XML"),
         "600 megapixels": ("a.png", bomb, "megapixels"),
         "zeros": ("a.png", bytes(1000), "not a picture"),
         "header only": ("a.png", saved(Image.new("RGB", (9, 9)), "a.png")[:33], ""),
@@ -183,3 +185,70 @@ def test_a_data_uri_holds_the_encoded_image(halves):
     assert uri.startswith("data:image/jpeg;base64,")
     with urllib.request.urlopen(uri) as reply:
         assert Image.open(io.BytesIO(reply.read())).size == (50, 25)
+
+
+XMLNS = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_svg_is_drawn_as_large_as_needed(pack):
+    drawing = f'<svg {XMLNS} width="20" height="10"><rect width="10" height="10" fill="red"/></svg>'
+    image, size = media.read(Path("a.svg"), pack(drawing.encode()), 100)
+    assert size == image.size == (400, 200)
+    assert image.getpixel((100, 100)) == (255, 0, 0, 255) and image.getpixel((300, 100))[3] == 0
+
+
+OUTSIDE = {
+    "picture": '<image href="/etc/passwd" width="9" height="9"/>',
+    "old link": '<image xlink:href="file:///etc/passwd" width="9" height="9"/>',
+    "address": '<image href="https://example.org/a.png" width="9" height="9"/>',
+    "drawing in a drawing": '<image href="data:image/svg+xml;base64,AAAA" width="9" height="9"/>',
+    "use": '<use href="other.svg#a"/>',
+    "style": '<style>rect { fill: url( "other.svg#a") }</style>',
+    "import": '<style>@import "other.css"</style>',
+    "attribute": '<rect fill="url(other.svg#a)" width="9" height="9"/>',
+    "filter": '<filter id="f"><feImage href="other.png"/></filter>',
+}
+
+
+@pytest.mark.parametrize("what", OUTSIDE)
+def test_svg_that_names_something_outside_is_refused(what):
+    drawing = f'<svg {XMLNS} width="9" height="9">{OUTSIDE[what]}</svg>'
+    with pytest.raises(UnreadableMedia, match="outside itself"):
+        media.read(Path("a.svg"), drawing.encode(), 100)
+
+
+@pytest.mark.parametrize(
+    ("drawing", "reason"),
+    [
+        ('<!DOCTYPE svg [<!ENTITY a "b">]><svg>&a;</svg>', "entities"),
+        ("<svg>" + "<g>" * 5000 + "</g>" * 5000 + "</svg>", "nested too deeply"),
+        ("not xml <svg", "broken XML"),
+    ],
+)
+def test_svg_bombs_are_refused(drawing, reason):
+    with pytest.raises(UnreadableMedia, match=reason):
+        media.read(Path("a.svg"), drawing.encode(), 100)
+
+
+def test_svg_that_takes_too_long_is_stopped(monkeypatch):
+    monkeypatch.setattr("samespace.media.svg.SECONDS", 1)
+    blur = f'<svg {XMLNS} width="9000" height="9000"><filter id="f"><feGaussianBlur stdDeviation="1000"/></filter>'
+    drawing = blur + '<rect filter="url(#f)" width="9000" height="9000"/>' * 500 + "</svg>"
+    with pytest.raises(UnreadableMedia, match="too long"):
+        media.read(Path("a.svg"), drawing.encode(), 100)
+
+
+def test_jpeg_xl(photographs):
+    pylibjxl = pytest.importorskip("pylibjxl")
+    photograph = Image.open(photographs / "coffee.png").convert("RGB")
+    exif = Image.Exif()
+    exif[0x0110], exif[0x0112] = "X100V", 6
+    data = pylibjxl.encode(np.asarray(photograph), exif=b"\0\0\0\0" + exif.tobytes()[6:], lossless=True)
+    image, size = media.read(Path("a.jxl"), data, 150)
+    assert size == image.size == (600, 400)  # the orientation in EXIF is not applied: the decoder has turned what was to be
+    assert np.abs(np.asarray(image, float) - np.asarray(photograph, float)).max() == 0
+    assert media.size_of(data) == (600, 400) and embedded(Path("a.jxl"), data).camera == "X100V"
+    for broken_data in (data[: len(data) // 2], b"\xff\x0a" + bytes(50)):
+        with pytest.raises(UnreadableMedia, match="broken or cut short"):
+            media.read(Path("a.jxl"), broken_data, 150)

@@ -1,4 +1,5 @@
-"""Documents → pages, each as an image and as text. PDFs are read by PDFium, office files are converted by LibreOffice first.
+"""Documents → pages, each as an image and as text. PDFs are read by PDFium, office files are converted by LibreOffice first; text files have
+sheets that are drawn here.
 
 PDFium runs in worker processes (pdfium.py), one for each document that is being read, so that a page which keeps it busy or
 crashes it fails alone. A page is rendered at the size asked for, whatever size it claims to have.
@@ -25,7 +26,8 @@ from PIL import Image
 
 from ..core.errors import UnreadableMedia, error_summary
 from . import ocr
-from .kinds import OFFICE
+from .kinds import OFFICE, TEXT_FILE
+from .text_file import TextDocument
 
 if TYPE_CHECKING:
     from .pdfium import Box, PdfReply, PdfRequest
@@ -71,6 +73,7 @@ def pages(path: str | Path, side: int) -> Iterator[Page]:
     A page that cannot be read is blank. Raises UnreadableMedia, after the last page, where that is so of every page.
     """
     with _open_document(Path(path)) as document:
+        assert isinstance(document, _Document)
         broken, failure = 0, None  # unreadable pages in a row, and why
         for number in range(1, document.count + 1):
             try:
@@ -82,6 +85,18 @@ def pages(path: str | Path, side: int) -> Iterator[Page]:
                 break
         if failure and broken == number:
             raise failure
+
+
+def is_text_file(path: Path) -> bool:
+    """Whether a document is read as text: its pages are only drawn."""
+    return path.suffix.lower() in TEXT_FILE
+
+
+def sheets(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of each sheet of a text file, and its passages. Raises UnreadableMedia, OSError."""
+    text = TextDocument(path)
+    for number in range(1, text.count + 1):
+        yield number, passages(text.text(number))
 
 
 def page_at(path: str | Path, number: int, side: int) -> Image.Image:
@@ -102,8 +117,15 @@ def marks(path: str | Path, number: int, words: Iterable[str]) -> "list[Box]":
 
 
 @contextmanager
-def _open_document(path: Path) -> Iterator["_Document"]:
+def _open_document(path: Path) -> Iterator["_Document | TextDocument"]:
     """Open a document for as long as the context lasts. Raises UnreadableMedia."""
+    if is_text_file(path):
+        try:
+            text = TextDocument(path)
+        except OSError as error:
+            raise UnreadableMedia(f"it cannot be read ({error_summary(error)}); index its folder again") from None
+        yield text
+        return
     with tempfile.TemporaryDirectory() as folder:
         document = _Document(_convert_to_pdf(path, Path(folder)) if path.suffix.lower() in OFFICE else path)
         try:

@@ -14,7 +14,9 @@ AUDIO = frozenset(".wav .flac .mp3 .ogg .oga .m4a .opus .aac .wma .aiff .aif".sp
 VIDEO = frozenset(".mp4 .m4v .mkv .webm .mov .avi".split())
 OFFICE = frozenset(".odt .odp .ods .doc .docx .ppt .pptx .xls .xlsx .rtf".split())
 """Office files, which LibreOffice converts to PDF."""
-DOCUMENT = OFFICE | {".pdf"}
+TEXT_FILE = frozenset(".txt .md .markdown .html .htm .xhtml .epub .eml".split())
+"""Files that are read as text, without pages of their own."""
+DOCUMENT = OFFICE | TEXT_FILE | {".pdf"}
 KINDS = {"image": IMAGE, "audio": AUDIO, "video": VIDEO, "document": DOCUMENT}
 """Kind of file → its suffixes, in lower case."""
 

@@ -16,6 +16,7 @@ from ...core.errors import UnreadableMedia
 from ...media import audio, document, speech, video
 from ...media.image import Size
 from ...media.look import look_of
+from ...media.subtitles import subtitles
 from ...preprocess.pixels import square
 from ...spaces.sessions import BATCH
 from ...spaces.space import Space
@@ -81,7 +82,13 @@ def _chained(*parts: Iterator[EncodedSegment], nothing: str) -> Iterator[Encoded
 
 
 def document_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
-    """Yield a document's pages as images, whole and by halves, and its passages. Raises UnreadableMedia."""
+    """Yield a document's pages as images, whole and by halves, and its passages; of a text file the passages alone.
+
+    Raises UnreadableMedia, OSError.
+    """
+    if document.is_text_file(path):
+        yield from text_file_segments(path, space)
+        return
     for pages in _batches(document.pages(path, 2 * space.config.prep.resized_side), BATCH // 3):
         views = [view for page in pages for view in _whole_and_halves(page.picture)]
         z = space.pixels(np.stack([square(view, space.config.prep) for view in views]))
@@ -90,6 +97,14 @@ def document_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
                 yield EncodedSegment(vector, size=page.picture.size, page=page.number, ordinal=ordinal)
         passages = [(page.number, n, text) for page in pages for n, text in enumerate(page.passages, 1)]
         for (number, n, text), vector in zip(passages, space.text([text for *_, text in passages])):
+            yield EncodedSegment(vector, TEXT, page=number, ordinal=n, text=text)
+
+
+def text_file_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
+    """Yield the passages of a text file. Raises UnreadableMedia, OSError."""
+    found = ((number, n, text) for number, passages in document.sheets(path) for n, text in enumerate(passages, 1))
+    for batch in _batches(found, BATCH):
+        for (number, n, text), vector in zip(batch, space.text([text for *_, text in batch])):
             yield EncodedSegment(vector, TEXT, page=number, ordinal=n, text=text)
 
 
@@ -108,8 +123,8 @@ def audio_segments(path: Path, space: Space, cuts: Iterable[float] = ()) -> Iter
 
 
 def transcript_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
-    """Yield what is spoken in a file, where there is a speech model. Raises UnreadableMedia."""
-    for n, utterance in enumerate(speech.transcript(path), 1):
+    """Yield what is spoken in a file: its subtitles or, where there is a speech model, a transcript. Raises UnreadableMedia."""
+    for n, utterance in enumerate(subtitles(path) or speech.transcript(path), 1):
         (z,) = space.text([utterance.text])
         start, end = round(utterance.start, 2), round(utterance.end, 2)
         yield EncodedSegment(z, TEXT, start=start, end=end, ordinal=n, text=utterance.text)

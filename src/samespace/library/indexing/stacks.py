@@ -69,16 +69,16 @@ def _copies(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
 
 
 def _same_names(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
-    """Yield raw files with the pictures made from them, and live photos with their films: of one name in one folder."""
+    """Yield raw files with the pictures made from them, and live photos with their live_videos: of one name in one folder."""
     groups: dict[str, list[StackedFile]] = defaultdict(list)
     for file in files:
         groups[os.path.splitext(file.path)[0].lower()].append(file)
     for group in groups.values():
         pictures = [file for file in group if file.kind == "image"]
         raw = [file for file in pictures if _ending(file) in RAW]
-        films = [file for file in group if file.kind == "video" and _ending(file) in LIVE]
-        if len(raw) < len(pictures) and (raw or films):
-            yield [*pictures, *films]
+        live_videos = [file for file in group if file.kind == "video" and _ending(file) in LIVE]
+        if len(raw) < len(pictures) and (raw or live_videos):
+            yield [*pictures, *live_videos]
 
 
 def _bursts(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
