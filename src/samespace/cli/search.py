@@ -130,9 +130,9 @@ def print_hits(hits: "list[Hit]", preview: bool) -> None:
         relevance = "" if hit.relevance is None else f"  {hit.relevance:4.0%}"
         listed = hit.score == 0 and hit.relevance is None  # by conditions alone, which have no score
         day = f"{hit.taken_at.astimezone():%Y-%m-%d}" if hit.taken_at else "    -     "
-        print_result(
-            f"{hit.rank:3}  {day if listed else f'{hit.score:6.3f}'}{relevance}  {escape_control(hit.path)}  {locator(hit)}".rstrip()
-        )
+        stack = f"  ({hit.stacked} in its stack)" if hit.stacked > 1 else ""
+        line = f"{hit.rank:3}  {day if listed else f'{hit.score:6.3f}'}{relevance}  {escape_control(hit.path)}  {locator(hit)}"
+        print_result(line.rstrip() + stack)
         if preview:
             from .preview import draw
 
