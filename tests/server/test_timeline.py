@@ -33,6 +33,7 @@ def dated(folder: Path, photographs: Path) -> Path:
     for n, day in enumerate(DAYS, 1):
         for i in range(n):
             exif = Image.Exif()
+            exif[0x0110] = "X100V"  # one camera at other times: some of these are others, turned by quarters
             exif.get_ifd(0x8769)[0x9003] = f"{day} {10 + i}:00:00"
             if "2019" in day:
                 exif.get_ifd(0x8825).update({1: "N", 2: (41.0, 53.0, i), 3: "E", 4: (12.0, 29.0, 32.0)})
