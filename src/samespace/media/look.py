@@ -24,6 +24,9 @@ SCALES, LEAST_FIT = (1.0, 0.875, 0.75, 0.625), 0.55
 FINE, ROUNDS, LONGEST_STEP, LEAST_SHARE = 24, 5, 0.06, 0.3
 """Then: pixels per side, steps, the longest of them and the smallest part as shares of a side."""
 
+ALONG = ((np.arange(FINE) + 0.5) / FINE).astype(np.float32)
+"""Centres of the pixels of a part along a side."""
+
 Box = tuple[float, float, float, float]
 """Left, top, width and height of a part, as shares of the whole."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -114,14 +117,14 @@ def _refined(wholes: np.ndarray, parts: np.ndarray, boxes: np.ndarray) -> tuple[
     """Return the correlations of boxes with parts, and the boxes, after ROUNDS steps of Gauss and Newton."""
     levels, wanted = wholes.astype(np.float32), _centred(_resized(parts, FINE, FINE))
     norms = np.sqrt((wanted**2).sum(axis=(1, 2))) + NOISE
-    best, best_boxes, along = np.full(len(levels), -1.0), boxes.copy(), (np.arange(FINE) + 0.5) / FINE
+    best, best_boxes, along = np.full(len(levels), -1.0), boxes.copy(), ALONG
     for _ in range(ROUNDS + 1):
         sample = _centred(_sampled(levels, boxes))
         own_norms = np.sqrt((sample**2).sum(axis=(1, 2))) + NOISE
         correlations = (sample * wanted).sum(axis=(1, 2)) / (own_norms * norms)
         better = correlations > best
         best[better], best_boxes[better] = correlations[better], boxes[better]
-        gain = (correlations * norms / own_norms)[:, None, None]
+        gain = (correlations * norms / own_norms).astype(np.float32)[:, None, None]
         down, right = np.gradient(sample, axis=(1, 2))
         right, down = (g * gain * (FINE / boxes[:, i])[:, None, None] for i, g in ((2, right), (3, down)))
         slopes = np.stack([right, down, right * along, down * along[:, None]], axis=1).reshape(len(levels), 4, -1)
@@ -141,10 +144,9 @@ def _centred(levels: np.ndarray) -> np.ndarray:
 
 def _sampled(levels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Return boxes of looks, bilinear: float32 (n, FINE, FINE)."""
-    along = (np.arange(FINE) + 0.5) / FINE
-    x, y = ((boxes[:, i, None] + boxes[:, i + 2, None] * along) * SIDE - 0.5 for i in (0, 1))
+    x, y = ((boxes[:, i, None] + boxes[:, i + 2, None] * ALONG) * SIDE - np.float32(0.5) for i in (0, 1))
     x, y = (at.clip(0, SIDE - 1.001) for at in (x, y))
-    column, row = x.astype(int), y.astype(int)
+    column, row = x.astype(np.int32), y.astype(np.int32)
     right, down = (x - column)[:, None, :], (y - row)[:, :, None]
     n, row, column = np.arange(len(levels))[:, None, None], row[:, :, None], column[:, None, :]
     above = levels[n, row, column] * (1 - right) + levels[n, row, column + 1] * right
