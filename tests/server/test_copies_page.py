@@ -63,6 +63,15 @@ def test_copies_go_to_the_trash_and_come_back(page, album):
     assert len(list(album.glob("coffee*"))) == 3
 
 
+def test_the_page_is_accessible(page):
+    from axe_playwright_python.sync_playwright import Axe
+
+    expect(page.locator(".group")).to_have_count(2)
+    page.locator("text=All but the best").first.click()
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}).response
+    assert [violation["id"] for violation in found["violations"]] == []
+
+
 def test_all_of_a_group_are_kept(page):
     page.locator(".group", has_text="coffee.png").get_by_role("button", name="Keep all").click()
     expect(page.locator(".group")).to_have_count(1)
