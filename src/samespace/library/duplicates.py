@@ -100,17 +100,20 @@ class DuplicateReview:
             members[segment.duplicate or ""].append(segment)
         return members
 
-    def groups(self, where: Condition | None = None) -> Iterator[DuplicateGroup]:
+    def groups(self, where: Condition | None = None, first: int = 0) -> Iterator[DuplicateGroup]:
         """Yield the groups that nobody has reviewed, the newest first, without hidden files; each is measured when it is asked for.
 
-        With a condition, only those of which a file meets it. Raises LibraryError.
+        `first` groups are left out, and not measured. With a condition, only those of which a file meets it. Raises LibraryError.
         """
         contents = self._marks.read()
         wanted = self._members(AllOf((DUPLICATE, where))) if where else None
         for id, files in self._members().items():
             seen = [file for file in files if not contents.files.get(file.path, Mark("")).hidden]
             is_reviewed = {file.hash for file in files} <= contents.reviewed
-            if len(seen) > 1 and not is_reviewed and (wanted is None or id in wanted):
+            if len(seen) < 2 or is_reviewed or (wanted is not None and id not in wanted):
+                continue
+            first -= 1
+            if first < 0:
                 yield _group(id, [Hit.of(Candidate.listed(file), rank) for rank, file in enumerate(seen, 1)])
 
     def accept(self, id: str) -> None:
@@ -156,50 +159,49 @@ def _group(id: str, hits: Sequence[Hit]) -> DuplicateGroup:
     copies = [Copy(hit, _sharpness(hit)) for hit in hits]
     first = copies[0]
     for copy in copies[1:]:
-        if _reasons(copy, first, copies):
+        if _reason(copy, first):
             first = copy
     rest = sorted(
         (copy for copy in copies if copy is not first), key=lambda copy: (-copy.pixels, -(copy.hit.size or 0), copy.hit.path)
     )
-    reasons = dict.fromkeys(reason for copy in reversed(rest) for reason in _reasons(first, copy, copies)[:1])
-    why = "; ".join(reasons) or "all are alike: it comes first"
+    reasons = dict.fromkeys(_reason(first, copy) for copy in reversed(rest))
+    why = "; ".join(filter(None, reasons)) or "all are alike: it comes first"
     return DuplicateGroup(id, (first, *rest), why)
 
 
-def _reasons(one: Copy, other: Copy, copies: Sequence[Copy]) -> list[str]:
-    """Return why one copy is better than another, the first reason first; nothing where it is not."""
+def _reason(one: Copy, other: Copy) -> str:
+    """Return why one copy is better than another; nothing where it is not."""
     for compare in COMPARISONS:
-        better = compare(one, other, copies)
-        if better:
-            return [better]
-        if compare(other, one, copies):
-            return []
-    return []
+        if better := compare(one, other):
+            return better
+        if compare(other, one):
+            return ""
+    return ""
 
 
-def _opens_everywhere(one: Copy, other: Copy, _: Sequence[Copy]) -> str:
+def _opens_everywhere(one: Copy, other: Copy) -> str:
     raw, processed = Path(other.hit.path).suffix.lower() in RAW, Path(one.hit.path).suffix.lower() not in RAW
     return "no raw file, which few programs open" if raw and processed else ""
 
 
-def _more_pixels(one: Copy, other: Copy, _: Sequence[Copy]) -> str:
+def _more_pixels(one: Copy, other: Copy) -> str:
     return f"most pixels ({one.shape})" if one.pixels > other.pixels else ""
 
 
-def _says_more(one: Copy, other: Copy, _: Sequence[Copy]) -> str:
+def _says_more(one: Copy, other: Copy) -> str:
     more = [fact for fact in one.facts if fact not in other.facts]
     return f"has {', '.join(more)}" if len(one.facts) > len(other.facts) else ""
 
 
-def _sharper(one: Copy, other: Copy, _: Sequence[Copy]) -> str:
+def _sharper(one: Copy, other: Copy) -> str:
     return "sharpest" if one.sharpness > CLEARLY * other.sharpness else ""
 
 
-def _larger(one: Copy, other: Copy, _: Sequence[Copy]) -> str:
+def _larger(one: Copy, other: Copy) -> str:
     return "largest file, and so compressed least" if (one.hit.size or 0) > (other.hit.size or 0) else ""
 
 
-COMPARISONS: tuple[Callable[[Copy, Copy, Sequence[Copy]], str], ...] = (
+COMPARISONS: tuple[Callable[[Copy, Copy], str], ...] = (
     _opens_everywhere, _more_pixels, _sharper, _says_more, _larger,
 )  # fmt: skip
 """What is compared, the most important first: each returns why one copy is better than another, or nothing."""

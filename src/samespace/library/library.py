@@ -137,14 +137,15 @@ class Library:
         self.marks.change(hashes, change)
         return len(hashes)
 
-    def duplicates(self, where: str = "") -> "Iterator[DuplicateGroup]":
+    def duplicates(self, where: str = "", first: int = 0) -> "Iterator[DuplicateGroup]":
         """Yield the groups of copies that nobody has reviewed, the newest first, each with its best file first and why.
 
-        `where` holds conditions: a group is returned whole if one of its files meets them. Raises LibraryError, WrongSpace, QueryError.
+        `where` holds conditions: a group is returned whole if one of its files meets them; `first` groups
+        are left out. Raises LibraryError, WrongSpace, QueryError.
         """
         from .search.where import condition_of
 
-        return self.review.groups(condition_of(where, self.marks.read()) if where.strip() else None)
+        return self.review.groups(condition_of(where, self.marks.read()) if where.strip() else None, first)
 
     @property
     def review(self) -> "DuplicateReview":
@@ -193,9 +194,8 @@ class Library:
     ) -> list[Hit]:
         """Return the best files for words, a file, or algebra over both (see QueryEncoder.query), best first.
 
-        Each file is represented by its best segment; and each stack by its best file. With `group_by` "file" each
-        copy is a hit, with "place" every place in a file. Files
-        that the query names are not among its hits, nor are hits less relevant than `min_relevance`. With `files` false the
+        Each file is represented by its best segment, and each stack by its best file. With `group_by` "file" each copy is a hit,
+        with "place" every place in a file. Files that the query names are not among its hits, nor are hits less relevant than `min_relevance`. With `files` false the
         query is words only and opens no file, for queries that others send. `extra_vectors` are added to the query.
         `where` holds conditions (see search.where), which may as well stand in the query; without words it gives what meets them,
         newest first. Raises LibraryError, WrongSpace, QueryError, UnreadableMedia.

@@ -134,7 +134,7 @@ def _book(data: bytes) -> str:
             root = fromstring(book.read("META-INF/container.xml")).find(".//{*}rootfile")
             package_path = str(root.get("full-path")) if root is not None else ""
             package = fromstring(book.read(package_path))
-            if "META-INF/encryption.xml" in book.namelist() and b"rights" in b" ".join(n.encode() for n in book.namelist()):
+            if "META-INF/encryption.xml" in book.namelist() and any("rights" in name for name in book.namelist()):
                 raise UnreadableMedia("it is locked by its seller; nothing can be read in it")
             files = {item.get("id"): item.get("href") for item in package.iterfind(".//{*}manifest/{*}item")}
             chapters = [files.get(item.get("idref")) for item in package.iterfind(".//{*}spine/{*}itemref")]

@@ -2,13 +2,12 @@
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,6 +18,7 @@ from ...media import image, video
 from ...media.alignment import COMPARED, comparable, is_copy, is_textured
 from ...media.look import descriptors, look_of, pixels_of
 from ..store.lance import Store
+from .groups import Groups
 from .neighbours import ALIKE, Pair, pairs
 from .stacks import StackedFile, stacks_of
 
@@ -58,30 +58,6 @@ class Picture:
     look: bytes | None
     duplicate: str | None
     stack: str | None
-
-
-class Groups:
-    """A partition: which of n things belong together. Disjoint sets with path halving, Tarjan and van Leeuwen 1984."""
-
-    def __init__(self, count: int):
-        self._parents = list(range(count))
-
-    def root(self, i: int) -> int:
-        """Return the one that stands for all that belong together with `i`."""
-        while self._parents[i] != i:
-            self._parents[i] = i = self._parents[self._parents[i]]
-        return i
-
-    def join(self, i: int, j: int) -> None:
-        """Let two belong together."""
-        self._parents[self.root(i)] = self.root(j)
-
-    def join_equal(self, values: Iterable[Any]) -> None:
-        """Let those with equal values belong together; values that are empty are equal to none."""
-        first: dict[Any, int] = {}
-        for i, value in enumerate(values):
-            if value:
-                self.join(i, first.setdefault(value, i))
 
 
 def compare(store: Store, fingerprint: str, progress: ComparingProgress | None = None) -> int:

@@ -15,7 +15,7 @@ BLOCK = 256
 TURNS = (0, 1, 2, 3)
 """Quarter turns."""
 ALIKE = 0.94
-"""Least likeness of the looks of a picture and its copy; of 832 copies of photographs, smaller, compressed, turned, none had less than 0.96."""
+"""Least likeness of the looks of a picture and its copy; of 468 copies of photographs, smaller, compressed or turned, none had less than 0.96."""
 PROJECTED = 128
 """Numbers that vectors are projected to, at random, before the nearest are sought."""
 NEAREST, LEAST_COSINE, LEAST_FIT = 8, 0.65, 0.8

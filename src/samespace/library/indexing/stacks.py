@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ...media.kinds import RAW
+from .groups import Groups
 
 BURST_GAP = 1.0
 """Seconds between the pictures of a burst, at most."""
@@ -36,19 +37,14 @@ class StackedFile:
 def stacks_of(files: Iterable[StackedFile]) -> dict[str, str]:
     """Return path → the id of the file that stands for its stack, for files that are in one."""
     files = sorted(files, key=lambda file: file.path)
-    parents = {file.path: file.path for file in files}
-
-    def root(path: str) -> str:
-        while parents[path] != path:
-            path = parents[path]
-        return path
-
-    for group in (*_copies(files), *_same_names(files), *_bursts(files)):
+    number, groups = {file.path: i for i, file in enumerate(files)}, Groups(len(files))
+    groups.join_equal(file.duplicate for file in files)
+    for group in (*_same_names(files), *_bursts(files)):
         for file in group[1:]:
-            parents[root(file.path)] = root(group[0].path)
-    stacks: dict[str, list[StackedFile]] = defaultdict(list)
-    for file in files:
-        stacks[root(file.path)].append(file)
+            groups.join(number[file.path], number[group[0].path])
+    stacks: dict[int, list[StackedFile]] = defaultdict(list)
+    for i, file in enumerate(files):
+        stacks[groups.root(i)].append(file)
     return {file.path: max(stack, key=_worth).id for stack in stacks.values() if len(stack) > 1 for file in stack}
 
 
@@ -61,15 +57,8 @@ def _ending(file: StackedFile) -> str:
     return os.path.splitext(file.path)[1].lower()
 
 
-def _copies(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
-    groups: dict[str, list[StackedFile]] = defaultdict(list)
-    for file in files:
-        groups[file.duplicate].append(file)
-    yield from (group for name, group in groups.items() if name)
-
-
 def _same_names(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
-    """Yield raw files with the pictures made from them, and live photos with their live_videos: of one name in one folder."""
+    """Yield raw files with the pictures made from them, and live photos with their videos: of one name in one folder."""
     groups: dict[str, list[StackedFile]] = defaultdict(list)
     for file in files:
         groups[os.path.splitext(file.path)[0].lower()].append(file)

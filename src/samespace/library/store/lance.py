@@ -42,24 +42,12 @@ ANNOTATED = (
     "id", "taken_at", "time", "lat", "lon", "text", "written", "caption", "keywords", "people", "camera", "rating", "place", "described", "words",
 )  # fmt: skip
 """Columns that `annotate` writes."""
-COMPARED = [
-    "id",
-    "path",
-    "kind",
-    "hash",
-    "size",
-    "width",
-    "height",
-    "time",
-    "taken_at",
-    "camera",
-    "start",
-    "end",
-    "look",
-    "duplicate",
-    "stack",
-]
+COMPARED = (
+    "id", "path", "kind", "hash", "size", "width", "height", "time", "taken_at", "camera", "start", "end", "look", "duplicate", "stack",
+)  # fmt: skip
 """Columns that copies are found by."""
+SEEN = f"modality = '{IMAGE}' AND kind IN ('image', 'video')"
+"""SQL condition of being an image file or a shot."""
 Copy = TypeVar("Copy", ExactIndex, MetadataCache)
 
 
@@ -472,24 +460,23 @@ class Store:
         if not self._present(["written"]):
             return []
         names = ["path", "root", "kind", "hash", "start", "end"]
-        where = f"modality = '{IMAGE}' AND kind IN ('image', 'video') AND written IS NULL"
-        return list(segments_of(self.table.search().where(where).select(names).to_arrow()))
+        return list(segments_of(self.table.search().where(f"{SEEN} AND written IS NULL").select(names).to_arrow()))
 
     @clear_errors
     def uncompared(self) -> bool:
         """Whether there are pictures or videos that were not compared with the others."""
-        return bool(self.table.count_rows(f"modality = '{IMAGE}' AND kind IN ('image', 'video') AND duplicate IS NULL"))
+        return bool(self.table.count_rows(f"{SEEN} AND duplicate IS NULL"))
 
     @clear_errors
     def pictures(self, fingerprint: str) -> tuple[list[dict[str, Any]], np.ndarray]:
         """Return what is compared to find copies, of all image files and shots, by path; and their vectors: float16 (rows, dim)."""
-        vectors, where = vector_column(fingerprint), f"modality = '{IMAGE}' AND kind IN ('image', 'video')"
-        table = self.table.search().where(where).select([*COMPARED, vectors]).to_arrow()
+        vectors = vector_column(fingerprint)
+        table = self.table.search().where(SEEN).select([*COMPARED, vectors]).to_arrow()
         z = np.zeros((len(table), self.metadata.spaces[fingerprint].dim), np.float16)
         for i, vector in enumerate(table[vectors]):
             if vector.is_valid:
                 z[i] = vector.values.to_numpy()
-        rows = [row | {"path": to_path(row["path"])} for row in table.select(COMPARED).to_pylist()]
+        rows = [row | {"path": to_path(row["path"])} for row in table.select(list(COMPARED)).to_pylist()]
         order = sorted(range(len(rows)), key=lambda i: (rows[i]["path"], rows[i]["start"] or 0.0))
         return [rows[i] for i in order], z[order]
 

@@ -12,9 +12,7 @@ from ...library.duplicates import TrashReport
 from ...library.store.marks import Mark
 from ..services.schemas import MarkRequest, SavedSearchRequest, TrashRequest
 from ..services.search_page import hit_json
-from ..services.state import State, check_may_change
-
-Conditions = Annotated[str, Query(max_length=2000)]
+from ..services.state import Conditions, State, check_may_change
 
 router = APIRouter(prefix="/app")
 
@@ -58,7 +56,7 @@ def duplicates(
     state: State, where: Conditions = "", first: Annotated[int, Query(ge=0)] = 0, count: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> JSONResponse:
     """Return some groups of copies, and whether there are more."""
-    groups = list(islice(state.library.duplicates(where), first, first + count + 1)) if state.library.exists else []
+    groups = list(islice(state.library.duplicates(where, first), count + 1)) if state.library.exists else []
     shown = [
         {"id": g.id, "why": g.why, "copies": [hit_json(copy.hit) | {"has": copy.facts} for copy in g.copies]} for g in groups
     ]

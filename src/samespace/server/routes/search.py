@@ -9,12 +9,11 @@ from starlette.responses import JSONResponse, StreamingResponse
 
 from ...core.paths import to_path
 from ..services.schemas import CompareRequest, FolderRequest, PageSearchRequest, WeightedTerm
-from ..services.search_page import hit_json
+from ..services.search_page import listed_json
 from ..services.security import HEADERS
-from ..services.state import State, check_may_change
+from ..services.state import Conditions, State, check_may_change
 
 Words = Annotated[str, Query(max_length=200)]
-Conditions = Annotated[str, Query(max_length=2000)]
 
 router = APIRouter(prefix="/app")
 
@@ -54,7 +53,7 @@ def folders(state: State) -> dict[str, Any]:
 @router.get("/stack/{id}")
 def stack(id: str, state: State) -> JSONResponse:
     """Return the files of a segment's stack, the newest first."""
-    return JSONResponse({"files": [hit_json(hit) | {"score": None, "rank": None} for hit in state.library.stack(id)]})
+    return JSONResponse({"files": [listed_json(hit) for hit in state.library.stack(id)]})
 
 
 @router.post("/vector")

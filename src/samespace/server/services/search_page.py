@@ -130,3 +130,8 @@ def hit_json(hit: Hit) -> dict[str, Any]:
     path = Path(to_text(hit.path))
     added = {"id": hit.id, "path": str(path), "name": path.name, "folder": str(path.parent), "locator": locator(hit)}
     return vars(hit) | added | {"taken_at": hit.taken_at and hit.taken_at.isoformat()}
+
+
+def listed_json(hit: Hit) -> dict[str, Any]:
+    """Return a file that is listed without a query, and so has neither score nor rank, as the page shows it."""
+    return hit_json(hit) | {"score": None, "rank": None}

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from starlette.exceptions import HTTPException
 
 from ...library.library import Library
@@ -10,6 +10,7 @@ from .indexing import IndexingJob
 from .lazy_assistant import LazyAssistant
 from .library_media import LibraryMedia
 from .metrics import Metrics
+from .schemas import MAX_QUERY
 from .search_page import SearchPage
 from .security import is_loopback
 from .space_comparison import SpaceComparison
@@ -35,6 +36,8 @@ async def state_of(request: Request) -> ServerState:
 
 State = Annotated[ServerState, Depends(state_of)]
 """The type of a route's parameter that is given the state."""
+Conditions = Annotated[str, Query(max_length=MAX_QUERY)]
+"""The type of a route's parameter that holds conditions; see schemas.SearchRequest."""
 
 
 async def check_may_change(request: Request, state: State) -> None:

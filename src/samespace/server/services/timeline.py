@@ -13,7 +13,7 @@ from ...library.store.exact_index import segments_at
 from ...library.store.files import newest_files
 from ...library.store.marks import Contents
 from ...library.store.records import Candidate
-from .search_page import hit_json
+from .search_page import listed_json
 
 RATIO_UNIT = 50
 """Shapes are sent as bytes: width over height times this."""
@@ -53,7 +53,7 @@ class Timeline:
         table, rows = self._rows(where)
         segments = segments_at(table, rows[first : first + count])
         hits = self.library.hits([Candidate.listed(segment) for segment in segments], first + 1)
-        return [hit_json(hit) | {"score": None, "rank": None, "time": hit.taken_at and hit.taken_at.timestamp()} for hit in hits]
+        return [listed_json(hit) | {"time": hit.taken_at and hit.taken_at.timestamp()} for hit in hits]
 
     def folders(self) -> list[dict[str, Any]]:
         """Return the folders that hold files, as text, and how many files each holds, by path."""

@@ -1,6 +1,6 @@
 // Copies, group by group: which goes to the trash, which stays, and back again.
 import { ask, latestOnly } from "./ask.js";
-import { at, element } from "./dom.js";
+import { at, element, size } from "./dom.js";
 
 const latest = latestOnly();
 const chosen = new Map(); // id of a file that goes → its bytes
@@ -11,7 +11,6 @@ function say(text, wrong = false) {
   at("status").classList.toggle("wrong", wrong);
 }
 
-const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 const files = (n) => `${n.toLocaleString()} ${n === 1 ? "file" : "files"}`;
 
 async function load(first) {

@@ -1,6 +1,6 @@
 // One file, large: played, explained, and what is known of it.
 import { ask, latestOnly } from "./ask.js";
-import { at, element } from "./dom.js";
+import { at, element, size } from "./dom.js";
 import { paintBoxes, paintHeatmap } from "./heatmap.js";
 import { showMark } from "./marks.js";
 
@@ -184,8 +184,6 @@ function wordButton(name, onSelect) {
   for (const event of ["click", "pointerenter", "focus"]) button.addEventListener(event, onSelect);
   return button;
 }
-
-const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 function facts(hit) {
   const taken = hit.taken_at && new Date(hit.taken_at).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
