@@ -221,9 +221,9 @@ SEARCH = set(
     core.config core.errors core.files core.machine core.metrics core.paths core.registry
     library.library library.indexing.report
     library.search.hits library.search.query library.search.ranking library.search.searcher
-    library.store.arrow library.store.db_errors library.store.exact_index library.store.filter library.store.lance
+    library.store.arrow library.store.concepts library.store.db_errors library.store.exact_index library.store.filter library.store.lance
     library.store.location library.store.conditions library.store.marks library.store.metadata library.store.records library.store.words
-    cli.albums cli.ask cli.console cli.doctor cli.duplicates cli.library cli.main cli.search cli.serve cli.spaces cli.speech cli.train""".split()
+    cli.albums cli.ask cli.console cli.doctor cli.duplicates cli.learn cli.library cli.main cli.search cli.serve cli.spaces cli.speech cli.train""".split()
 )
 """Our modules that a search with words imports: a longer list is a slower start."""
 SEARCH_LIBRARIES = {"numpy", "onnxruntime", "pyarrow", "tokenizers", "typer"}

@@ -28,7 +28,10 @@ if TYPE_CHECKING:  # searching imports nothing of indexing, and the store while 
     from .indexing.duplicates import ComparingProgress
     from .indexing.embed import FileEncoder
     from .indexing.reading import ReadingProgress
+    from .search.concepts import Concepts, Given
     from .search.searcher import Searcher
+    from .search.where import Names
+    from .store.concepts import Concept
     from .store.lance import Store
 
 
@@ -145,7 +148,7 @@ class Library:
         """
         from .search.where import condition_of
 
-        return self.review.groups(condition_of(where, self.marks.read()) if where.strip() else None, first)
+        return self.review.groups(condition_of(where, self.names) if where.strip() else None, first)
 
     @property
     def review(self) -> "DuplicateReview":
@@ -191,6 +194,8 @@ class Library:
         extra_vectors: Sequence[Weighted] = (),
         group_by: Grouping = "stack",
         where: str = "",
+        meant: Sequence[str] = (),
+        not_meant: Sequence[str] = (),
     ) -> list[Hit]:
         """Return the best files for words, a file, or algebra over both (see QueryEncoder.query), best first.
 
@@ -198,13 +203,36 @@ class Library:
         with "place" every place in a file. Files that the query names are not among its hits, nor are hits less relevant than `min_relevance`. With `files` false the
         query is words only and opens no file, for queries that others send. `extra_vectors` are added to the query.
         `where` holds conditions (see search.where), which may as well stand in the query; without words it gives what meets them,
-        newest first. Raises LibraryError, WrongSpace, QueryError, UnreadableMedia.
+        newest first. `meant` and `not_meant` are ids of hits that are what the query means, or not: the others are ranked by them, too.
+        Raises LibraryError, WrongSpace, QueryError, UnreadableMedia.
         """
         self.check_searchable()
         if not (files and names_file(query)):
             self.space.open_text_tower_early()
-        candidates = self._searcher.search(query, top, filter, where, files, extra_vectors, group_by)
+        candidates = self._searcher.search(query, top, filter, where, files, extra_vectors, group_by, meant, not_meant)
         return [hit for hit in self.hits(candidates) if hit.relevance is None or hit.relevance >= min_relevance]
+
+    @property
+    def names(self) -> "Names":
+        """What names in conditions are looked up in. Raises LibraryError."""
+        from .search.where import Names
+
+        return Names(self.marks.read(), self.concepts)
+
+    @property
+    def concepts(self) -> "Concepts":
+        """The words that people taught it; `learn` adds to them."""
+        concepts: Concepts = self._searcher.concepts
+        return concepts
+
+    def learn(self, name: str, yes: "Iterable[Given]" = (), no: "Iterable[Given]" = ()) -> "Concept":
+        """Teach it a word by examples of what it is and is not: files, or indexed segments. Return all that it was taught of the word.
+
+        It then works in queries, "Bella on the beach", and as a condition, concept:bella; more examples are added to those of before.
+        Raises QueryError, UnreadableMedia, LibraryError, LibraryBusy, WrongSpace.
+        """
+        self.check_searchable()
+        return self.concepts.teach(name, yes, no)
 
     def hits(self, candidates: Sequence[Candidate], first_rank: int = 1) -> list[Hit]:
         """Return candidates as hits, with the sizes of their stacks. Raises LibraryError."""
@@ -226,13 +254,13 @@ class Library:
         """Return conditions as a filter, which leaves out what is hidden unless they ask for it. Raises QueryError, LibraryError."""
         from .search.where import narrowed
 
-        return narrowed(Filter(), where, self.marks.read())
+        return narrowed(Filter(), where, self.names)
 
     def save_search(self, name: str, query: str) -> None:
         """Keep a query under a name; an empty one forgets it. Raises QueryError where it cannot be understood, LibraryError, LibraryBusy."""
         from .search.where import split
 
-        split(query, self.marks.read())
+        split(query, self.names)
         self.marks.save_search(name, query)
 
     def warm(self) -> None:

@@ -1,4 +1,4 @@
-"""Search, ask and classify as an MCP server over stdio, for other programs' assistants."""
+"""Search, ask, classify and learn as an MCP server over stdio, for other programs' assistants."""
 
 import functools
 import os
@@ -23,6 +23,7 @@ from ..library.library import Library
 from .services.lazy_assistant import LazyAssistant
 
 READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,6 +72,15 @@ class LibraryTools:
         groups = islice(self.library.duplicates(where), top)
         return [{"why": group.why, "paths": [to_text(copy.hit.path) for copy in group.copies]} for group in groups]
 
+    def learn(self, name: str, paths: list[str], not_paths: list[str] | None = None) -> dict[str, Any]:
+        """Teach the library a word by indexed files that show it (three or more are best), and files that do not.
+
+        The word then works in `search`: "Bella on the beach", or as the condition `concept:bella`.
+        """
+        yes, no = ([self.indexed_path(path) for path in side] for side in (paths, not_paths or []))
+        concept = self.library.learn(name, yes, no)
+        return {"name": concept.name, "examples": len(concept.yes), "against": len(concept.no)}
+
     def ask(self, text: str, paths: list[str] | None = None, max_tokens: int = 256) -> dict[str, Any]:
         """Answer a question from files: those at `paths`, or those of the library that fit the question best."""
         assistant = self.assistant.open()
@@ -96,4 +106,5 @@ def create_mcp_server(library: Library, assistant: str = "starter") -> MCPServer
     tools = LibraryTools(library, LazyAssistant(assistant))
     for tool in (tools.search, tools.duplicates, tools.ask, tools.classify):
         server.add_tool(as_tool_error(tool), annotations=READ_ONLY)
+    server.add_tool(as_tool_error(tools.learn), annotations=ADDS)
     return server

@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from ...core.errors import QueryError, as_utf8
 from ...core.paths import expanded
 from ...media.kinds import kind_of
 from ...spaces.space import Space
+
+if TYPE_CHECKING:
+    from .learning import LearntQuery
 
 _SIGN = re.compile(r"(?:(?<=\s)|^)([+-])(?=\s|$)")
 _WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.S)
@@ -42,7 +46,9 @@ class Query:
     z: np.ndarray
     """float32 (dim,), unit length."""
     words_only: bool
-    """Whether it has no files and no extra vectors."""
+    """Whether it has no files, no extra vectors, and no sum of names that were learnt."""
+    learnt: "LearntQuery | None" = None
+    """What it means to segments of one modality, where that was learnt from examples."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -59,8 +65,9 @@ class Query:
 class QueryEncoder:
     """Turns queries into vectors of one space."""
 
-    def __init__(self, space: Space):
-        self._space = space
+    def __init__(self, space: Space, learnt: "Callable[[str], LearntQuery | None]" = lambda phrase: None):
+        """`learnt` gives what a phrase means in which names stand that were learnt."""
+        self._space, self._learnt = space, learnt
 
     def query(self, text: str, files: bool = True, extra_vectors: Sequence[Weighted] = ()) -> Query:
         """Parse and encode a query.
@@ -70,14 +77,18 @@ class QueryEncoder:
         text, which may then be empty. Raises QueryError, UnreadableMedia.
         """
         terms = parse(text, files) if text.strip() or not extra_vectors else []
+        learnt = [None if term.path else self._learnt(term.text) for term in terms]
+        alone = len(terms) == 1 and terms[0].weight > 0 and not extra_vectors
         zero = np.zeros(self._space.dim, np.float32)
-        z = sum((term.weight * self.encode(term) for term in terms), zero)
+        vectors = [self.encode(term) if alone or taught is None else taught.z for term, taught in zip(terms, learnt)]
+        z = sum((term.weight * vector for term, vector in zip(terms, vectors)), zero)
         z = z + sum((weight * vector for weight, vector in extra_vectors), zero)
         length = float(np.linalg.norm(z))
         if length < 1e-6:
             raise QueryError(f"the terms of {text!r} cancel out; change a weight")
-        words_only = not extra_vectors and not any(term.path for term in terms)
-        return Query(tuple(terms), z / length, words_only)
+        files_or_names = any(term.path for term in terms) or (not alone and any(learnt))
+        words_only = not extra_vectors and not files_or_names
+        return Query(tuple(terms), z / length, words_only, learnt[0] if alone else None)
 
     def encode(self, term: Term) -> np.ndarray:
         """Encode one term without its weight → float32 (dim,). Raises UnreadableMedia."""

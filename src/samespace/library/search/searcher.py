@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...spaces.space import Space
+from ..store.concepts import ConceptFile
 from ..store.filter import Filter
 from ..store.lance import Store
 from ..store.marks import Contents, Marks
@@ -13,6 +16,10 @@ from ..store.records import TEXT, Candidate, Grouping
 from ..store.words import CERTAIN
 from .query import Query, QueryEncoder, Weighted, names_file
 from .ranking import Ranking, by_relevance, by_score, lexical_boost, noisy_or, reciprocal_rank_fusion
+
+if TYPE_CHECKING:
+    from .concepts import Concepts
+    from .learning import LearntQuery
 
 MIN_CANDIDATES = 50
 """Fewest candidates per modality before fusion: otherwise the first hits would depend on how many are asked for."""
@@ -22,10 +29,29 @@ class Searcher:
     """Ranks a library's segments for queries in one space."""
 
     def __init__(self, store: Store, space: Space):
-        self._store, self._space, self._queries = store, space, QueryEncoder(space)
+        self._store, self._space, self._queries = store, space, QueryEncoder(space, self._learnt)
+
+    @cached_property
+    def concepts(self) -> "Concepts":
+        """The words that people taught the library."""
+        from .concepts import Concepts  # few libraries have any
+
+        return Concepts(self._store, self._space)
+
+    def _learnt(self, phrase: str) -> "LearntQuery | None":
+        return self.concepts.query(phrase) if ConceptFile(self._store.location).read() else None
 
     def search(
-        self, text: str, top: int, filter: Filter, where: str, files: bool, extra_vectors: Sequence[Weighted], group_by: Grouping
+        self,
+        text: str,
+        top: int,
+        filter: Filter,
+        where: str,
+        files: bool,
+        extra_vectors: Sequence[Weighted],
+        group_by: Grouping,
+        meant: Sequence[str] = (),
+        not_meant: Sequence[str] = (),
     ) -> list[Candidate]:
         """Return the best files for a query, as their best segments, best first; otherwise the best places in files.
 
@@ -34,16 +60,29 @@ class Searcher:
         names_media = files and names_file(text)
         marks = Marks(self._store.location).read()
         if marks.files or where.strip() or (":" in text and not names_media):
-            from .where import narrowed, split  # with the conditions and their parser, which words need none of
+            from .where import Names, narrowed, split  # with the conditions and their parser, which words need none of
 
-            filter = narrowed(filter, where, marks, text)
+            names = Names(marks, self.concepts)
+            filter = narrowed(filter, where, names, text)
             if not names_media:
-                text, condition = split(text, marks)
+                text, condition = split(text, names)
                 filter = filter.narrowed(condition)
-        if not (text.strip() or extra_vectors) and filter != Filter():
+        if not (text.strip() or extra_vectors or meant) and filter != Filter():
             return [Candidate.listed(segment) for segment in self._store.newest(self._space.fingerprint, filter, top, group_by)]
-        query = self._queries.query(text, files, extra_vectors)
+        query = self._query(text, files, extra_vectors, meant, not_meant)
         return self._ranked(query, top, replace(filter, without=filter.without + query.files), group_by, marks)
+
+    def _query(
+        self, text: str, files: bool, extra_vectors: Sequence[Weighted], meant: Sequence[str], not_meant: Sequence[str]
+    ) -> Query:
+        """Return a query, as some of its hits say it is meant. Raises as QueryEncoder.query."""
+        if not (text.strip() or extra_vectors) and (learnt := self.concepts.feedback(None, meant, not_meant)):
+            return Query((), learnt.z, True, learnt)
+        query = self._queries.query(text, files, extra_vectors)
+        if not (meant or not_meant):
+            return query
+        z = query.learnt.z if query.learnt else query.z
+        return replace(query, learnt=self.concepts.feedback(z, meant, not_meant) or query.learnt)
 
     def _ranked(self, query: Query, top: int, filter: Filter, group_by: Grouping, marks: Contents) -> list[Candidate]:
         """Rank each modality and, for words, what they stand in; and merge the rankings.
@@ -71,13 +110,33 @@ class Searcher:
     def _ranking(self, query: Query, modality: str, depth: int, filter: Filter, group_by: Grouping) -> Ranking:
         """Rank one modality by its vectors, and texts also by their words; at a tie, words decide."""
         fingerprint = self._space.fingerprint
-        by_vector = self._store.search(query.z, depth, fingerprint, filter, group_by)
+        learnt = query.learnt if query.learnt and query.learnt.modality == modality else None
+        by_vector = self._store.search(learnt.z if learnt else query.z, depth, fingerprint, filter, group_by)
+        if learnt:
+            return self._judged(by_vector, learnt)
         with_words = modality == TEXT and query.phrase
         by_text = self._store.search_texts(query.phrase, query.z, depth, fingerprint, filter) if with_words else []
         if query.words_only:
             calibrated = self._calibrated([*by_vector, *by_text], query.z, modality)
             by_vector, by_text = calibrated[: len(by_vector)], lexical_boost(calibrated[len(by_vector) :], query.phrase)
         return reciprocal_rank_fusion(by_text, by_vector, group_by=group_by) if by_text else by_vector
+
+    def _judged(self, candidates: Ranking, learnt: "LearntQuery") -> Ranking:
+        """Return candidates with the probability that each is all that was learnt, and what the other words say.
+
+        Only their order is known where the other words have no probability in this space, or what is not meant is all that is said.
+        """
+        by_words = candidates
+        if candidates and learnt.rest is not None:
+            scored = [replace(candidate, score=float(candidate.z @ learnt.rest)) for candidate in candidates]
+            by_words = self._calibrated(scored, learnt.rest, learnt.modality)
+        if not candidates or not learnt.directions or (learnt.rest is not None and by_words[0].relevance is None):
+            return candidates
+        ids, z = [candidate.segment.id for candidate in candidates], np.stack([candidate.z for candidate in candidates])
+        p = np.prod([direction.probability(ids, z) for direction in learnt.directions], axis=0)
+        p = p * [1.0 if learnt.rest is None else candidate.relevance for candidate in by_words]
+        judged = [replace(candidate, relevance=round(float(one), 4)) for candidate, one in zip(candidates, p)]
+        return sorted(judged, key=lambda candidate: -(candidate.relevance or 0))
 
     def _by_words(self, query: Query, depth: int, filter: Filter, marks: Contents) -> Ranking:
         """Rank what has words of a phrase in it, or in what people said of it, by the relevance of these words."""

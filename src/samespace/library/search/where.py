@@ -5,6 +5,7 @@ Conditions in a row must all be met; OR, NOT (or a minus) and brackets join them
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from operator import eq, ge, gt, le, lt
@@ -20,6 +21,8 @@ from .dates import date_range
 
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
+
+    from .concepts import Concepts
 
 GRAMMAR = r"""
 ?start: either
@@ -41,8 +44,8 @@ JOINTS = {"(": "(", ")": ")", "AND": "&", "OR": "|", "NOT": "!"}
 SIZES = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "": 1.0}
 """Units of a file's size → bytes."""
 COMPARISONS = {">=": ge, "<=": le, ">": gt, "<": lt, "=": eq}
-Field = Callable[[str, str, Contents], Condition]
-"""A value, an operator or nothing, and the marks → a condition; it raises ValueError with a sentence."""
+Field = Callable[[str, str, "Names"], Condition]
+"""A value, an operator or nothing, and names → a condition; it raises ValueError with a sentence."""
 HAS: dict[str, Condition] = {
     "gps": Present("lat"), "date": Present("taken_at"), "size": Present("width"), "place": Present("place"), "people": Present("people"),
     "caption": Present("caption"), "rating": Present("rating"), "text": AnyOf((Matches("written", "."), Matches("text", "."))),
@@ -50,7 +53,15 @@ HAS: dict[str, Condition] = {
 """What a segment may have → the condition that says so."""
 
 
-def split(query: str, marks: Contents = Contents()) -> tuple[str, Condition | None]:
+@dataclass(frozen=True)
+class Names:
+    """What names in conditions are looked up in."""
+
+    marks: Contents = field(default_factory=Contents)
+    concepts: "Concepts | None" = None
+
+
+def split(query: str, names: Names = Names()) -> tuple[str, Condition | None]:
     """Return the words of a query, and the conditions in it: "dog year:2019 -kind:video" is "dog" and two conditions.
 
     Only names of FIELDS begin a condition, so that 10:30 and 2:dog stay what they are. Raises QueryError as `condition_of`.
@@ -60,7 +71,7 @@ def split(query: str, marks: Contents = Contents()) -> tuple[str, Condition | No
     conditions, words, end = [], [], 0
     for row in IN_ROW.finditer(letters):
         first, last = pieces[row.start()].start(), pieces[row.end() - 1].end()
-        conditions.append(condition_of(query[first:last], marks, first))
+        conditions.append(condition_of(query[first:last], names, first))
         words.append(query[end:first])
         end = last
     words.append(query[end:])
@@ -69,26 +80,26 @@ def split(query: str, marks: Contents = Contents()) -> tuple[str, Condition | No
     return " ".join(" ".join(words).split()), conditions[0] if len(conditions) == 1 else AllOf(tuple(conditions))
 
 
-def narrowed(filter: Filter, where: str, marks: Contents, query: str = "") -> Filter:
+def narrowed(filter: Filter, where: str, names: Names, query: str = "") -> Filter:
     """Return a filter that also lets through only what meets conditions, and hidden files only where these or the query ask for them.
 
     Raises QueryError as `condition_of`.
     """
     if where.strip():
-        filter = filter.narrowed(condition_of(where, marks))
-    if "is:hidden" in f"{query} {where}".lower() or not any(mark.hidden for mark in marks.files.values()):
+        filter = filter.narrowed(condition_of(where, names))
+    if "is:hidden" in f"{query} {where}".lower() or not any(mark.hidden for mark in names.marks.files.values()):
         return filter
-    return filter.narrowed(Not(marks.matching(lambda mark: mark.hidden)))
+    return filter.narrowed(Not(names.marks.matching(lambda mark: mark.hidden)))
 
 
 def _begins_condition(piece: str) -> bool:
     return piece.lstrip("-").partition(":")[0].lower() in FIELDS and ":" in piece
 
 
-def condition_of(text: str, marks: Contents = Contents(), offset: int = 0) -> Condition:
+def condition_of(text: str, names: Names = Names(), offset: int = 0) -> Condition:
     """Parse a filter. Raises QueryError that says at which character it cannot be understood, counted after `offset`.
 
-    `marks` are what tags, albums, stars and favourites are looked up in.
+    `names` are what tags, albums, stars, favourites and words of one's own are looked up in.
     """
     from lark.exceptions import UnexpectedInput, UnexpectedToken
 
@@ -102,7 +113,7 @@ def condition_of(text: str, marks: Contents = Contents(), offset: int = 0) -> Co
             f"the filter cannot be understood at character {offset + at + 1}, {found[0]!r}; write conditions such as year:2019 or "
             "-kind:video"
         ) from None
-    return _condition(tree, marks, offset)
+    return _condition(tree, names, offset)
 
 
 @cache
@@ -112,37 +123,37 @@ def _parser() -> "Lark":
     return Lark(GRAMMAR, parser="lalr", maybe_placeholders=True)
 
 
-def _condition(tree: "Tree[Token]", marks: Contents, offset: int) -> Condition:
+def _condition(tree: "Tree[Token]", names: Names, offset: int) -> Condition:
     """Return a branch of the parsed filter as a condition. Raises QueryError."""
     if tree.data == "condition":
         field, operator, value = tree.children
         at = offset + (field.start_pos or 0) + 1  # type: ignore[union-attr]
-        return _leaf(str(field).lower().removesuffix(":"), str(operator or ""), str(value).strip('"'), marks, at)
-    parts: list[Condition] = [_condition(child, marks, offset) for child in tree.children]  # type: ignore[arg-type]
+        return _leaf(str(field).lower().removesuffix(":"), str(operator or ""), str(value).strip('"'), names, at)
+    parts: list[Condition] = [_condition(child, names, offset) for child in tree.children]  # type: ignore[arg-type]
     if tree.data == "negated":
         return Not(parts[0])
     return AllOf(tuple(parts)) if tree.data == "every" else AnyOf(tuple(parts))
 
 
-def _leaf(field: str, operator: str, value: str, marks: Contents, at: int) -> Condition:
+def _leaf(field: str, operator: str, value: str, names: Names, at: int) -> Condition:
     if field not in FIELDS:
         raise QueryError(f"at character {at}: there is no field {field!r}; use one of {', '.join(FIELDS)}")
     if operator and field not in NUMBERS:
         raise QueryError(f"at character {at}: {field} cannot be compared by {operator}; write {field}:{value or '…'}")
     try:
-        return FIELDS[field](value, operator, marks)
-    except ValueError as error:
+        return FIELDS[field](value, operator, names)
+    except (ValueError, QueryError) as error:
         raise QueryError(f"at character {at}: {error}") from None
 
 
-def _kind(value: str, _: str, __: Contents) -> Condition:
+def _kind(value: str, _: str, __: Names) -> Condition:
     kinds = value.lower().split(",")
     if unknown := set(kinds) - set(KINDS):
         raise ValueError(f"there is no kind {unknown.pop()!r}; use {', '.join(KINDS)}")
     return AnyOf(tuple(Matches("kind", f"^{kind}$") for kind in kinds))
 
 
-def _date(value: str, operator: str, __: Contents) -> Condition:
+def _date(value: str, operator: str, __: Names) -> Condition:
     """A day, month or year, or a range of them: 2019, 2019-06..2019-08."""
     first, _, last = value.partition("..")
     start, end = date_range(first)[0], date_range(last or first)[1]
@@ -160,13 +171,13 @@ def _since(when: datetime) -> Condition:
 
 
 def _number(column: str) -> Field:
-    def condition(value: str, operator: str, _: Contents) -> Condition:
+    def condition(value: str, operator: str, _: Names) -> Condition:
         return Compared(column, operator or "=", _amount(value, {"": 1.0}))
 
     return condition
 
 
-def _size(value: str, operator: str, _: Contents) -> Condition:
+def _size(value: str, operator: str, _: Names) -> Condition:
     return Compared("size", operator or ">=", _amount(value.lower(), SIZES))
 
 
@@ -180,7 +191,7 @@ def _amount(value: str, units: dict[str, float]) -> float:
         raise ValueError(f"{value!r} is not a number{' of kB, MB or GB' if len(units) > 1 else ''}; write digits") from None
 
 
-def _near(value: str, _: str, __: Contents) -> Condition:
+def _near(value: str, _: str, __: Names) -> Condition:
     parts = value.lower().split(",")
     try:
         lat, lon = float(parts[0]), float(parts[1])
@@ -194,34 +205,45 @@ def _near(value: str, _: str, __: Contents) -> Condition:
     return Near(lat, lon, km)
 
 
-def _has(value: str, _: str, __: Contents) -> Condition:
+def _has(value: str, _: str, __: Names) -> Condition:
     if value.lower() not in HAS:
         raise ValueError(f"there is no has:{value}; use {', '.join(f'has:{name}' for name in HAS)}")
     return HAS[value.lower()]
 
 
-def _tag(value: str, _: str, marks: Contents) -> Condition:
+def _tag(value: str, _: str, names: Names) -> Condition:
     """A keyword of the file, whole, or a tag of one's own: tag:dog is not doghouse."""
-    return AnyOf((Matches("keywords", f"(^|\n){literal(value)}($|\n)"), marks.with_tag(value)))
+    return AnyOf((Matches("keywords", f"(^|\n){literal(value)}($|\n)"), names.marks.with_tag(value)))
 
 
-def _person(value: str, _: str, marks: Contents) -> Condition:
+def _person(value: str, _: str, names: Names) -> Condition:
     """Part of a name that the file has, or that was given to it here."""
-    named = marks.matching(lambda mark: any(value.lower() in name.lower() for name in mark.people))
+    named = names.marks.matching(lambda mark: any(value.lower() in name.lower() for name in mark.people))
     return AnyOf((Matches("people", literal(value)), named))
 
 
-def _rating(value: str, operator: str, marks: Contents) -> Condition:
+def _rating(value: str, operator: str, names: Names) -> Condition:
     stars, compare = _amount(value, {"": 1.0}), COMPARISONS[operator or "="]
-    return marks.rated(Compared("rating", operator or "=", stars), lambda rating: compare(rating, stars))
+    return names.marks.rated(Compared("rating", operator or "=", stars), lambda rating: compare(rating, stars))
 
 
-def _is(value: str, _: str, marks: Contents) -> Condition:
+def _is(value: str, _: str, names: Names) -> Condition:
     if value.lower() == "duplicate":
         return DUPLICATE
     if value.lower() not in ("favourite", "favorite", "hidden"):
         raise ValueError(f"there is no is:{value}; use is:favourite, is:hidden, is:duplicate")
-    return marks.matching(lambda mark: mark.hidden if value.lower() == "hidden" else mark.favourite)
+    return names.marks.matching(lambda mark: mark.hidden if value.lower() == "hidden" else mark.favourite)
+
+
+def _concept(value: str, _: str, names: Names) -> Condition:
+    """A word of one's own, and after a comma how likely it has to be: concept:bella,0.2."""
+    name, comma, least = value.rpartition(",")
+    probability = _amount(least, {"": 1.0}) if comma else 0.5
+    if not 0 < probability < 1:
+        raise ValueError(f"{least} is no probability; write a number between 0 and 1: concept:{name},0.2")
+    if names.concepts is None:
+        raise ValueError("words of one's own are not known here")
+    return names.concepts.condition(name if comma else value, probability)
 
 
 def _text(value: str, *_: object) -> Condition:
@@ -244,7 +266,7 @@ FIELDS: dict[str, Field] = {
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,
     "near": _near, "has": _has, "place": _part("place"), "camera": _part("camera"), "tag": _tag, "person": _person,
-    "rating": _rating, "album": lambda value, _, marks: marks.in_album(value), "is": _is, "text": _text, "caption": _part("caption", "text"),
+    "rating": _rating, "album": lambda value, _, names: names.marks.in_album(value), "is": _is, "text": _text, "concept": _concept, "caption": _part("caption", "text"),
 }  # fmt: skip
 """Name of a field → what makes a condition."""
 NUMBERS = {"date", "year", "width", "height", "size", "rating"}

@@ -137,6 +137,23 @@ class Present:
 
 
 @dataclass(frozen=True)
+class OneOf:
+    """A column's text is one of several."""
+
+    column: str
+    values: tuple[str, ...]
+
+    @property
+    def sql(self) -> str:
+        return f"coalesce({self.column} IN ({literals(self.values)}), false)" if self.values else "false"
+
+    def mask(self, table: Any) -> Any:
+        import pyarrow.compute as pc
+
+        return pc.fill_null(pc.is_in(table[self.column], string_array(self.values)), False)
+
+
+@dataclass(frozen=True)
 class InFiles:
     """A segment of one of some files: by path, or by content, wherever it was moved."""
 

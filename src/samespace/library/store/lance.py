@@ -300,6 +300,16 @@ class Store:
         return [Candidate(*values) for values in zip(segments, scores, vectors_of(found[vectors]), strict=True)]
 
     @clear_errors
+    def within(self, z: np.ndarray, cosine: float, fingerprint: str, filter: Filter) -> list[str]:
+        """Return the ids of the segments that have at least a cosine with z, which has unit length; the nearest first."""
+        limit, count = 1000, self.count()
+        while True:
+            candidates = self._search_segments(z, min(limit, count), fingerprint, filter)
+            if len(candidates) < limit or candidates[-1].score < cosine:
+                return [candidate.segment.id for candidate in candidates if candidate.score >= cosine]
+            limit *= 8
+
+    @clear_errors
     def newest(self, fingerprint: str, filter: Filter, limit: int, group_by: Grouping = "stack") -> list[Segment]:
         """Return the stacks or files that pass, as their first segments, those that were taken last first."""
         from .files import newest_files
@@ -378,13 +388,18 @@ class Store:
     @clear_errors
     def calibration_sample(self, z: np.ndarray, fingerprint: str, modality: str = IMAGE) -> tuple[np.ndarray, int]:
         """Return cosines of z with a sample of the library's segments of a modality, and how many there are."""
+        vectors, count = self.sample(fingerprint, modality)
+        return vectors @ z, count
+
+    @clear_errors
+    def sample(self, fingerprint: str, modality: str = IMAGE) -> tuple[np.ndarray, int]:
+        """Return some vectors of a modality, spread over the library: float32 (n, dim); and how many there are."""
         version, key = self.newest_version(), (fingerprint, modality)
         if key not in self._samples or self._samples[key][0] != version:
             filter = Filter(modality=modality if len(self.metadata.read().modalities) > 1 else "")
             exact = self.exact_index(fingerprint)
             self._samples[key] = version, *(exact.sample(SAMPLE, filter) if exact else self._sample(fingerprint, filter))
-        _, vectors, count = self._samples[key]
-        return vectors @ z, count
+        return self._samples[key][1:]
 
     def _sample(self, fingerprint: str, filter: Filter) -> tuple[np.ndarray, int]:
         """Return some vectors, by the beginning of their segments' ids, which are hashes; and the number of all."""

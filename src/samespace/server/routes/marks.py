@@ -1,4 +1,4 @@
-"""/app: what people say of their files: tags, albums, stars, favourites, hidden files, saved searches; and of copies."""
+"""/app: what people say of their files: tags, albums, stars, favourites, hidden files, saved searches, words; and of copies."""
 
 from dataclasses import asdict
 from itertools import islice
@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from ...core.paths import to_text
 from ...library.duplicates import TrashReport
 from ...library.store.marks import Mark
-from ..services.schemas import MarkRequest, SavedSearchRequest, TrashRequest
+from ..services.schemas import ConceptRequest, MarkRequest, SavedSearchRequest, TrashRequest
 from ..services.search_page import hit_json
 from ..services.state import Conditions, State, check_may_change
 
@@ -49,6 +49,30 @@ def save_search(body: SavedSearchRequest, state: State) -> dict[str, str]:
     """Keep a search under a name, or forget it."""
     state.library.save_search(body.name, body.query)
     return {"status": "saved" if body.query.strip() else "forgotten"}
+
+
+@router.get("/concepts")
+def concepts(state: State) -> dict[str, Any]:
+    """Return the words that were taught, and how many examples each has for and against."""
+    if not state.library.exists:
+        return {"concepts": []}
+    found = state.library.concepts.read().concepts.values()
+    return {"concepts": [{"name": c.name, "yes": len(c.yes), "no": len(c.no)} for c in found]}
+
+
+@router.post("/concepts", dependencies=[Depends(check_may_change)])
+def learn(body: ConceptRequest, state: State) -> dict[str, Any]:
+    """Teach a word by examples."""
+    yes, no = ([state.media.segment(id) for id in ids] for ids in (body.yes, body.no))
+    concept = state.library.learn(body.name, yes, no)
+    return {"name": concept.name, "yes": len(concept.yes), "no": len(concept.no)}
+
+
+@router.delete("/concepts/{name}", dependencies=[Depends(check_may_change)])
+def forget_concept(name: str, state: State) -> dict[str, str]:
+    """Forget a word."""
+    state.library.concepts.forget(name)
+    return {"status": "forgotten"}
 
 
 @router.get("/duplicates")

@@ -154,6 +154,10 @@ class SearchRequest(BaseModel):
     """What is found once."""
 
 
+Ids = Annotated[list[str], Field(max_length=1000)]
+"""Of segments."""
+
+
 class WeightedTerm(BaseModel):
     """A file added to the words of a search: one that is indexed, or one that is sent. POST /app/vector."""
 
@@ -182,6 +186,9 @@ class PageSearchRequest(BaseModel):
     """A hit's id: all segments of its file are ranked, and nothing else."""
     group_by: Grouping = "stack"
     """What is found once."""
+    meant: Ids = []
+    """Hits that are said to be meant, by their segments' ids; the others are ranked by them, too."""
+    not_meant: Ids = []
 
 
 Names = Annotated[list[str], Field(max_length=100)]
@@ -207,6 +214,14 @@ class MarkRequest(BaseModel):
             tuple(self.tags), tuple(self.without_tags), tuple(self.albums), tuple(self.without_albums),
             favourite=self.favourite, hidden=self.hidden, rating=self.rating,
         )  # fmt: skip
+
+
+class ConceptRequest(BaseModel):
+    """POST /app/concepts: examples of what a word means and does not mean, by their segments' ids."""
+
+    name: str = Field(min_length=1)
+    yes: Ids = []
+    no: Ids = []
 
 
 class TrashRequest(BaseModel):

@@ -73,8 +73,9 @@ class SearchPage:
         vectors = [(term.weight, self.vector(term)) for term in request.terms]
         group_by: Grouping = "place" if within else request.group_by
         hits = self.library.search(
-            request.query, request.top, filter, files=False, extra_vectors=vectors, group_by=group_by, where=request.where
-        )
+            request.query, request.top, filter, files=False, extra_vectors=vectors, group_by=group_by, where=request.where,
+            meant=request.meant, not_meant=request.not_meant,
+        )  # fmt: skip
         shown, dates = [hit_json(hit) for hit in hits], [asdict(words) for words in date_words(request.query, date.today())]
         if all(hit.relevance is None for hit in hits):
             return Results(shown, None, None, dates)

@@ -11,7 +11,6 @@ import numpy as np
 from ...library.library import Library
 from ...library.store.exact_index import segments_at
 from ...library.store.files import newest_files
-from ...library.store.marks import Contents
 from ...library.store.records import Candidate
 from .search_page import listed_json
 
@@ -34,7 +33,7 @@ class Timeline:
 
     def __init__(self, library: Library):
         self.library = library
-        self._cached: tuple[tuple[str, Contents, str], np.ndarray] | None = None  # the table's version, marks, conditions → rows
+        self._cached: tuple[tuple[Any, ...], np.ndarray] | None = None  # the table's version, marks, concepts, conditions → rows
 
     def outline(self, where: str) -> TimelineOutline:
         """Return the outline of all files that meet conditions. Raises QueryError, LibraryError."""
@@ -78,7 +77,8 @@ class Timeline:
         """Return the library's table, and the rows of files that meet conditions, newest first."""
         self.library.check_searchable()
         store = self.library.store
-        key, table = (store.newest_version(), self.library.marks.read(), where), store.readable(self.library.space.fingerprint)
+        said = self.library.marks.read(), self.library.concepts.read()
+        key, table = (store.newest_version(), *said, where), store.readable(self.library.space.fingerprint)
         if self._cached is None or self._cached[0] != key:
             self._cached = key, newest_files(table, self.library.filter_of(where))
         return table, self._cached[1]

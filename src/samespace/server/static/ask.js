@@ -5,9 +5,9 @@ export const NO_ANSWER = "The server does not answer; start it again with: sames
 // The options of fetch for a POST request with a JSON body.
 export const post = (body) => ({ method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
-export async function ask(path, body, signal) {
+export async function ask(path, body, signal, method) {
   try {
-    const response = await fetch(path, { ...(body && post(body)), signal });
+    const response = await fetch(path, { ...(body && post(body)), ...(method && { method }), signal });
     const json = await response.json();
     return response.ok ? json : { error: json.error.message };
   } catch (error) {

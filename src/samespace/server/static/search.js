@@ -4,6 +4,7 @@ import { at, element, stackBadge } from "./dom.js";
 import { Grid } from "./grid.js";
 import { onMarked } from "./marks.js";
 import { isAudioOrVideo, mediaInput } from "./media.js";
+import { forgetSaid, meant, notMeant, onTeaching, sayings } from "./teach.js";
 import { Timeline } from "./timeline.js";
 import { Viewer, caption } from "./viewer.js";
 
@@ -36,6 +37,8 @@ const searchRequest = () => ({
   since: day(at("since").value, 0),
   until: day(at("until").value, 1),
   kinds: at("kind").value ? [at("kind").value] : [],
+  meant: meant(),
+  not_meant: notMeant(),
 });
 
 // The start of a local day, `later` days on, as a time with its zone.
@@ -110,7 +113,7 @@ function itemOf(hit) {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (by) grid.focus(indexOf(hit.id) + by);
   });
-  item.append(button);
+  item.append(button, ...sayings(hit.id));
   return item;
 }
 
@@ -164,7 +167,7 @@ function badgeOf(source) {
 
 // Albums, tags, saved searches and folders, beside the timeline: each is a query.
 
-function link(name, count, query, title = query) {
+function link(name, count, query, title = query, forget = null) {
   const button = element("button", "", { type: "button", className: "folder", title });
   button.append(element("span", name), element("small", count === null ? "" : count.toLocaleString()));
   button.addEventListener("click", () => {
@@ -173,7 +176,19 @@ function link(name, count, query, title = query) {
   });
   const item = element("li");
   item.append(button);
+  if (forget) {
+    const cross = element("button", "×", { type: "button", className: "quiet", title: `Forget ${query}`, ariaLabel: `Forget ${query}` });
+    cross.addEventListener("click", forget);
+    item.append(cross);
+  }
   return item;
+}
+
+async function forgetWord(name) {
+  if (!confirm(`Forget what “${name}” means? Its pictures stay.`)) return;
+  const answer = await ask(`/app/concepts/${encodeURIComponent(name)}`, null, undefined, "DELETE");
+  if (answer.error) return showError(answer.error);
+  showOwn();
 }
 
 async function showFolders() {
@@ -183,11 +198,12 @@ async function showFolders() {
 }
 
 async function showOwn() {
-  const { albums = [], tags = [], searches = {}, favourites, hidden } = await ask("/app/albums");
+  const [{ albums = [], tags = [], searches = {}, favourites, hidden }, { concepts = [] }] = await Promise.all([ask("/app/albums"), ask("/app/concepts")]);
   at("own").replaceChildren(
     ...(favourites ? [link("♥ Favourites", favourites, "is:favourite")] : []),
     ...albums.map(([name, count]) => link(`▤ ${name}`, count, `album:"${name}"`)),
     ...Object.entries(searches).map(([name, query]) => link(`⌕ ${name}`, null, query)),
+    ...concepts.map(({ name, yes, no }) => link(`✦ ${name}`, null, name, `A word that you taught by ${yes} examples${no ? ` and ${no} against` : ""}`, () => forgetWord(name))),
     ...tags.map(([name, count]) => link(`# ${name}`, count, `tag:"${name}"`)),
     ...(hidden ? [link("Hidden", hidden, "is:hidden")] : []),
   );
@@ -197,6 +213,7 @@ async function showOwn() {
 
 let searchTimer = 0;
 const searchSoon = () => {
+  forgetSaid();
   clearTimeout(searchTimer);
   searchTimer = setTimeout(search, WAIT);
 };
@@ -245,6 +262,14 @@ at("save").addEventListener("submit", async (event) => {
   showOwn();
 });
 onMarked(showOwn);
+onTeaching({
+  change: search,
+  taught(name) {
+    at("query").value = name;
+    showOwn();
+    search();
+  },
+});
 
 if (Number(at("welcome").dataset.count)) {
   showFolders();
