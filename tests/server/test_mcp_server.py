@@ -38,7 +38,7 @@ def test_search_ask_and_classify(server, photographs):
 
     tools, hits, filtered, unclear, about_file, about_library, ratios, refused = anyio.run(call_tools)
     assert {tool.name for tool in tools} == {"search", "duplicates", "learn", "ask", "classify"}
-    assert all(tool.annotations.read_only_hint and tool.description for tool in tools)
+    assert all(tool.annotations.read_only_hint == (tool.name != "learn") and tool.description for tool in tools)
     assert len(hits.structured_content["result"]) == 1
     (only,) = filtered.structured_content["result"]
     assert only["path"].endswith("coffee.png") and unclear.is_error and "'20x9' is not a date" in unclear.content[0].text

@@ -88,7 +88,7 @@ class Concepts:
         concept = self.named(name)
         direction, filter = self.direction(concept), Filter(modality=concept.modality)
         found = self._store.within(direction.unit, direction.least_cosine(probability), self._space.fingerprint, filter)
-        likely = {**dict.fromkeys(found, True), **direction.said}
+        likely = {**dict.fromkeys(found, True), **direction.labels}
         return OneOf("id", tuple(id for id, wanted in likely.items() if wanted))
 
     def direction(self, concept: Concept) -> Direction:
@@ -102,8 +102,8 @@ class Concepts:
                 )
             words = self._space.text([concept.name])[0] if self._space.config.has_words else None
             direction = learn(yes, no, self._background(concept.modality), words)
-            said = {example.id: True for example in concept.yes} | {example.id: False for example in concept.no}
-            last = self._learnt[concept.name] = version, concept, replace(direction, said=said)
+            labels = {example.id: True for example in concept.yes} | {example.id: False for example in concept.no}
+            last = self._learnt[concept.name] = version, concept, replace(direction, labels=labels)
         return last[2]
 
     def query(self, phrase: str) -> LearntQuery | None:
@@ -134,8 +134,8 @@ class Concepts:
         examples, others = (np.array(side, np.float32).reshape(-1, self._space.dim) for side in (yes, no))
         background = self._background(modality)
         if len(examples):
-            said = dict.fromkeys(meant, True) | dict.fromkeys(not_meant, False)
-            direction = replace(learn(examples, others, background, z), said=said)
+            labels = dict.fromkeys(meant, True) | dict.fromkeys(not_meant, False)
+            direction = replace(learn(examples, others, background, z), labels=labels)
             return LearntQuery((direction,), modality, None, direction.unit)
         return None if z is None else LearntQuery((), modality, z, away_from(others, background, z).unit)
 
@@ -147,8 +147,8 @@ class Concepts:
             if without != rest:
                 found.append(concept)
                 rest = without
-        says = any(word not in SILENT for word in re.findall(r"\w+", rest.lower()))
-        return found, " ".join(rest.split()) if says else ""
+        telling = any(word not in SILENT for word in re.findall(r"\w+", rest.lower()))
+        return found, " ".join(rest.split()) if telling else ""
 
     def _example(self, given: Given) -> tuple[str, Example]:
         """Return an example, and what its vector is made from. Raises UnreadableMedia, QueryError, LibraryError."""

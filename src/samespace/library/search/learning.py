@@ -57,7 +57,7 @@ class Direction:
     w: np.ndarray
     """float32 (E,)."""
     offset: float
-    said: Mapping[str, bool] = field(default_factory=dict)
+    labels: Mapping[str, bool] = field(default_factory=dict)
     """Ids of segments of which it was said that they are it, or are not."""
 
     def scores(self, z: np.ndarray) -> np.ndarray:
@@ -66,9 +66,9 @@ class Direction:
         return scores
 
     def probability(self, ids: Sequence[str], z: np.ndarray) -> np.ndarray:
-        """Return the probability that each segment, with its vector (n, E), is what was learnt: float32 (n,); certain where it was said."""
+        """Return the probability that each segment, with its vector (n, E), is what was learnt: float32 (n,); certain where it was labels."""
         p: np.ndarray = 1 / (1 + np.exp(-(SLOPE * self.scores(z) + CONSTANT)))
-        return np.array([self.said.get(id, likely) for id, likely in zip(ids, p)], np.float32)
+        return np.array([self.labels.get(id, likely) for id, likely in zip(ids, p)], np.float32)
 
     def least_cosine(self, probability: float) -> float:
         """Return the cosine of `unit` with a vector from which on it has at least a probability between 0 and 1."""

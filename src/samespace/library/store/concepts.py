@@ -97,7 +97,7 @@ class ConceptFile:
                 raise LibraryError(
                     f"{self.location}/{FILE} has format {values['format']}, this version writes {FORMAT}; use a newer one"
                 )
-            concepts = [_concept_of(name, said) for name, said in values["concepts"].items()]
+            concepts = [_concept_of(name, one) for name, one in values["concepts"].items()]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LibraryError(f"{self.location}/{FILE} cannot be read ({error}); restore it from a backup") from None
         return Contents({concept.name.casefold(): concept for concept in concepts})
@@ -110,8 +110,8 @@ class ConceptFile:
             changed = change(concepts.pop(name.casefold(), Concept(name)))
             if changed is not None:
                 concepts[name.casefold()] = changed
-            said = {concept.name: _values_of(concept) for concept in concepts.values()}
-            self.location.write(FILE, json.dumps({"format": FORMAT, "concepts": said}, indent=1, ensure_ascii=False))
+            values = {concept.name: _values_of(concept) for concept in concepts.values()}
+            self.location.write(FILE, json.dumps({"format": FORMAT, "concepts": values}, indent=1, ensure_ascii=False))
 
 
 def check_name(name: str) -> None:
@@ -136,8 +136,8 @@ def _values_of(concept: Concept) -> dict[str, Any]:
 def _concept_of(name: str, values: dict[str, Any]) -> Concept:
     """Raises ValueError, KeyError, TypeError, AttributeError."""
 
-    def example(said: dict[str, Any]) -> Example:
-        vectors = {f: np.frombuffer(base64.b64decode(z), "<f2").astype(np.float32) for f, z in said["vectors"].items()}
-        return Example(str(said["id"]), to_path(said["path"]), vectors, str(said["picture"]))
+    def example(one: dict[str, Any]) -> Example:
+        vectors = {f: np.frombuffer(base64.b64decode(z), "<f2").astype(np.float32) for f, z in one["vectors"].items()}
+        return Example(str(one["id"]), to_path(one["path"]), vectors, str(one["picture"]))
 
     return Concept(name, str(values["modality"]), tuple(map(example, values["yes"])), tuple(map(example, values["no"])))
