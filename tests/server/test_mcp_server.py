@@ -37,7 +37,7 @@ def test_search_ask_and_classify(server, photographs):
             return tools, hits, filtered, unclear, about_file, about_library, ratios, refused
 
     tools, hits, filtered, unclear, about_file, about_library, ratios, refused = anyio.run(call_tools)
-    assert {tool.name for tool in tools} == {"search", "duplicates", "learn", "ask", "classify"}
+    assert {tool.name for tool in tools} == {"search", "overview", "duplicates", "learn", "ask", "classify"}
     assert all(tool.annotations.read_only_hint == (tool.name != "learn") and tool.description for tool in tools)
     assert len(hits.structured_content["result"]) == 1
     (only,) = filtered.structured_content["result"]

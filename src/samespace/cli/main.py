@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import albums, ask, doctor, duplicates, learn, library, search, serve, spaces, speech, train
+from . import albums, ask, doctor, duplicates, learn, library, map, search, serve, spaces, speech, train
 from .console import CommandGroup, print_result
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(library.import_from)
+app.command("map")(map.map_)
 app.add_typer(train.evaluate, name="eval")
 app.add_typer(spaces.spaces, name="spaces")
 app.add_typer(albums.albums, name="albums")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # searching imports nothing of indexing, and the store while 
     from .indexing.reading import ReadingProgress
     from .search.concepts import Concepts, Given
     from .search.searcher import Searcher
+    from .search.space_map import SpaceMap
     from .search.where import Names
     from .store.concepts import Concept
     from .store.lance import Store
@@ -215,15 +216,20 @@ class Library:
     @property
     def names(self) -> "Names":
         """What names in conditions are looked up in. Raises LibraryError."""
-        from .search.where import Names
-
-        return Names(self.marks.read(), self.concepts)
+        names: Names = self._searcher.names
+        return names
 
     @property
     def concepts(self) -> "Concepts":
         """The words that people taught it; `learn` adds to them."""
         concepts: Concepts = self._searcher.concepts
         return concepts
+
+    @property
+    def map(self) -> "SpaceMap":
+        """All of it in two dimensions."""
+        found: SpaceMap = self._searcher.map
+        return found
 
     def learn(self, name: str, yes: "Iterable[Given]" = (), no: "Iterable[Given]" = ()) -> "Concept":
         """Teach it a word by examples of what it is and is not: files, or indexed segments. Return all that it was taught of the word.

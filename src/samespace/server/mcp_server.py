@@ -64,6 +64,12 @@ class LibraryTools:
         hits = self.library.search(query, top, min_relevance=min_relevance, files=False, where=where)
         return [{k: v for k, v in asdict(hit).items() if v not in (None, (), "")} | {"path": to_text(hit.path)} for hit in hits]
 
+    def overview(self) -> list[dict[str, Any]]:
+        """Say what the library is about: its largest groups of similar pictures and sounds, each with a name and how many it has."""
+        self.library.check_searchable()
+        layout = self.library.map.read() if self.library.map.exists else self.library.map.make()
+        return [{"group": label.text, "count": label.count} for label in layout.labels if label.level <= 1]
+
     def duplicates(self, where: str = "", top: int = 20) -> list[dict[str, Any]]:
         """List pictures and videos that are here more than once: the best file of each, why it is, and its other copies.
 
@@ -104,7 +110,7 @@ def create_mcp_server(library: Library, assistant: str = "starter") -> MCPServer
     """Build an MCP server over one library."""
     server = MCPServer[Any]("samespace", version=__version__, log_level="WARNING")
     tools = LibraryTools(library, LazyAssistant(assistant))
-    for tool in (tools.search, tools.duplicates, tools.ask, tools.classify):
+    for tool in (tools.search, tools.overview, tools.duplicates, tools.ask, tools.classify):
         server.add_tool(as_tool_error(tool), annotations=READ_ONLY)
     server.add_tool(as_tool_error(tools.learn), annotations=ADDS)
     return server

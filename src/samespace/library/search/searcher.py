@@ -20,6 +20,8 @@ from .ranking import Ranking, by_relevance, by_score, lexical_boost, noisy_or, r
 if TYPE_CHECKING:
     from .concepts import Concepts
     from .learning import LearntQuery
+    from .space_map import SpaceMap
+    from .where import Names
 
 MIN_CANDIDATES = 50
 """Fewest candidates per modality before fusion: otherwise the first hits would depend on how many are asked for."""
@@ -37,6 +39,20 @@ class Searcher:
         from .concepts import Concepts  # few libraries have any
 
         return Concepts(self._store, self._space)
+
+    @cached_property
+    def map(self) -> "SpaceMap":
+        """The library in two dimensions."""
+        from .space_map import SpaceMap
+
+        return SpaceMap(self._store, self._space)
+
+    @property
+    def names(self) -> "Names":
+        """What names in conditions are looked up in. Raises LibraryError."""
+        from .where import Names  # with the conditions and their parser, which words need none of
+
+        return Names(Marks(self._store.location).read(), self.concepts, self.map)
 
     def _learnt(self, phrase: str) -> "LearntQuery | None":
         return self.concepts.query(phrase) if ConceptFile(self._store.location).read() else None
@@ -60,9 +76,9 @@ class Searcher:
         names_media = files and names_file(text)
         marks = Marks(self._store.location).read()
         if marks.files or where.strip() or (":" in text and not names_media):
-            from .where import Names, narrowed, split  # with the conditions and their parser, which words need none of
+            from .where import narrowed, split
 
-            names = Names(marks, self.concepts)
+            names = self.names
             filter = narrowed(filter, where, names, text)
             if not names_media:
                 text, condition = split(text, names)

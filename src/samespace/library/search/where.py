@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import QueryError
 from ...core.paths import absolute, to_text
 from ...media.kinds import KINDS
-from ..store.conditions import DUPLICATE, AllOf, AnyOf, Compared, Condition, Matches, Near, Not, Present, literal
+from ..store.conditions import DUPLICATE, AllOf, AnyOf, Compared, Condition, Matches, Near, Not, OneOf, Present, literal
 from ..store.filter import Filter, microseconds
 from ..store.marks import Contents
 from .dates import date_range
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lark import Lark, Token, Tree
 
     from .concepts import Concepts
+    from .space_map import SpaceMap
 
 GRAMMAR = r"""
 ?start: either
@@ -43,6 +44,8 @@ IN_ROW = re.compile(r"(?:[(!]*c\)*)(?:[&|]?[(!]*c\)*)*")
 JOINTS = {"(": "(", ")": ")", "AND": "&", "OR": "|", "NOT": "!"}
 SIZES = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "": 1.0}
 """Units of a file's size → bytes."""
+MAP_UNITS = 10_000
+"""How wide and how high the map of the space is, in the numbers of an area."""
 COMPARISONS = {">=": ge, "<=": le, ">": gt, "<": lt, "=": eq}
 Field = Callable[[str, str, "Names"], Condition]
 """A value, an operator or nothing, and names → a condition; it raises ValueError with a sentence."""
@@ -59,6 +62,7 @@ class Names:
 
     marks: Contents = field(default_factory=Contents)
     concepts: "Concepts | None" = None
+    map: "SpaceMap | None" = None
 
 
 def split(query: str, names: Names = Names()) -> tuple[str, Condition | None]:
@@ -246,6 +250,22 @@ def _concept(value: str, _: str, names: Names) -> Condition:
     return names.concepts.condition(name if comma else value, probability)
 
 
+def _area(value: str, _: str, names: Names) -> Condition:
+    """What is inside a polygon on the map of the space, whose corners are given in MAP_UNITS: area:"1200,3400 1800,3400 1500,4000"."""
+    try:
+        corners = [tuple(int(number) / MAP_UNITS for number in corner.split(",")) for corner in value.split()]
+        polygon = [(x, y) for x, y in corners]
+        if len(polygon) < 3:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f'{value[:40]!r} is no area of the map; draw one on the page /map, or write three corners or more: area:"0,0 5000,0 0,5000"'
+        ) from None
+    if names.map is None:
+        raise ValueError("there is no map here")
+    return OneOf("id", tuple(names.map.read().inside(polygon)))
+
+
 def _text(value: str, *_: object) -> Condition:
     """Part of what is written or spoken, or was read in the picture: `written` is JSON, in which texts begin lists."""
     read = rf'\["([^"\\]|\\.)*{literal(value)}'
@@ -266,7 +286,7 @@ FIELDS: dict[str, Field] = {
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,
     "near": _near, "has": _has, "place": _part("place"), "camera": _part("camera"), "tag": _tag, "person": _person,
-    "rating": _rating, "album": lambda value, _, names: names.marks.in_album(value), "is": _is, "text": _text, "concept": _concept, "caption": _part("caption", "text"),
+    "rating": _rating, "album": lambda value, _, names: names.marks.in_album(value), "is": _is, "text": _text, "concept": _concept, "area": _area, "caption": _part("caption", "text"),
 }  # fmt: skip
 """Name of a field → what makes a condition."""
 NUMBERS = {"date", "year", "width", "height", "size", "rating"}

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ...core.errors import LibraryBusy
 from ...core.paths import to_path, to_text
-from .arrow import COPIED, DISPLAYED, SCHEMA, SEGMENT_FIELDS, row_of, segment_of, segments_of, vector_column, vectors_of
+from .arrow import COPIED, DISPLAYED, SCHEMA, SEGMENT_FIELDS, matrices, row_of, segment_of, segments_of, vector_column, vectors_of
 from .db_errors import clear_errors, uninterrupted, write_lock
 from .exact_index import MAX_ROWS, ROW_ID, ExactIndex, MetadataCache, segments_at, widened, with_all_columns, write_copy
 from .filter import WORDS, Filter, literals
@@ -494,6 +494,14 @@ class Store:
         rows = [row | {"path": to_path(row["path"])} for row in table.select(list(COMPARED)).to_pylist()]
         order = sorted(range(len(rows)), key=lambda i: (rows[i]["path"], rows[i]["start"] or 0.0))
         return [rows[i] for i in order], z[order]
+
+    @clear_errors
+    def vectors(self, fingerprint: str) -> tuple[list[str], np.ndarray]:
+        """Return the ids of all segments that have a vector of a space, and these vectors: float16 (rows, dim)."""
+        name = vector_column(fingerprint)
+        table = self.table.search().where(f"{name} IS NOT NULL").select(["id", name]).to_arrow()
+        parts = matrices(table[name]) or [np.empty((0, self.metadata.spaces[fingerprint].dim), np.float16)]
+        return table["id"].to_pylist(), np.concatenate(parts)
 
     @uninterrupted
     @clear_errors

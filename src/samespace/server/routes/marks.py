@@ -14,6 +14,9 @@ from ..services.schemas import ConceptRequest, MarkRequest, SavedSearchRequest, 
 from ..services.search_page import hit_json
 from ..services.state import Conditions, State, check_may_change
 
+MOST_MARKED, MOST_EXAMPLES = 100_000, 100
+"""Most files that are marked at once, and most examples of a word, where conditions say which."""
+
 router = APIRouter(prefix="/app")
 
 
@@ -28,6 +31,8 @@ def mark_of(id: str, state: State) -> dict[str, Any]:
 def mark(body: MarkRequest, state: State) -> dict[str, int]:
     """Say something of files."""
     paths = {state.media.segment(id).path for id in body.ids}
+    if body.where.strip():
+        paths |= {hit.path for hit in state.library.search("", MOST_MARKED, where=body.where, group_by="file")}
     return {"marked": state.library.mark(paths, body.change)}
 
 
@@ -64,6 +69,9 @@ def concepts(state: State) -> dict[str, Any]:
 def learn(body: ConceptRequest, state: State) -> dict[str, Any]:
     """Teach a word by examples."""
     yes, no = ([state.media.segment(id) for id in ids] for ids in (body.yes, body.no))
+    if body.where.strip():
+        found = state.library.search("", MOST_MARKED, where=body.where)
+        yes += [state.media.segment(hit.id) for hit in found[:: max(1, len(found) // MOST_EXAMPLES)]]
     concept = state.library.learn(body.name, yes, no)
     return {"name": concept.name, "yes": len(concept.yes), "no": len(concept.no)}
 

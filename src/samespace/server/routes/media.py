@@ -1,12 +1,20 @@
-"""/pictures and /media: what a segment looks like, and files to play."""
+"""/pictures, /media and /app/export: what a segment looks like, files to play, and files to take along."""
 
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter, Request
+from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
+from ...library.export import export
 from ..services.security import HEADERS
-from ..services.state import State
+from ..services.state import Conditions, State
+
+MOST_EXPORTED = 10_000
+"""Files."""
 
 router = APIRouter()
 
@@ -25,3 +33,17 @@ def picture(id: str, size: Literal["small", "large"], request: Request, state: S
 def playable_file(id: str, state: State) -> FileResponse:
     """Return the audio or video file of a segment, or the range of it that is asked for."""
     return FileResponse(state.media.playable_file(state.media.segment(id)), headers=HEADERS)
+
+
+@router.get("/app/export.{ending}")
+def exported(ending: Literal["zip", "m3u", "html"], state: State, where: Conditions) -> FileResponse:
+    """Return the files that meet conditions as a ZIP file, a playlist, or a page with small pictures."""
+    hits = state.library.search("", MOST_EXPORTED, where=where, group_by="file")
+    folder = Path(tempfile.mkdtemp())
+    remove = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        export(hits, folder / f"samespace.{ending}")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return FileResponse(folder / f"samespace.{ending}", filename=f"samespace.{ending}", headers=HEADERS, background=remove)

@@ -40,8 +40,14 @@ def search_page(state: State, key: str = "") -> Response:
 
 @router.get("/places")
 def places_page(state: State) -> HTMLResponse:
-    """Return the map of where pictures were taken."""
+    """Return the map of the world, with where pictures were taken."""
     return page(state, "places.html")
+
+
+@router.get("/map")
+def map_page(state: State) -> HTMLResponse:
+    """Return the map of the space."""
+    return page(state, "map.html")
 
 
 @router.get("/duplicates")

@@ -44,6 +44,25 @@ def places(state: State, where: Conditions = "") -> JSONResponse:
     return JSONResponse({"points": state.timeline.places(where)})
 
 
+@router.get("/map")
+def space_map(state: State, where: Conditions = "") -> JSONResponse:
+    """Return the map of the space, as far as it meets conditions."""
+    return JSONResponse(state.map_page.layout(where))
+
+
+@router.get("/map/state")
+def map_state(state: State) -> dict[str, Any]:
+    """Return whether there is a map, or one is being made."""
+    return asdict(state.map_page.state)
+
+
+@router.post("/map", status_code=202, dependencies=[Depends(check_may_change)])
+def make_map(state: State) -> dict[str, str]:
+    """Begin to lay the library out."""
+    state.map_page.start()
+    return {"status": "begun"}
+
+
 @router.get("/folders")
 def folders(state: State) -> dict[str, Any]:
     """Return the folders that hold files, and how many each holds."""

@@ -197,8 +197,10 @@ Names = Annotated[list[str], Field(max_length=100)]
 class MarkRequest(BaseModel):
     """POST /app/mark: as store.marks.Change."""
 
-    ids: list[str] = Field(min_length=1, max_length=1000)
+    ids: Ids = []
     """Of segments; their files are marked."""
+    where: str = Field(default="", max_length=MAX_QUERY)
+    """Conditions: all files that meet them are marked, too."""
     tags: Names = []
     without_tags: Names = []
     albums: Names = []
@@ -222,6 +224,8 @@ class ConceptRequest(BaseModel):
     name: str = Field(min_length=1)
     yes: Ids = []
     no: Ids = []
+    where: str = Field(default="", max_length=MAX_QUERY)
+    """Conditions: some files that meet them are examples, too."""
 
 
 class TrashRequest(BaseModel):

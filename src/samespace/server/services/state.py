@@ -9,6 +9,7 @@ from ...library.library import Library
 from .indexing import IndexingJob
 from .lazy_assistant import LazyAssistant
 from .library_media import LibraryMedia
+from .map_page import MapPage
 from .metrics import Metrics
 from .schemas import MAX_QUERY
 from .search_page import SearchPage
@@ -25,7 +26,7 @@ class ServerState:
         self.library, self.assistant, self.key, self.allow_urls, self.locations = library, assistant, key, allow_urls, locations
         self.metrics, self.media, self.indexing = Metrics(), LibraryMedia(library), IndexingJob(library)
         self.search_page, self.comparison = SearchPage(library, self.media), SpaceComparison(library, self.media)
-        self.timeline = Timeline(library)
+        self.timeline, self.map_page = Timeline(library), MapPage(library)
 
 
 async def state_of(request: Request) -> ServerState:

@@ -77,7 +77,7 @@ class Timeline:
         """Return the library's table, and the rows of files that meet conditions, newest first."""
         self.library.check_searchable()
         store = self.library.store
-        names = self.library.marks.read(), self.library.concepts.read()
+        names = self.library.marks.read(), self.library.concepts.read(), self.library.map.version
         key, table = (store.newest_version(), *names, where), store.readable(self.library.space.fingerprint)
         if self._cached is None or self._cached[0] != key:
             self._cached = key, newest_files(table, self.library.filter_of(where))

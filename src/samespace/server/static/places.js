@@ -2,12 +2,12 @@
 // the outlines are Natural Earth's (public domain), served from here.
 import { ask } from "./ask.js";
 import { at, element } from "./dom.js";
+import { STEP, movable } from "./movable.js";
 import { geoMercator, geoPath } from "./vendor/d3-geo.js";
 import { feature, mesh } from "./vendor/topojson-client/index.js";
 
 const CELL = 76; // pixels: pictures nearer than this are one cluster
 const EARTH_KM = 6371;
-const ZOOM = 1.6; // per step of the keyboard or the buttons
 const MAX_SCALE = 4e6;
 
 const canvas = at("map");
@@ -153,49 +153,9 @@ function searchHere() {
   location.href = `/?q=${encodeURIComponent(nearQuery({ lat, lon: ((lon + 540) % 360) - 180 }, km))}`;
 }
 
-// The pointer drags, the wheel and two fingers zoom, the keyboard does both.
-const pointers = new Map();
-const stage = at("stage");
-const spread = () => {
-  const [a, b] = [...pointers.values()];
-  return Math.hypot(a.x - b.x, a.y - b.y);
-};
-stage.addEventListener("pointerdown", (event) => {
-  if (event.target.closest("button")) return;
-  stage.setPointerCapture(event.pointerId);
-  pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-});
-stage.addEventListener("pointermove", (event) => {
-  const last = pointers.get(event.pointerId);
-  if (!last) return;
-  const before = pointers.size === 2 ? spread() : 0;
-  pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-  if (before) {
-    const { left, top } = stage.getBoundingClientRect();
-    const [a, b] = [...pointers.values()];
-    zoom(spread() / before, (a.x + b.x) / 2 - left, (a.y + b.y) / 2 - top);
-  } else pan(event.clientX - last.x, event.clientY - last.y);
-});
-for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, (event) => pointers.delete(event.pointerId));
-stage.addEventListener(
-  "wheel",
-  (event) => {
-    event.preventDefault();
-    const { left, top } = stage.getBoundingClientRect();
-    zoom(2 ** (-event.deltaY / 300), event.clientX - left, event.clientY - top);
-  },
-  { passive: false },
-);
-stage.addEventListener("keydown", (event) => {
-  const steps = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
-  if (steps) pan(...steps);
-  else if (event.key === "+" || event.key === "=") zoom(ZOOM);
-  else if (event.key === "-") zoom(1 / ZOOM);
-  else return;
-  event.preventDefault();
-});
-at("nearer").addEventListener("click", () => zoom(ZOOM));
-at("farther").addEventListener("click", () => zoom(1 / ZOOM));
+movable(at("stage"), { pan, zoom });
+at("nearer").addEventListener("click", () => zoom(STEP));
+at("farther").addEventListener("click", () => zoom(1 / STEP));
 at("all").addEventListener("click", fit);
 at("here").addEventListener("click", searchHere);
 at("form").addEventListener("submit", (event) => {

@@ -253,7 +253,8 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-at("query").value = new URLSearchParams(location.search).get("q") ?? "";
+const asked = new URLSearchParams(location.search);
+at("query").value = asked.get("q") ?? "";
 at("save").addEventListener("submit", async (event) => {
   event.preventDefault();
   const answer = await ask("/app/searches", { name: at("save-name").value.trim(), query: words() });
@@ -274,5 +275,6 @@ onTeaching({
 if (Number(at("welcome").dataset.count)) {
   showFolders();
   showOwn();
-  search();
+  const like = asked.get("like"); // from another page
+  like ? addTerm({ id: like, weight: Number(asked.get("weight")) || 1, source: `/pictures/${like}/small`, name: "this" }) : search();
 }
