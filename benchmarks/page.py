@@ -22,6 +22,7 @@ from samespace.spaces import registry
 
 from . import WORK
 
+SAMESPACE = str(Path(sys.executable).with_name("samespace"))
 ROWS, PAINTS = 100_000, 7
 PHRASES = (
     "a cat", "a cup of coffee", "rocket launch", "galaxies", "a motorcycle", "an astronaut smiling", "something to drink", "space",
@@ -45,12 +46,30 @@ SCROLLING = """async () => {
   return frames;
 }"""
 
+MOVING = """async () => {
+  const stage = document.getElementById("stage"), { left, top, width, height } = stage.getBoundingClientRect();
+  const frames = [], frame = () => new Promise(requestAnimationFrame), [x, y] = [left + width / 2, top + height / 2];
+  const send = (name, options) => stage.dispatchEvent(new (name === "wheel" ? WheelEvent : PointerEvent)(name, { bubbles: true, clientX: x, clientY: y, pointerId: 1, ...options }));
+  stage.setPointerCapture = () => null;
+  send("pointerdown", {});
+  for (let i = 0, last = await frame(); i < 300; i++) {
+    i < 150 ? send("pointermove", { clientX: x + 2 * i }) : send("wheel", { deltaY: i < 225 ? -30 : 30 });
+    const now = await frame();
+    frames.push(now - last);
+    last = now;
+  }
+  return frames;
+}"""
+
 
 def run() -> list[dict[str, str]]:
     from playwright.sync_api import sync_playwright
 
     port, made = free_port(), library()
-    command = [str(Path(sys.executable).with_name("samespace")), "serve", "-l", str(made), "--port", str(port)]
+    started = time.perf_counter()
+    subprocess.run([SAMESPACE, "map", "--again", "-l", str(made)], check=True, capture_output=True)
+    laid_out = time.perf_counter() - started
+    command = [SAMESPACE, "serve", "-l", str(made), "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         address = f"http://127.0.0.1:{port}"
@@ -58,7 +77,7 @@ def run() -> list[dict[str, str]]:
         with sync_playwright() as play:
             browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             first, *others = (painted(browser, address) for _ in range(PAINTS))
-            times, frames = typed(browser, address), scrolled(browser, address)
+            times, frames, moves = typed(browser, address), scrolled(browser, address), moved(browser, address)
             browser.close()
     finally:
         server.terminate()
@@ -73,6 +92,11 @@ def run() -> list[dict[str, str]]:
             "what": f"a frame while the timeline scrolls, {ROWS:,} photographs, p50/p95",
             "ours": f"{statistics.median(frames):.0f}/{float(np.percentile(frames, 95)):.0f} ms",
         },
+        {
+            "what": f"a frame while the map of the space moves and zooms, {ROWS:,} points, p50/p95",
+            "ours": f"{statistics.median(moves):.0f}/{float(np.percentile(moves, 95)):.0f} ms",
+        },
+        {"what": f"the map of {ROWS:,} photographs laid out", "ours": f"{laid_out:.0f} s"},
         {"what": f"last key to results, {ROWS:,} photographs, p50/p95", "ours": f"{p50:.0f}/{p95:.0f} ms"},
     ]
 
@@ -109,6 +133,17 @@ def scrolled(browser, address: str) -> list[float]:
     page.goto(address)
     page.wait_for_selector(".tile img")
     frames = page.evaluate(SCROLLING)
+    page.close()
+    return frames[5:]
+
+
+def moved(browser, address: str) -> list[float]:
+    """Milliseconds between frames, while the map is dragged, and then zoomed in and out."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{address}/map")
+    page.wait_for_selector("#query:not([disabled])")
+    page.wait_for_timeout(3000)
+    frames = page.evaluate(MOVING)
     page.close()
     return frames[5:]
 

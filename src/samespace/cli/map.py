@@ -21,7 +21,7 @@ def map_(
     opened = Library(library, space)
     opened.check_searchable()
     layout = opened.map.make(lambda doing: print_status(f"{doing} …")) if again or not opened.map.exists else opened.map.read()
-    for label in layout.labels:
+    for label in sorted(layout.labels, key=lambda label: -label.count):
         if json_:
             print_result(json.dumps(asdict(label), ensure_ascii=False))
         elif label.level == 0:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ FITTED = 10_000
 """Most segments that are laid out together."""
 DIMENSIONS, ITERATIONS = 50, 250
 """Principal components that are laid out, and steps after the early ones."""
+SPREAD = 1e-4
+"""Deviation of what is added to vectors, so that equal ones are not at one point."""
 FEW = 8
 """Most segments of a file that are on the map: a film has a thousand shots."""
 NEIGHBOURS = 10
@@ -129,7 +131,7 @@ class SpaceMap:
         if (old < 0).any():
             anchors = (z[old >= 0], xy[old >= 0]) if (old >= 0).any() else (z[:1], np.full((1, 2), 0.5, np.float32))
             xy[old < 0] = placed(z[old < 0], *anchors)
-        layout = Layout(ids, xy, layout.labels)
+        layout = Layout(ids, xy, counted(layout.labels, xy))
         self._save(layout)
         return layout
 
@@ -200,7 +202,9 @@ def laid_out(z: np.ndarray) -> np.ndarray:
         from sklearn.decomposition import PCA
     except ImportError:
         raise MissingExtra("the map of the space", "map") from None
-    fitted = np.sort(np.random.default_rng(0).permutation(len(z))[:FITTED])
+    rng = np.random.default_rng(0)
+    z = z + rng.normal(0, SPREAD, z.shape).astype(np.float32)
+    fitted = np.sort(rng.permutation(len(z))[:FITTED])
     reduction = PCA(min(DIMENSIONS, len(fitted) - 1), random_state=0).fit(z[fitted])
     reduced = reduction.transform(z)
     perplexity = min(30.0, max(1.0, (len(fitted) - 1) / 4))
@@ -229,6 +233,20 @@ def placed(z: np.ndarray, mapped: np.ndarray, xy: np.ndarray) -> np.ndarray:
         aside = (np.array(list(digest), np.float32) / 255 - 0.5) * 0.004
         places[i] = np.clip(np.median(xy[near], axis=0) + aside, 0, 1)
     return places
+
+
+def counted(labels: Sequence[Label], xy: np.ndarray) -> tuple[Label, ...]:
+    """Return the labels of groups that have segments at xy (N, 2), with how many: each is in the group whose middle is nearest."""
+    found: list[Label] = []
+    for level in range(len(GROUPS)):
+        same = [label for label in labels if label.level == level]
+        if not same:
+            break
+        middles = np.array([(label.x, label.y) for label in same])
+        nearest = np.argmin([((xy - middle) ** 2).sum(axis=1) for middle in middles], axis=0)
+        counts = np.bincount(nearest, minlength=len(same)).tolist()
+        found += [replace(label, count=count) for label, count in zip(same, counts) if count]
+    return tuple(found)
 
 
 def best_names(scores: np.ndarray) -> list[tuple[int, int]]:

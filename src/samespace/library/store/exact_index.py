@@ -33,6 +33,8 @@ def _read_copy(path: Path, version: str) -> pa.Table:
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     if (table.schema.metadata or {}).get(b"version") != version.encode():
         raise ValueError(f"{path} is out of date")
+    if "id" not in table.schema.names:
+        raise ValueError(f"{path} was made by an older version; the next index makes it again")
     return with_all_columns(table)
 
 

@@ -9,7 +9,10 @@ from fastapi import APIRouter, Request
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
+from ...core.errors import QueryError
+from ...core.paths import to_path
 from ...library.export import export
+from ..services.library_media import is_within
 from ..services.security import HEADERS
 from ..services.state import Conditions, State
 
@@ -38,7 +41,11 @@ def playable_file(id: str, state: State) -> FileResponse:
 @router.get("/app/export.{ending}")
 def exported(ending: Literal["zip", "m3u", "html"], state: State, where: Conditions) -> FileResponse:
     """Return the files that meet conditions as a ZIP file, a playlist, or a page with small pictures."""
-    hits = state.library.search("", MOST_EXPORTED, where=where, group_by="file")
+    roots = [to_path(root) for root, _ in state.library.store.folders()]
+    found = state.library.search("", MOST_EXPORTED, where=where, group_by="file")
+    hits = [hit for hit in found if is_within(hit.path, roots)]
+    if not hits:
+        raise QueryError("nothing here meets these conditions; loosen them")
     folder = Path(tempfile.mkdtemp())
     remove = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
     try:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
@@ -81,10 +82,15 @@ def is_unchanged(segment: Segment) -> bool:
 
 def resolve_within(path: str, root: str) -> Path:
     """Return a path with symbolic links resolved. Raises UnreadableMedia if that is outside `root`."""
-    real, real_root = os.path.realpath(path), os.path.realpath(root)
-    if real != real_root and os.path.commonpath([real, real_root]) != real_root:
+    if not is_within(path, [root]):
         raise UnreadableMedia(f"{path} leads out of the folder that was indexed; index the folder it leads to")
-    return Path(real)
+    return Path(os.path.realpath(path))
+
+
+def is_within(path: str, roots: Iterable[str]) -> bool:
+    """Whether a path, with symbolic links resolved, is in one of some folders."""
+    real = os.path.realpath(path)
+    return any(real == root or os.path.commonpath([real, root]) == root for root in map(os.path.realpath, roots))
 
 
 def write_if_possible(path: Path, data: bytes) -> None:

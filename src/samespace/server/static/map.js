@@ -220,7 +220,7 @@ function drawHits() {
   const { wide, high, left, top } = state.view;
   const { glow } = colours();
   for (const { i, share } of [...state.hits].reverse()) {
-    pen.globalAlpha = 0.25 + 0.75 * share;
+    pen.globalAlpha = 0.1 + 0.9 * share;
     pen.fillStyle = glow;
     pen.beginPath();
     pen.arc(state.x[i] * wide + left, state.y[i] * high + top, 4, 0, 2 * Math.PI);

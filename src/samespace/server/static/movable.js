@@ -16,7 +16,7 @@ export function movable(stage, { pan, zoom, drawing = () => null }) {
     return [Math.hypot(x0 - x1, y0 - y1), (x0 + x1) / 2, (y0 + y1) / 2];
   };
   stage.addEventListener("pointerdown", (event) => {
-    if (event.target.closest("button")) return;
+    if (event.target.closest("button, section")) return;
     stage.setPointerCapture(event.pointerId);
     pen = pointers.size ? null : drawing(event);
     pointers.set(event.pointerId, place(event));
