@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance
 from samespace.core.errors import LibraryError, MissingExtra, QueryError
 from samespace.library.library import Library
 from samespace.library.search import space_map
-from samespace.library.search.space_map import Layout, best_names, laid_out, placed
+from samespace.library.search.space_map import Layout, best_names, laid_out, place_among
 from samespace.spaces.registry import load
 
 GROUPS, EACH = 12, 60
@@ -40,7 +40,7 @@ def test_like_is_near_like_also_of_what_is_not_fitted_and_of_what_comes_later(z,
     new = np.arange(0, len(z), 9)
     old = np.setdiff1d(everything, new)
     later = xy.copy()
-    later[new] = placed(z[new], z[old], xy[old])
+    later[new] = place_among(z[new], z[old], xy[old])
     assert share_of_like_neighbours(later, new, group) > 0.95
     assert len(np.unique(later, axis=0)) == len(later)
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from ...core.files import write_atomically
 from ...spaces.space import Space
 from ..store.lance import Store
 from ..store.records import TEXT
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 WORDS = Path(__file__).with_name("map_words.txt")
 """What groups may be called."""
@@ -130,7 +127,7 @@ class SpaceMap:
         xy[old >= 0] = layout.xy[old[old >= 0]]
         if (old < 0).any():
             anchors = (z[old >= 0], xy[old >= 0]) if (old >= 0).any() else (z[:1], np.full((1, 2), 0.5, np.float32))
-            xy[old < 0] = placed(z[old < 0], *anchors)
+            xy[old < 0] = place_among(z[old < 0], *anchors)
         layout = Layout(ids, xy, counted(layout.labels, xy))
         self._save(layout)
         return layout
@@ -182,8 +179,11 @@ class SpaceMap:
             raise LibraryError(f"{self._path} cannot be read ({error}); make it again with: samespace map --again") from None
 
 
-def mapped_ids(table: "pa.Table") -> np.ndarray:
-    """Return the ids of the segments of a library that are on its map: pictures and sounds, a few of each file: bytes (N,)."""
+def mapped_ids(table: Any) -> np.ndarray:
+    """Return the ids of the segments of a library that are on its map: pictures and sounds, a few of each file: bytes (N,).
+
+    table: a pyarrow.Table with the columns of a copy.
+    """
     columns = (table[name].to_pylist() for name in ("id", "path", "modality"))
     files: dict[tuple[str, str], list[str]] = defaultdict(list)
     for id, path, modality in zip(*columns):
@@ -220,7 +220,7 @@ def laid_out(z: np.ndarray) -> np.ndarray:
     return np.asarray((xy - low) / np.maximum(high - low, 1e-9), np.float32)
 
 
-def placed(z: np.ndarray, mapped: np.ndarray, xy: np.ndarray) -> np.ndarray:
+def place_among(z: np.ndarray, mapped: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """Return a place for each new vector (n, E), among the mapped ones (N, E) at xy (N, 2): float32 (n, 2).
 
     It is the median of its nearest neighbours' places, and a little aside, so that nothing covers another.
