@@ -340,3 +340,50 @@ def test_openais_key_goes_to_openai_only(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     assert Endpoint("http://127.0.0.1:9/v1#x").client.api_key == "none"
     assert Endpoint("https://api.openai.com/v1#x").client.api_key == "secret"
+
+
+def post(served, path: str, body: dict) -> tuple[int, dict]:
+    with contextlib.closing(http.client.HTTPConnection(served[0].removeprefix("http://"))) as request:
+        request.request("POST", path, json.dumps(body), {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"})
+        answer = request.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+def test_rerank_by_vectors_in_the_common_shape(served, photographs):
+    space, texts = served[1].space, ["a dog", "a cup of coffee", "a cat"]
+    body = {
+        "model": space.name,
+        "query": "a cat",
+        "documents": [*texts[:2], {"text": "a cat"}, {"image": uri(photographs / "chelsea.png")}],
+    }
+    status, answer = post(served, "/v1/rerank", body | {"return_documents": True})
+    assert status == 200 and answer["model"] == space.handle
+    want = np.append(
+        space.text(texts) @ space.text(["a cat"])[0], space.image([photographs / "chelsea.png"]) @ space.text(["a cat"])[0]
+    )
+    assert [one["index"] for one in answer["results"]] == np.argsort(-want).tolist()
+    assert answer["results"][0] == {"index": 2, "relevance_score": pytest.approx(1, abs=1e-5), "document": {"text": "a cat"}}
+    assert len(post(served, "/v1/rerank", body | {"top_n": 2})[1]["results"]) == 2
+
+
+def test_rerank_by_the_assistant(served, photographs):
+    body = {"query": "a cat", "documents": ["a cat sits on a mat", {"image": uri(photographs / "chelsea.png")}]}
+    status, answer = post(served, "/v1/rerank", body)
+    scores = [one["relevance_score"] for one in answer["results"]]
+    assert status == 200 and answer["model"] == "tiny" and sorted(scores, reverse=True) == scores
+    assert all(0 <= score <= 1 for score in scores) and {one["index"] for one in answer["results"]} == {0, 1}
+    status, answer = post(served, "/v1/search", {"query": "a cat", "rerank": True})
+    assert status == 200 and [hit["rank"] for hit in answer["data"]] == [1, 2, 3]
+    relevances = [hit["relevance"] for hit in answer["data"]]
+    assert sorted(relevances, reverse=True) == relevances and None not in relevances
+
+
+def test_bad_requests_to_rerank_are_refused_in_a_sentence(served):
+    for body in ({"query": "a"}, {"query": "a", "documents": []}, {"query": "", "documents": ["a"]}):
+        assert post(served, "/v1/rerank", body)[0] in (400, 422)
+    for body in (
+        {"query": "a", "documents": [{"text": "a", "image": "b"}]},
+        {"query": "a", "documents": ["b"], "model": "other"},
+    ):
+        status, answer = post(served, "/v1/rerank", body)
+        assert status in (400, 404) and answer["error"]["message"]

@@ -103,6 +103,11 @@ class Chat:
         """Return a text's ids within a conversation, without special tokens around them."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def first_tokens(self, answer: str) -> set[int]:
+        """Return the ids with which an answer may begin: as it is or capital, after a space or not."""
+        variants = [space + word for word in (answer, answer.capitalize()) for space in ("", " ")]
+        return {self.tokenizer.encode(variant, add_special_tokens=False).ids[0] for variant in variants}
+
     def render(self, messages: tuple[Message, ...]) -> str:
         """Return a conversation as one text, with `mark` for each image. Raises RequestError."""
         turns = [{"role": m.role, "content": self._content(m)} for m in messages]

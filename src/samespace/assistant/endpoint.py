@@ -1,7 +1,8 @@
 """An OpenAI-compatible endpoint as the assistant: vLLM, Ollama, llama.cpp, or a hosted model."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import exp
 from typing import Any
 
 from ..core.errors import MissingExtra, RequestError, UnknownAssistant, error_summary
@@ -10,6 +11,8 @@ from .request import Message, Outcome, Picture, Reply, Request
 
 SIDE = 1024
 """Images are sent with the longer side at most twice this, in pixels, as JPEG."""
+LIKELIEST = 20
+"""Tokens whose likelihoods are asked for: most that OpenAI gives."""
 KEY, OPENAI_KEY, OPENAI = "SAMESPACE_ASSISTANT_KEY", "OPENAI_API_KEY", "https://api.openai.com/"
 """Environment variables of the endpoint's key; OpenAI's own is sent to OpenAI only."""
 
@@ -27,7 +30,7 @@ class Endpoint:
             raise MissingExtra("asking an endpoint", "ask") from None
         self._base_url, _, model = address.partition("#")
         key = os.environ.get(KEY) or (os.environ.get(OPENAI_KEY) if self._base_url.startswith(OPENAI) else "") or "none"
-        self._openai_error = openai.OpenAIError
+        self._openai_error, self._bad_request = openai.OpenAIError, openai.BadRequestError
         self.client = openai.OpenAI(base_url=self._base_url, api_key=key)
         self.name = model or self._first_model()
 
@@ -45,6 +48,26 @@ class Endpoint:
         except self._openai_error as error:
             raise self._request_error(error) from None
         return Reply(self._pieces(stream, outcome), outcome)
+
+    def choose(self, request: Request, answers: Sequence[str]) -> list[float]:
+        """Return how likely each of several short answers is, by the likelihoods of its first token; or by the answer, where it gives none.
+
+        Raises as `answer`.
+        """
+        messages = [_openai_message(message) for message in request.messages]
+        settings: dict[str, Any] = {"model": self.name, "messages": messages, "max_tokens": 4, "temperature": 0.0}
+        try:
+            try:
+                answer: Any = self.client.chat.completions.create(**settings, logprobs=True, top_logprobs=LIKELIEST)
+            except self._bad_request:  # it gives no likelihoods
+                answer = self.client.chat.completions.create(**settings)
+        except self._openai_error as error:
+            raise self._request_error(error) from None
+        choice = answer.choices[0]
+        likely = choice.logprobs.content[0].top_logprobs if choice.logprobs and choice.logprobs.content else []
+        words = [(one.token, exp(one.logprob)) for one in likely] or [(choice.message.content or "", 1.0)]
+        plain = [(word.strip().lower(), p) for word, p in words]
+        return _shares([sum(p for word, p in plain if word.startswith(answer.lower())) for answer in answers])
 
     def _first_model(self) -> str:
         """Return the name of the endpoint's first model. Raises UnknownAssistant."""
@@ -88,3 +111,9 @@ def _openai_message(message: Message) -> Any:
 def _image_url(picture: Picture) -> str:
     """Return an image, upright and scaled down, as a data URI. Raises UnreadableMedia."""
     return data_uri(jpeg(picture.decode(SIDE), 2 * SIDE, 90), "jpeg")
+
+
+def _shares(weights: Sequence[float]) -> list[float]:
+    """Return weights at a sum of 1; all alike where there is none."""
+    total = sum(weights)
+    return [weight / total if total > 0 else 1 / len(weights) for weight in weights]

@@ -5,7 +5,7 @@ answer is cached, so that the next question about the same image reads only its 
 """
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -57,6 +57,25 @@ class Assistant:
         outcome = Outcome(prompt=len(prompt.ids), pictures=prompt.ids.count(IMAGE_TOKEN), context=context)
         tokens = self.generate(prompt, image_tokens, request, min(request.max_tokens, room), outcome)
         return Reply(self.chat.decode(tokens, request.stop), outcome)
+
+    def choose(self, request: Request, answers: Sequence[str]) -> list[float]:
+        """Return how likely each of several short answers is, among them, by its first token. Raises as `answer`."""
+        prompt, image_tokens = self.prompt(request.messages)
+        if len(prompt.ids) >= self.model.c.lm.context:
+            raise RequestError(f"the conversation takes {len(prompt.ids)} tokens and the model reads no more; shorten it")
+        cache, keys = self._recall(prompt)
+        reading = self._prefill(prompt, image_tokens, cache, keys)
+        try:
+            while True:
+                next(reading)
+        except StopIteration as end:
+            logits = end.value.float().flatten()
+        finally:
+            self._remember(keys, cache)
+        beginnings = [self.chat.first_tokens(answer) for answer in answers]
+        telling = [own - set().union(*beginnings[:i], *beginnings[i + 1 :]) for i, own in enumerate(beginnings)]
+        odds = torch.stack([torch.logsumexp(logits[list(tokens)], dim=0) for tokens in telling])
+        return list(torch.softmax(odds, dim=0).tolist())
 
     def prompt(self, messages: tuple[Message, ...]) -> tuple[Prompt, dict[str, Tensor]]:
         """Return a conversation as ids, and its images' tokens (N, D) by digest. Raises RequestError, UnreadableMedia."""

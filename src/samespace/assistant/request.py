@@ -1,6 +1,6 @@
 """Requests to an assistant and its replies: the same for our own and for one behind an HTTP endpoint."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -180,4 +180,8 @@ class AssistantBackend(Protocol):
 
     def answer(self, request: Request) -> Reply:
         """Begin to answer. Raises RequestError where the request cannot be answered."""
+        ...
+
+    def choose(self, request: Request, answers: Sequence[str]) -> list[float]:
+        """Return how likely each of several short answers is, among them: probabilities that sum to 1. Raises as `answer`."""
         ...

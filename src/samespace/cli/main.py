@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import albums, ask, doctor, duplicates, learn, library, map, search, serve, spaces, speech, train
+from . import albums, ask, doctor, duplicates, learn, library, map, rerankers, search, serve, spaces, speech, train
 from .console import CommandGroup, print_result
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.add_typer(train.evaluate, name="eval")
 app.add_typer(spaces.spaces, name="spaces")
 app.add_typer(albums.albums, name="albums")
 app.add_typer(speech.speech, name="speech")
+app.add_typer(rerankers.rerankers, name="rerankers")
 app.add_typer(ask.assistants, name="assistants")
 
 

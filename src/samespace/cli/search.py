@@ -10,13 +10,26 @@ import typer
 
 from ..core.errors import QueryError
 from ..core.paths import absolute
-from .console import Json, LibraryPath, SpaceName, escape_control, print_result, print_status
+from .console import (
+    AssistantName,
+    Json,
+    LibraryPath,
+    SpaceName,
+    escape_control,
+    needs_extra,
+    print_result,
+    print_status,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
+    from ..library.library import Library
     from ..library.search.hits import Hit
     from ..library.store.filter import Filter
     from ..library.store.records import Grouping
 
+FIRST = 50
+"""Hits that are read again."""
 NO_HITS = "nothing found; index more files, or loosen the filters and --min-relevance"
 
 
@@ -44,6 +57,10 @@ def search(
     no_stack: Annotated[
         bool, typer.Option("--no-stack", help="Every copy and every picture of a burst, not only the best of each.")
     ] = False,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Read the first 50 hits again: texts by a cross-encoder, pictures by the assistant.")
+    ] = False,
+    assistant: AssistantName = "starter",
     preview: Annotated[bool, typer.Option("--preview", "-p", help="Draw the hits in the terminal.")] = False,
     json_: Json = False,
 ) -> None:
@@ -53,7 +70,10 @@ def search(
     filter = filter_of(kind or [], under, since, until)
     text = " ".join(query)
     group_by: Grouping = "place" if segments else "file" if no_stack else "stack"
-    hits = Library(library, space).search(text, top, filter, min_relevance, group_by=group_by, where=where)
+    opened = Library(library, space)
+    hits = opened.search(text, max(top, FIRST) if rerank else top, filter, min_relevance, group_by=group_by, where=where)
+    if rerank:
+        hits = reranked(opened, text, hits, assistant)[:top]
     if grid:
         from ..library.contact_sheet import write_contact_sheet
 
@@ -71,6 +91,22 @@ def search(
         print_paths(hits, "\0" if null else "\n")
     else:
         print_hits(hits, preview)
+
+
+def reranked(library: "Library", text: str, hits: "list[Hit]", assistant: str) -> "list[Hit]":
+    """Return hits, the first of them read again."""
+    from ..library.search.where import split
+
+    words, _ = split(text, library.names)
+    if not words.strip() or not hits:
+        return hits
+    with needs_extra("reading hits again", "ask"):
+        from ..assistant.open import open_assistant
+        from ..assistant.rerank import open_reranker, rerank
+    reranker = open_reranker(lambda: open_assistant(assistant))
+    with progress_bar("reading hits again") as bar:
+        task = bar.add_task("", total=min(FIRST, len(hits)))
+        return rerank(library, words, hits, reranker, FIRST, lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def filter_of(kinds: list[str], under: Path | None, since: str | None, until: str | None) -> "Filter":

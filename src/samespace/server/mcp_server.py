@@ -21,6 +21,7 @@ from ..core.paths import to_path, to_text
 from ..evaluate.zeroshot import TEMPLATES, label_vectors, probabilities
 from ..library.library import Library
 from .services.lazy_assistant import LazyAssistant
+from .services.reranking import Reranking
 
 READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -46,7 +47,7 @@ class LibraryTools:
     """The tools over one library. Only files that are indexed in it are opened."""
 
     def __init__(self, library: Library, assistant: LazyAssistant):
-        self.library, self.assistant = library, assistant
+        self.library, self.assistant, self.reranking = library, assistant, Reranking(library, assistant)
 
     def indexed_path(self, path: str) -> Path:
         """Return the path of an indexed file, given as text. Raises QueryError."""
@@ -55,13 +56,17 @@ class LibraryTools:
             raise QueryError(f"{path} is not in the library; ask about a path that `search` has found")
         return Path(absolute)
 
-    def search(self, query: str = "", top: int = 10, min_relevance: float = 0.0, where: str = "") -> list[dict[str, Any]]:
+    def search(
+        self, query: str = "", top: int = 10, min_relevance: float = 0.0, where: str = "", rerank: bool = False
+    ) -> list[dict[str, Any]]:
         """Find pictures, parts of videos and audio, and pages on this machine by what is in them.
 
         Words, or algebra such as `dog + snow - people`. `where` holds conditions, such as `year:2019 place:rome -kind:video
-        tag:dog rating:>=4`, joined by OR, NOT and brackets; without words the newest that meet them are returned.
+        tag:dog rating:>=4`, joined by OR, NOT and brackets; without words the newest that meet them are returned. `rerank` has the
+        assistant look at the first hits again, which takes seconds for each.
         """
         hits = self.library.search(query, top, min_relevance=min_relevance, files=False, where=where)
+        hits = self.reranking.hits(query, hits) if rerank else hits
         return [{k: v for k, v in asdict(hit).items() if v not in (None, (), "")} | {"path": to_text(hit.path)} for hit in hits]
 
     def overview(self) -> list[dict[str, Any]]:

@@ -99,7 +99,7 @@ class Tower:
         """
         self.path, self.device, self.for_cpu = path, device, for_cpu or path
         try:
-            self.session = _open(path, device)
+            self.session = open_graph(path, device)
         except Exception as error:  # the runtime's own exceptions share no useful base
             if device == "cpu":
                 raise UnknownSpace(f"{path} cannot be opened ({str(error)[:200]}); pull the space again") from None
@@ -141,7 +141,7 @@ class Tower:
         """Go on on the CPU, and say why. Raises UnknownSpace where that cannot, either."""
         _LOG.warning("%s cannot run %s (%s); the CPU does", self.device, self.path.name, error_summary(error))
         try:
-            self.session, self.device = _open(self.for_cpu, "cpu"), "cpu"
+            self.session, self.device = open_graph(self.for_cpu), "cpu"
         except Exception as wrong:  # the runtime's own exceptions share no useful base
             raise UnknownSpace(f"{self.for_cpu} cannot be opened ({str(wrong)[:200]}); pull the space again") from None
 
@@ -150,7 +150,7 @@ class Tower:
         return np.concatenate([np.empty((0, dim), np.float32), *(shortened(self(*batch), dim) for batch in batches)])
 
 
-def _open(path: Path, device: str) -> "InferenceSession":
+def open_graph(path: Path, device: str = "cpu") -> "InferenceSession":
     """Open a graph in ONNX Runtime, with as many threads as this process may use CPUs."""
     import onnxruntime
 

@@ -1,4 +1,4 @@
-"""/v1: models, embeddings, search and chat completions, in OpenAI's shapes."""
+"""/v1: models, embeddings, search and chat completions, in OpenAI's shapes, and rerank in the common one."""
 
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from ...core.paths import to_text
 from ..services.chat import complete
 from ..services.embeddings import embeddings
-from ..services.schemas import ChatRequest, EmbeddingRequest, SearchRequest
+from ..services.schemas import ChatRequest, EmbeddingRequest, RerankRequest, SearchRequest
 from ..services.state import State
 
 router = APIRouter(prefix="/v1")
@@ -36,7 +36,14 @@ def search(body: SearchRequest, state: State) -> dict[str, Any]:
     hits = state.library.search(
         body.query, body.top, min_relevance=body.min_relevance, files=False, where=body.where, group_by=body.group_by
     )
+    hits = state.reranking.hits(body.query, hits) if body.rerank else hits
     return {"object": "list", "data": [asdict(hit) | {"path": to_text(hit.path)} for hit in hits]}
+
+
+@router.post("/rerank")
+def rerank(body: RerankRequest, state: State) -> dict[str, Any]:
+    """Say how relevant each of some documents is to a query."""
+    return state.reranking.documents(body, state.allow_urls)
 
 
 @router.post("/chat/completions")

@@ -152,6 +152,32 @@ class SearchRequest(BaseModel):
     min_relevance: float = Field(default=0.0, ge=0, le=1)
     group_by: Grouping = "stack"
     """What is found once."""
+    rerank: bool = False
+    """Read the first hits again: texts by a cross-encoder, pictures by the assistant."""
+
+
+class RerankItem(BaseModel):
+    """A document of POST /v1/rerank: an object with a text or an image."""
+
+    text: str | None = None
+    image: str | None = None
+    """A URL, a data URI, or plain base64."""
+
+
+class RerankRequest(BaseModel):
+    """POST /v1/rerank, in the shape of Cohere, Jina, vLLM and infinity."""
+
+    query: str = Field(min_length=1, max_length=MAX_QUERY)
+    documents: list[str | RerankItem] = Field(min_length=1, max_length=1000)
+    model: str = ""
+    """A cross-encoder, the assistant, or the space, which compares vectors; what is there where none is named."""
+    top_n: int | None = Field(default=None, ge=1)
+    return_documents: bool = False
+
+    def read_documents(self, urls_allowed: bool) -> Iterator[str | Picture]:
+        """Yield texts and images in order. Raises RequestError."""
+        for one in self.documents:
+            yield one if isinstance(one, str) else read_item(EmbeddingItem(text=one.text, image=one.image), "text", urls_allowed)
 
 
 Ids = Annotated[list[str], Field(max_length=1000)]
@@ -189,6 +215,8 @@ class PageSearchRequest(BaseModel):
     meant: Ids = []
     """Hits that are said to be meant, by their segments' ids; the others are ranked by them, too."""
     not_meant: Ids = []
+    rerank: bool = False
+    """As of SearchRequest."""
 
 
 Names = Annotated[list[str], Field(max_length=100)]

@@ -24,6 +24,7 @@ from ...media import document
 from ...media.locator import locator
 from ...media.ocr import from_text
 from .library_media import LibraryMedia, not_found, resolve_within
+from .reranking import Reranking
 from .schemas import PageSearchRequest, WeightedTerm
 from .urls import read_picture
 
@@ -55,8 +56,8 @@ class Results:
 class SearchPage:
     """AssistantBackend the search page of one library."""
 
-    def __init__(self, library: Library, media: LibraryMedia):
-        self.library, self.media = library, media
+    def __init__(self, library: Library, media: LibraryMedia, reranking: Reranking):
+        self.library, self.media, self.reranking = library, media, reranking
         self.windows: LRUCache[str, WindowEmbeddings] = LRUCache(CACHED_IMAGES)  # by the segment's id
         self.lock = threading.Lock()  # media are decoded and embedded one at a time: each may be large
 
@@ -76,6 +77,7 @@ class SearchPage:
             request.query, request.top, filter, files=False, extra_vectors=vectors, group_by=group_by, where=request.where,
             meant=request.meant, not_meant=request.not_meant,
         )  # fmt: skip
+        hits = self.reranking.hits(request.query, hits) if request.rerank else hits
         shown, dates = [hit_json(hit) for hit in hits], [asdict(words) for words in date_words(request.query, date.today())]
         if all(hit.relevance is None for hit in hits):
             return Results(shown, None, None, dates)

@@ -11,6 +11,7 @@ from .lazy_assistant import LazyAssistant
 from .library_media import LibraryMedia
 from .map_page import MapPage
 from .metrics import Metrics
+from .reranking import Reranking
 from .schemas import MAX_QUERY
 from .search_page import SearchPage
 from .security import is_loopback
@@ -25,7 +26,9 @@ class ServerState:
         """`key` is empty where none is needed; `locations` are the libraries that the pages offer, where there are several."""
         self.library, self.assistant, self.key, self.allow_urls, self.locations = library, assistant, key, allow_urls, locations
         self.metrics, self.media, self.indexing = Metrics(), LibraryMedia(library), IndexingJob(library)
-        self.search_page, self.comparison = SearchPage(library, self.media), SpaceComparison(library, self.media)
+        self.reranking = Reranking(library, assistant)
+        self.search_page = SearchPage(library, self.media, self.reranking)
+        self.comparison = SpaceComparison(library, self.media)
         self.timeline, self.map_page = Timeline(library), MapPage(library)
 
 

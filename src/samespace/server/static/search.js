@@ -41,6 +41,15 @@ const searchRequest = () => ({
   not_meant: notMeant(),
 });
 
+// The assistant, or a cross-encoder, reads the first hits again.
+async function lookAgain() {
+  at("status").textContent = "Looking at the first 20 again …";
+  at("look-again").disabled = true;
+  const answer = await latestSearch((signal) => ask("/app/search", { ...searchRequest(), rerank: true }, signal));
+  at("look-again").disabled = false;
+  if (answer) answer.error ? showError(answer.error) : show(answer);
+}
+
 // The start of a local day, `later` days on, as a time with its zone.
 function day(text, later) {
   if (!text) return null;
@@ -64,6 +73,7 @@ async function showTimeline(where, signal) {
   at("chips").replaceChildren();
   at("welcome").hidden = Boolean(where);
   at("results").hidden = true;
+  at("look-again").hidden = true;
   timeline.show(true);
   return null;
 }
@@ -74,6 +84,7 @@ function show({ hits, likely, line, dates }) {
   at("results").hidden = false;
   at("status").classList.remove("wrong");
   at("welcome").hidden = true;
+  at("look-again").hidden = !hits.length || !words();
   at("status").textContent = summary(hits, likely);
   at("line").textContent = likely ? "nothing below this line is likely meant" : "nearest, but not likely meant";
   at("chips").replaceChildren(...dates.map(dateChip));
@@ -222,6 +233,7 @@ at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   search();
 });
+at("look-again").addEventListener("click", lookAgain);
 at("clear").addEventListener("click", () => {
   for (const id of ["under", "kind", "since", "until"]) at(id).value = "";
   search();

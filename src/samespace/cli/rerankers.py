@@ -1,0 +1,60 @@
+"""`samespace rerankers`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.paths import expanded
+from .console import CommandGroup, Revision, Yes, confirm_download, escape_control, print_result, print_status
+
+rerankers = typer.Typer(
+    cls=CommandGroup, help="Install cross-encoders, which read texts again: search --rerank.", no_args_is_help=True
+)
+
+
+@rerankers.command("pull")
+def pull(
+    name: Annotated[str, typer.Argument(help="Of the hub, such as cross-encoder/ms-marco-MiniLM-L6-v2; or a folder.")],
+    revision: Revision = None,
+    yes: Yes = False,
+) -> None:
+    """Install a cross-encoder that is exported to ONNX."""
+    from ..spaces import cross_encoder
+
+    if (folder := expanded(name)).is_dir():
+        cross_encoder.install(folder, folder.name)
+    else:
+        from dataclasses import replace
+
+        from ..spaces.convert import hub
+
+        source = hub.files_of(name, revision)
+        source = replace(source, files={file: source.files[file] for file in cross_encoder.needed(source.files)})
+        confirm_download(source.size, source.what, yes)
+        cross_encoder.install(Path(hub.download(source)), source.repo)
+    print_status('installed; use it with: samespace search --rerank "…"')
+
+
+@rerankers.command("list")
+def list_rerankers() -> None:
+    """List the installed cross-encoders; the last is used."""
+    from ..spaces.cross_encoder import RERANKERS
+
+    for entry in RERANKERS.entries():
+        print_result(escape_control(f"{entry.name:32} {entry.error or entry.folder}"))
+
+
+@rerankers.command("remove")
+def remove(name: Annotated[str, typer.Argument(help="As `list` shows it.")]) -> None:
+    """Remove a cross-encoder from the disk."""
+    import shutil
+
+    from ..core.errors import QueryError
+    from ..spaces.cross_encoder import RERANKERS
+
+    folder = RERANKERS.installed().get(name)
+    if folder is None:
+        raise QueryError(f"there is no reranker {name!r}; see: samespace rerankers list")
+    shutil.rmtree(folder)
+    print_status(f"{escape_control(name)} is removed")

@@ -1,0 +1,62 @@
+"""/v1/rerank, and the second look at hits: opened with the first request for it."""
+
+from typing import Any
+
+import numpy as np
+
+from ...assistant.request import Picture
+from ...assistant.rerank import Reranker, open_reranker, rerank
+from ...core.errors import RequestError
+from ...library.library import Library
+from ...library.search.hits import Hit
+from ...library.search.where import split
+from ...spaces.cross_encoder import RERANKERS
+from .embeddings import encode
+from .lazy_assistant import LazyAssistant
+from .schemas import RerankRequest
+
+FIRST = 20
+"""Hits that are read again while somebody waits."""
+
+
+class Reranking:
+    """Reads hits and documents again, for one library."""
+
+    def __init__(self, library: Library, assistant: LazyAssistant):
+        self.library, self.assistant = library, assistant
+        self._opened: dict[str, Reranker] = {}
+
+    def reranker(self, name: str = "") -> Reranker:
+        """Return the reranker of a name, or the default one. Raises UnknownSpace, UnknownAssistant, MissingExtra."""
+        if name not in self._opened:
+            model = "" if name in RERANKERS.installed() else name
+            self._opened[name] = open_reranker(lambda: self.assistant.open(model), name)
+        return self._opened[name]
+
+    def hits(self, query: str, hits: list[Hit]) -> list[Hit]:
+        """Return hits with the first of them read again; as they are where the query has no words. Raises SamespaceError."""
+        words, _ = split(query, self.library.names)
+        return rerank(self.library, words, hits, self.reranker(), FIRST) if words.strip() and hits else hits
+
+    def documents(self, body: RerankRequest, urls_allowed: bool) -> dict[str, Any]:
+        """Return a response of /v1/rerank: the most relevant first. Raises RequestError, UnreadableMedia, SamespaceError."""
+        space = self.library.space
+        if body.model in (space.handle, space.name):
+            name, scores = space.handle, self._cosines(body, urls_allowed)
+        else:
+            reranker = self.reranker(body.model)
+            name, scores = reranker.name, [reranker.probability(body.query, one) for one in body.read_documents(urls_allowed)]
+        if None in scores:
+            raise RequestError(f"{name} reads no pictures; start with an assistant that does: samespace serve --assistant NAME")
+        order = np.argsort([-score for score in scores if score is not None], kind="stable")[: body.top_n]
+        results = [{"index": int(i), "relevance_score": float(scores[i] or 0)} for i in order]
+        if body.return_documents:
+            for result in results:
+                one = body.documents[int(result["index"])]
+                result["document"] = {"text": one} if isinstance(one, str) else one.model_dump(exclude_none=True)  # type: ignore[assignment]
+        return {"object": "list", "model": name, "results": results, "usage": {"total_tokens": 0}}
+
+    def _cosines(self, body: RerankRequest, urls_allowed: bool) -> list[float | None]:
+        z = encode(body.query, self.library.space)
+        documents: list[str | Picture] = list(body.read_documents(urls_allowed))
+        return [float(encode(one, self.library.space) @ z) for one in documents]
