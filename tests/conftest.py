@@ -44,7 +44,7 @@ SLOW = {
     "media": {"test_audio", "test_document", "test_speech", "test_transcripts", "test_video"},
     "server": {"test_browser", "test_mcp_server", "test_pages", "test_server", "test_timeline"},
     "spaces": {
-        "test_bad_checkpoints", "test_checkpoint", "test_clap", "test_conversion", "test_devices", "test_export", "test_hub",
+        "test_bad_checkpoints", "test_checkpoint", "test_clap", "test_conversion", "test_cross_encoder", "test_devices", "test_export", "test_hub",
         "test_prebuilt", "test_starter",
     },
     "train": {
@@ -178,6 +178,7 @@ def own_home(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("SAMESPACE_SPACES", str(home / "spaces"))
     monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(home / "assistants"))
     monkeypatch.setenv("SAMESPACE_SPEECH", str(home / "speech"))
+    monkeypatch.setenv("SAMESPACE_RERANKERS", str(home / "rerankers"))
     monkeypatch.setenv("SAMESPACE_DEVICES", str(home / "devices.json"))
     return home
 

@@ -89,3 +89,13 @@ def test_a_name_that_cannot_be_one_is_refused_in_a_sentence(browser, address):
     page.click("#teach-button")
     expect(page.locator("#said")).to_contain_text("cannot be a name that is learnt")
     page.close()
+
+
+def test_the_first_hits_are_looked_at_again(page):
+    before = sorted(order(page))
+    page.get_by_role("button", name="Look at the first 20 again").click()
+    expect(page.locator("#status")).to_contain_text("likely what you mean")
+    expect(page.locator("#look-again")).to_be_enabled()
+    assert sorted(order(page)) == before
+    page.fill("#query", "kind:image")
+    expect(page.locator("#look-again")).to_be_hidden()

@@ -298,3 +298,22 @@ def test_the_map_is_filtered(browser, address):
     page.keyboard.press("Enter")
     expect(page.locator("#status")).to_contain_text("there is no field 'yeer'")
     page.close()
+
+
+def test_marks_are_written_beside_the_files_over_http(client):
+    ids = [item["id"] for item in client.get("/app/timeline/items", params={"first": 0, "count": 1}).json()["items"]]
+    client.post("/app/mark", json={"ids": ids, "tags": ["beside"]})
+    assert client.post("/app/sidecars", params={"where": "tag:nothing"}).json() == {"written": 0, "problems": []}
+    assert client.post("/app/sidecars", params={"where": "tag:beside"}).json() == {"written": 1, "problems": []}
+    client.post("/app/mark", json={"ids": ids, "without_tags": ["beside"]})
+
+
+@on_the_page
+def test_marks_are_written_beside_the_files_from_the_page(browser, address, client):
+    ids = [item["id"] for item in client.get("/app/timeline/items", params={"first": 0, "count": 1}).json()["items"]]
+    client.post("/app/mark", json={"ids": ids, "tags": ["written"]})
+    with opened(browser, address, viewport={"width": 1280, "height": 700}) as page:
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Write to XMP files").click()
+        expect(page.locator("#status")).to_have_text(re.compile(r"^\d XMP files? written\.$"))
+    client.post("/app/mark", json={"ids": ids, "without_tags": ["written"]})

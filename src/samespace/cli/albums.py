@@ -70,6 +70,21 @@ def save_search(
     Library(library, space).save_search(name, query)
 
 
+@albums.command("write-xmp")
+def write_xmp(
+    where: Annotated[str, typer.Option(help='Only files that meet conditions: "folder:/photos/2019"')] = "",
+    library: LibraryPath = None,
+    space: SpaceName = None,
+) -> None:
+    """Write your tags, people and stars into XMP files beside the files, for other programs; what these say already stays."""
+    from ..library.library import Library
+
+    written, problems = Library(library, space).write_sidecars(where)
+    for path, reason in problems:
+        print_status(f"{escape_control(path)}: {escape_control(reason)}")
+    print_status(f"{written} XMP {'file' if written == 1 else 'files'} written")
+
+
 @albums.command("export")
 def export(
     query: Annotated[str, typer.Argument(help='What to export: album:"Summer", the name of a saved search, or any query.')],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import LibraryError, MissingExtra, MissingLibrary, WrongSpace
+from ..core.errors import LibraryError, MissingExtra, MissingLibrary, UnreadableMedia, WrongSpace
 from ..core.paths import absolute, data_folder, expanded
 from ..spaces.registry import load
 from ..spaces.space import Space, once
@@ -140,6 +140,31 @@ class Library:
         hashes = self.store.hashes(path for given in paths for path in self.files_below(given))
         self.marks.change(hashes, change)
         return len(hashes)
+
+    def write_sidecars(self, where: str = "") -> tuple[int, list[tuple[str, str]]]:
+        """Write your tags, people and stars of the marked files that meet conditions into XMP files beside them.
+
+        Return how many were written, and (path, reason) of those that were not. What the XMP files say already stays, and the
+        files themselves are not touched. Albums, favourites and hidden files have no place there. Raises LibraryError, QueryError.
+        """
+        from ..media.metadata.xmp_writer import write_sidecar
+
+        self.check_searchable()
+        marks = self.marks.read().files
+        wanted = (
+            {hit.path for hit in self.search("", len(marks), where=where, group_by="file")} if where.strip() else marks.keys()
+        )
+        written, problems = 0, list[tuple[str, str]]()
+        for path, mark in marks.items():
+            if path in wanted and (mark.tags or mark.people or mark.rating):
+                try:
+                    if not os.path.exists(path):
+                        raise UnreadableMedia("it is not there; mount its disk")
+                    write_sidecar(Path(path), mark.tags, mark.people, mark.rating)
+                    written += 1
+                except (UnreadableMedia, OSError) as error:
+                    problems.append((path, str(error)))
+        return written, problems
 
     def duplicates(self, where: str = "", first: int = 0) -> "Iterator[DuplicateGroup]":
         """Yield the groups of copies that nobody has reviewed, the newest first, each with its best file first and why.

@@ -49,6 +49,13 @@ def albums(state: State) -> dict[str, Any]:
     }
 
 
+@router.post("/sidecars", dependencies=[Depends(check_may_change)])
+def write_sidecars(state: State, where: Conditions = "") -> dict[str, Any]:
+    """Write tags, people and stars into XMP files beside the files that meet conditions."""
+    written, problems = state.library.write_sidecars(where)
+    return {"written": written, "problems": [f"{to_text(path)}: {reason}" for path, reason in problems]}
+
+
 @router.post("/searches", dependencies=[Depends(check_may_change)])
 def save_search(body: SavedSearchRequest, state: State) -> dict[str, str]:
     """Keep a search under a name, or forget it."""

@@ -202,6 +202,13 @@ async function forgetWord(name) {
   showOwn();
 }
 
+async function writeSidecars() {
+  if (!confirm("Write your tags, people and stars into XMP files beside your files? What these say already stays.")) return;
+  const { written, problems = [], error } = await ask("/app/sidecars", {});
+  if (error) return showError(error);
+  at("status").textContent = [`${written} XMP ${written === 1 ? "file" : "files"} written.`, ...problems].join(" ");
+}
+
 async function showFolders() {
   const { folders = [] } = await ask("/app/folders");
   at("folders").replaceChildren(...folders.map(({ path, name, count }) => link(name, count, `folder:"${path}"`, path)));
@@ -218,6 +225,7 @@ async function showOwn() {
     ...tags.map(([name, count]) => link(`# ${name}`, count, `tag:"${name}"`)),
     ...(hidden ? [link("Hidden", hidden, "is:hidden")] : []),
   );
+  at("write-xmp").hidden = !tags.length;
 }
 
 // Events.
@@ -233,6 +241,7 @@ at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   search();
 });
+at("write-xmp").addEventListener("click", writeSidecars);
 at("look-again").addEventListener("click", lookAgain);
 at("clear").addEventListener("click", () => {
   for (const id of ["under", "kind", "since", "until"]) at(id).value = "";
