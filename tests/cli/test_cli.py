@@ -220,7 +220,7 @@ SEARCH = set(
     """media.kinds media.locator preprocess.mel preprocess.tokens spaces.calibration spaces.devices spaces.registry spaces.sessions spaces.space
     core.config core.errors core.files core.machine core.metrics core.paths core.registry
     library.library library.indexing.report
-    library.search.hits library.search.query library.search.ranking library.search.searcher
+    library.search.date_words library.search.hits library.search.negation library.search.query library.search.ranking library.search.searcher
     library.store.arrow library.store.concepts library.store.db_errors library.store.exact_index library.store.filter library.store.lance
     library.store.location library.store.conditions library.store.marks library.store.metadata library.store.records library.store.words
     cli.albums cli.ask cli.console cli.doctor cli.duplicates cli.learn cli.library cli.main cli.map cli.rerankers cli.search cli.serve cli.spaces cli.speech cli.train""".split()

@@ -423,3 +423,50 @@ def test_new_files_make_the_other_space_incomplete(library, album, other_space, 
     shutil.copy(photographs / "page.png", album)
     library.add([album])
     assert library.store.metadata.default_space() == library.space.handle
+
+
+@pytest.mark.parametrize("left", [[], [".DS_Store"], ["Thumbs.db", "lost+found"]])
+def test_a_disk_that_is_not_mounted_takes_nothing_along(tmp_path, album, tiny_space, left):
+    """immich#17290, #30817: a mount point that is not quite empty, and one below the folder that is indexed."""
+    library = Library(tmp_path / "library", tiny_space)
+    library.add([album])
+    disk, away = album / "more", tmp_path / "away"
+    disk.rename(away)
+    disk.mkdir()
+    for name in left:
+        (disk / name).touch()
+    report = library.add([album])
+    assert report.removed == 0 and library.contains(disk / "astronaut.png")
+    ((folder, reason),) = report.skipped
+    assert folder == str(disk) and f"samespace forget {disk}" in reason
+    shutil.rmtree(disk)
+    away.rename(disk)
+    report = library.add([album])
+    assert (report.removed, report.same, report.skipped) == (0, 4, [])
+
+    album.rename(away)
+    album.mkdir()
+    for name in left:
+        (album / name).touch()
+    with pytest.raises(LibraryError, match="is empty now, and 4 of its files are indexed; mount its disk"):
+        library.add([album])
+    assert library.contains(disk / "astronaut.png")
+
+
+def test_what_was_moved_out_of_a_folder_that_stays_empty_is_moved(tmp_path, album, tiny_space):
+    library = Library(tmp_path / "library", tiny_space)
+    library.add([album])
+    (album / "more" / "astronaut.png").rename(album / "astronaut.png")
+    report = library.add([album])
+    assert (report.moved, report.removed) == (1, 0)
+    assert not library.contains(album / "more" / "astronaut.png") and library.contains(album / "astronaut.png")
+
+
+def test_a_folder_that_is_deleted_or_has_other_files_is_no_mount_point(tmp_path, album, tiny_space):
+    library = Library(tmp_path / "library", tiny_space)
+    library.add([album])
+    shutil.rmtree(album / "more")
+    assert library.add([album]).removed == 1
+    for name in ("chelsea.png", "coffee.png"):
+        (album / name).unlink()
+    assert library.add([album]).removed == 2

@@ -25,11 +25,11 @@ def terms(text: str) -> list[tuple[float, str]]:
         ("black-and-white e-mail", [(1, "black-and-white e-mail")]),
         ("c++ code", [(1, "c++ code")]),
         ("2: ", [(1, "2:")]),
-        ("16:9", [(16, "9")]),
+        ("16:9", [(1, "16:9")]),
         ("a:b", [(1, "a:b")]),
         ("  a   cat ", [(1, "a   cat")]),
         ("a\n- b", [(1, "a"), (-1, "b")]),
-        ("2:2:cat", [(2, "2:cat")]),
+        ("2:2:cat", [(1, "2:2:cat")]),
     ],
 )
 def test_parse(text, expected):
@@ -97,3 +97,16 @@ def test_a_file_in_a_folder_that_begins_like_a_home_is_that_file(tmp_path, monke
     (tmp_path / "~root").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "~root" / "cat.png")
     assert QueryEncoder(tiny_space).query("./~root/cat.png").files == (str(tmp_path / "~root" / "cat.png"),)
+
+
+@pytest.mark.parametrize("query", ["10:30 committee meeting", "16:9 wallpaper", "at 7:05", "room 2:1"])
+def test_a_time_or_ratio_is_words(query):
+    """infinity#2145, tantivy-py#70."""
+    (term,) = parse(query)
+    assert (term.weight, term.text) == (1.0, query)
+
+
+@pytest.mark.parametrize("weight", ["101", "9" * 50, "1000000000000"])
+def test_a_weight_beside_which_nothing_counts_is_refused(weight):
+    with pytest.raises(QueryError, match="is more than 100"):
+        parse(f"{weight}:cat + dog")

@@ -1,9 +1,12 @@
 """The relevance of a hit: present for words, absent for files, and what --min-relevance cuts by."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import samespace
+from samespace.core.errors import QueryError
 from samespace.library.demo import photographs
 from samespace.library.store.lance import Store
 
@@ -45,3 +48,52 @@ def test_the_calibration_sample_of_a_large_library_is_a_sample_of_it(library, mo
     sampled, count = other.store.calibration_sample(z, library.space.fingerprint)
     assert rows == count == len(photographs())
     assert np.allclose(np.sort(exact), np.sort(sampled), atol=2e-3)  # stored as fp16
+
+
+@pytest.mark.parametrize("query", ["咖啡", "🎂", "🎂 🎈"])
+def test_words_that_the_space_does_not_know_find_no_picture(tmp_path, album, query):
+    """To the text tower they are all one word: any two of them were 80 % alike."""
+    library = samespace.Library(tmp_path / "library", "starter")
+    library.add([album])
+    assert library.search(query) == []
+    assert library.unknown_words(f"a cat {query}") == query.split()
+    (album / "chelsea.png").rename(album / f"{query}.png")
+    library.add([album])
+    assert [Path(hit.path).stem for hit in library.search(query)] == [query]
+    with pytest.raises(QueryError, match="does not know"):
+        library.search(f"a cat + {query}")
+    assert library.search(f"a cat {query}")
+
+
+@pytest.mark.parametrize(
+    ("query", "offered"),
+    [
+        ("no cats", [("no cats", "- cats")]),
+        ("a room without people", [("without people", "- people")]),
+        ("a beach without any people and a dog", [("without any people", "- people")]),
+        ("Kaffee ohne Milch", [("ohne Milch", "- Milch")]),
+        ("une rue sans voitures, la nuit", [("sans voitures", "- voitures")]),
+        ("not a dog", [("not a dog", "- dog")]),
+        ("a knot", []), ("nothing", []), ("no", []), ("no. 5", []), ("casino", []), ("a cat - dog", []),
+    ],
+)  # fmt: skip
+def test_what_is_not_wanted_is_offered_as_a_sum(query, offered):
+    from samespace.library.search.negation import negations
+
+    assert [(one.text, one.condition) for one in negations(query)] == offered
+
+
+@pytest.mark.parametrize("query", ["no cats", "a picture without cats", "not a cat"])
+def test_no_certainty_is_given_where_the_text_tower_reads_past_no(library, query):
+    """Chinese-CLIP#51: "no cats" found a cat at 82 to 96 %."""
+    assert all(hit.relevance is None for hit in library.search(query))
+
+
+@pytest.mark.parametrize("query", ["- cat", "an animal - cat", "- cat - dog"])
+def test_what_is_subtracted_makes_less_likely(library, query):
+    hits = library.search(query)
+    cat = next(hit.relevance for hit in hits if Path(hit.path).name == "chelsea.png")
+    assert cat < 0.2 and all(0 <= hit.relevance <= 1 for hit in hits)
+    if not query.startswith("an"):
+        assert min(hit.relevance for hit in hits if Path(hit.path).name != "chelsea.png") > 0.8
+        assert Path(hits[-1].path).name == "chelsea.png"

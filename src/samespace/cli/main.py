@@ -56,4 +56,5 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about odd headers of pictures
+    sys.argv[1:] = [f" {argument}" if argument.startswith("- ") else argument for argument in sys.argv[1:]]  # "- cat" is a query
     app()

@@ -79,12 +79,7 @@ def search(
 
         write_contact_sheet(grid, text, hits)
         print_status(f"contact sheet: {grid}")
-    if min_relevance and any(hit.relevance is None for hit in hits):
-        print_status("--min-relevance has no effect here: the query names a file, or the space has no calibration")
-    if not hits:
-        print_status(NO_HITS)
-    if sys.stderr.isatty():
-        offer_dates(text)
+    tell(opened, text, hits, min_relevance)
     if json_:
         print_json(hits)
     elif filepath_only or null:
@@ -109,6 +104,21 @@ def reranked(library: "Library", text: str, hits: "list[Hit]", assistant: str) -
         return rerank(library, words, hits, reranker, FIRST, lambda done, total: bar.update(task, completed=done, total=total))
 
 
+def tell(library: "Library", text: str, hits: "list[Hit]", min_relevance: float) -> None:
+    """Say what of a query was not understood as it may have been meant."""
+    if min_relevance and any(hit.relevance is None for hit in hits):
+        print_status("--min-relevance has no effect here: the query names a file, or the space has no calibration")
+    if unknown := library.unknown_words(text):
+        words = ", ".join(f'"{escape_control(word)}"' for word in unknown[:5])
+        print_status(
+            f"the space {library.space.name} does not know {words}: found only where written; others do: samespace spaces recommend"
+        )
+    if not hits:
+        print_status(NO_HITS)
+    if sys.stderr.isatty():
+        offer_meanings(text)
+
+
 def filter_of(kinds: list[str], under: Path | None, since: str | None, until: str | None) -> "Filter":
     """Return what the options let through. Raises QueryError."""
     from ..library.store.filter import Filter
@@ -125,12 +135,13 @@ def filter_of(kinds: list[str], under: Path | None, since: str | None, until: st
     return filter
 
 
-def offer_dates(text: str) -> None:
-    """Say how to mean the times that a query names in words."""
+def offer_meanings(text: str) -> None:
+    """Say how to mean the times that a query names in words, and what it says is not wanted."""
     from ..library.search.date_words import date_words
+    from ..library.search.negation import negations
 
-    for words in date_words(text, date.today()):
-        print_status(f'"{escape_control(words.text)}" is searched as words; to mean the time, write {words.condition}')
+    for words in (*date_words(text, date.today()), *negations(text)):
+        print_status(f'"{escape_control(words.text)}" is searched as words; to mean it, write {escape_control(words.condition)}')
 
 
 def parse_date(text: str | None, end: bool = False) -> datetime | None:

@@ -238,6 +238,13 @@ class Library:
         candidates = self._searcher.search(query, top, filter, where, files, extra_vectors, group_by, meant, not_meant)
         return [hit for hit in self.hits(candidates) if hit.relevance is None or hit.relevance >= min_relevance]
 
+    def unknown_words(self, query: str) -> list[str]:
+        """Return the words of a query that the space's tokenizer does not know: they are found only where they are written."""
+        from .search.query import without_signs
+
+        plain = without_signs(query) if not names_file(query) else ""
+        return self.space.words.unknown(plain) if plain and self.space.config.has_words else []
+
     @property
     def names(self) -> "Names":
         """What names in conditions are looked up in. Raises LibraryError."""
@@ -369,8 +376,10 @@ class Library:
                 remedy = f"remove what is indexed of it: samespace forget {root}" if indexed else "give one that does"
                 raise MissingLibrary(f"{root} does not exist; {remedy}")
         self._check_space(additional)
+        from .indexing.scan import looks_unmounted
+
         for root in roots:
-            if root.is_dir() and not any(root.iterdir()) and (indexed := self.files_below(root)):
+            if root.is_dir() and looks_unmounted(str(root)) and (indexed := self.files_below(root)):
                 raise LibraryError(
                     f"{root} is empty now, and {len(indexed)} of its files are indexed; mount its disk, or remove them: "
                     f"samespace forget {root}"

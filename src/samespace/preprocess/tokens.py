@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel, WordPiece
 
 from ..core.config import Prep
 from ..core.errors import UnknownSpace, as_utf8
@@ -71,6 +72,15 @@ class Words:
     def count(self, text: str) -> int:
         """Return the number of tokens of a text, cut at the context, without padding."""
         return sum(self.tokenizer.encode(self._whole(text)).attention_mask)
+
+    def unknown(self, text: str) -> list[str]:
+        """Return the words of a text that the tokenizer does not know, each once: to the text tower they are all the same."""
+        model = self.tokenizer.model
+        if not isinstance(model, WordPiece | WordLevel):  # the others read letters or bytes
+            return []
+        unknown = self.tokenizer.token_to_id(model.unk_token)
+        words = dict.fromkeys(as_utf8(text).split())
+        return [word for word in words if unknown in self.tokenizer.encode(self.clean(word), add_special_tokens=False).ids]
 
     def _whole(self, text: str) -> str:
         """Return a text as it is tokenized."""

@@ -101,12 +101,18 @@ class Indexer:
             changes = compare(walk(roots, exclude, report.skipped), indexed, roots, settle)
             report.same, report.unsettled = changes.same, changes.unsettled
             audio.begin(changes)
+            unseen = [path for paths in changes.unseen.values() for path in paths]
+            report.skipped += [
+                (folder, f"it is empty now, and {len(paths)} of its files are indexed; mount its disk, or remove them: samespace forget {folder}")
+                for folder, paths in changes.unseen.items()
+            ]  # fmt: skip
+            run = _Run(indexed, {*changes.gone, *unseen}, report)
             try:
-                self._embed(changes, _Run(indexed, set(changes.gone), report), progress)
-                self._store.remove(changes.gone)
+                self._embed(changes, run, progress)
+                self._store.remove([*changes.gone, *(path for path in unseen if path not in run.gone)])
                 describe_again(self._store, changes.to_describe, report)
                 audio.finish(changes, indexed, report)
-                report.removed += len(changes.gone) - report.moved
+                report.removed += sum(path in run.gone for path in changes.gone)
             finally:
                 self._store.finish(fingerprint)
 

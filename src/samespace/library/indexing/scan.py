@@ -14,6 +14,10 @@ from ..store.records import File, IndexedFile
 NEVER_ENTERED = frozenset({"@eaDir", "node_modules", ".git", "System Volume Information", "$RECYCLE.BIN", "__MACOSX"})
 """Folders of other programs. Names that begin with a dot are not entered either."""
 
+LEFT_BEHIND = frozenset(
+    {"lost+found", "thumbs.db", "desktop.ini", "#recycle", "#snapshot", *(name.lower() for name in NEVER_ENTERED)}
+)
+"""What systems put into folders, in lower case; names that begin with a dot are theirs, too."""
 
 SIDECARS = (".xmp", ".json")
 """Endings of files that describe the file beside them."""
@@ -29,6 +33,8 @@ class Changes:
     """Number of files with the same size and time."""
     gone: list[str]
     """Paths under these roots that are in the library, and no longer on disk."""
+    unseen: dict[str, list[str]] = field(default_factory=dict)
+    """Folder that looks as if its disk were not mounted → paths below it that are in the library, and cannot be seen."""
     to_describe: list[File] = field(default_factory=list)
     """Unchanged, but what describes them has changed, or was never read."""
     unsettled: int = 0
@@ -120,8 +126,34 @@ def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Itera
             to_embed.append(file)
     inside = tuple(os.path.join(os.path.abspath(r), "") for r in roots)
     exact = {os.path.abspath(r) for r in roots}
-    gone = [p for p in indexed if p not in here and (p.startswith(inside) or p in exact) and _is_gone(p)]
-    return Changes(to_embed, same, gone, to_describe, unsettled)
+    missing = [p for p in indexed if p not in here and (p.startswith(inside) or p in exact) and _is_gone(p)]
+    gone, unseen, unmounted = [], dict[str, list[str]](), dict[str, str]()  # folder → that which is not mounted, or nothing
+    for path in missing:
+        folder = os.path.dirname(path)
+        if folder not in unmounted:
+            there = _nearest_folder(folder)
+            unmounted[folder] = there if looks_unmounted(there) else ""
+        if there := unmounted[folder]:
+            unseen.setdefault(there, []).append(path)
+        else:
+            gone.append(path)
+    return Changes(to_embed, same, gone, unseen, to_describe, unsettled)
+
+
+def looks_unmounted(folder: str) -> bool:
+    """Whether a folder holds nothing but what systems put there, as a mount point does whose disk is not there."""
+    try:
+        with os.scandir(folder) as listing:
+            return all(entry.name.startswith(".") or entry.name.lower() in LEFT_BEHIND for entry in listing)
+    except OSError:
+        return False
+
+
+def _nearest_folder(folder: str) -> str:
+    """Return a folder, or the nearest above it that exists."""
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def _is_gone(path: str) -> bool:

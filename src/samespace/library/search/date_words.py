@@ -23,13 +23,13 @@ YEAR = r"(?:19|20)\d\d"
 
 
 @dataclass(frozen=True)
-class DateWords:
-    """Words that name a time, and the condition that means it."""
+class Offer:
+    """Words of a query, and what means the same and can be searched by."""
 
     text: str
     """As they stand in the query."""
     condition: str
-    """Such as date:2019-06..2019-08."""
+    """A condition such as date:2019-06..2019-08, or a term of a sum such as - people."""
 
 
 def _names(groups: dict[str, int]) -> dict[str, int]:
@@ -42,7 +42,7 @@ DAYS_AGO = _names({"today heute aujourd'hui hoy oggi": 0, "yesterday gestern hie
 PERIODS = _names({"week woche semaine semana settimana": 7, "month monat mois mes mese": 31, "year jahr année an año anno": 365})
 
 
-def date_words(query: str, today: date) -> list[DateWords]:
+def date_words(query: str, today: date) -> list[Offer]:
     """Return the times that a query names, in their order, none overlapping another."""
     found: list[tuple[int, int, str]] = []
     for pattern, meaning in _patterns().items():
@@ -50,7 +50,7 @@ def date_words(query: str, today: date) -> list[DateWords]:
             condition = meaning(match, today)
             if condition and not any(match.start() < end and start < match.end() for start, end, _ in found):
                 found.append((match.start(), match.end(), condition))
-    return [DateWords(query[start:end].strip(), condition) for start, end, condition in sorted(found)]
+    return [Offer(query[start:end].strip(), condition) for start, end, condition in sorted(found)]
 
 
 Meaning = Callable[[re.Match[str], date], str]

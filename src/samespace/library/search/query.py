@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from .learning import LearntQuery
 
 _SIGN = re.compile(r"(?:(?<=\s)|^)([+-])(?=\s|$)")
-_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.S)
+_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(?!\d)(.+)", re.S)
+"""A number and a colon before a term; with a digit after it, it is a time or a ratio: 10:30, 16:9."""
+MAX_WEIGHT = 100
+"""Greatest weight of a term."""
 MAX_TERMS = 32
 """Most terms of a query; each is encoded separately."""
 
@@ -47,6 +50,8 @@ class Query:
     """float32 (dim,), unit length."""
     words_only: bool
     """Whether it has no files, no extra vectors, and no sum of names that were learnt."""
+    vectors: tuple[np.ndarray, ...] = ()
+    """Of the terms."""
     learnt: "LearntQuery | None" = None
     """What it means to segments of one modality, where that was learnt from examples."""
 
@@ -78,6 +83,11 @@ class QueryEncoder:
         """
         terms = parse(text, files) if text.strip() or not extra_vectors else []
         learnt = [None if term.path else self._learnt(term.text) for term in terms]
+        if len(terms) + len(extra_vectors) > 1 and (unknown := next((t for t in terms if self.says_nothing(t)), None)):
+            raise QueryError(
+                f"the space {self._space.name} does not know {unknown.text[:40]!r}; leave it out, or take a larger space: "
+                "samespace spaces recommend"
+            )
         alone = len(terms) == 1 and terms[0].weight > 0 and not extra_vectors
         zero = np.zeros(self._space.dim, np.float32)
         vectors = [self.encode(term) if alone or taught is None else taught.z for term, taught in zip(terms, learnt)]
@@ -88,7 +98,12 @@ class QueryEncoder:
             raise QueryError(f"the terms of {text!r} cancel out; change a weight")
         files_or_names = any(term.path for term in terms) or (not alone and any(learnt))
         words_only = not extra_vectors and not files_or_names
-        return Query(tuple(terms), z / length, words_only, learnt[0] if alone else None)
+        return Query(tuple(terms), z / length, words_only, tuple(vectors), learnt[0] if alone else None)
+
+    def says_nothing(self, term: Term) -> bool:
+        """Whether a term is words of which the tokenizer knows none: its vector is that of any other such term."""
+        words = set() if term.path or not self._space.config.has_words else set(term.text.split())
+        return bool(words) and len(self._space.words.unknown(term.text)) == len(words)
 
     def encode(self, term: Term) -> np.ndarray:
         """Encode one term without its weight → float32 (dim,). Raises UnreadableMedia."""
@@ -127,6 +142,8 @@ def parse_term(body: str, sign: str = "+", weighted: bool = True, files: bool = 
     weight = 1.0
     if weighted and not (files and names_file(body)) and (match := _WEIGHT.fullmatch(body)):
         weight, body = float(match[1]), match[2].strip()
+        if weight > MAX_WEIGHT:
+            raise QueryError(f"the weight of {body[:40]!r} is more than {MAX_WEIGHT}; beside it nothing else would count")
     path = expanded(body) if files and names_file(body) else None
     if files and not path and _looks_like_path(body):
         raise QueryError(f"{body!r} is no file; check the path, or write words that do not look like one")

@@ -14,6 +14,7 @@ from ..store.lance import Store
 from ..store.marks import Contents, Marks
 from ..store.records import TEXT, Candidate, Grouping
 from ..store.words import CERTAIN
+from .negation import negations
 from .query import Query, QueryEncoder, Weighted, names_file
 from .ranking import Ranking, by_relevance, by_score, lexical_boost, noisy_or, reciprocal_rank_fusion
 
@@ -93,7 +94,7 @@ class Searcher:
     ) -> Query:
         """Return a query, as some of its hits say it is meant. Raises as QueryEncoder.query."""
         if not (text.strip() or extra_vectors) and (learnt := self.concepts.feedback(None, meant, not_meant)):
-            return Query((), learnt.z, True, learnt)
+            return Query((), learnt.z, True, learnt=learnt)
         query = self._queries.query(text, files, extra_vectors)
         if not (meant or not_meant):
             return query
@@ -126,14 +127,17 @@ class Searcher:
     def _ranking(self, query: Query, modality: str, depth: int, filter: Filter, group_by: Grouping) -> Ranking:
         """Rank one modality by its vectors, and texts also by their words; at a tie, words decide."""
         fingerprint = self._space.fingerprint
+        unknown = bool(query.phrase) and self._queries.says_nothing(query.terms[0])
+        if unknown and modality != TEXT:
+            return []
         learnt = query.learnt if query.learnt and query.learnt.modality == modality else None
-        by_vector = self._store.search(learnt.z if learnt else query.z, depth, fingerprint, filter, group_by)
+        by_vector = [] if unknown else self._store.search(learnt.z if learnt else query.z, depth, fingerprint, filter, group_by)
         if learnt:
             return self._judged(by_vector, learnt)
         with_words = modality == TEXT and query.phrase
         by_text = self._store.search_texts(query.phrase, query.z, depth, fingerprint, filter) if with_words else []
         if query.words_only:
-            calibrated = self._calibrated([*by_vector, *by_text], query.z, modality)
+            calibrated = self._rated([*by_vector, *by_text], query, modality)
             by_vector, by_text = calibrated[: len(by_vector)], lexical_boost(calibrated[len(by_vector) :], query.phrase)
         return reciprocal_rank_fusion(by_text, by_vector, group_by=group_by) if by_text else by_vector
 
@@ -144,8 +148,7 @@ class Searcher:
         """
         by_words = candidates
         if candidates and learnt.rest is not None:
-            scored = [replace(candidate, score=float(candidate.z @ learnt.rest)) for candidate in candidates]
-            by_words = self._calibrated(scored, learnt.rest, learnt.modality)
+            by_words = self._calibrated(self._scored(candidates, learnt.rest), learnt.rest, learnt.modality)
         if not candidates or not learnt.directions or (learnt.rest is not None and by_words[0].relevance is None):
             return candidates
         ids, z = [candidate.segment.id for candidate in candidates], np.stack([candidate.z for candidate in candidates])
@@ -161,6 +164,30 @@ class Searcher:
         marked = self._store.search(query.z, depth, fingerprint, filter.narrowed(own)) if own.paths else []
         found = [*(replace(candidate, relevance=CERTAIN) for candidate in marked), *by_words]
         return sorted(found, key=lambda candidate: -(candidate.relevance or 0))
+
+    def _rated(self, candidates: Ranking, query: Query, modality: str) -> Ranking:
+        """Return candidates with the probability that each is all that is added in a query of words, and nothing that is subtracted.
+
+        None is given where words say "no" or "without", which the text tower reads past.
+        """
+        if not candidates or negations(query.phrase):
+            return candidates
+        against = [z for term, z in zip(query.terms, query.vectors) if term.weight < 0]
+        if not against:
+            return self._calibrated(candidates, query.z, modality)
+        wanted = sum((t.weight * z for t, z in zip(query.terms, query.vectors) if t.weight > 0), np.zeros_like(query.z))
+        length = float(np.linalg.norm(wanted))
+        parts = [self._calibrated(self._scored(candidates, z), z, modality) for z in (wanted / max(length, 1e-12), *against)]
+        if parts[0][0].relevance is None:
+            return candidates
+        p_wanted, *p_against = (np.array([candidate.relevance for candidate in part], np.float64) for part in parts)
+        p = (p_wanted if length else 1.0) * np.prod([1 - one for one in p_against], axis=0)
+        return [replace(candidate, relevance=round(float(one), 4)) for candidate, one in zip(candidates, p)]
+
+    @staticmethod
+    def _scored(candidates: Ranking, z: np.ndarray) -> Ranking:
+        """Return candidates with their cosines to another vector."""
+        return [replace(candidate, score=float(candidate.z @ z)) for candidate in candidates]
 
     def _calibrated(self, candidates: Ranking, z: np.ndarray, modality: str) -> Ranking:
         """Return candidates with the probability that each is relevant, where the space is calibrated for the modality."""

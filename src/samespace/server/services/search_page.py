@@ -17,6 +17,7 @@ from ...library.indexing.segments import STREAMED, mean_vector
 from ...library.library import Library
 from ...library.search.date_words import date_words
 from ...library.search.hits import Hit
+from ...library.search.negation import negations
 from ...library.store.filter import Filter
 from ...library.store.records import Grouping
 from ...library.store.words import folded, terms_of
@@ -50,7 +51,9 @@ class Results:
     line: int | None
     """The rank after which none is likely meant; None where no hit has a relevance."""
     dates: list[dict[str, str]]
-    """Times that the words name: `text`, and the `condition` that means it."""
+    """Times that the words name, and what they say is not wanted: `text`, and the `condition` that means it."""
+    unknown: list[str]
+    """Words that the space does not know: they are found only where they are written."""
 
 
 class SearchPage:
@@ -78,11 +81,15 @@ class SearchPage:
             meant=request.meant, not_meant=request.not_meant,
         )  # fmt: skip
         hits = self.reranking.hits(request.query, hits) if request.rerank else hits
-        shown, dates = [hit_json(hit) for hit in hits], [asdict(words) for words in date_words(request.query, date.today())]
+        shown, dates = (
+            [hit_json(hit) for hit in hits],
+            [asdict(words) for words in (*date_words(request.query, date.today()), *negations(request.query))],
+        )
+        unknown = self.library.unknown_words(request.query)
         if all(hit.relevance is None for hit in hits):
-            return Results(shown, None, None, dates)
+            return Results(shown, None, None, dates, unknown)
         likely = [hit.rank for hit in hits if (hit.relevance or 0) >= LIKELY]
-        return Results(shown, len(likely), max(likely, default=0), dates)
+        return Results(shown, len(likely), max(likely, default=0), dates, unknown)
 
     def vector(self, term: WeightedTerm) -> np.ndarray:
         """Return the vector of a term: float32 (dim,). Raises RequestError, UnreadableMedia, HTTPException 404."""

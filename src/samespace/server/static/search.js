@@ -78,14 +78,14 @@ async function showTimeline(where, signal) {
   return null;
 }
 
-function show({ hits, likely, line, dates }) {
+function show({ hits, likely, line, dates, unknown }) {
   state.hits = hits;
   timeline.show(false);
   at("results").hidden = false;
   at("status").classList.remove("wrong");
   at("welcome").hidden = true;
   at("look-again").hidden = !hits.length || !words();
-  at("status").textContent = summary(hits, likely);
+  at("status").textContent = summary(hits, likely) + (unknown.length ? ` This space does not know “${unknown.slice(0, 5).join("”, “")}”: found only where written.` : "");
   at("line").textContent = likely ? "nothing below this line is likely meant" : "nearest, but not likely meant";
   at("chips").replaceChildren(...dates.map(dateChip));
   grid.show(hits, line ?? -1);
@@ -99,9 +99,9 @@ function summary(hits, likely) {
   return likely === 1 ? "1 is likely what you mean." : `${least}${likely} are likely what you mean.`;
 }
 
-// An offer to mean a time instead of its words.
+// An offer to mean a time, or what is not wanted, instead of its words.
 function dateChip({ text, condition }) {
-  const chip = element("button", `${text} → ${condition}`, { type: "button", className: "chip", title: `Only what was taken then, instead of the words “${text}”` });
+  const chip = element("button", `${text} → ${condition}`, { type: "button", className: "chip", title: `Search by this instead of the words “${text}”` });
   chip.addEventListener("click", () => {
     at("query").value = `${at("query").value.replace(text, " ").replace(/\s+/g, " ").trim()} ${condition}`.trim();
     at("query").focus();
