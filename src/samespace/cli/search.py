@@ -107,7 +107,9 @@ def reranked(library: "Library", text: str, hits: "list[Hit]", assistant: str) -
 def tell(library: "Library", text: str, hits: "list[Hit]", min_relevance: float) -> None:
     """Say what of a query was not understood as it may have been meant."""
     if min_relevance and any(hit.relevance is None for hit in hits):
-        print_status("--min-relevance has no effect here: the query names a file, or the space has no calibration")
+        print_status(
+            "--min-relevance has no effect here: the query names a file or what is not wanted, or the space has no calibration"
+        )
     if unknown := library.unknown_words(text):
         words = ", ".join(f'"{escape_control(word)}"' for word in unknown[:5])
         print_status(
