@@ -197,7 +197,7 @@ def test_a_scan_with_a_page_number_is_read_by_ocr(tmp_path, monkeypatch):
     monkeypatch.setattr(document.ocr, "reader", lambda: object())
     monkeypatch.setattr(document.ocr, "words", lambda picture: "text of the scan")
     (page,) = document.pages(make(tmp_path / "scan.pdf", ["Page 7"]), 64)
-    assert page.text == "text of the scan"
+    assert page.text == "Page 7 text of the scan"
 
 
 def test_a_scan_is_read_by_ocr_where_it_is_installed(tmp_path):
@@ -228,3 +228,51 @@ def test_words_are_marked_where_they_are_rendered(tmp_path, turned):
         ink[rows, columns] = True
     assert 0.2 < (page[ink] < 128).sum() / (page < 128).sum() < 0.6  # two of the words on it, and no more
     assert document.marks(tmp_path / "turned.pdf", 9, ["invoice"]) == []
+
+
+def test_what_is_written_into_a_form_and_noted_beside_it_is_text_and_seen(tmp_path, without_ocr):
+    """docling#2677: filled forms; MuckRock/documentcloud#292: notes."""
+    from reportlab.pdfgen import canvas
+
+    out = canvas.Canvas(str(tmp_path / "form.pdf"), pagesize=(400, 300))
+    out.drawString(20, 270, "Application for a fishing licence")
+    out.acroForm.textfield(name="who", value="Marjorie Featherstone", x=20, y=200, width=200, height=24, borderStyle="solid")
+    out.acroForm.choice(name="town", value="Aberystwyth", options=["Aberystwyth", "Bath"], x=20, y=150, width=200, height=24)
+    out.acroForm.checkbox(name="trout", checked=True, x=20, y=100)
+    out.textAnnotation("ask about kangaroo fencing", Rect=[300, 200, 330, 230])
+    out.textAnnotation("Application", Rect=[300, 100, 330, 130])
+    out.save()
+    (page,) = document.pages(tmp_path / "form.pdf", 300)
+    for words in ("Application for a fishing licence", "Marjorie Featherstone", "Aberystwyth", "ask about kangaroo fencing"):
+        assert page.text.count(words) == 1
+    assert "Yes" not in page.text and page.text.count("Application") == 1
+    field = np.asarray(page.picture.convert("L"))[76:100, 20:220]
+    assert (field < 128).mean() > 0.02  # the name is drawn
+
+
+@pytest.mark.parametrize(
+    ("covers", "expected"), [(True, "Scanned with CamScanner text of the scan"), (False, "Scanned with CamScanner")]
+)
+def test_a_stamp_does_not_hide_a_scan(tmp_path, monkeypatch, covers, expected):
+    """OCRmyPDF#1563."""
+    from PIL import Image
+    from reportlab.lib.utils import ImageReader
+    from reportlab.pdfgen import canvas
+
+    monkeypatch.setattr(document.ocr, "reader", lambda: object())
+    monkeypatch.setattr(document.ocr, "words", lambda picture: "text of the scan")
+    out = canvas.Canvas(str(tmp_path / "scan.pdf"), pagesize=(400, 300))
+    out.drawImage(ImageReader(Image.new("RGB", (40, 30), "ivory")), 0, 0, *((400, 300) if covers else (100, 75)))
+    out.drawString(20, 10, "Scanned with CamScanner")
+    out.save()
+    (page,) = document.pages(tmp_path / "scan.pdf", 100)
+    assert page.text == expected
+
+
+def test_a_short_true_text_stays_beside_what_is_read_in_the_picture(tmp_path, monkeypatch):
+    """OCRmyPDF#1337."""
+    monkeypatch.setattr(document.ocr, "reader", lambda: object())
+    monkeypatch.setattr(document.ocr, "words", lambda picture: "O0II1")
+    make(tmp_path / "short.pdf", ["O0Il1"])
+    (page,) = document.pages(tmp_path / "short.pdf", 100)
+    assert page.text == "O0Il1 O0II1"

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 PASSAGE_CHARACTERS = 600
 """Longest passage: about as much as a text tower reads at once."""
-MIN_TEXT_CHARACTERS = 20
-"""A page with less text counts as scanned, and its image is read by OCR."""
+MIN_TEXT_CHARACTERS, STAMP_CHARACTERS, SCANNED = 20, 200, 0.5
+"""A page with less text counts as scanned, and its image is read by OCR, too; so does one with a little more, of which a picture covers
+this share: that may be a scan with a stamp."""
 OCR_PIXELS = 1200
 """Shorter side of a page that is read by OCR."""
 LINE_HYPHEN = re.compile("[\x02\ufffe]")
@@ -159,7 +160,9 @@ class _Document:
         """Return a page with its text. Raises UnreadableMedia."""
         reply, pixels = self._request({"page": number, "side": side, "text": True})
         text = " ".join(LINE_HYPHEN.sub("", reply["text"]).split())
-        return Page(number, _image(reply, pixels), text if len(text) >= MIN_TEXT_CHARACTERS else self._ocr(number) or text)
+        if len(text) < (STAMP_CHARACTERS if reply["pictured"] >= SCANNED else MIN_TEXT_CHARACTERS):
+            text = " ".join(filter(None, (text, self._ocr(number))))
+        return Page(number, _image(reply, pixels), text)
 
     def _ocr(self, number: int) -> str:
         """Return the text in a page's image; empty where no OCR is installed. Raises UnreadableMedia."""

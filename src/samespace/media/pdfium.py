@@ -26,6 +26,9 @@ MAX_ASPECT_RATIO = 4
 RESOLUTION = 100_000
 """Steps along a page's sides in which PDFium returns positions."""
 
+WRITTEN_FIELDS = (pdfium.FPDF_FORMFIELD_TEXTFIELD, pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX)
+"""Form fields whose values are words."""
+
 Box = tuple[float, float, float, float]
 
 
@@ -54,7 +57,9 @@ class PdfReply(TypedDict, total=False):
     pages: int
     """Number of pages of the document that was opened."""
     text: str
-    """Text of the page."""
+    """Text of the page: its text layer, what is written into its form, and its notes."""
+    pictured: float
+    """Share of the page that pictures cover, with the text."""
     marks: list[Box]
     """Where words are: left, top, right and bottom of each, as shares of the page's width and height."""
     size: tuple[int, int] | None
@@ -76,6 +81,7 @@ def serve(requests: BinaryIO, replies: BinaryIO, seconds: int) -> None:
                 document, reply = None, {}
             elif "open" in request:
                 document = pypdfium2.PdfDocument(request["open"])
+                document.init_forms()
                 reply = {"pages": len(document)}
             else:
                 reply, image = _read_page(document[request["page"] - 1], request)
@@ -100,9 +106,45 @@ def _read_page(page: Any, request: PdfRequest) -> tuple[PdfReply, Image.Image | 
     if words := request.get("words"):
         reply["marks"] = _marks(page, words)
     if request.get("text"):
-        reply["text"] = page.get_textpage().get_text_range()[:MAX_TEXT_CHARACTERS]
+        layer = page.get_textpage().get_text_range()
+        reply["text"] = "\n".join([layer, *_notes(page, layer)])[:MAX_TEXT_CHARACTERS]
+        reply["pictured"] = _pictured(page)
     side = request.get("side")
     return reply, _render(page, side) if side else None
+
+
+def _notes(page: Any, layer: str) -> Iterator[str]:
+    """Yield what is written into a page's form, and its notes and comments, as far as the text layer does not say it; ISO 32000-1, §12.5 and §12.7."""
+    for i in range(min(pdfium.FPDFPage_GetAnnotCount(page), MAX_MARKS)):
+        note = pdfium.FPDFPage_GetAnnot(page, i)
+        try:
+            text = _text_of(pdfium.FPDFAnnot_GetStringValue, note, b"Contents")
+            form = page.pdf.formenv
+            if form and pdfium.FPDFAnnot_GetSubtype(note) == pdfium.FPDF_ANNOT_WIDGET:
+                written = pdfium.FPDFAnnot_GetFormFieldType(form, note) in WRITTEN_FIELDS
+                text = _text_of(pdfium.FPDFAnnot_GetFormFieldValue, form, note) if written else ""
+        finally:
+            pdfium.FPDFPage_CloseAnnot(note)
+        if text.strip() and text not in layer:
+            yield text
+
+
+def _text_of(get: Any, *arguments: Any) -> str:
+    """Return a text that PDFium writes into a buffer: UTF-16, with a zero at its end."""
+    size = get(*arguments, None, 0)
+    data = ctypes.create_string_buffer(size)
+    get(*arguments, ctypes.cast(data, ctypes.POINTER(ctypes.c_ushort)), size)
+    return data.raw[: max(0, size - 2)].decode("utf-16-le", "replace")
+
+
+def _pictured(page: Any) -> float:
+    """Return the share of a page that its largest picture covers."""
+    width, height = page.get_size()
+    areas = [0.0]
+    for picture in page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=2):
+        left, bottom, right, top = picture.get_bounds()
+        areas.append(max(0.0, min(right, width) - max(left, 0)) * max(0.0, min(top, height) - max(bottom, 0)))
+    return float(max(areas) / max(width * height, 1e-6))
 
 
 def _render(page: Any, side: int) -> Image.Image:
@@ -111,7 +153,7 @@ def _render(page: Any, side: int) -> Image.Image:
     if not (width > 0 and height > 0):
         raise ValueError("it has no size")
     scale = min(side / min(width, height), MAX_ASPECT_RATIO * side / max(width, height))
-    bitmap = page.render(scale=scale, fill_color=(255, 255, 255, 255), may_draw_forms=False)
+    bitmap = page.render(scale=scale, fill_color=(255, 255, 255, 255))
     image: Image.Image = bitmap.to_pil().convert("RGB")
     return image
 
