@@ -16,7 +16,7 @@ def found(root: Path, exclude=()) -> tuple[list[str], list[tuple[str, str]]]:
 
 @pytest.fixture
 def tree(tmp_path) -> Path:
-    for name in ("b.jpg", "a.PNG", "notes.doc.bak", "sub/c.webp", "sub/deep/d.tif", ".hidden/e.jpg", "@eaDir/f.jpg", "node_modules/g.jpg",
+    for name in ("b.jpg", "a.PNG", "notes.doc.bak", "sub/c.webp", "sub/deep/d.tif", ".hidden/e.jpg", "@eaDir/f.jpg", "#recycle/f.jpg", "node_modules/g.jpg",
                  ".thumb.jpg", "skip me/h.jpg"):  # fmt: skip
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

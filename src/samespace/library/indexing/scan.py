@@ -11,12 +11,22 @@ from ...media.kinds import kind_of
 from ...media.metadata.description import sidecar_names
 from ..store.records import File, IndexedFile
 
-NEVER_ENTERED = frozenset({"@eaDir", "node_modules", ".git", "System Volume Information", "$RECYCLE.BIN", "__MACOSX"})
-"""Folders of other programs. Names that begin with a dot are not entered either."""
-
-LEFT_BEHIND = frozenset(
-    {"lost+found", "thumbs.db", "desktop.ini", "#recycle", "#snapshot", *(name.lower() for name in NEVER_ENTERED)}
+NEVER_ENTERED = frozenset(
+    {
+        "@eaDir",
+        "#recycle",
+        "#snapshot",
+        "lost+found",
+        "node_modules",
+        ".git",
+        "System Volume Information",
+        "$RECYCLE.BIN",
+        "__MACOSX",
+    }
 )
+"""Folders of other programs, and of what was thrown away. Names that begin with a dot are not entered either."""
+
+LEFT_BEHIND = frozenset({"thumbs.db", "desktop.ini", *map(str.lower, NEVER_ENTERED)})
 """What systems put into folders, in lower case; names that begin with a dot are theirs, too."""
 
 SIDECARS = (".xmp", ".json")
