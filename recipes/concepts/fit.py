@@ -5,7 +5,7 @@
     python recipes/concepts/fit.py clipart stamps PHOTOGRAPHS
 
 PHOTOGRAPHS is a folder of any photographs; drawings are pasted on them. SLOPE and CONSTANT of samespace.library.search.learning are
-fitted on the first folder, which the starter was trained on; the second, which was held out, is measured once. Two minutes on two cores.
+fitted on the first folder, which the starter was trained on; the second, which was held out, is only measured. Two minutes on two cores.
 
 It printed, with 52 photographs of Debian's wallpaper packages and of scikit-image:
 
@@ -86,7 +86,7 @@ def sets(folder: Path, photographs: list[Image.Image]) -> tuple[Set, Set]:
 
 
 def tasks(both: tuple[Set, Set], rng: np.random.Generator, rounds: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the scores of a library's pictures, whether each shows the thing that was taught, and their cosines with its name."""
+    """Yield the scores of a library's pictures, and whether each shows the thing that was taught."""
     for _ in range(rounds):
         z, things, names = both[rng.integers(2)]
         size = int(np.exp(rng.uniform(np.log(100), np.log(len(z)))))

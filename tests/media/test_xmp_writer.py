@@ -75,3 +75,11 @@ def test_tags_live_on_in_the_files_when_the_library_is_made_again(tmp_path, albu
     anew.add([album])
     (hit,) = anew.search("tag:felix person:anna rating:3")
     assert Path(hit.path).name == "chelsea.png"
+
+
+def test_conditions_that_more_files_meet_than_are_marked_leave_none_out(tmp_path, album, tiny_space):
+    library = Library(tmp_path / "library", tiny_space)
+    library.add([album])
+    oldest = library.search("", top=100, where="kind:image", group_by="file")[-1].path
+    library.mark([oldest], Change(tags=("one",)))
+    assert library.write_sidecars("kind:image") == (1, [])

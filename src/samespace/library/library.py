@@ -36,6 +36,10 @@ if TYPE_CHECKING:  # searching imports nothing of indexing, and the store while 
     from .store.lance import Store
 
 
+ALL = 10**9
+"""More files than a library has."""
+
+
 class Library:
     """One library, in one space: a façade over indexing, search and the store."""
 
@@ -150,12 +154,13 @@ class Library:
         from ..media.metadata.xmp_writer import write_sidecar
 
         self.check_searchable()
-        marks = self.marks.read().files
-        wanted = (
-            {hit.path for hit in self.search("", len(marks), where=where, group_by="file")} if where.strip() else marks.keys()
-        )
+        contents = self.marks.read()
+        wanted = set(contents.files)
+        if where.strip():
+            filter = self.filter_of(where).narrowed(contents.matching(lambda mark: not mark.is_empty))
+            wanted = {one.path for one in self.store.newest(self.space.fingerprint, filter, ALL, "file")}
         written, problems = 0, list[tuple[str, str]]()
-        for path, mark in marks.items():
+        for path, mark in contents.files.items():
             if path in wanted and (mark.tags or mark.people or mark.rating):
                 try:
                     if not os.path.exists(path):
@@ -248,7 +253,7 @@ class Library:
     @property
     def names(self) -> "Names":
         """What names in conditions are looked up in. Raises LibraryError."""
-        names: Names = self._searcher.names
+        names: Names = self._searcher.names(self.marks.read())
         return names
 
     @property

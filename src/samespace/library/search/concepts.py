@@ -37,8 +37,8 @@ Given = Segment | str | Path
 class Concepts:
     """The words that people taught one library, in one space."""
 
-    def __init__(self, store: Store, space: Space):
-        self._store, self._space, self._file = store, space, ConceptFile(store.location)
+    def __init__(self, store: Store, space: Space, file: ConceptFile):
+        self._store, self._space, self._file = store, space, file
         self._backgrounds: dict[str, tuple[str, Background]] = {}  # modality → the table's version, and what it is like then
         self._learnt: dict[str, tuple[str, Concept, Direction]] = {}  # name → the table's version, examples, direction
 

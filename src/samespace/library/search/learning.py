@@ -66,7 +66,7 @@ class Direction:
         return scores
 
     def probability(self, ids: Sequence[str], z: np.ndarray) -> np.ndarray:
-        """Return the probability that each segment, with its vector (n, E), is what was learnt: float32 (n,); certain where it was labels."""
+        """Return the probability that each segment, with its vector (n, E), is what was learnt: float32 (n,); certain where that was said."""
         p: np.ndarray = 1 / (1 + np.exp(-(SLOPE * self.scores(z) + CONSTANT)))
         return np.array([self.labels.get(id, likely) for id, likely in zip(ids, p)], np.float32)
 

@@ -33,13 +33,14 @@ class Searcher:
 
     def __init__(self, store: Store, space: Space):
         self._store, self._space, self._queries = store, space, QueryEncoder(space, self._learnt)
+        self._concept_file = ConceptFile(store.location)
 
     @cached_property
     def concepts(self) -> "Concepts":
         """The words that people taught the library."""
         from .concepts import Concepts  # few libraries have any
 
-        return Concepts(self._store, self._space)
+        return Concepts(self._store, self._space, self._concept_file)
 
     @cached_property
     def map(self) -> "SpaceMap":
@@ -48,15 +49,14 @@ class Searcher:
 
         return SpaceMap(self._store, self._space)
 
-    @property
-    def names(self) -> "Names":
-        """What names in conditions are looked up in. Raises LibraryError."""
+    def names(self, marks: Contents) -> "Names":
+        """Return what names in conditions are looked up in."""
         from .where import Names  # with the conditions and their parser, which words need none of
 
-        return Names(Marks(self._store.location).read(), self.concepts, self.map)
+        return Names(marks, self.concepts, self.map)
 
     def _learnt(self, phrase: str) -> "LearntQuery | None":
-        return self.concepts.query(phrase) if ConceptFile(self._store.location).read() else None
+        return self.concepts.query(phrase) if self._concept_file.read() else None
 
     def search(
         self,
@@ -79,7 +79,7 @@ class Searcher:
         if marks.files or where.strip() or (":" in text and not names_media):
             from .where import narrowed, split
 
-            names = self.names
+            names = self.names(marks)
             filter = narrowed(filter, where, names, text)
             if not names_media:
                 text, condition = split(text, names)

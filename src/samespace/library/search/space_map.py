@@ -105,7 +105,7 @@ class SpaceMap:
     def make(self, progress: MapProgress = lambda doing: None) -> Layout:
         """Lay the library out anew. Raises LibraryError where there is nothing, MissingExtra."""
         progress("reading vectors")
-        ids, z = self._segments()
+        ids, z = self._segments(self._wanted())
         if not len(ids):
             raise LibraryError("there is no picture and no sound to map; index some first: samespace index DIR")
         progress(f"laying out {len(ids):,} pictures and sounds")
@@ -117,10 +117,10 @@ class SpaceMap:
 
     def _with_all_segments(self, layout: Layout) -> Layout:
         """Return a map with what is new, and without what is gone; it is kept like that."""
-        wanted = mapped_ids(self._store.readable(self._space.fingerprint))
+        wanted = self._wanted()
         if set(wanted.tolist()) == set(layout.ids.tolist()):
             return layout
-        ids, z = self._segments()
+        ids, z = self._segments(wanted)
         row = {id: i for i, id in enumerate(layout.ids.tolist())}
         old = np.array([row.get(id, -1) for id in ids.tolist()], np.int64)
         xy = np.zeros((len(ids), 2), np.float32)
@@ -132,9 +132,12 @@ class SpaceMap:
         self._save(layout)
         return layout
 
-    def _segments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ids of what is on the map, and their vectors: float32 (N, E)."""
-        wanted = mapped_ids(self._store.readable(self._space.fingerprint))
+    def _wanted(self) -> np.ndarray:
+        """Return the ids of what is on the map: bytes (N,)."""
+        return mapped_ids(self._store.readable(self._space.fingerprint))
+
+    def _segments(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids of those of these segments that have a vector, and their vectors: float32 (N, E)."""
         ids, z = self._store.vectors(self._space.fingerprint)
         row = {id: i for i, id in enumerate(ids)}
         kept = [row[id] for id in (one.decode() for one in wanted.tolist()) if id in row]

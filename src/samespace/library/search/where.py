@@ -241,13 +241,15 @@ def _is(value: str, _: str, names: Names) -> Condition:
 
 def _concept(value: str, _: str, names: Names) -> Condition:
     """A word of one's own, and after a comma how likely it has to be: concept:bella,0.2."""
-    name, comma, least = value.rpartition(",")
-    probability = _amount(least, {"": 1.0}) if comma else 0.5
-    if not 0 < probability < 1:
-        raise ValueError(f"{least} is no probability; write a number between 0 and 1: concept:{name},0.2")
     if names.concepts is None:
         raise ValueError("words of one's own are not known here")
-    return names.concepts.condition(name if comma else value, probability)
+    name, comma, least = value.rpartition(",")
+    if not comma:
+        return names.concepts.condition(value)
+    probability = _amount(least, {"": 1.0})
+    if not 0 < probability < 1:
+        raise ValueError(f"{least} is no probability; write a number between 0 and 1: concept:{name},0.2")
+    return names.concepts.condition(name, probability)
 
 
 def _area(value: str, _: str, names: Names) -> Condition:

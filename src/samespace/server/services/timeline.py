@@ -33,7 +33,9 @@ class Timeline:
 
     def __init__(self, library: Library):
         self.library = library
-        self._cached: tuple[tuple[Any, ...], np.ndarray] | None = None  # the table's version, marks, concepts, conditions → rows
+        self._cached: tuple[tuple[Any, ...], np.ndarray] | None = (
+            None  # versions of table and map, marks, concepts, conditions → rows
+        )
 
     def outline(self, where: str) -> TimelineOutline:
         """Return the outline of all files that meet conditions. Raises QueryError, LibraryError."""
@@ -77,8 +79,8 @@ class Timeline:
         """Return the library's table, and the rows of files that meet conditions, newest first."""
         self.library.check_searchable()
         store = self.library.store
-        names = self.library.marks.read(), self.library.concepts.read(), self.library.map.version
-        key, table = (store.newest_version(), *names, where), store.readable(self.library.space.fingerprint)
+        versions = self.library.map.version, self.library.marks.read(), self.library.concepts.read()
+        key, table = (*versions, where), store.readable(self.library.space.fingerprint)
         if self._cached is None or self._cached[0] != key:
             self._cached = key, newest_files(table, self.library.filter_of(where))
         return table, self._cached[1]
