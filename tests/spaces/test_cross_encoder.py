@@ -112,3 +112,20 @@ def test_what_a_repository_needs_is_known_before_anything_is_downloaded():
     assert needed(files) == ["onnx/model.onnx", "config.json", "tokenizer.json"]
     with pytest.raises(UnknownSpace, match="choose one that has"):
         needed({"config.json": 1, "tokenizer.json": 1, "model.safetensors": 9})
+
+
+def test_one_is_pulled_listed_and_removed_by_command(published):
+    from typer.testing import CliRunner
+
+    from samespace.cli.main import app
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(app, ["rerankers", *words])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    run("pull", str(published))
+    assert published.name in run("list")
+    run("remove", published.name)
+    assert run("list") == ""
+    assert CliRunner().invoke(app, ["rerankers", "remove", published.name]).exit_code != 0
