@@ -38,7 +38,7 @@ SLOW = {
     "evaluate": {"test_suite"},
     "explain": {"test_heatmap", "test_trace"},
     "library": {
-        "test_audio_refresh", "test_cluster", "test_concepts", "test_importers", "test_library", "test_object_storage", "test_pages_found",
+        "test_audio_refresh", "test_cluster", "test_concepts", "test_further_pictures", "test_importers", "test_library", "test_object_storage", "test_pages_found",
         "test_marks", "test_segments", "test_space_map", "test_spoken_moments", "test_store", "test_watch", "test_words_found",
     },
     "media": {"test_audio", "test_document", "test_speech", "test_transcripts", "test_video"},

@@ -84,3 +84,13 @@ def test_what_is_new_changed_or_without_a_vector_is_to_be_embedded():
 def test_a_file_that_is_only_excluded_is_not_gone(tree):
     indexed = {str(tree / "skip me/h.jpg"): IndexedFile(1, 1, "h", True)}
     assert compare(walk([tree], ["skip me"], []), indexed, [tree]).gone == []
+
+
+def test_films_and_recordings_of_every_ending_are_taken_and_other_media_is_named(tmp_path):
+    taken = "a.mts a.M2TS a.mpg a.vob a.3gp a.wmv a.flv a.ogv a.m4b PXL_1.MP a.amr a.psd a.apng a.heics a.docm".split()
+    for name in (*taken, "a.xcf", "song.mid", "player.ts", "list.m3u", "a.py", "a.zip"):
+        (tmp_path / name).write_bytes(b"x")
+    names, problems = found(tmp_path)
+    assert sorted(names) == sorted(taken)
+    assert {Path(path).name for path, _ in problems} == {"a.xcf", "song.mid"}
+    assert all("files are not read; save it as" in reason for _, reason in problems)

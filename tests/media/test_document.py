@@ -276,3 +276,58 @@ def test_a_short_true_text_stays_beside_what_is_read_in_the_picture(tmp_path, mo
     make(tmp_path / "short.pdf", ["O0Il1"])
     (page,) = document.pages(tmp_path / "short.pdf", 100)
     assert page.text == "O0Il1 O0II1"
+
+
+def garbled(path: Path, text: str, shift: int) -> Path:
+    """Write a PDF that draws a text, and whose own text is other letters: its table of characters is shifted."""
+    codes = "".join(f"<{c:02x}> <{c + shift:04x}>\n" for c in range(32, 126))
+    table = f"/CIDInit /ProcSet findresource begin begincmap\n94 beginbfchar\n{codes}endbfchar endcmap end"
+    page = "BT /F 20 Tf 40 700 Td 24 TL " + " ".join(f"({line}) Tj T*" for line in text.split("\n")) + " ET"
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 800]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>",
+        f"<</Length {len(page)}>>stream\n{page}\nendstream",
+        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding/ToUnicode 6 0 R>>",
+        f"<</Length {len(table)}>>stream\n{table}\nendstream",
+    ]
+    body, starts = "%PDF-1.4\n", []
+    for i, content in enumerate(objects, 1):
+        starts.append(len(body))
+        body += f"{i} 0 obj\n{content}\nendobj\n"
+    rows = "".join(f"{start:010} 00000 n \n" for start in starts)
+    end = f"xref\n0 7\n0000000000 65535 f \n{rows}trailer\n<</Root 1 0 R/Size 7>>\nstartxref\n{len(body)}\n%%EOF\n"
+    path.write_bytes((body + end).encode())
+    return path
+
+
+WARRANTY = "Warranty certificate for the dishwasher\nThe guarantee is valid for five years"
+
+
+@pytest.mark.skipif(not document.ocr.reader(), reason="needs the extra ocr")
+@pytest.mark.parametrize("shift", [1, 4, 0xE000])
+def test_a_text_layer_that_is_nonsense_is_read_from_the_page(tmp_path, shift):
+    (page,) = document.pages(garbled(tmp_path / "a.pdf", WARRANTY, shift), 200)
+    assert {"warranty", "certificate", "dishwasher", "guarantee"} <= set(page.text.lower().split())
+
+
+def test_text_that_is_right_is_not_doubted(tmp_path, monkeypatch):
+    monkeypatch.setattr(document.ocr, "reader", lambda: pytest.fail("OCR was asked"))
+    (page,) = document.pages(garbled(tmp_path / "a.pdf", WARRANTY, 0), 200)
+    assert page.text == " ".join(WARRANTY.split())
+    for text in (
+        "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw",
+        "Bütün insanlar hür, haysiyet ve haklar bakımından eşit doğarlar",
+        "Tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm và quyền",
+        "Все люди рождаются свободными и равными в своем достоинстве и правах",
+        "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系的精神相对待",
+    ):
+        assert not document.may_be_garbled(text)
+
+
+@pytest.mark.skipif(not document.ocr.reader(), reason="needs the extra ocr")
+def test_unusual_text_that_stands_on_the_page_stays(tmp_path):
+    codes = "QX7 KLM WVB GHJ PFC DZY KWX VBM QGH JKL PFD CZY WVK MBX HGQ"
+    assert document.may_be_garbled(codes)
+    (page,) = document.pages(make(tmp_path / "a.pdf", [codes]), 200)
+    assert page.text == codes

@@ -252,3 +252,45 @@ def test_jpeg_xl(photographs):
     for broken_data in (data[: len(data) // 2], b"\xff\x0a" + bytes(50)):
         with pytest.raises(UnreadableMedia, match="broken or cut short"):
             media.read(Path("a.jxl"), broken_data, 150)
+
+
+def profile(gamma: float, swapped: bool = False) -> bytes:
+    """Return an ICC profile of sRGB's primaries, or red's and green's swapped, and a gamma. ICC.1:2001-04, §6."""
+    primaries = [(0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)]
+    primaries = [primaries[i] for i in ((1, 0, 2) if swapped else (0, 1, 2))]
+
+    def fixed(*values: float) -> bytes:
+        return b"".join(round(value * 65536).to_bytes(4, "big", signed=True) for value in values)
+
+    curve = b"curv\0\0\0\0\0\0\0\1" + round(gamma * 256).to_bytes(2, "big") + bytes(2)
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1, 0.8249), b"desc": b"desc" + bytes(4) + b"\0\0\0\5test\0" + bytes(79)}
+    tags |= {name + b"XYZ": b"XYZ \0\0\0\0" + fixed(*xyz) for name, xyz in zip((b"r", b"g", b"b"), primaries)}
+    tags |= {name + b"TRC": curve for name in (b"r", b"g", b"b")}
+    table, body, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        table += name + (start + len(body)).to_bytes(4, "big") + len(data).to_bytes(4, "big")
+        body += data + bytes(-len(data) % 4)
+    head = bytes(4) + b"\2\x10\0\0mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
+    head = head.ljust(124, b"\0")
+    rest = len(tags).to_bytes(4, "big") + table + body
+    return (4 + len(head) + len(rest)).to_bytes(4, "big") + head + rest
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tiff", "a.avif", "a.heic"])
+def test_the_colours_of_a_profile_become_srgbs(name):
+    linear, _ = read(Image.new("RGB", (64, 64), (55, 55, 55)), name, icc_profile=profile(1.0))
+    assert np.asarray(linear.convert("RGB")).mean() == pytest.approx(128, abs=2)  # light of 0.2157 is half of sRGB's scale
+    swapped, _ = read(Image.new("RGB", (64, 64), (200, 20, 20)), name, icc_profile=profile(2.2, swapped=True))
+    red, green, blue = np.asarray(swapped.convert("RGB")).mean((0, 1))
+    assert green > 190 and red < 60 and blue < 60
+
+
+def test_transparency_and_palettes_stay_and_a_broken_profile_is_left_alone():
+    picture = Image.new("RGBA", (8, 8), (55, 55, 55, 90))
+    clear, _ = read(picture, "a.png", icc_profile=profile(1.0))
+    assert clear.mode == "RGBA" and clear.getpixel((0, 0))[3] == 90 and clear.getpixel((0, 0))[0] == pytest.approx(128, abs=2)
+    palette, _ = read(picture.convert("RGB").convert("P"), "a.png", icc_profile=profile(1.0))
+    assert palette.convert("RGB").getpixel((0, 0))[0] == pytest.approx(128, abs=4)
+    broken, _ = read(picture.convert("RGB"), "a.png", icc_profile=b"no profile" * 20)
+    assert broken.getpixel((0, 0)) == (55, 55, 55)
+    assert media.upright(Image.open(io.BytesIO(saved(picture, "a.png", icc_profile=profile(1.0))))).getpixel((0, 0))[0] > 120

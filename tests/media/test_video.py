@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 from media_files import FPS, scene, tone, write_video
+from PIL import Image
 
 from samespace.core.errors import UnreadableMedia
-from samespace.media import audio, video
+from samespace.media import audio, hdr, video
 
 COLOURS = [(200, 20, 20), (20, 160, 40), (30, 60, 200), (210, 200, 30)]
 SECONDS = (7.3, 5.1, 9.4, 6.2)
@@ -71,3 +72,20 @@ def test_a_video_stream_of_an_unknown_codec_has_a_reason_and_leaves_the_audio(tm
 def test_audio_in_a_video_does_not_change_its_shots(tmp_path):
     file = write_video(tmp_path / "sound.mp4", [(scene(COLOURS[0]), 3.0), (scene(COLOURS[2]), 3.0)], audio=tone(6.0))
     assert [s.start for s in video.shots(file, 64)] == pytest.approx([0, 3], abs=1.0)
+
+
+def test_hdr_colours_are_as_the_standards_have_them():
+    """A grey as bright as paper is 58 % of PQ and 75 % of HLG (ITU-R BT.2408, table 1); half as bright is 188 in sRGB."""
+    for transfer, white, half in ((hdr.PQ, 148, 130), (hdr.HLG, 191, 161)):
+        values = hdr.to_srgb(np.full((1, 1, 3), 0, np.uint8) + np.array([[[white]], [[half]], [[0]]], np.uint8), transfer)
+        paper, grey, black = values[:, 0, 0].tolist()
+        assert 235 <= paper <= 255 and grey == pytest.approx(188, abs=4) and black == 0
+    saturated = hdr.to_srgb(np.array([[[148, 0, 0], [255, 255, 255]]], np.uint8), hdr.PQ)[0]
+    assert saturated[0, 0] > 200 and saturated[0, 1] == 0 and saturated[1].tolist() == [255, 255, 255]
+
+
+def test_frames_of_an_hdr_video_are_tone_mapped(tmp_path):
+    grey = Image.new("RGB", (64, 48), (130, 130, 130))
+    plain = video.frame_at(write_video(tmp_path / "sdr.mp4", [(grey, 1)]), 0.5, 48)
+    marked = video.frame_at(write_video(tmp_path / "pq.mp4", [(grey, 1)], **{"x264-params": "transfer=smpte2084"}), 0.5, 48)
+    assert np.asarray(plain).mean() == pytest.approx(130, abs=3) and np.asarray(marked).mean() == pytest.approx(188, abs=6)

@@ -154,6 +154,14 @@ def test_another_host_name_is_refused(served):
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, 400, "input_audio"),
         ({"model": "gpt-4o"}, 404, "gpt-4o"),
         ({"n": 2}, 400, "one answer"),
+        ({"max_tokens": 0}, 400, "max_tokens"),
+        ({"max_completion_tokens": -1}, 400, "max_completion_tokens"),
+        ({"response_format": {"type": "json_object"}}, 400, "response_format"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}, 400, "tools"),
+        ({"logprobs": True}, 400, "logprobs"),
+        ({"logit_bias": {"5": 3}}, 400, "logit_bias"),
+        ({"frequency_penalty": 0.5}, 400, "frequency_penalty"),
+        ({"modalities": ["text", "audio"]}, 400, "modalities"),
         ({"temperature": 9}, 400, "temperature"),
         ({"messages": "hello"}, 400, "messages"),
     ],
@@ -165,6 +173,28 @@ def test_bad_requests_are_refused_in_openais_shape(client, change, status, messa
     assert error.value.status_code == status
     assert message in error.value.body["message"]
     assert {"message", "type", "param", "code"} == error.value.body.keys()
+
+
+def test_settings_that_change_nothing_are_let_through(client):
+    settings = {
+        "response_format": {"type": "text"},
+        "frequency_penalty": 0,
+        "logprobs": False,
+        "tools": [],
+        "modalities": ["text"],
+    }
+    model = client.models.list().data[1].id
+    answer = client.chat.completions.create(model=model, messages=conversation("x"), max_tokens=2, user="someone", **settings)
+    assert answer.choices[0].message.role == "assistant"
+
+
+def test_models_are_described_by_name_and_others_are_not_there(client):
+    for model in client.models.list().data:
+        assert client.models.retrieve(model.id).id == model.id
+    with pytest.raises(openai.NotFoundError, match="is not served here; ask for"):
+        client.models.retrieve("gpt-4o")
+    with pytest.raises(openai.NotFoundError, match="is not served here; ask for"):
+        client.embeddings.create(model="text-embedding-3-small", input="x")
 
 
 def test_bad_embedding_requests_are_refused(client):

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from ..library.indexing.segments import STREAMED, EncodedSegment, segments_of
+from ..library.search.hits import Hit
 from ..library.store.records import IMAGE, MODALITIES, Segment
 from ..media import image as image_media
 from ..media.kinds import kind_of
-from ..media.locator import locator_text
+from ..media.locator import locator, locator_text
 from ..media.thumbnails import thumbnail
 from ..spaces.space import Space
 from .audio_labels import nearest_labels
@@ -37,6 +38,13 @@ class Excerpt:
     """Where in it: "0:07–0:15", "page 2"; none for an image."""
     places: int
     """How many such places the file has."""
+
+
+def picture_of(hit: Hit) -> Picture:
+    """Return what a hit looks like, as an assistant is shown it: an image file as it is. Raises UnreadableMedia."""
+    if hit.kind == "image" and not locator(hit):
+        return Picture.read(hit.path)
+    return Picture(image_media.jpeg(thumbnail(hit, SIDE), 4 * SIDE), hit.path)
 
 
 def excerpt(path: Path, question: str, space: Space, limit: int = MAX_PLACES) -> Excerpt:

@@ -11,10 +11,8 @@ from math import exp, log
 from ..core.errors import SamespaceError, UnreadableMedia
 from ..library.library import Library
 from ..library.search.hits import Hit
-from ..media.image import jpeg
-from ..media.thumbnails import thumbnail
 from ..spaces.cross_encoder import RERANKERS, CrossEncoder
-from .excerpts import MAX_CHARACTERS, SIDE
+from .excerpts import MAX_CHARACTERS, picture_of
 from .request import AssistantBackend, Message, Picture, Request
 
 ANSWERS = ("yes", "no")
@@ -107,7 +105,7 @@ def _read(library: Library, query: str, hit: Hit, reranker: Reranker) -> float |
             return reranker.probability(query, (segment.text if segment else "") or hit.text or "")
         if hit.kind == "audio" or reranker.assistant is None:
             return None
-        shown = Picture.read(hit.path) if hit.kind == "image" else Picture(jpeg(thumbnail(hit, SIDE), 4 * SIDE), hit.path)
+        shown = picture_of(hit)
         return reranker.probability(query, shown)
     except UnreadableMedia:
         return None

@@ -8,10 +8,8 @@ from ..core.errors import SamespaceError, UnreadableMedia
 from ..library.library import Library
 from ..library.search.hits import Hit
 from ..library.search.query import without_signs
-from ..media.image import jpeg
 from ..media.locator import locator
-from ..media.thumbnails import thumbnail
-from .excerpts import MAX_CHARACTERS, SIDE
+from .excerpts import MAX_CHARACTERS, picture_of
 from .request import AssistantBackend, Message, Picture, Reply, Request
 
 MAX_HITS = 4
@@ -42,7 +40,7 @@ def ask_library(
     parts: list[str | Picture] = []
     for hit in library.search(without_signs(question), limit, files=False):
         try:
-            picture = Picture.read(hit.path) if hit.kind == "image" else Picture(jpeg(thumbnail(hit, SIDE), 4 * SIDE), hit.path)
+            picture = picture_of(hit)
         except UnreadableMedia:
             continue  # gone since it was indexed
         hits.append(hit)

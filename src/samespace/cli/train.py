@@ -42,6 +42,7 @@ def train(
         from ..train import runs
         from ..train.assistant_run import AssistantRun
         from ..train.config import read_config
+        from ..train.drawing_run import DrawingRun
         from ..train.dry_run import report
         from ..train.space_run import SpaceRun, summary
     settings = read_config(config, overrides or ())
@@ -55,6 +56,9 @@ def train(
         if settings.task == "space":
             kind, space = "space", runs.train(SpaceRun, settings, resume, show, command)
             lines = None if space is None else summary(space)
+        elif settings.task == "draw":
+            kind, generator = "generator", runs.train(DrawingRun, settings, resume, show, command)
+            lines = None if generator is None else [f"validation: {json.dumps(generator.card['validation'])}"]
         else:
             kind, assistant = "assistant", runs.train(AssistantRun, settings, resume, show, command)
             lines = None if assistant is None else [f"validation: {json.dumps(assistant.card['validation'])}"]

@@ -4,6 +4,7 @@ FFmpeg's libraries decode it packet by packet, through PyAV: memory holds one wi
 comes before the cut.
 """
 
+import io
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -59,12 +60,13 @@ class AudioWindow:
         return float(np.sqrt(np.square(self.samples).mean())) < SILENCE_RMS
 
 
-def open_media(path: str | Path) -> "InputContainer":
-    """Open an audio or video file with FFmpeg and return its container; the caller closes it. Raises UnreadableMedia."""
+def open_media(path: str | Path | bytes) -> "InputContainer":
+    """Open an audio or video file, or its content, with FFmpeg and return its container; the caller closes it. Raises UnreadableMedia."""
     import av
 
     try:
-        return av.open(str(path), metadata_errors="replace")
+        source: io.BytesIO | str = io.BytesIO(path) if isinstance(path, bytes) else str(path)
+        return av.open(source, "r", metadata_errors="replace")
     except FileNotFoundError:
         raise UnreadableMedia("it vanished; check the path") from None
     except (av.FFmpegError, OSError, ValueError) as error:

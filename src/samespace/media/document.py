@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,13 @@ PASSAGE_CHARACTERS = 600
 MIN_TEXT_CHARACTERS, STAMP_CHARACTERS, SCANNED = 20, 200, 0.5
 """A page with less text counts as scanned, and its image is read by OCR, too; so does one with a little more, of which a picture covers
 this share: that may be a scan with a stamp."""
+COMMON_LETTERS, LEAST_COMMON, MIN_LETTERS = frozenset("aeinorst"), 0.46, 30
+"""Letters that are half or more of the text in languages of Latin script, without accents: English 0.64, Polish 0.51, Hungarian 0.50. A text of
+at least so many letters that has fewer of them may be garbled."""
+MEANINGLESS = 0.2
+"""A text with a larger share of private, control and replacement characters may be garbled."""
+SHARED_WORDS = 0.2
+"""A text that has a larger share of the words which are read on its page is right, all the same."""
 OCR_PIXELS = 1200
 """Shorter side of a page that is read by OCR."""
 LINE_HYPHEN = re.compile("[\x02\ufffe]")
@@ -162,6 +170,8 @@ class _Document:
         text = " ".join(LINE_HYPHEN.sub("", reply["text"]).split())
         if len(text) < (STAMP_CHARACTERS if reply["pictured"] >= SCANNED else MIN_TEXT_CHARACTERS):
             text = " ".join(filter(None, (text, self._ocr(number))))
+        elif may_be_garbled(text) and (read := self._ocr(number)) and not _shares_words(text, read):
+            text = read
         return Page(number, _image(reply, pixels), text)
 
     def _ocr(self, number: int) -> str:
@@ -265,6 +275,26 @@ def _kill_idle_workers() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_idle_workers.clear)  # they belong to the parent
+
+
+def may_be_garbled(text: str) -> bool:
+    """Whether a page's text may be other letters than those that are drawn: too few of Latin script are its languages' common ones, or too
+    many characters have no meaning.
+    """
+    letters = [c for c in unicodedata.normalize("NFD", text.lower()) if c.isalpha()]
+    latin = [c for c in letters if c < "\u0250"]
+    meaningless = sum(unicodedata.category(c) in ("Co", "Cn", "Cc") or c == "\ufffd" for c in text)
+    if meaningless > MEANINGLESS * len(text):
+        return True
+    if len(latin) < MIN_LETTERS or len(latin) < len(letters) / 2:
+        return False
+    return sum(c in COMMON_LETTERS for c in latin) < LEAST_COMMON * len(latin)
+
+
+def _shares_words(text: str, read: str) -> bool:
+    """Whether a page's text has many of the words that were read on it."""
+    words = set(re.findall(r"\w{3,}", read.lower()))
+    return not words or len(words & set(re.findall(r"\w{3,}", text.lower()))) > SHARED_WORDS * len(words)
 
 
 def passages(text: str) -> list[str]:

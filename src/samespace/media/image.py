@@ -6,7 +6,9 @@ Decoding is most of the cost of indexing, so a JPEG that is much larger than nee
 
 import base64
 import io
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -15,17 +17,20 @@ from ..core.errors import MissingExtra, UnreadableMedia, error_summary
 from . import svg
 from .kinds import RAW
 
+if TYPE_CHECKING:
+    from PIL import ImageCms
+
 MAX_PIXELS = 300_000_000
 """Larger images are refused before decoding: 300 megapixels are 900 MB in memory, and no camera makes them."""
 MAX_BYTES = 1_000_000_000
 """Larger files are not read: disk images are called `.raw` and `.img` too."""
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "PSD")
 """Pillow's decoders that may open a file, whatever it claims to be; see also `decoders`."""
 
 JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 """Beginnings of a JPEG XL file: bare, and in a container."""
 
-Image.MAX_IMAGE_PIXELS = None  # _check_size replaces it: its message names a remedy, where Pillow would warn on stderr
+Image.MAX_IMAGE_PIXELS = None  # check_size replaces it: its message names a remedy, where Pillow would warn on stderr
 
 
 Size = tuple[int, int]
@@ -33,7 +38,7 @@ Size = tuple[int, int]
 
 
 def read(path: Path, data: bytes, target: int) -> tuple[Image.Image, Size]:
-    """Decode an image file and return its first frame, upright, 8 bits per channel, and the size that it has in the file.
+    """Decode an image file and return its first frame, upright, in sRGB with 8 bits per channel, and the size that it has in the file.
 
     data: the file's content; of `path` only the suffix is used. The image is scaled down, if it is large, to no less than
     twice `target` pixels per side. Raises UnreadableMedia.
@@ -61,7 +66,7 @@ def size_of(data: bytes) -> Size:
     """Return the size in an image file's header, without decoding the image. Raises UnreadableMedia."""
     try:
         with Image.open(io.BytesIO(data), formats=decoders(data)) as image:
-            _check_size(*image.size)
+            check_size(*image.size)
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return image.size[::-1] if turned else image.size
     except UnreadableMedia:
@@ -81,18 +86,56 @@ def read_named(name: str, data: bytes, target: int) -> Image.Image:
 def _decode(data: bytes, target: int) -> tuple[Image.Image, Size]:
     """Return what `read` returns. Raises whatever Pillow raises, and UnreadableMedia."""
     with Image.open(io.BytesIO(data), formats=decoders(data)) as image:
-        _check_size(*image.size)
+        check_size(*image.size)
         size = image.size
         image.draft("RGB", (2 * target, 2 * target))
-        image.load()
-        picture = _shrink(image, target)
-        if image.format != "JXL":  # turned by its decoder, whatever EXIF says: ISO/IEC 18181-2
-            picture = ImageOps.exif_transpose(picture)
+        picture = prepared(image, target)
         turned = (size[0] > size[1]) != (picture.width > picture.height)  # for some formats Pillow swaps the size itself
-        return to_eight_bits(picture), size[::-1] if turned else size
+        return picture, size[::-1] if turned else size
 
 
-def _check_size(width: int, height: int) -> None:
+def prepared(image: Image.Image, target: int) -> Image.Image:
+    """Return the frame that an open image file is at, not much larger than needed, upright, in sRGB with 8 bits per channel."""
+    image.load()
+    picture = to_srgb(_shrink(image, target))
+    if image.format != "JXL":  # turned by its decoder, whatever EXIF says: ISO/IEC 18181-2
+        picture = ImageOps.exif_transpose(picture)
+    return to_eight_bits(picture)
+
+
+def to_srgb(image: Image.Image) -> Image.Image:
+    """Return an image with the colours of its ICC profile as sRGB's; the image itself where it has none, or a broken one."""
+    profile = image.info.get("icc_profile")
+    mode = {"P": "RGB", "PA": "RGBA"}.get(image.mode, image.mode)
+    if not profile or mode not in ("RGB", "RGBA", "CMYK"):
+        return image
+    transform = _to_srgb(profile, "RGB" if mode == "RGBA" else mode)
+    if transform is None:
+        return image
+    colours = image.convert(mode)
+    converted = transform.apply(colours.convert("RGB") if mode == "RGBA" else colours)
+    if mode == "RGBA":
+        converted.putalpha(colours.getchannel("A"))
+    converted.info = {key: value for key, value in image.info.items() if key not in ("icc_profile", "transparency")}
+    return converted
+
+
+@lru_cache(maxsize=64)
+def _to_srgb(profile: bytes, mode: str) -> "ImageCms.ImageCmsTransform | None":
+    """Return what turns the colours of a profile into sRGB's; None where they are sRGB's, or the profile is not of this mode."""
+    from PIL import ImageCms
+
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if mode == "RGB" and "srgb" in ImageCms.getProfileDescription(own).lower():
+            return None
+        intent = ImageCms.getDefaultIntent(own)
+        return ImageCms.buildTransform(own, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent(intent))
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def check_size(width: int, height: int) -> None:
     """Refuse an image that would fill the memory when decoded. Raises UnreadableMedia."""
     if width * height > MAX_PIXELS:
         raise UnreadableMedia(f"{width} × {height} is over {MAX_PIXELS // 10**6} megapixels; make a smaller copy")
@@ -149,8 +192,8 @@ def data_uri(data: bytes, kind: str) -> str:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Return an image turned by its EXIF orientation, with 8 bits per channel, as `read` does for files."""
-    return to_eight_bits(ImageOps.exif_transpose(image))
+    """Return an image turned by its EXIF orientation, in sRGB with 8 bits per channel, as `read` does for files."""
+    return to_eight_bits(to_srgb(ImageOps.exif_transpose(image)))
 
 
 def _develop(data: bytes, target: int) -> tuple[Image.Image, Size]:

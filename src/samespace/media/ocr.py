@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from functools import cache
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageFilter
 
 MIN_CONFIDENCE = 0.6
 """Lines that RapidOCR is less sure of are dropped, of 1."""
@@ -43,7 +43,7 @@ def lines(picture: Image.Image) -> list[Line]:
     if ocr is None or not _may_show_text(picture):
         return []
     with _READING:
-        result = ocr(picture)
+        result = ocr(_without_dots(picture))
     # single characters are dropped: a ring is read as an O
     found = zip(result.boxes if result.boxes is not None else (), result.txts or (), result.scores or ())
     return [_line(box, text, picture) for box, text, score in found if score >= MIN_CONFIDENCE and len(text.strip()) > 1]
@@ -65,6 +65,12 @@ def _may_show_text(picture: Image.Image) -> bool:
     low, high = picture.convert("L").getextrema()
     readable = max(picture.size) <= MAX_ASPECT_RATIO * min(picture.size)
     return readable and float(high) - float(low) >= MIN_CONTRAST  # type: ignore[arg-type]  # of one band, two numbers
+
+
+def _without_dots(picture: Image.Image) -> Image.Image:
+    """Return an RGB image without the single dots that stand for grey where it is only black and white, as faxes are."""
+    grey = picture.convert("L")
+    return picture if grey.getcolors(2) is None else grey.filter(ImageFilter.MedianFilter(3)).convert("RGB")
 
 
 def _line(box: Any, text: str, picture: Image.Image) -> Line:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..core.errors import UnreadableMedia, error_summary
+from . import hdr
 from .audio import open_media, start_time
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class _KeyFrame:
     """Seconds from the beginning."""
 
 
-def shots(path: str | Path, side: int) -> Iterator[Shot]:
+def shots(path: str | Path | bytes, side: int) -> Iterator[Shot]:
     """Yield a video's shots in order; frames are scaled down to `side` pixels along the shorter side.
 
     A video that is cut short gives the shots before that. Raises UnreadableMedia where no frame can be decoded.
@@ -122,7 +123,7 @@ def _may_hide_cut(last: Frame, key: _KeyFrame, regular: bool) -> bool:
     return gap > 2 * CUT_TOLERANCE_SECONDS and (key.frame is None or (regular and key.frame.differs(last)))
 
 
-def _key_frames(path: str | Path, side: int) -> Iterator[_KeyFrame]:
+def _key_frames(path: str | Path | bytes, side: int) -> Iterator[_KeyFrame]:
     """Yield the key frames that are early or STEP_SECONDS apart, then the end of the video. Raises UnreadableMedia."""
     import av
 
@@ -160,7 +161,7 @@ def _decode_packet(stream: "VideoStream", packet: "Packet[VideoStream]", time: f
         return None
 
 
-def _frames_between(path: str | Path, start: float, end: float, side: int) -> Iterator[Frame]:
+def _frames_between(path: str | Path | bytes, start: float, end: float, side: int) -> Iterator[Frame]:
     """Yield the frames between two times, half of CUT_TOLERANCE_SECONDS apart, up to where the file is cut short."""
     import av
 
@@ -179,7 +180,7 @@ def _frames_between(path: str | Path, start: float, end: float, side: int) -> It
             return
 
 
-def frame_at(path: str | Path, time: float, side: int) -> Image.Image:
+def frame_at(path: str | Path | bytes, time: float, side: int) -> Image.Image:
     """Return the frame displayed at `time` seconds, or the last before it: RGB, upright, the shorter side `side` or less.
 
     Raises UnreadableMedia.
@@ -214,7 +215,7 @@ def video_stream(container: "InputContainer") -> "VideoStream":
     raise UnreadableMedia("it has no moving pictures; nothing to do")
 
 
-def has_video(path: str | Path) -> bool:
+def has_video(path: str | Path | bytes) -> bool:
     """Return whether a file has a video stream that is not a cover image. Raises UnreadableMedia where it cannot be opened."""
     with open_media(path) as container:
         return any(not s.disposition & s.disposition.attached_pic for s in container.streams.video)
@@ -253,4 +254,6 @@ def _to_image(frame: Any, side: int) -> Image.Image:
     factor = min(1.0, side / max(1, min(frame.width, frame.height)))
     width, height = max(1, round(frame.width * factor)), max(1, round(frame.height * factor))
     picture: Image.Image = frame.reformat(width, height, format="rgb24", interpolation="AREA").to_image()
+    if frame.color_trc in hdr.LIGHT:
+        picture = Image.fromarray(hdr.to_srgb(np.asarray(picture), int(frame.color_trc)))
     return picture.rotate(frame.rotation, expand=True) if frame.rotation % 360 else picture

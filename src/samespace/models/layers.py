@@ -36,6 +36,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "quick_gelu": QuickGELU,
     "gelu_tanh": partial(nn.GELU, approximate="tanh"),
     "relu": nn.ReLU,
+    "silu": nn.SiLU,
 }
 
 
@@ -75,6 +76,24 @@ class Attention(nn.Module):
         q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
         if by is not None:
             q, k = rotate(q, by), rotate(k, by)
+        return self.out(rearrange(attend(q, k, v, mask, tap, name), "b h n d -> b n (h d)"))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of tokens to a context of the same width."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, x: Tensor, context: Tensor, mask: Tensor | None = None, tap: Tap | None = None, name: str = "cross"
+    ) -> Tensor:
+        q = rearrange(self.q(x), "b n (h d) -> b h n d", h=self.heads)
+        k, v = rearrange(self.kv(context), "b n (two h d) -> two b h n d", two=2, h=self.heads)
         return self.out(rearrange(attend(q, k, v, mask, tap, name), "b h n d -> b n (h d)"))
 
 

@@ -51,3 +51,16 @@ def distil_loss(
         return F.kl_div((scale * a[rows] @ b.T).log_softmax(dim=-1), taught, log_target=True, reduction="batchmean")
 
     return (far(z_image, z_text, t_image, t_text) + far(z_text, z_image, t_text, t_image)) / 2
+
+
+NEAREST_TIME = 0.95
+"""Pictures of a later time than this have the weight of this one."""
+
+
+def flow_loss(predicted: Tensor, picture: Tensor, t: Tensor) -> Tensor:
+    """Mean squared error of the velocity that a predicted clean picture implies → scalar.
+
+    predicted, picture: (B, C, H, W); t: (B,), 0 for noise to 1 for the picture. The noisy picture (1 − t) ε + t x moves with
+    v = x − ε = (x − x_t) / (1 − t), so the error of v is that of x, divided by 1 − t. Li and He 2025, "JiT", table 1 (3)(c).
+    """
+    return ((predicted - picture) / (1 - t.clamp(max=NEAREST_TIME))[:, None, None, None]).square().mean()

@@ -31,6 +31,10 @@ class TextTransformer(nn.Module):
         """Run everything below the projection: (B, T) → (B, D)."""
         return self.pooled(self.run_blocks(self.blocks, self.embed(ids, tap), ids, tap), ids)
 
+    def states(self, ids: Tensor, tap: Tap | None = None, blocks: int | None = None) -> Tensor:
+        """Return the tokens after all blocks, or the first few, normalised: (B, T) → (B, T, D)."""
+        return self.norm_post(self.run_blocks(self.blocks[:blocks], self.embed(ids, tap), ids, tap))
+
     def embed(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
         """Look up tokens and add positions: (B, T) → (B, T, D)."""
         return record(tap, "embedded", self.norm_pre(self.token_embed(ids) + self.pos_embed[: ids.shape[1]]))

@@ -11,6 +11,8 @@ from ..core.config import Prep
 from ..media.image import opaque
 from ..preprocess.pixels import resized, square
 
+View = Callable[[Image.Image, np.random.Generator, Prep], npt.NDArray[np.uint8]]
+"""Makes what is trained on of a picture."""
 WHITE = (255, 255, 255)
 MAX_WARP = 0.07
 """How far a corner of the 3 × 3 grid is moved at most, as a share of the picture's side."""
@@ -148,7 +150,31 @@ def plain_view(picture: Image.Image, rng: np.random.Generator, prep: Prep) -> np
     return square(picture, prep)
 
 
-AUGMENTS: dict[str, Callable[[Image.Image, np.random.Generator, Prep], npt.NDArray[np.uint8]]] = {
+def cutout(picture: Image.Image, size: int, left: float = 0.5, top: float = 0.5, scale: float = 1.0) -> npt.NDArray[np.uint8]:
+    """Fit a picture into a transparent square, `left` and `top` being its place in what is free → uint8 (size, size, 4)."""
+    picture = picture.convert("RGBA")
+    fit = scale * size / max(picture.size)
+    w, h = max(1, round(picture.width * fit)), max(1, round(picture.height * fit))
+    canvas = Image.new("RGBA", (size, size))
+    canvas.paste(picture.resize((w, h), Image.Resampling.BICUBIC), (round(left * (size - w)), round(top * (size - h))))
+    return np.asarray(canvas)
+
+
+def plain_cutout(picture: Image.Image, rng: np.random.Generator, prep: Prep) -> npt.NDArray[np.uint8]:
+    """Fit the picture into a transparent square → uint8 (S, S, 4)."""
+    return cutout(picture, prep.size)
+
+
+def moved_cutout(picture: Image.Image, rng: np.random.Generator, prep: Prep) -> npt.NDArray[np.uint8]:
+    """Fit the picture into a transparent square, often a little smaller and somewhere in it → uint8 (S, S, 4)."""
+    if rng.random() < 0.4:
+        return cutout(picture, prep.size)
+    return cutout(picture, prep.size, rng.random(), rng.random(), rng.uniform(0.8, 1.0))
+
+
+AUGMENTS: dict[str, View] = {
     "none": plain_view, "crop": crop_view, "strong": strong_view,
 }  # fmt: skip
 """RunConfig.augment → the view of a picture."""
+CUTOUTS: dict[str, View] = {"none": plain_cutout, "crop": moved_cutout, "strong": moved_cutout}
+"""RunConfig.augment → the view of a picture that is to be drawn."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.config import ImageTower, Prep, TextTower, from_dict
 from ..core.errors import ConfigError
+from ..core.generator_config import GeneratorConfig
 from ..core.paths import expanded
 
 
@@ -39,11 +40,12 @@ class RunConfig:
     out: str = ""
     """Folder for checkpoints, metrics and the finished space; runs/NAME by default."""
     task: str = "space"
-    """space (pairs of pictures and captions), assistant (conversations about pictures), or regions (the projector of a new
-    assistant learns to name regions of pictures; the language model does not run)."""
+    """space (pairs of pictures and captions), assistant (conversations about pictures), regions (the projector of a new
+    assistant learns to name regions of pictures; the language model does not run), or draw (a generator learns to draw
+    pictures from their captions and vectors)."""
     start: str = ""
     """A space, folder or hub name to fine-tune; empty for new weights. An assistant starts from an assistant, or from the
-    image tower of a space and `language`."""
+    image tower of a space and `language`; a generator draws in the space that it names."""
     language: str = ""
     """For a new assistant: its language model, by name (SmolLM2-135M-Instruct), as a folder or a .gguf file."""
     template: str = ""
@@ -58,6 +60,8 @@ class RunConfig:
     """For new weights: the text tower; `vocab` 0 takes the tokenizer's own size."""
     prep: Prep = field(default_factory=Prep)
     """For new weights: the preprocessing."""
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    """For a generator: its transformer."""
     tokenizer: str = "starter"
     """For new weights: the space, or folder with a tokenizer.json, whose tokenizer is used."""
     train: tuple[Source, ...] = ()
@@ -124,7 +128,7 @@ class RunConfig:
 
 
 CHOICES = {
-    "task": ("space", "assistant", "regions"),
+    "task": ("space", "assistant", "regions", "draw"),
     "augment": ("none", "crop", "strong"),
     "loss": ("clip", "siglip"),
     "precision": ("fp32", "bf16"),
@@ -263,7 +267,9 @@ def _validate_combinations(config: RunConfig) -> None:
         raise ConfigError("fsdp works with neither ema_decay, lora nor muon; leave them out, or train with DDP")
     if (config.lora or config.adapter) and not config.start:
         raise ConfigError('lora and adapter add to weights that exist; name them: start = "starter"')
-    if config.task != "space" and (config.fsdp or config.adapter or not config.start):
+    if config.task == "draw" and (config.fsdp or config.adapter or config.lora or not config.start):
+        raise ConfigError('a generator draws in a space, without fsdp, lora or adapter; write start = "starter"')
+    if config.task in ("assistant", "regions") and (config.fsdp or config.adapter or not config.start):
         raise ConfigError("an assistant starts from a space or an assistant, without fsdp or adapter; write start = ...")
     if config.task == "regions" and (config.lora or "lm" not in config.lock):
         raise ConfigError('regions train the projector and freeze the language model; write lock = ["image", "lm"], no lora')

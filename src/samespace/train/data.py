@@ -26,7 +26,7 @@ from ..evaluate.retrieval import caption_key
 from ..media import image as image_media
 from ..preprocess.pixels import square
 from ..preprocess.tokens import Words
-from .augment import AUGMENTS
+from .augment import View
 from .config import Source
 from .sources import DataSource, Item, NamedItem, open_source
 
@@ -48,7 +48,7 @@ class Sample:
 
     name: str
     pixels: np.ndarray
-    """uint8 (S, S, 3)"""
+    """uint8 (S, S, 3), or whatever the loader's view makes"""
     caption: str
     """Without its template: pictures with equal captions are positives of each other."""
     text: str
@@ -196,9 +196,9 @@ class Mixture(Generic[ItemT]):
 class Loader:
     """Batches of pairs from a mixture, decoded ahead."""
 
-    def __init__(self, mixture: Mixture[Item], words: Words, prep: Prep, batch: int, augment: str, threads: int):
+    def __init__(self, mixture: Mixture[Item], words: Words, prep: Prep, batch: int, view: View, threads: int):
         self.mixture, self.words, self.prep, self.batch = mixture, words, prep, batch
-        self.augment, self.threads = AUGMENTS[augment], threads
+        self.view, self.threads = view, threads
         self.skipped, self.position = SkippedSamples(), Position()
 
     def load(self, drawn: int, source: Source, item: Item) -> Sample | str:
@@ -210,7 +210,7 @@ class Loader:
             return error.reason
         caption = captions[rng.integers(len(captions))]
         template = source.templates[rng.integers(len(source.templates))]
-        return Sample(item.name, self.augment(picture, rng, self.prep), caption, template.replace("{}", caption))
+        return Sample(item.name, self.view(picture, rng, self.prep), caption, template.replace("{}", caption))
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches without end; after each, `position` is where the next begins."""

@@ -29,6 +29,7 @@ from ..spaces.checkpoints.tokenizer_files import read_tokenizer
 from ..spaces.checkpoints.towers import dual_encoder
 from ..spaces.convert import export as space_export
 from .adapters import Lora, checkpoint_blocks, choose_trainable, copy_of, initialize, with_adapters
+from .augment import AUGMENTS
 from .config import RunConfig, Source
 from .contrastive import Objective, TrainingModel, backward
 from .data import Batch, Loader, Mixture, SkippedSamples, read_pairs
@@ -73,7 +74,7 @@ class SpaceRun(Run[Batch, SpaceConfig]):
         self.objective = Objective(config, registry.load(config.teacher) if config.teacher else None)
         mixture = Mixture(config.train, open_source, config.seed, self.rank, self.world)
         threads = config.threads or usable_cpus()
-        self.loader = Loader(mixture, self.words, prep, self.batch_per_process, config.augment, threads)
+        self.loader = Loader(mixture, self.words, prep, self.batch_per_process, AUGMENTS[config.augment], threads)
 
     def _wrap(self, model: TrainingModel) -> nn.Module:
         """Return the model as it is for one process; for several in DDP, or sharded block by block with FSDP2."""

@@ -21,7 +21,7 @@ from ...preprocess.pixels import square
 from ...spaces.sessions import BATCH
 from ...spaces.space import Space
 from ..store.records import File
-from .segments import STREAMED, EncodedSegment
+from .segments import STREAMED, EncodedSegment, further_segments
 
 AHEAD = 3 * BATCH
 """Files being read or waiting for the tower; bounds memory whatever the folder's size."""
@@ -67,6 +67,8 @@ class Decoded:
     """uint8 (S, S, 3)."""
     look: bytes
     """As of a Segment."""
+    further: tuple[EncodedSegment, ...] = ()
+    """What the file shows besides this picture."""
 
 
 Loaded = Embedded | Skipped | Decoded
@@ -114,7 +116,10 @@ class Embedder:
             seen.add(digest)
             if file.kind == "image":
                 picture, size = image_media.read(path, data, self.space.config.prep.resized_side)
-                return Decoded(file, digest, size, description, square(picture, self.space.config.prep), look_of(picture))
+                further = tuple(further_segments(data, picture, self.space))
+                return Decoded(
+                    file, digest, size, description, square(picture, self.space.config.prep), look_of(picture), further
+                )
             segments = takewhile(lambda _: not cancelled.is_set(), STREAMED[file.kind](path, self.space))
             return Embedded(file, digest, tuple(segments), description)
         except UnreadableMedia as error:
@@ -132,8 +137,9 @@ class Embedder:
 
 
 def _embedded(image: Decoded, z: np.ndarray) -> Embedded:
-    """Return an image with its vector."""
-    return Embedded(image.file, image.hash, (EncodedSegment(z, size=image.size, look=image.look),), image.description)
+    """Return an image with its vector, and what else its file shows."""
+    first = EncodedSegment(z, size=image.size, look=image.look)
+    return Embedded(image.file, image.hash, (first, *image.further), image.description)
 
 
 def gathered(loads: Iterable[Loaded], pictures_at_once: Callable[[], int]) -> Iterator[list[Loaded]]:

@@ -179,7 +179,7 @@ class Indexer:
                     continue
                 writes += [replace(write, segment=at_file(write.segment, copy)) for write in twin]
                 source = twin[0].segment.path
-                if copy.file.path in run.indexed and copy.file.path != source and copy.file.kind != "image":
+                if copy.file.path in run.indexed and copy.file.path != source:
                     replaced.append(copy.file.path)  # it may have had more pages, or shots, than it has now
                 if source in run.gone:
                     run.gone.discard(source)
@@ -205,7 +205,7 @@ class Indexer:
         """Write the segments of files; those of an older content are removed."""
         again = [outcome for outcome in outcomes if outcome.file.path in run.indexed]
         changed = {outcome.file.path for outcome in again if run.indexed[outcome.file.path].hash != outcome.hash}
-        self._store.remove([o.file.path for o in again if o.file.path in changed and o.file.kind != "image"])
+        self._store.remove([o.file.path for o in again if o.file.path in changed])
         unchanged = {outcome.file.path for outcome in again} - changed
         self._store.upsert(write for o in outcomes for write in self._writes(o, o.file.path in changed, o.file.path in unchanged))
 

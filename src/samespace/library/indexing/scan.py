@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...media.kinds import kind_of
+from ...media.kinds import is_unread_media, kind_of
 from ...media.metadata.description import sidecar_names
 from ..store.records import File, IndexedFile
 
@@ -86,6 +86,8 @@ def _walk_folder(folder: str, root: str, skip: frozenset[str], problems: list[tu
                 below.append(entry.path)
             elif kind_of(Path(entry.name)):
                 yield _as_file(entry.path, root, problems, sidecars)
+            elif is_unread_media(Path(entry.name)):
+                problems.append((entry.path, f"{Path(entry.name).suffix} files are not read; save it as another kind of file"))
         pending += reversed(below)
 
 

@@ -4,7 +4,8 @@ Each file is read piece by piece, and a batch of pieces is encoded at a time: me
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ...core.errors import UnreadableMedia
-from ...media import audio, document, speech, video
+from ...media import audio, document, frames, speech, video
 from ...media.image import Size
 from ...media.look import look_of
 from ...media.subtitles import subtitles
@@ -89,15 +90,38 @@ def document_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
     if document.is_text_file(path):
         yield from text_file_segments(path, space)
         return
-    for pages in _batches(document.pages(path, 2 * space.config.prep.resized_side), BATCH // 3):
-        views = [view for page in pages for view in _whole_and_halves(page.picture)]
+    yield from page_segments(document.pages(path, 2 * space.config.prep.resized_side), space)
+
+
+def page_segments(pages: Iterable[document.Page], space: Space) -> Iterator[EncodedSegment]:
+    """Yield pages as images, whole and by halves, and their passages where the space knows words."""
+    for some in _batches(pages, BATCH // 3):
+        views = [view for page in some for view in _whole_and_halves(page.picture)]
         z = space.pixels(np.stack([square(view, space.config.prep) for view in views]))
-        for i, page in enumerate(pages):
+        for i, page in enumerate(some):
             for ordinal, vector in zip((0, UPPER, LOWER), z[3 * i : 3 * i + 3]):
                 yield EncodedSegment(vector, size=page.picture.size, page=page.number, ordinal=ordinal)
-        passages = [(page.number, n, text) for page in pages for n, text in enumerate(page.passages, 1)]
-        for (number, n, text), vector in zip(passages, space.text([text for *_, text in passages])):
+        passages = [(page.number, n, text) for page in some for n, text in enumerate(page.passages, 1) if space.config.has_words]
+        for (number, n, text), vector in zip(passages, space.text([text for *_, text in passages]) if passages else ()):
             yield EncodedSegment(vector, TEXT, page=number, ordinal=n, text=text)
+
+
+def further_segments(data: bytes, picture: Image.Image, space: Space) -> list[EncodedSegment]:
+    """Return what an image file shows besides its first picture, which is given: the parts of a panorama, a TIFF's pages and what is
+    written on them, the shots of an animation or of a motion photo's film. What cannot be read of them is left out.
+    """
+    side, found = space.config.prep.resized_side, list[EncodedSegment]()
+    if squares := frames.parts(picture):
+        z = space.pixels(np.stack([square(part, space.config.prep) for part in squares]))
+        found += [EncodedSegment(vector, ordinal=n) for n, vector in enumerate(z, 1)]
+    for parts in (
+        page_segments(frames.pages(data, 2 * side), space),
+        (_shot_segment(shot, space) for shot in frames.animation(data, side)),
+        (_shot_segment(shot, space) for shot in frames.motion_shots(data, side)),
+    ):
+        with suppress(UnreadableMedia):
+            found += parts
+    return found
 
 
 def text_file_segments(path: Path, space: Space) -> Iterator[EncodedSegment]:
@@ -135,13 +159,17 @@ def shot_segments(path: Path, space: Space, cuts: list[float]) -> Iterator[Encod
 
     Nothing where it has no moving pictures. Raises UnreadableMedia.
     """
-    prep = space.config.prep
-    for shot in video.shots(path, prep.resized_side) if video.has_video(path) else ():
-        start, end = round(shot.start, 2), round(shot.end, 2)
-        cuts.append(start)  # audio is cut at the very moment that is stored
-        z = space.pixels(np.stack([square(frame.picture, prep) for frame in shot.frames])).mean(axis=0)
-        first = shot.frames[0]
-        yield EncodedSegment(z / np.linalg.norm(z), size=first.size, start=start, end=end, look=look_of(first.picture))
+    for shot in video.shots(path, space.config.prep.resized_side) if video.has_video(path) else ():
+        segment = _shot_segment(shot, space)
+        assert segment.start is not None
+        cuts.append(segment.start)  # audio is cut at the very moment that is stored
+        yield replace(segment, look=look_of(shot.frames[0].picture))
+
+
+def _shot_segment(shot: video.Shot, space: Space) -> EncodedSegment:
+    """Return a shot with the mean vector of its frames."""
+    z = space.pixels(np.stack([square(frame.picture, space.config.prep) for frame in shot.frames])).mean(axis=0)
+    return EncodedSegment(z / np.linalg.norm(z), size=shot.frames[0].size, start=round(shot.start, 2), end=round(shot.end, 2))
 
 
 def _whole_and_halves(picture: Image.Image) -> list[Image.Image]:

@@ -46,8 +46,10 @@ COMPARED = (
     "id", "path", "kind", "hash", "size", "width", "height", "time", "taken_at", "camera", "start", "end", "look", "duplicate", "stack",
 )  # fmt: skip
 """Columns that copies are found by."""
-SEEN = f"modality = '{IMAGE}' AND kind IN ('image', 'video')"
-"""SQL condition of being an image file or a shot."""
+FIRST_PICTURE = f"modality = '{IMAGE}' AND kind = 'image' AND ordinal = 0 AND page IS NULL AND start IS NULL"
+"""SQL condition of being the first picture of an image file."""
+SEEN = f"(({FIRST_PICTURE}) OR (modality = '{IMAGE}' AND kind = 'video'))"
+"""SQL condition of being the first picture of an image file, or a shot."""
 Copy = TypeVar("Copy", ExactIndex, MetadataCache)
 
 

@@ -14,7 +14,7 @@ Grouping = Literal["stack", "file", "place"]
 IMAGE, AUDIO, TEXT = MODALITIES = ("image", "audio", "text")
 """What a segment's vector is made from."""
 UPPER, LOWER = 1, 2
-"""Ordinals of a page's overlapping halves; 0 is the whole page."""
+"""Ordinals of a page's overlapping halves; 0 is the whole page. The parts of a panorama are numbered from 1, too."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from ...core.errors import UnknownSpace
 from ...core.paths import to_text
 from ..services.chat import complete
 from ..services.embeddings import embeddings
@@ -19,9 +20,25 @@ router = APIRouter(prefix="/v1")
 @router.get("/models")
 def models(state: State) -> dict[str, Any]:
     """List the space and the assistant."""
-    names = dict.fromkeys([state.library.space.handle, state.assistant.name])
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": "samespace"} for name in names]
-    return {"object": "list", "data": data}
+    return {"object": "list", "data": [describe(name) for name in served(state)]}
+
+
+@router.get("/models/{name:path}")
+def model(name: str, state: State) -> dict[str, Any]:
+    """Describe the space or the assistant."""
+    if name not in served(state):
+        raise UnknownSpace(f"the model {name!r} is not served here; ask for {' or '.join(map(repr, served(state)))}")
+    return describe(name)
+
+
+def served(state: State) -> list[str]:
+    """Return the names of the models: the space's and the assistant's."""
+    return list(dict.fromkeys([state.library.space.handle, state.assistant.name]))
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Return a model in OpenAI's shape."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "samespace"}
 
 
 @router.post("/embeddings")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...assistant.request import Picture
-from ...core.errors import RequestError
+from ...core.errors import RequestError, UnknownSpace
 from ...spaces.space import Space
 from .schemas import EmbeddingRequest
 
@@ -18,7 +18,9 @@ ENCODING = threading.Lock()
 
 
 def embeddings(body: EmbeddingRequest, space: Space, urls_allowed: bool) -> dict[str, Any]:
-    """Return a response in OpenAI's shape. Raises RequestError, UnreadableMedia."""
+    """Return a response in OpenAI's shape. Raises RequestError, UnreadableMedia, and UnknownSpace where it names another model."""
+    if body.model not in ("", space.name, space.handle):
+        raise UnknownSpace(f"the model {body.model!r} is not served here; ask for {space.handle!r}")
     if not 1 <= body.count <= MAX_INPUTS:
         raise RequestError(f"there are {body.count} inputs; send between 1 and {MAX_INPUTS}")
     if body.dimensions and body.dimensions > space.dim:
@@ -32,7 +34,7 @@ def embeddings(body: EmbeddingRequest, space: Space, urls_allowed: bool) -> dict
         z = z[:, : body.dimensions]
         z = z / np.linalg.norm(z, axis=1, keepdims=True).clip(min=1e-12)
     data = [{"object": "embedding", "index": n, "embedding": to_json(v, body.encoding_format)} for n, v in enumerate(z)]
-    return {"object": "list", "data": data, "model": body.model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+    return {"object": "list", "data": data, "model": space.handle, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
 
 
 def encode(item: str | Picture, space: Space) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""Bodies of requests: OpenAI's for /v1, our own for the pages. Unknown fields are ignored, as OpenAI does."""
+"""Bodies of requests: OpenAI's for /v1, our own for the pages. Fields that would change the answer and are not done here are refused; all
+others that are unknown are ignored."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, FiniteFloat
 
@@ -52,13 +53,31 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
+REFUSED = {
+    "tools": "no tools are called here; leave tools out, and ask for the answer in words",
+    "functions": "no functions are called here; leave functions out, and ask for the answer in words",
+    "response_format": "answers have no prescribed form here; leave response_format out, and ask for the form in words",
+    "logprobs": "probabilities of tokens are not returned here; leave logprobs out",
+    "top_logprobs": "probabilities of tokens are not returned here; leave top_logprobs out",
+    "logit_bias": "tokens are not biased here; leave logit_bias out",
+    "frequency_penalty": "repetitions are not penalised here; leave frequency_penalty out",
+    "presence_penalty": "repetitions are not penalised here; leave presence_penalty out",
+    "modalities": "answers are text here; leave modalities out",
+    "audio": "answers are text here; leave audio out",
+    "web_search_options": "nothing is searched on the web here; leave web_search_options out",
+}
+"""Fields of OpenAI's that would change the answer → why they are refused."""
+WITHOUT_EFFECT = {"response_format": {"type": "text"}, "modalities": ["text"]}
+"""Their values that change nothing, besides empty ones."""
+
+
 class ChatRequest(BaseModel):
     """POST /v1/chat/completions."""
 
     model: str
     messages: list[ChatMessage]
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = 0.0
     top_p: float | None = 1.0
     seed: int | None = None
@@ -66,9 +85,25 @@ class ChatRequest(BaseModel):
     n: int | None = 1
     stream: bool | None = False
     stream_options: StreamOptions | None = None
+    tool_choice: Any = None
+    tools: Any = None
+    functions: Any = None
+    response_format: Any = None
+    logprobs: Any = None
+    top_logprobs: Any = None
+    logit_bias: Any = None
+    frequency_penalty: Any = None
+    presence_penalty: Any = None
+    modalities: Any = None
+    audio: Any = None
+    web_search_options: Any = None
 
     def request(self, urls_allowed: bool) -> Request:
         """Return it as an assistant takes it. Raises RequestError."""
+        for name, reason in REFUSED.items():
+            value = getattr(self, name)
+            if value and value != WITHOUT_EFFECT.get(name) and not (name == "tools" and self.tool_choice == "none"):
+                raise RequestError(reason)
         if self.n not in (None, 1):
             raise RequestError("one answer is given to a request; leave n out, or send the request again")
         return Request(

@@ -1,0 +1,138 @@
+"""A run that trains a generator: pictures and captions, rectified flow, samples at every evaluation."""
+
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ..core.generator_config import GeneratorConfig
+from ..core.machine import usable_cpus
+from ..generate.sampler import Pictures, on_white, sample, to_rgba
+from ..models.generate.flow import CHANNELS, FlowTransformer
+from ..spaces import registry
+from ..spaces.checkpoints import checkpoint
+from .augment import CUTOUTS
+from .config import RunConfig
+from .data import Batch, Loader, Mixture
+from .distributed import device_of
+from .drawing import Captions, Condition, DrawingLoss, mixed, picture_vectors, random_times
+from .loop import Trainer
+from .runs import Run
+from .sources import open_source
+
+VAL_BATCHES = 8
+"""Batches that the validation loss is the mean of."""
+SAMPLES, SAMPLE_STEPS, SAMPLE_GUIDANCE = 64, 25, 3.0
+"""Drawings of a sheet, which is made at every evaluation."""
+
+
+class DrawingRun(Run[Batch, GeneratorConfig]):
+    """Everything that the run config of a generator names, opened."""
+
+    samples = "pictures"
+    model: FlowTransformer
+
+    def __init__(self, config: RunConfig):
+        super().__init__(config)
+        folder = registry.find_folder(config.start)
+        self.space = registry.load(config.start)
+        towers = checkpoint.load(folder)
+        self.generator_config = replace(
+            config.generator,
+            name=config.name,
+            dim=self.space.dim,
+            word_width=towers.config.text.width,
+            space=self.space.fingerprint,
+        )
+        self.captions = Captions(towers, config.generator.words)
+        self.device = device_of(config)
+        self.model = FlowTransformer(self.generator_config).to(self.device).train()
+        self.training_model: nn.Module = DrawingLoss(self.model, config.precision == "bf16")
+        if self.world > 1:
+            self.training_model = DistributedDataParallel(self.training_model)
+        threads = config.threads or usable_cpus()
+        self.prep = replace(self.space.config.prep, size=self.generator_config.size, resize="squash")
+        open_loader = partial(Loader, words=towers.words, prep=self.prep, batch=self.batch_per_process, threads=threads)
+        self.loader = open_loader(
+            Mixture(config.train, open_source, config.seed, self.rank, self.world), view=CUTOUTS[config.augment]
+        )
+        read = partial(picture_vectors, space=self.space, skipped=self.loader.skipped, threads=threads)
+        self.vectors = read(config.train, file=Path(config.out) / "vectors.npz")
+        self.val: list[Batch] = []
+        if config.val and self.rank == 0:
+            val = open_loader(Mixture(config.val, open_source, 0), view=CUTOUTS["none"])
+            self.val = list(islice(val, VAL_BATCHES))
+            self.vectors |= read(config.val, file=Path(config.out) / "val_vectors.npz")
+        self.step = 0
+
+    def backward(self, batch: Batch, weight: float = 1.0) -> Tensor:
+        """Add the gradients of weight · loss to the weights, and return the loss."""
+        rng = np.random.default_rng([self.config.seed, self.rank, self.loader.position.drawn, 2])
+        loss = self._loss(self.training_model, batch, rng)
+        (weight * loss).backward()
+        return loss.detach()
+
+    def _loss(self, model: nn.Module, batch: Batch, rng: np.random.Generator) -> Tensor:
+        """Return the loss of a batch, with times, noise and conditions drawn from `rng`."""
+        z = torch.from_numpy(np.stack([self.vectors[name] for name in batch.names])).float()
+        c = mixed(self.captions(batch.captions), z, rng)
+        shape = (len(batch), CHANNELS, self.prep.size, self.prep.size)
+        noise = torch.from_numpy(rng.standard_normal(shape, np.float32)).to(self.device)
+        c = Condition(c.z.to(self.device), c.words.to(self.device), c.present.to(self.device))
+        loss: Tensor = model(batch.pixels, noise, random_times(len(batch), rng).to(self.device), c)
+        return loss
+
+    def current_model(self, trainer: Trainer[Batch]) -> DrawingLoss:
+        """Return the model to evaluate: the moving average, if the run has one."""
+        return cast(DrawingLoss, trainer.ema.module if trainer.ema is not None else trainer.unwrapped)
+
+    @torch.no_grad()
+    def evaluate(self, trainer: Trainer[Batch]) -> dict[str, float]:
+        """Return the loss on the validation pairs, always of the same noise, and draw some of their captions to a sheet."""
+        if not self.val:
+            return {}
+        model = self.current_model(trainer)
+        losses = [self._loss(model, batch, np.random.default_rng(i)).item() for i, batch in enumerate(self.val)]
+        self._draw_sheet(model.model, Path(self.config.out) / "samples" / f"{trainer.step:06}.png")
+        return {"loss": round(float(np.mean(losses)), 4)}
+
+    def _draw_sheet(self, model: FlowTransformer, file: Path) -> None:
+        """Draw validation captions, eight a row, to a file."""
+        captions = [caption for batch in self.val for caption in batch.captions][:SAMPLES]
+        pictures = draw(model, self.captions(captions), SAMPLE_STEPS, SAMPLE_GUIDANCE, np.random.default_rng(0))
+        file.parent.mkdir(exist_ok=True)
+        size = self.prep.size
+        sheet = Image.new("RGB", (8 * size, -(-len(pictures) // 8) * size), "white")
+        for i, picture in enumerate(on_white(to_rgba(pictures))):
+            sheet.paste(Image.fromarray(picture), (i % 8 * size, i // 8 * size))
+        sheet.save(file)
+
+    def export(self, trainer: Trainer[Batch], card: dict[str, Any]) -> GeneratorConfig | None:
+        """Write OUT/generator, with what was measured in its card; None on helper processes."""
+        raise NotImplementedError
+
+
+@torch.no_grad()
+def draw(model: FlowTransformer, c: Condition, steps: int, guidance: float, rng: np.random.Generator) -> Pictures:
+    """Return drawings of conditions: float32 (B, 4, S, S)."""
+    count, size = len(c.z), model.c.size
+    z = torch.cat([c.z, torch.zeros_like(c.z)])
+    words, present = torch.cat([c.words, c.words]), torch.cat([c.present, torch.zeros_like(c.present)])
+
+    def predict(x: Pictures, t: float) -> Pictures:
+        both = torch.from_numpy(np.concatenate([x, x]))
+        with torch.autocast("cpu", torch.bfloat16):
+            wanted, free = model(both, torch.full((2 * count,), t), z, words, present).float().chunk(2)
+        guided: Pictures = (free + guidance * (wanted - free)).numpy()
+        return guided
+
+    noise = rng.standard_normal((count, CHANNELS, size, size), np.float32)
+    *_, last = sample(predict, noise, steps)
+    return last
