@@ -25,11 +25,16 @@ class TextTransformer(nn.Module):
         self.connector = ResidualAdapter(c.dim, c.adapter, c.act) if c.adapter else nn.Identity()
 
     def forward(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
-        return self.connector(self.proj(self.encode(ids, tap)))
+        return self.project(self.encode(ids, tap)[0])
 
-    def encode(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
-        """Run everything below the projection: (B, T) → (B, D)."""
-        return self.pooled(self.run_blocks(self.blocks, self.embed(ids, tap), ids, tap), ids)
+    def encode(self, ids: Tensor, tap: Tap | None = None) -> tuple[Tensor, Tensor]:
+        """Run everything below the projection and return one vector per text, and the tokens: (B, T) → (B, D), (B, T, D)."""
+        states = self.states(ids, tap)
+        return self.pooled(states, ids), states
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the vectors that `encode` gives in the space: (B, D) → (B, E)."""
+        return self.connector(self.proj(x))
 
     def states(self, ids: Tensor, tap: Tap | None = None, blocks: int | None = None) -> Tensor:
         """Return the tokens after all blocks, or the first few, normalised: (B, T) → (B, T, D)."""
@@ -56,8 +61,7 @@ class TextTransformer(nn.Module):
         return None
 
     def pooled(self, x: Tensor, ids: Tensor) -> Tensor:
-        """Normalise the tokens and return one vector per text: (B, T, D) → (B, D)."""
-        x = self.norm_post(x)
+        """Return one vector per text, of normalised tokens: (B, T, D) → (B, D)."""
         if self.c.pool in ("first", "last"):
             return x[:, 0 if self.c.pool == "first" else -1]
         if self.c.pool == "mean":

@@ -20,16 +20,16 @@ class ForkedTextTransformer(TextTransformer):
         self.proj = nn.Linear(c.width, c.dim - c.prior_dim, bias=c.proj_bias)
         self.keep = nn.Linear(c.width, c.prior_dim, bias=False) if 0 < c.prior_dim < c.width else nn.Identity()
 
-    def forward(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
-        return self.project(self.encode(ids, tap))
-
-    def encode(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
-        """Run everything below the projections: (B, T) → (B, D), or (B, 2D) with a second branch: both vectors."""
+    def encode(self, ids: Tensor, tap: Tap | None = None) -> tuple[Tensor, Tensor]:
+        """Run everything below the projections and return one vector per text, or two side by side with a second branch, and the first
+        one's tokens: (B, T) → (B, D) or (B, 2D), (B, T, D).
+        """
         shared = self.shared(ids, tap)
-        vector = self.pooled(self.run_blocks(self.blocks[self.second_branch_at :], shared, ids, tap, self.second_branch_at), ids)
-        if not self.second_branch_at:
-            return vector
-        return torch.cat([vector, self.pooled(self.run_blocks(self.branch, shared, ids), ids)], dim=-1)
+        states = self.norm_post(self.run_blocks(self.blocks[self.second_branch_at :], shared, ids, tap, self.second_branch_at))
+        vector = self.pooled(states, ids)
+        if self.second_branch_at:
+            vector = torch.cat([vector, self.pooled(self.run_blocks(self.branch, shared, ids), ids)], dim=-1)
+        return vector, states
 
     def shared(self, ids: Tensor, tap: Tap | None = None) -> Tensor:
         """Return the tokens where the branches part: (B, T) → (B, T, D)."""

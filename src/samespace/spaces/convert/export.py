@@ -14,6 +14,7 @@ import onnx
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from ...core.config import AudioTower, HybridImageTower, SpaceConfig, to_json
 from ...core.errors import QueryError, UnknownSpace, UnreadableMedia
@@ -22,6 +23,7 @@ from ...core.metrics import recall_at_k
 from ...media import image as image_media
 from ...models.clip import DualEncoder
 from ...models.starter.audio import AudioTransformer
+from ...models.text import TextTransformer
 from ...preprocess.pixels import batches, normalize_pixels, square
 from .. import calibration
 from ..checkpoints.checkpoint import Checkpoint, without_audio
@@ -70,14 +72,19 @@ class _Towers:
 
 
 class _Encode(nn.Module):
-    """One tower with its normalisation, as it is exported."""
+    """One tower with its normalisation, as it is exported; of our text towers the states of the tokens, too."""
 
     def __init__(self, model: DualEncoder, tower: str):
         super().__init__()
         self.model, self.encode = model, {"image": model.encode_image, "text": model.encode_text}[tower]
+        self.text = model.text if tower == "text" and isinstance(model.text, TextTransformer) else None
+        self.outputs = ("z", "states") if self.text else ("z",)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.encode(x)
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        if self.text is None:
+            return self.encode(x)
+        encoded, states = self.text.encode(x)
+        return normalize(self.text.project(encoded), dim=-1), states
 
 
 def export(
@@ -180,7 +187,7 @@ def add_audio_tower(
     state = {name: tensor.detach().float() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     batch = torch.export.Dim("batch")
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        exact = trace(model, torch.zeros(2, c.mels, c.frames), {0: batch}, "mels", state, Path(scratch))
+        exact = trace(model, {"mels": torch.zeros(2, c.mels, c.frames)}, [{0: batch}], ("z",), state, Path(scratch))
         z = {"audio": run(exact, mels, Path(scratch))}
         graph, report = _narrowest(exact, "audio", PRECISIONS[1:], mels, z, Path(scratch))
     save_with_shared_weights({"audio": graph}, state, folder / "audio.safetensors")
@@ -235,11 +242,12 @@ def traced_tower(checkpoint: Checkpoint, tower: str, state: State, scratch: Path
         p = config.prep
         shapes: dict[int, Any] = {1: p.merge**2 * torch.export.Dim("squares", min=2)} if p.resize == "native" else {0: batch}
         example = next(batches(np.stack([square(Image.new("RGB", (p.size, p.size)), p)] * 2), p, 2))
-        return trace(model, torch.from_numpy(example), shapes, "pixels", state, scratch)
+        return trace(model, {"pixels": torch.from_numpy(example)}, [shapes], model.outputs, state, scratch)
     dims: dict[int, Any] = {0: batch}
     if not config.prep.pad_to_context:
         dims[1] = torch.export.Dim("length", min=2, max=config.text.context)
-    return trace(model, torch.ones(2, config.prep.context, dtype=torch.int64), dims, "ids", state, scratch)
+    ids = torch.ones(2, config.prep.context, dtype=torch.int64)
+    return trace(model, {"ids": ids}, [dims], model.outputs, state, scratch)
 
 
 def _choose(graphs: dict[str, onnx.ModelProto], pairs: Pairs, hybrid: bool, scratch: Path) -> _Towers:

@@ -10,6 +10,7 @@ import json
 import logging
 import struct
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,19 @@ def fp32_state(model: nn.Module) -> State:
 
 
 def trace(
-    model: nn.Module, example: Tensor, dynamic: dict[int, Any], input_name: str, state: State, scratch: Path
+    model: nn.Module, examples: Mapping[str, Tensor], dynamic: Sequence[dict[int, Any]], outputs: Sequence[str], state: State,
+    scratch: Path,
 ) -> onnx.ModelProto:
-    """Export a module that returns z as an fp32 ONNX model; initializers have the names that `state` has for them."""
+    """Export a module as an fp32 ONNX model; initializers have the names that `state` has for them.
+
+    examples: inputs by name, in order; dynamic: for each, which of its dimensions vary.
+    """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            model.eval(), (example,), dynamo=True, dynamic_shapes=(dynamic,), input_names=[input_name], output_names=["z"],
-            verbose=False,
+            model.eval(), tuple(examples.values()), dynamo=True, dynamic_shapes=tuple(dynamic), input_names=list(examples),
+            output_names=list(outputs), verbose=False,
         )  # fmt: skip
     assert program is not None  # it is None without `dynamo`
     program.save(scratch / "traced.onnx", external_data=True)
