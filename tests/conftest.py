@@ -48,7 +48,7 @@ SLOW = {
         "test_prebuilt", "test_starter",
     },
     "train": {
-        "test_adapters", "test_contrastive", "test_conversations", "test_data", "test_loop", "test_regions", "test_s3",
+        "test_adapters", "test_contrastive", "test_conversations", "test_data", "test_drawing_run", "test_loop", "test_regions", "test_s3",
         "test_sources", "test_space_run",
     },
 }  # fmt: skip

@@ -18,7 +18,7 @@ ROOMS = (  # a room imports only from those before it
     "server", "cli",
 )  # fmt: skip
 HOMES = {  # a heavy library → the only places that import it
-    "torch": ("models/", "spaces/", "train/", "assistant/", "explain/", "evaluate/"),
+    "torch": ("models/", "spaces/", "train/", "generate/export.py", "assistant/", "explain/", "evaluate/"),
     "onnx": ("spaces/convert/onnx.py", "spaces/convert/export.py", "spaces/convert/quantize.py"),
     "onnxruntime": ("spaces/",),
     "lark": ("library/search/where.py",),

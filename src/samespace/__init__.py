@@ -15,6 +15,7 @@ from importlib import import_module
 TYPE_CHECKING = False  # importing typing would cost more than all the rest; type checkers know the name
 if TYPE_CHECKING:
     from .core.errors import SamespaceError
+    from .generate.generator import Generator, load_generator
     from .library.indexing.report import Report
     from .library.library import Library
     from .library.search.hits import Hit
@@ -32,14 +33,16 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 _MODULES = {
     "Filter": ".library.store.filter",
+    "Generator": ".generate.generator",
     "Hit": ".library.search.hits",
     "Library": ".library.library",
     "Report": ".library.indexing.report",
     "SamespaceError": ".core.errors",
     "Space": ".spaces.space",
     "load": ".spaces.registry",
+    "load_generator": ".generate.generator",
 }
-__all__ = ["Filter", "Hit", "Library", "Report", "SamespaceError", "Space", "load"]
+__all__ = ["Filter", "Generator", "Hit", "Library", "Report", "SamespaceError", "Space", "load", "load_generator"]
 __version__ = "0.1.0"
 
 

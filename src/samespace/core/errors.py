@@ -63,6 +63,10 @@ class QueryError(SamespaceError):
     """The query, a filter or a list of labels cannot be understood."""
 
 
+class UnknownGenerator(SamespaceError):
+    """A generator cannot be found, or is not one we understand."""
+
+
 class UnknownAssistant(SamespaceError):
     """An assistant or a language model cannot be found, or is not one we understand."""
 

@@ -137,6 +137,15 @@ class Tower:
             z /= np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12)
         return z
 
+    def output(self, name: str, *inputs: np.ndarray) -> np.ndarray:
+        """Return another output of the graph than z, of all inputs at once. Raises UnknownSpace where it has none of that name."""
+        if name not in [output.name for output in self.session.get_outputs()]:
+            raise UnknownSpace(f"{self.path} does not give {name}; export or pull the space again")
+        result: np.ndarray = self.session.run(
+            [name], {key: x.astype(kind, copy=False) for (key, kind), x in zip(self.takes.items(), inputs)}
+        )[0]
+        return result
+
     def _fall_back(self, error: Exception) -> None:
         """Go on on the CPU, and say why. Raises UnknownSpace where that cannot, either."""
         _LOG.warning("%s cannot run %s (%s); the CPU does", self.device, self.path.name, error_summary(error))

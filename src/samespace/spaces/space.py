@@ -76,6 +76,16 @@ class Space:
         z: np.ndarray = self._text_tower.all(batches, self.dim)
         return z
 
+    def text_states(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Texts → the states of their tokens: float32 (B, T, D), and where they are no padding: int64 (B, T).
+
+        Raises UnknownSpace where there is no text tower, or one that was exported by an older version.
+        """
+        self.check_words()
+        ids, present = self.words.encode(list(texts))
+        states: np.ndarray = self._text_tower.output("states", ids, present)
+        return states, present
+
     def check_words(self) -> None:
         """Raises UnknownSpace where there is no text tower."""
         if not self.config.has_words:

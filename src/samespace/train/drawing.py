@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..core.errors import UnreadableMedia
+from ..core.errors import ConfigError, UnreadableMedia
 from ..generate.sampler import from_rgba
 from ..models.generate.flow import FlowTransformer
 from ..models.losses import flow_loss
@@ -20,8 +20,8 @@ from ..preprocess.pixels import square
 from ..spaces.checkpoints.checkpoint import Checkpoint
 from ..spaces.space import Space
 from .config import Source
-from .data import PREFETCH, SkippedSamples, read_item
-from .sources import open_source
+from .data import PREFETCH, read_item
+from .sources import Item, open_source
 
 TIME_MEAN, TIME_STD = -0.8, 0.8
 """Times are σ(normal) of this mean and deviation. Li and He 2025, "JiT", §4.1."""
@@ -115,10 +115,11 @@ def random_times(count: int, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(rng.normal(TIME_MEAN, TIME_STD, count)).float().sigmoid()
 
 
-def picture_vectors(
-    sources: Sequence[Source], space: Space, file: Path, skipped: SkippedSamples, threads: int
-) -> dict[str, np.ndarray]:
-    """Return z of each picture of sources by its name: float16 (E,). What is in the file, of the same space, is not computed again."""
+def picture_vectors(sources: Sequence[Source], space: Space, file: Path, threads: int) -> dict[str, np.ndarray]:
+    """Return z of each picture of sources by its name: float16 (E,). What the file holds of the same space is not computed again.
+
+    Raises ConfigError where no picture can be read.
+    """
     if file.exists():
         with np.load(file) as stored:
             if str(stored["space"]) == space.fingerprint:
@@ -127,18 +128,19 @@ def picture_vectors(
     parts: list[np.ndarray] = []
     jobs = (item for source in sources for item in open_source(source).in_order())
 
-    def prepared(item):  # type: ignore[no-untyped-def]
+    def prepared(item: Item) -> np.ndarray | None:
         try:
-            return item.name, square(read_item(item, space.config.prep.resized_side)[0], space.config.prep)
-        except UnreadableMedia as error:
-            return item.name, error.reason
+            return square(read_item(item, space.config.prep.resized_side)[0], space.config.prep)
+        except UnreadableMedia:
+            return None  # the loader skips it, too, and says why
 
     with ThreadPoolExecutor(threads) as pool:
         while window := list(islice(jobs, PREFETCH)):
-            read = list(pool.map(prepared, window))
-            squares = [(name, pixels) for name, pixels in read if not isinstance(pixels, str)]
-            names += [name for name, _ in squares]
-            parts.append(space.pixels(np.stack([pixels for _, pixels in squares])).astype(np.float16))
+            squares = {item.name: pixels for item, pixels in zip(window, pool.map(prepared, window)) if pixels is not None}
+            names += squares
+            parts += [space.pixels(np.stack(list(squares.values()))).astype(np.float16)] if squares else []
+    if not names:
+        raise ConfigError("no picture of the sources can be read; check their paths")
     z = np.concatenate(parts)
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savez(file, space=space.fingerprint, names=np.array(names), z=z)

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..core.generator_config import GeneratorConfig
 from ..core.machine import usable_cpus
+from ..generate.export import export
 from ..generate.sampler import Pictures, on_white, sample, to_rgba
 from ..models.generate.flow import CHANNELS, FlowTransformer
 from ..spaces import registry
@@ -63,14 +64,13 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         self.loader = open_loader(
             Mixture(config.train, open_source, config.seed, self.rank, self.world), view=CUTOUTS[config.augment]
         )
-        read = partial(picture_vectors, space=self.space, skipped=self.loader.skipped, threads=threads)
+        read = partial(picture_vectors, space=self.space, threads=threads)
         self.vectors = read(config.train, file=Path(config.out) / "vectors.npz")
         self.val: list[Batch] = []
         if config.val and self.rank == 0:
             val = open_loader(Mixture(config.val, open_source, 0), view=CUTOUTS["none"])
             self.val = list(islice(val, VAL_BATCHES))
             self.vectors |= read(config.val, file=Path(config.out) / "val_vectors.npz")
-        self.step = 0
 
     def backward(self, batch: Batch, weight: float = 1.0) -> Tensor:
         """Add the gradients of weight · loss to the weights, and return the loss."""
@@ -116,7 +116,12 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
 
     def export(self, trainer: Trainer[Batch], card: dict[str, Any]) -> GeneratorConfig | None:
         """Write OUT/generator, with what was measured in its card; None on helper processes."""
-        raise NotImplementedError
+        validation = self.evaluate(trainer)
+        if self.rank:
+            return None
+        model = self.current_model(trainer).model.cpu().eval()
+        config = replace(self.generator_config, card=card | {"validation": validation})
+        return export(model, config, Path(self.config.out) / "generator")
 
 
 @torch.no_grad()

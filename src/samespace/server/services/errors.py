@@ -15,6 +15,7 @@ from ...core.errors import (
     RequestError,
     SamespaceError,
     UnknownAssistant,
+    UnknownGenerator,
     UnknownSpace,
     UnreadableMedia,
     as_utf8,
@@ -22,7 +23,7 @@ from ...core.errors import (
 
 STATUS: list[tuple[tuple[type[SamespaceError], ...], int, str]] = [
     ((RequestError, QueryError, UnreadableMedia), 400, "invalid_request_error"),
-    ((UnknownAssistant, UnknownSpace, MissingLibrary), 404, "not_found_error"),
+    ((UnknownAssistant, UnknownGenerator, UnknownSpace, MissingLibrary), 404, "not_found_error"),
     ((LibraryBusy,), 409, "conflict_error"),
     ((MissingExtra,), 501, "server_error"),
 ]

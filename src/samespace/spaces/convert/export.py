@@ -20,6 +20,7 @@ from ...core.config import AudioTower, HybridImageTower, SpaceConfig, to_json
 from ...core.errors import QueryError, UnknownSpace, UnreadableMedia
 from ...core.files import sha256, write_text_atomically
 from ...core.metrics import recall_at_k
+from ...core.new_folder import new_folder
 from ...media import image as image_media
 from ...models.clip import DualEncoder
 from ...models.starter.audio import AudioTransformer
@@ -29,7 +30,6 @@ from .. import calibration
 from ..checkpoints.checkpoint import Checkpoint, without_audio
 from ..sessions import HALF, accelerates, shortened
 from ..space import Space, read_space_config
-from ..space_folder import new_space_folder
 from . import verify
 from .onnx import State, digest_of_state, fp32_state, is_large, run, save_with_shared_weights, trace, weights_of
 from .quantize import QUANTIZERS, to_half
@@ -100,7 +100,7 @@ def export(
     defines the model are kept in the folder, and what was written is compared with them before it appears. The folder appears whole or
     not at all; one that exists is replaced only if it is a space or empty. Raises UnknownSpace, OSError.
     """
-    with new_space_folder(folder) as (made, scratch):
+    with new_folder(folder, "space.json", UnknownSpace) as (made, scratch):
         state = fp32_state(checkpoint.model)
         named = ("image", "text") if checkpoint.config.has_words else ("image",)
         exact = {tower: traced_tower(checkpoint, tower, state, scratch) for tower in named}
@@ -146,7 +146,7 @@ def join_words(space: Path, folder: Path, words: Checkpoint, answers: Answers, n
         raise UnknownSpace(
             f"{name} gives vectors of {words.config.dim} numbers, {old.name} of {old.dim}; choose the space it was trained for"
         )
-    with new_space_folder(folder) as (made, scratch):
+    with new_folder(folder, "space.json", UnknownSpace) as (made, scratch):
         shutil.copytree(space, made, dirs_exist_ok=True)
         state = fp32_state(words.model)
         graph = traced_tower(words, "text", state, scratch)

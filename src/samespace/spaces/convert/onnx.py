@@ -38,7 +38,11 @@ def fp32_state(model: nn.Module) -> State:
 
 
 def trace(
-    model: nn.Module, examples: Mapping[str, Tensor], dynamic: Sequence[dict[int, Any]], outputs: Sequence[str], state: State,
+    model: nn.Module,
+    examples: Mapping[str, Tensor],
+    dynamic: Sequence[dict[int, Any]],
+    outputs: Sequence[str],
+    state: State,
     scratch: Path,
 ) -> onnx.ModelProto:
     """Export a module as an fp32 ONNX model; initializers have the names that `state` has for them.

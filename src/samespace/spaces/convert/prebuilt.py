@@ -14,12 +14,12 @@ import numpy as np
 from ...core.config import LibraryImageTower, LibraryTextTower, Prep, SpaceConfig, to_json
 from ...core.errors import UnknownSpace
 from ...core.files import read_json, sha256, write_text_atomically
+from ...core.new_folder import new_folder
 from ..checkpoints.families import check_two_towers
 from ..checkpoints.image_processors import CLIP, SIGLIP, open_clip_prep, processor_values, transformers_prep
 from ..checkpoints.open_clip_layout import open_clip_cleaning
 from ..checkpoints.tokenizer_files import MOST_CONTEXT, cleans_as_siglip, pad_id, read_tokenizer
 from ..sessions import GRAPH, Tower, checked_length
-from ..space_folder import new_space_folder
 
 DATA_ENDINGS = (".data", "_data")
 """Endings of the files beside a graph that hold its weights."""
@@ -87,7 +87,7 @@ def install(folder: Path, target: Path, name: str, origin: str, short: int = 0) 
     layout = layout_in(folder)
     assert layout is not None  # the caller has looked
     prep = READERS[layout.name](folder)
-    with new_space_folder(target) as (made, _):
+    with new_folder(target, "space.json", UnknownSpace) as (made, _):
         dims = {tower: _dim(_copied(folder / graph, made / tower), tower, prep) for tower, graph in layout.graphs.items()}
         if dims["image"] != dims["text"]:
             raise UnknownSpace(

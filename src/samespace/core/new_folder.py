@@ -1,4 +1,4 @@
-"""A folder that a space is written into: it appears whole or not at all."""
+"""A folder that a model is written into: it appears whole or not at all."""
 
 import shutil
 import tempfile
@@ -7,30 +7,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..core.errors import UnknownSpace
-from ..core.paths import expanded
+from .errors import SamespaceError
+from .paths import expanded
 
 STALE_SECONDS = 3600
 """Nothing is written into a folder for so long by a run that is alive."""
 
 
 @contextmanager
-def new_space_folder(folder: Path) -> Iterator[tuple[Path, Path]]:
+def new_folder(folder: Path, file: str, error: type[SamespaceError]) -> Iterator[tuple[Path, Path]]:
     """Yield (a new folder, a scratch folder); on success the new one takes the place of `folder`.
 
-    Raises UnknownSpace where `folder` exists and is neither a space nor empty.
+    `file` is the config that makes a folder such a model. Raises `error` where `folder` exists, and is neither that nor empty.
     """
     folder = expanded(folder).resolve()
-    if folder.exists() and not (folder / "space.json").exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UnknownSpace(f"{folder} exists and is not a space; choose a folder that does not exist yet")
+    if folder.exists() and not (folder / file).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise error(f"{folder} exists and is not a {file.removesuffix('.json')}; choose a folder that does not exist yet")
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch) / "space"
+        made = Path(scratch) / "made"
         made.mkdir()
         yield made, Path(scratch)
-        for file in made.rglob("*"):
-            file.chmod(0o755 if file.is_dir() else 0o644)
+        for path in made.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         if folder.exists():
             folder.rename(Path(scratch) / "old")  # goes with the scratch folder
         made.rename(folder)

@@ -1,0 +1,60 @@
+"""Drawings as files: PNG with what they were made from, sheets of several, and GIFs of their steps."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from .sampler import Pictures, on_white, to_rgba
+
+STEP_SECONDS, LAST_SECONDS = 0.12, 2.0
+"""How long a GIF shows a step, and the result."""
+ORIGIN = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""What IPTC calls pictures that a trained model made."""
+
+
+def sheet(drawings: npt.NDArray[np.uint8], scale: int) -> Image.Image:
+    """Return drawings, uint8 (B, S, S, 4), side by side in a square as good as can be, each `scale` times as large."""
+    count, size = len(drawings), drawings.shape[1] * scale
+    across = math.ceil(math.sqrt(count))
+    whole = Image.new("RGBA", (across * size, math.ceil(count / across) * size))
+    for i, drawing in enumerate(drawings):
+        large = Image.fromarray(drawing).resize((size, size), Image.Resampling.BICUBIC)
+        whole.paste(large, (i % across * size, i // across * size))
+    return whole
+
+
+def png(picture: Image.Image, about: Mapping[str, str]) -> bytes:
+    """Return a picture as PNG, with what it was made from as text and the mark of a made picture as XMP (IPTC's, too)."""
+    info = PngInfo()
+    for name, value in ({"Software": "samespace"} | dict(about)).items():
+        info.add_itxt(name, value)
+    info.add_itxt("XML:com.adobe.xmp", xmp(about.get("Description", "")))
+    out = io.BytesIO()
+    picture.save(out, "PNG", pnginfo=info)
+    return out.getvalue()
+
+
+def xmp(description: str) -> str:
+    """Return an XMP packet that says that a model made a picture, and of what words."""
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" '
+        f'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType={quoteattr(ORIGIN)}>'
+        f'<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{escape(description)}</rdf:li></rdf:Alt></dc:description>'
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+
+
+def gif(steps: Sequence[Pictures], scale: int) -> bytes:
+    """Return the steps of drawings as an animation on white, which ends on the result and begins again."""
+    frames = [Image.fromarray(on_white(np.asarray(sheet(to_rgba(step), scale))[None])[0]) for step in steps]
+    out, seconds = io.BytesIO(), [STEP_SECONDS] * (len(frames) - 1) + [LAST_SECONDS]
+    durations = [round(1000 * one) for one in seconds]
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return out.getvalue()

@@ -1,0 +1,201 @@
+"""A generator: words, pictures, sounds or their sum → drawings, on ONNX Runtime."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.config import from_dict
+from ..core.errors import QueryError, UnknownGenerator, error_summary
+from ..core.generator_config import GeneratorConfig
+from ..core.registry import Registry
+from ..library.search.query import QueryEncoder, Term
+from ..spaces import registry as spaces
+from ..spaces.sessions import open_graph
+from ..spaces.space import Space
+from .sampler import Pictures, sample, to_rgba
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+STEPS, GUIDANCE = 25, 3.0
+"""Defaults: steps of a drawing, and how far it is pulled towards what is asked for."""
+MOST_STEPS, MOST_GUIDANCE, MOST_DRAWINGS = 250, 20.0, 64
+MOST_CHARACTERS = 2000
+"""Of what is asked for."""
+STARTER = Path(__file__).with_name("starter")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is drawn from."""
+
+    z: np.ndarray
+    """float32 (E,), unit length; zero for nothing."""
+    states: np.ndarray
+    """float32 (T, W), states of the words' tokens; no rows where there are none."""
+    tokens: tuple[str, ...] = ()
+    """The words' tokens, as people read them."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted and, for guidance, what is not."""
+
+    wanted: Condition
+    unwanted: Condition
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of drawing."""
+
+    number: int
+    """From 1."""
+    pictures: Pictures
+    """What the drawings are likely to become: float32 (B, 4, S, S)."""
+    attention: np.ndarray
+    """How much of each patch's attention went to each token of the words: float32 (B, S/patch, S/patch, T)."""
+
+
+def read_generator_config(folder: Path) -> GeneratorConfig:
+    """Read FOLDER/generator.json. Raises UnknownGenerator."""
+    try:
+        values = json.loads((folder / "generator.json").read_text("utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("it is not an object")
+    except (OSError, ValueError) as error:
+        raise UnknownGenerator(f"{folder} holds no readable generator.json ({error}); remove it, or train it again") from None
+    if values.get("format") != GeneratorConfig.format:
+        raise UnknownGenerator(
+            f"{folder} has format {values.get('format')}, this version reads {GeneratorConfig.format}; train it again"
+        )
+    return from_dict(GeneratorConfig, values, UnknownGenerator)
+
+
+GENERATORS = Registry("SAMESPACE_GENERATORS", "generators", "generator.json", read_generator_config, (("starter", STARTER),))
+
+
+def load_generator(name: str | Path = "starter", space: Space | None = None) -> "Generator":
+    """Open a generator by name or folder, ready to draw, in the space it was trained in. Raises UnknownGenerator, UnknownSpace."""
+    folder = GENERATORS.find(name)
+    if folder is None:
+        installed = ", ".join(GENERATORS.installed()) or "none"
+        raise UnknownGenerator(f"there is no generator {str(name)!r}; installed: {installed}")
+    return Generator(folder, space or _space_of(read_generator_config(folder)))
+
+
+def _space_of(config: GeneratorConfig) -> Space:
+    """Return the installed space that a generator was trained in. Raises UnknownSpace."""
+    for folder in spaces.SPACES.installed().values():
+        if (space := Space(folder)).fingerprint == config.space:
+            return space
+    raise UnknownGenerator(f"the generator {config.name} draws in a space that is not installed; pull or train that space first")
+
+
+class Generator:
+    """A loaded generator."""
+
+    def __init__(self, folder: Path, space: Space):
+        """Read a generator's folder. Raises UnknownGenerator where it cannot be opened, or was trained in another space."""
+        self.folder, self.config, self.space = folder, read_generator_config(folder), space
+        if space.fingerprint != self.config.space:
+            raise UnknownGenerator(
+                f"the generator {self.config.name} was trained in another space than {space.name}; leave the space out"
+            )
+        try:
+            self.session = open_graph(folder / "model.onnx")
+        except Exception as error:  # the runtime's own exceptions share no useful base
+            raise UnknownGenerator(f"{folder} cannot be opened ({error_summary(error)}); pull or train it again") from None
+
+    def draw(
+        self, asked: str | np.ndarray, n: int = 1, *, seed: int = 0, steps: int = STEPS, guidance: float = GUIDANCE
+    ) -> "list[Image.Image]":
+        """Return n drawings of a query, as a search takes it, or of a vector z: float32 (E,), as RGBA images of `config.size`.
+
+        Raises QueryError, UnreadableMedia.
+        """
+        from PIL import Image
+
+        *_, last = self.steps(self.read(asked), n, seed=seed, steps=steps, guidance=guidance)
+        return [Image.fromarray(picture) for picture in to_rgba(last.pictures)]
+
+    def read(self, asked: str | np.ndarray, files: bool = True) -> Asked:
+        """Return what to draw of a query or a vector; what a query subtracts is what is not wanted.
+
+        With `files` false everything is words. Raises QueryError, UnreadableMedia.
+        """
+        nothing = Condition(np.zeros(self.config.dim, np.float32), np.empty((0, self.config.word_width), np.float32))
+        if not isinstance(asked, str):
+            z = np.asarray(asked, np.float32)
+            if z.shape != (self.config.dim,) or not np.isfinite(z).all() or not z.any():
+                raise QueryError(f"z has the shape {z.shape}; give {self.config.dim} finite numbers that are not all zero")
+            return Asked(replace(nothing, z=z / np.linalg.norm(z)), nothing)
+        if len(asked) > MOST_CHARACTERS:
+            raise QueryError(f"{len(asked)} characters are more than a drawing can follow; write {MOST_CHARACTERS} at most")
+        encoder = QueryEncoder(self.space)
+        query = encoder.query(asked, files)
+        if unknown := next((term for term in query.terms if encoder.says_nothing(term)), None):
+            raise QueryError(
+                f"the space {self.space.name} does not know {unknown.text[:40]!r}; write it in other words, or in English"
+            )
+        wanted = replace(self._words([term for term in query.terms if term.weight > 0], nothing), z=query.z)
+        subtracted = [(term, vector) for term, vector in zip(query.terms, query.vectors) if term.weight < 0]
+        if not subtracted:
+            return Asked(wanted, nothing)
+        z = np.sum([-term.weight * vector for term, vector in subtracted], axis=0)
+        unwanted = self._words([term for term, _ in subtracted], nothing)
+        return Asked(wanted, replace(unwanted, z=z / np.linalg.norm(z)))
+
+    def _words(self, terms: list[Term], nothing: Condition) -> Condition:
+        """Return the states of the words among terms, read as one text."""
+        text = ", ".join(term.text for term in terms if term.path is None)
+        if not text:
+            return nothing
+        states, present = self.space.text_states([text])
+        count = min(int(present.sum()), self.config.words)
+        tokenizer = self.space.words.tokenizer
+        ids = self.space.words.ids([text])[0, :count].tolist()
+        return replace(nothing, states=states[0, :count], tokens=tuple(tokenizer.id_to_token(i) for i in ids))
+
+    def steps(
+        self, asked: Asked, n: int = 1, *, seed: int = 0, steps: int = STEPS, guidance: float = GUIDANCE
+    ) -> Iterator[Step]:  # fmt: skip
+        """Yield the steps of n drawings. Drawing i of a seed does not depend on n. Raises QueryError on settings out of range."""
+        for name, value, most in (("steps", steps, MOST_STEPS), ("the number of drawings", n, MOST_DRAWINGS)):
+            if not 1 <= value <= most:
+                raise QueryError(f"{name} is {value}; give 1 to {most}")
+        if not 0 <= guidance <= MOST_GUIDANCE:
+            raise QueryError(f"guidance is {guidance:g}; give 0 to {MOST_GUIDANCE:g}")
+        size = self.config.size
+        noise = np.stack([np.random.default_rng([seed, i]).standard_normal((4, size, size), np.float32) for i in range(n)])
+        attention: list[np.ndarray] = []
+        for number, pictures in enumerate(sample(partial(self._predict, asked, guidance, attention), noise, steps), 1):
+            yield Step(number, pictures, attention[-1])
+
+    def _predict(self, asked: Asked, guidance: float, attention: list[np.ndarray], x: Pictures, t: float) -> Pictures:
+        """Return the guided prediction of clean pictures, and append the attention to words. Ho and Salimans 2022, eq. 6."""
+        n, conditions = len(x), [asked.wanted] if guidance == 1 else [asked.wanted, asked.unwanted]
+        longest = max(1, *(len(condition.states) for condition in conditions))
+        words = np.zeros((len(conditions), longest, self.config.word_width), np.float32)
+        present = np.zeros((len(conditions), longest), np.float32)
+        for i, condition in enumerate(conditions):
+            words[i, : len(condition.states)], present[i, : len(condition.states)] = condition.states, 1
+        feed = {
+            "x": np.tile(x, (len(conditions), 1, 1, 1)),
+            "t": np.full(n * len(conditions), t, np.float32),
+            "z": np.stack([condition.z for condition in conditions]).repeat(n, axis=0),
+            "words": words.repeat(n, axis=0),
+            "present": present.repeat(n, axis=0),
+        }
+        clean, weights = self.session.run(["picture", "attention"], feed)
+        grid = self.config.size // self.config.patch
+        shown = weights[:n, :, self.config.z_tokens : self.config.z_tokens + len(asked.wanted.states)]
+        attention.append(shown.reshape(n, grid, grid, -1))
+        if guidance == 1:
+            return np.asarray(clean)
+        return np.asarray(clean[n:] + np.float32(guidance) * (clean[:n] - clean[n:]))
