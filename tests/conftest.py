@@ -16,6 +16,7 @@ from media_files import PLAIN, on_white
 from PIL import Image
 from random_weights import randomised
 from tiny_assistant import smollm2, tiny, tiny_folder, tiny_with_labels  # noqa: F401  fixtures
+from tiny_generator import tiny_generator  # noqa: F401  a fixture
 
 import benchmarks.torchvision_on_cpu  # noqa: F401  before anything imports torchvision
 
@@ -42,7 +43,7 @@ SLOW = {
         "test_marks", "test_segments", "test_space_map", "test_spoken_moments", "test_store", "test_watch", "test_words_found",
     },
     "media": {"test_audio", "test_document", "test_speech", "test_transcripts", "test_video"},
-    "server": {"test_browser", "test_mcp_server", "test_pages", "test_server", "test_timeline"},
+    "server": {"test_browser", "test_draw_page", "test_mcp_server", "test_pages", "test_server", "test_timeline"},
     "spaces": {
         "test_bad_checkpoints", "test_checkpoint", "test_clap", "test_conversion", "test_cross_encoder", "test_devices", "test_export", "test_hub",
         "test_prebuilt", "test_starter",

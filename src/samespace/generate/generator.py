@@ -1,7 +1,7 @@
 """A generator: words, pictures, sounds or their sum → drawings, on ONNX Runtime."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,11 @@ from ..core.config import from_dict
 from ..core.errors import QueryError, UnknownGenerator, error_summary
 from ..core.generator_config import GeneratorConfig
 from ..core.registry import Registry
-from ..library.search.query import QueryEncoder, Term
+from ..library.search.query import QueryEncoder, Term, Weighted
 from ..spaces import registry as spaces
 from ..spaces.sessions import open_graph
-from ..spaces.space import Space
+from ..spaces.space import Space, once
+from .nearest import Nearest, TrainingPictures
 from .sampler import Pictures, sample, to_rgba
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ STEPS, GUIDANCE = 25, 3.0
 MOST_STEPS, MOST_GUIDANCE, MOST_DRAWINGS = 250, 20.0, 64
 MOST_CHARACTERS = 2000
 """Of what is asked for."""
+GENERATOR = "SAMESPACE_GENERATOR"
+"""Environment variable that names a generator for the command and the page."""
 STARTER = Path(__file__).with_name("starter")
 
 
@@ -124,10 +127,10 @@ class Generator:
         *_, last = self.steps(self.read(asked), n, seed=seed, steps=steps, guidance=guidance)
         return [Image.fromarray(picture) for picture in to_rgba(last.pictures)]
 
-    def read(self, asked: str | np.ndarray, files: bool = True) -> Asked:
+    def read(self, asked: str | np.ndarray, files: bool = True, extra_vectors: Sequence[Weighted] = ()) -> Asked:
         """Return what to draw of a query or a vector; what a query subtracts is what is not wanted.
 
-        With `files` false everything is words. Raises QueryError, UnreadableMedia.
+        With `files` false everything is words; `extra_vectors` are added to a query. Raises QueryError, UnreadableMedia.
         """
         nothing = Condition(np.zeros(self.config.dim, np.float32), np.empty((0, self.config.word_width), np.float32))
         if not isinstance(asked, str):
@@ -138,7 +141,7 @@ class Generator:
         if len(asked) > MOST_CHARACTERS:
             raise QueryError(f"{len(asked)} characters are more than a drawing can follow; write {MOST_CHARACTERS} at most")
         encoder = QueryEncoder(self.space)
-        query = encoder.query(asked, files)
+        query = encoder.query(asked, files, extra_vectors)
         if unknown := next((term for term in query.terms if encoder.says_nothing(term)), None):
             raise QueryError(
                 f"the space {self.space.name} does not know {unknown.text[:40]!r}; write it in other words, or in English"
@@ -150,6 +153,17 @@ class Generator:
         z = np.sum([-term.weight * vector for term, vector in subtracted], axis=0)
         unwanted = self._words([term for term, _ in subtracted], nothing)
         return Asked(wanted, replace(unwanted, z=z / np.linalg.norm(z)))
+
+    def nearest(self, pictures: Pictures) -> list[Nearest]:
+        """Return the nearest training picture of each drawing; nothing where the folder does not have them."""
+        return [] if self._training_pictures is None else self._training_pictures.nearest(to_rgba(pictures))
+
+    @once
+    def _training_pictures(self) -> TrainingPictures | None:
+        try:
+            return TrainingPictures(self.folder)
+        except OSError:
+            return None
 
     def _words(self, terms: list[Term], nothing: Condition) -> Condition:
         """Return the states of the words among terms, read as one text."""

@@ -120,13 +120,8 @@ def picture_vectors(sources: Sequence[Source], space: Space, file: Path, threads
 
     Raises ConfigError where no picture can be read.
     """
-    if file.exists():
-        with np.load(file) as stored:
-            if str(stored["space"]) == space.fingerprint:
-                return dict(zip(stored["names"].tolist(), stored["z"]))
-    names: list[str] = []
-    parts: list[np.ndarray] = []
-    jobs = (item for source in sources for item in open_source(source).in_order())
+    found = read_vectors(file, space)
+    missing = (item for source in sources for item in open_source(source).in_order() if item.name not in found)
 
     def prepared(item: Item) -> np.ndarray | None:
         try:
@@ -134,14 +129,23 @@ def picture_vectors(sources: Sequence[Source], space: Space, file: Path, threads
         except UnreadableMedia:
             return None  # the loader skips it, too, and says why
 
+    before = len(found)
     with ThreadPoolExecutor(threads) as pool:
-        while window := list(islice(jobs, PREFETCH)):
+        while window := list(islice(missing, PREFETCH)):
             squares = {item.name: pixels for item, pixels in zip(window, pool.map(prepared, window)) if pixels is not None}
-            names += squares
-            parts += [space.pixels(np.stack(list(squares.values()))).astype(np.float16)] if squares else []
-    if not names:
+            if squares:
+                found |= zip(squares, space.pixels(np.stack(list(squares.values()))).astype(np.float16))
+    if not found:
         raise ConfigError("no picture of the sources can be read; check their paths")
-    z = np.concatenate(parts)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(file, space=space.fingerprint, names=np.array(names), z=z)
-    return dict(zip(names, z))
+    if len(found) > before:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(file, space=space.fingerprint, names=np.array(list(found)), z=np.stack(list(found.values())))
+    return found
+
+
+def read_vectors(file: Path, space: Space) -> dict[str, np.ndarray]:
+    """Return the vectors in a file, by the names of their pictures; none where they are of another space."""
+    if not file.exists():
+        return {}
+    with np.load(file) as stored:
+        return dict(zip(stored["names"].tolist(), stored["z"])) if str(stored["space"]) == space.fingerprint else {}

@@ -62,6 +62,12 @@ def ask_page(state: State) -> HTMLResponse:
     return page(state, "ask.html", endpoint=urlsplit(state.assistant.name).hostname)
 
 
+@router.get("/draw")
+def draw_page(state: State) -> HTMLResponse:
+    """Return the page to draw."""
+    return page(state, "draw.html")
+
+
 @router.get("/learn")
 def course_page(state: State) -> HTMLResponse:
     """Return the course."""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import JSONResponse, StreamingResponse
 
 from ...core.paths import to_path
-from ..services.schemas import CompareRequest, FolderRequest, PageSearchRequest, WeightedTerm
+from ..services.schemas import CompareRequest, DrawRequest, FolderRequest, PageSearchRequest, WeightedTerm
 from ..services.search_page import listed_json
 from ..services.security import HEADERS
 from ..services.state import Conditions, State, check_may_change
@@ -91,6 +91,12 @@ def heatmaps(id: str, words: Words, state: State) -> dict[str, Any]:
 def marked_words(id: str, words: Words, state: State) -> dict[str, Any]:
     """Return where words are on a hit's page."""
     return {"boxes": state.search_page.marked_words(id, words)}
+
+
+@router.post("/draw")
+def draw(body: DrawRequest, state: State) -> StreamingResponse:
+    """Stream the steps of drawings."""
+    return StreamingResponse(state.drawing.events(body), media_type="text/event-stream", headers=HEADERS)
 
 
 @router.post("/compare")

@@ -318,6 +318,18 @@ class CompareRequest(BaseModel):
     spaces: list[str] = Field(min_length=1, max_length=4)
 
 
+class DrawRequest(BaseModel):
+    """POST /app/draw."""
+
+    query: str = Field(default="", max_length=MAX_QUERY)
+    media: str = ""
+    """A data URI of an image, audio or video file that is added to the words."""
+    number: int = Field(default=4, ge=1, le=16)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    steps: int = Field(default=25, ge=1, le=100)
+    guidance: float = Field(default=3.0, ge=0, le=20)
+
+
 Vector = Annotated[list[FiniteFloat], Field(min_length=1, max_length=4096)]
 
 

@@ -24,6 +24,7 @@ from ...library.store.words import folded, terms_of
 from ...media import document
 from ...media.locator import locator
 from ...media.ocr import from_text
+from ...spaces.space import Space
 from .library_media import LibraryMedia, not_found, resolve_within
 from .reranking import Reranking
 from .schemas import PageSearchRequest, WeightedTerm
@@ -98,16 +99,8 @@ class SearchPage:
             if z is None:
                 raise not_found(term.id)
             return z
-        sent, space = read_picture(term.media, urls_allowed=False), self.library.space
-        kind = term.media.removeprefix("data:").partition("/")[0]
         with self.lock:
-            if kind not in STREAMED:
-                vector: np.ndarray = space.image([space.decode(sent.data, sent.name)])[0]
-                return vector
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(sent.data)
-                file.flush()
-                return mean_vector(list(STREAMED[kind](Path(file.name), space)))
+            return sent_vector(term.media, self.library.space)
 
     def heatmaps(self, id: str, words: str) -> list[np.ndarray]:
         """Return heat maps of a segment, for a phrase and then for each of its words: float32 (GRID, GRID) each.
@@ -145,3 +138,15 @@ def hit_json(hit: Hit) -> dict[str, Any]:
 def listed_json(hit: Hit) -> dict[str, Any]:
     """Return a file that is listed without a query, and so has neither score nor rank, as the page shows it."""
     return hit_json(hit) | {"score": None, "rank": None}
+
+
+def sent_vector(media: str, space: Space) -> np.ndarray:
+    """Return the vector of an image, audio or video file that was sent as a data URI: float32 (dim,). Raises RequestError, UnreadableMedia."""
+    sent, kind = read_picture(media, urls_allowed=False), media.removeprefix("data:").partition("/")[0]
+    if kind not in STREAMED:
+        vector: np.ndarray = space.image([space.decode(sent.data, sent.name)])[0]
+        return vector
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(sent.data)
+        file.flush()
+        return mean_vector(list(STREAMED[kind](Path(file.name), space)))

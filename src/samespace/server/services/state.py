@@ -6,6 +6,7 @@ from fastapi import Depends, Query, Request
 from starlette.exceptions import HTTPException
 
 from ...library.library import Library
+from .drawing import Drawing
 from .indexing import IndexingJob
 from .lazy_assistant import LazyAssistant
 from .library_media import LibraryMedia
@@ -29,7 +30,7 @@ class ServerState:
         self.reranking = Reranking(library, assistant)
         self.search_page = SearchPage(library, self.media, self.reranking)
         self.comparison = SpaceComparison(library, self.media)
-        self.timeline, self.map_page = Timeline(library), MapPage(library)
+        self.timeline, self.map_page, self.drawing = Timeline(library), MapPage(library), Drawing()
 
 
 async def state_of(request: Request) -> ServerState:

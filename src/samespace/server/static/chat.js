@@ -1,5 +1,5 @@
 // The Ask page: a picture, questions about it, answers as they are generated.
-import { NO_ANSWER, ask as request, post } from "./ask.js";
+import { eventsOf, NO_ANSWER, ask as request, post } from "./ask.js";
 import { paintHeatmap } from "./heatmap.js";
 import { mediaInput } from "./media.js";
 
@@ -108,21 +108,6 @@ async function stream(conversation, bubble) {
   if (controller === running) setBusy(false);
   if (!answer && !bubble.textContent) bubble.remove();
   return answer;
-}
-
-// Server-sent events in a stream of bytes.
-async function* eventsOf(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let text = ""; ; ) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const parts = (text + value).split("\n\n");
-    text = parts.pop();
-    for (const part of parts) {
-      const data = part.replace(/^data: /, "");
-      if (data !== "[DONE]") yield JSON.parse(data);
-    }
-  }
 }
 
 function setBusy(busy) {

@@ -1,0 +1,80 @@
+"""The Draw page: drawings as they come into being, what each word did, and the nearest training pictures."""
+
+import base64
+import io
+import json
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...core.errors import SamespaceError
+from ...generate.generator import GENERATOR, Generator, Step, load_generator
+from ...generate.nearest import Nearest
+from ...generate.sampler import to_rgba
+from .errors import error_body
+from .schemas import DrawRequest
+from .search_page import sent_vector
+
+
+class Drawing:
+    """Draws for the page, one request at a time."""
+
+    def __init__(self) -> None:
+        """The generator is the one that the environment names, or the starter; it is opened by the first drawing."""
+        self.lock = threading.Lock()
+        self._opened: Generator | None = None
+
+    def open(self) -> Generator:
+        """Return the generator. Raises UnknownGenerator."""
+        with self.lock:
+            self._opened = self._opened or load_generator(os.environ.get(GENERATOR) or "starter")
+        return self._opened
+
+    def events(self, body: DrawRequest) -> Iterator[str]:
+        """Return the steps of drawings as server-sent events. Raises SamespaceError before the first one."""
+        generator = self.open()
+        with self.lock:
+            extra = [(1.0, sent_vector(body.media, generator.space))] if body.media else []
+            asked = generator.read(body.query, files=False, extra_vectors=extra)
+        steps = generator.steps(asked, body.number, seed=body.seed, steps=body.steps, guidance=body.guidance)
+        return self._events(generator, steps, body.steps, asked.wanted.tokens)
+
+    def _events(self, generator: Generator, steps: Iterator[Step], count: int, tokens: tuple[str, ...]) -> Iterator[str]:
+        try:
+            attention, last = [], None
+            while step := self._next(steps):
+                last = step
+                attention.append(step.attention)
+                yield event({"step": step.number, "of": count, "pictures": [data_uri(one) for one in to_rgba(step.pictures)]})
+            assert last is not None  # there is at least one step
+            nearest = [nearest_json(one) for one in generator.nearest(last.pictures)]
+            mean = np.stack(attention).mean(axis=0).round(4)  # over the steps: (B, grid, grid, T)
+            yield event({"tokens": list(tokens), "attention": mean.transpose(0, 3, 1, 2).tolist(), "nearest": nearest})
+        except SamespaceError as error:  # the status has been sent
+            yield event(error_body(str(error), "server_error"))
+
+    def _next(self, steps: Iterator[Step]) -> Step | None:
+        """Return the next step, while no other drawing makes one; None after the last."""
+        with self.lock:
+            return next(steps, None)
+
+
+def event(values: dict[str, Any]) -> str:
+    """Return a server-sent event."""
+    return f"data: {json.dumps(values, ensure_ascii=False)}\n\n"
+
+
+def data_uri(picture: np.ndarray | Image.Image) -> str:
+    """Return a picture, or uint8 (S, S, 4), as a data URI."""
+    out = io.BytesIO()
+    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(out, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def nearest_json(nearest: Nearest) -> dict[str, Any]:
+    """Return a training picture for the page."""
+    return {"name": nearest.name, "distance": nearest.distance, "picture": data_uri(nearest.picture)}

@@ -1,0 +1,74 @@
+"""`samespace draw`: files, what they say of themselves, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from samespace.cli.main import app
+from samespace.generate.files import ORIGIN
+from samespace.generate.generator import Generator
+
+
+@pytest.fixture
+def run(tiny_generator, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SAMESPACE_GENERATOR", str(tiny_generator))
+    return lambda *arguments: CliRunner().invoke(app, ["draw", *arguments])
+
+
+def test_a_drawing_is_named_as_the_query_and_replaces_no_file(run):
+    assert run("a red/blue apple: 50%", "--steps", "2").stdout == "a red-blue apple- 50.png\n"
+    assert run("a red/blue apple: 50%", "--steps", "2").stdout == "a red-blue apple- 50 2.png\n"
+    with Image.open("a red-blue apple- 50.png") as picture:
+        assert (picture.size, picture.mode) == ((64, 64), "RGBA")
+        assert picture.text["Description"] == "a red/blue apple: 50%" and "seed 0, steps 2, guidance 3" in picture.text["Comment"]
+        assert ORIGIN in picture.text["XML:com.adobe.xmp"]
+
+
+def test_a_grid_its_steps_and_a_scale(run):
+    done = run("cat", "--grid", "5", "--gif", "--steps", "3", "--scale", "1", "-o", "out.png")
+    assert done.exit_code == 0 and done.stdout == "out.png\nout.gif\n"
+    with Image.open("out.png") as picture, Image.open("out.gif") as animation:
+        assert picture.size == (48, 32) == animation.size and animation.n_frames == 3
+
+
+def test_a_picture_a_sound_and_a_sum_are_drawn(run, photographs, tmp_path):
+    Image.new("RGB", (50, 50), "green").save(tmp_path / "my cat.png")
+    assert run("my cat.png", "--steps", "1").stdout == "my cat 2.png\n"
+    assert run("my cat.png + snow - night", "--steps", "1", "-o", "sum.png").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("cat", "--steps", "0"), "steps is 0"), (("cat", "--grid", "99"), "drawings is 99"), ((" ",), "empty term"),
+        (("cat", "--guidance", "99"), "guidance is 99"), (("cat", "-o", "a.jpg"), "ends in .png"), (("cat", "--with", "x"), "no generator 'x'"),
+        (("cat", "-o", "no such folder/a.png"), "no such folder/a.png"), (("./gone.png",), "is no file"), (("猫",), "does not know"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_one_sentence(run, arguments, message):
+    done = run(*arguments)
+    assert done.exit_code == 1 and message in done.stderr and done.stderr.count("\n") == 1 and not list(Path().glob("*.png*"))
+
+
+def test_a_long_query_is_drawn_with_a_note(run):
+    done = run("one two three four five six seven eight nine ten " * 4, "--steps", "1")
+    assert done.exit_code == 0 and "only the first 24 word pieces" in done.stderr
+
+
+def test_what_was_drawn_until_ctrl_c_is_kept(run, monkeypatch):
+    whole = Generator.steps
+
+    def interrupted(self, *arguments, **settings):
+        for step in whole(self, *arguments, **settings):
+            yield step
+            if step.number == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(Generator, "steps", interrupted)
+    done = run("cat", "--steps", "9")
+    assert done.exit_code == 130 and "stopped after 2 of 9 steps" in done.stderr and Path("cat.png").exists()
+    with Image.open("cat.png") as picture:
+        assert "steps 2" in picture.text["Comment"]
