@@ -18,9 +18,19 @@ ROOMS = (  # a room imports only from those before it
     "server", "cli",
 )  # fmt: skip
 HOMES = {  # a heavy library → the only places that import it
-    "torch": ("models/", "spaces/", "train/", "generate/export.py", "assistant/", "explain/", "evaluate/"),
+    "torch": (
+        "models/",
+        "spaces/",
+        "train/",
+        "generate/export.py",
+        "generate/stable_diffusion.py",
+        "assistant/",
+        "explain/",
+        "evaluate/",
+    ),
     "onnx": ("spaces/convert/onnx.py", "spaces/convert/export.py", "spaces/convert/quantize.py"),
     "onnxruntime": ("spaces/",),
+    "diffusers": ("generate/stable_diffusion.py",),
     "lark": ("library/search/where.py",),
     "lancedb": ("library/store/lance.py",),
     "pyarrow": ("library/store/", "train/sources.py"),

@@ -333,7 +333,9 @@ def test_a_videos_segments_are_chosen_on_a_strip(browser, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("where", ["/", "/?q=a+cat", "/places", "/map", "/duplicates", "/ask", "/draw", "/learn", "/library", "/spaces"])
+@pytest.mark.parametrize(
+    "where", ["/", "/?q=a+cat", "/places", "/map", "/duplicates", "/ask", "/draw", "/learn", "/library", "/spaces"]
+)
 def test_pages_are_accessible(browser, address, where, scheme):
     """axe-core's rules of WCAG A and AA."""
     from axe_playwright_python.sync_playwright import Axe

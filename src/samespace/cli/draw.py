@@ -9,10 +9,10 @@ import typer
 from ..core.errors import QueryError
 from ..core.files import write_atomically
 from ..core.paths import expanded
-from .console import counting_bar, escape_control, print_result, print_status
+from .console import Yes, confirm_download, counting_bar, escape_control, needs_extra, print_result, print_status
 
 if TYPE_CHECKING:
-    from ..generate.generator import Generator, Step
+    from ..generate.generator import Step
 
 MOST_SCALE = 16
 
@@ -24,27 +24,51 @@ def draw(
     ] = None,
     grid: Annotated[int, typer.Option(help="Drawings on one sheet.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same drawing.")] = 0,
-    steps: Annotated[int, typer.Option(help="Steps from noise to the drawing.")] = 25,
-    guidance: Annotated[float, typer.Option(help="How far it is pulled towards the query; 1 is not at all.")] = 3.0,
+    steps: Annotated[int | None, typer.Option(help="Steps from noise to the drawing.", show_default="25; a Turbo 1")] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="How far it is pulled towards the query; 1 is not at all.", show_default="3; Stable Diffusion 7.5"),
+    ] = None,
     gif: Annotated[bool, typer.Option("--gif", help="Write the steps as an animation, too.")] = False,
-    scale: Annotated[int, typer.Option(min=1, max=MOST_SCALE, help="How many times larger than it is drawn.")] = 4,
+    scale: Annotated[
+        int, typer.Option(min=1, max=MOST_SCALE, help="How many times larger than it is drawn; the starter draws 64 pixels.")
+    ] = 4,
+    size: Annotated[int, typer.Option(help="Of Stable Diffusion: pixels a side.", show_default="as it was trained")] = 0,
     generator: Annotated[
-        str, typer.Option("--with", envvar="SAMESPACE_GENERATOR", help="Name or folder of a generator.")
+        str,
+        typer.Option("--with", envvar="SAMESPACE_GENERATOR", help="A generator, or a Stable Diffusion: its folder or hub name."),
     ] = "starter",
+    yes: Yes = False,
 ) -> None:
     """Draw what words, a picture, a sound or their sum mean in the space."""
-    from ..generate import files
-    from ..generate.generator import load_generator
-    from ..generate.sampler import to_rgba
-
-    opened = load_generator(generator)
-    asked = opened.read(query)
-    warn_of_cut_words(opened, len(asked.wanted.states))
     file = expanded(output) if output else free_name(query)
     if file.suffix.lower() != ".png":
         raise QueryError(f"{file.name} is no name of a PNG; write one that ends in .png")
+    if pipeline := pipeline_folder(generator, yes):
+        if gif:
+            raise QueryError("the steps of Stable Diffusion are no pictures yet; leave --gif out")
+        draw_with_diffusion(pipeline, query, file, grid, seed, steps, guidance, size)
+    elif size:
+        raise QueryError(f"the generator {generator} draws one size; leave --size out, or enlarge it with --scale")
+    else:
+        draw_with_generator(generator, query, file, grid, seed, steps, guidance, scale, gif)
+
+
+def draw_with_generator(
+    name: str, query: str, file: Path, grid: int, seed: int, steps: int | None, guidance: float | None, scale: int, gif: bool
+) -> None:
+    """Draw with a generator of ours; what was drawn until Ctrl-C is kept."""
+    from ..generate import files
+    from ..generate.generator import GUIDANCE, STEPS, load_generator
+    from ..generate.sampler import to_rgba
+
+    opened = load_generator(name)
+    steps, guidance = STEPS if steps is None else steps, GUIDANCE if guidance is None else guidance
+    asked = opened.read(query)
+    if len(asked.wanted.states) == opened.config.words:
+        print_status(f"only the first {opened.config.words} word pieces are read one by one; all of them count for the whole")
     done: list[Step] = []
-    stopped = ""
+    stopped = False
     with counting_bar("drawing") as count:
         try:
             for step in opened.steps(asked, grid, seed=seed, steps=steps, guidance=guidance):
@@ -52,26 +76,68 @@ def draw(
                 if count:
                     count(len(done), steps)
         except KeyboardInterrupt:
+            stopped = True
             if not done:
                 raise
-            stopped = f" after {len(done)} of {steps} steps"
-    settings = f"seed {seed}, steps {len(done)}, guidance {guidance:g}"
-    about = {"Description": query, "Comment": f"drawn by samespace's generator {opened.config.name}: {settings}"}
-    write_atomically(file, lambda out: out.write(files.png(files.sheet(to_rgba(done[-1].pictures), scale), about)))
-    print_result(escape_control(str(file)))
+    about = about_drawing(query, opened.config.name, seed, len(done), guidance)
+    write(file, files.png(files.sheet(to_rgba(done[-1].pictures), scale), about))
     if gif:
-        animation = file.with_suffix(".gif")
-        write_atomically(animation, lambda out: out.write(files.gif([step.pictures for step in done], scale)))
-        print_result(escape_control(str(animation)))
+        write(file.with_suffix(".gif"), files.gif([step.pictures for step in done], scale))
     if stopped:
-        print_status(f"stopped{stopped}; what was drawn until then is in the file")
+        print_status(f"stopped after {len(done)} of {steps} steps; what was drawn until then is in the file")
         raise typer.Exit(130)
 
 
-def warn_of_cut_words(generator: "Generator", count: int) -> None:
-    """Say so where a query may be longer than the words that are read."""
-    if count == generator.config.words:
-        print_status(f"only the first {count} word pieces are read one by one; all of them count for the whole")
+def draw_with_diffusion(
+    folder: Path, query: str, file: Path, grid: int, seed: int, steps: int | None, guidance: float | None, size: int
+) -> None:
+    """Draw with Stable Diffusion, whose words are read by our text towers."""
+    with needs_extra("drawing with Stable Diffusion", "draw"):
+        import numpy as np
+
+        from ..generate import files
+        from ..generate.stable_diffusion import StableDiffusion
+    opened = StableDiffusion(folder)
+    steps, guidance = opened.defaults[0] if steps is None else steps, opened.defaults[1] if guidance is None else guidance
+    with counting_bar("drawing") as count:
+        drawings = opened.draw(query, grid, seed=seed, steps=steps, guidance=guidance, size=size, on_step=count)
+    pixels = np.stack([np.asarray(drawing.convert("RGBA")) for drawing in drawings])
+    write(file, files.png(files.sheet(pixels, 1), about_drawing(query, folder.name, seed, steps, guidance)))
+
+
+def pipeline_folder(name: str, yes: bool) -> Path | None:
+    """Return the folder of a Stable Diffusion, downloaded if the user agrees; None where the name is a generator of ours.
+
+    Raises Offline, UnknownGenerator, UnknownSpace.
+    """
+    from ..generate.generator import GENERATORS
+
+    if GENERATORS.find(name) or (folder := expanded(name)).is_dir():
+        return None if GENERATORS.find(name) else folder
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        return None
+    with needs_extra("drawing with Stable Diffusion", "draw"):
+        from dataclasses import replace
+
+        from ..generate.stable_diffusion import needed
+        from ..spaces.convert import hub
+    there = hub.files_of(name)
+    source = replace(there, files={file: there.files[file] for file in needed(there.files)})
+    if hub.cached_folder(source.repo, source.revision) is None:
+        confirm_download(source.size, source.what, yes)
+    return hub.download(source)
+
+
+def about_drawing(query: str, name: str, seed: int, steps: int, guidance: float) -> dict[str, str]:
+    """Return what a drawing's file says of itself."""
+    comment = f"drawn by samespace with {name}: seed {seed}, steps {steps}, guidance {guidance:g}"
+    return {"Description": query, "Comment": comment}
+
+
+def write(file: Path, data: bytes) -> None:
+    """Write a file, whole or not at all, and print its name."""
+    write_atomically(file, lambda out: out.write(data))
+    print_result(escape_control(str(file)))
 
 
 def free_name(query: str) -> Path:
