@@ -44,8 +44,10 @@ def test_a_picture_a_sound_and_a_sum_are_drawn(run, photographs, tmp_path):
     "arguments, message",
     [
         (("cat", "--steps", "0"), "steps is 0"), (("cat", "--grid", "99"), "drawings is 99"), ((" ",), "empty term"),
-        (("cat", "--guidance", "99"), "guidance is 99"), (("cat", "-o", "a.jpg"), "ends in .png"), (("cat", "--with", "x"), "no generator 'x'"),
-        (("cat", "-o", "no such folder/a.png"), "no such folder/a.png"), (("./gone.png",), "is no file"), (("猫",), "does not know"),
+        (("cat", "--guidance", "99"), "guidance is 99"), (("cat", "-o", "a.jpg"), "does not end in .png"), (("cat", "--with", "x"), "no generator 'x'"),
+        (("cat", "-o", "no such folder/a.png"), "no such folder/a.png"), (("./gone.png",), "is no file"), (("cat", "--size", "64"), "draws one size"),
+        (("cat", "--strokes", "999"), "1 to 256 strokes"), (("cat", "--strokes", "8", "-o", "a.png"), "does not end in .svg"),
+        (("cat", "--guide", "nobody"), "nobody"), (("猫",), "does not know"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_one_sentence(run, arguments, message):
@@ -72,3 +74,19 @@ def test_what_was_drawn_until_ctrl_c_is_kept(run, monkeypatch):
     assert done.exit_code == 130 and "stopped after 2 of 9 steps" in done.stderr and Path("cat.png").exists()
     with Image.open("cat.png") as picture:
         assert "steps 2" in picture.text["Comment"]
+
+
+def test_another_tower_steers_each_step(run):
+    plain, steered = run("cat", "--steps", "2", "-o", "a.png"), run("cat", "--steps", "2", "-o", "b.png", "--guide", "starter")
+    assert plain.exit_code == steered.exit_code == 0, steered.output
+    assert Path("a.png").read_bytes() != Path("b.png").read_bytes()
+
+
+def test_strokes_are_an_svg_that_opens(run):
+    from samespace.media.svg import render
+
+    done = run("a house & <home>", "--strokes", "5", "--steps", "2")
+    assert done.exit_code == 0 and done.stdout == "a house - -home.svg\n", done.output
+    text = Path("a house - -home.svg").read_text()
+    assert text.count("<path ") == 5 and "<title>a house &amp; &lt;home&gt;</title>" in text
+    assert render(text.encode(), 64).size == (64, 64)

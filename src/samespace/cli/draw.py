@@ -13,6 +13,7 @@ from .console import Yes, confirm_download, counting_bar, escape_control, needs_
 
 if TYPE_CHECKING:
     from ..generate.generator import Step
+    from ..generate.guidance import Critic
 
 MOST_SCALE = 16
 
@@ -34,6 +35,12 @@ def draw(
         int, typer.Option(min=1, max=MOST_SCALE, help="How many times larger than it is drawn; the starter draws 64 pixels.")
     ] = 4,
     size: Annotated[int, typer.Option(help="Of Stable Diffusion: pixels a side.", show_default="as it was trained")] = 0,
+    guide: Annotated[
+        str, typer.Option("--guide", metavar="SPACE", help="A space whose image tower steers each step, too; slower.")
+    ] = "",
+    strokes: Annotated[
+        int, typer.Option(help="Draw so many strokes as SVG instead, by the image tower of --guide, or the starter's.")
+    ] = 0,
     generator: Annotated[
         str,
         typer.Option("--with", envvar="SAMESPACE_GENERATOR", help="A generator, or a Stable Diffusion: its folder or hub name."),
@@ -41,22 +48,27 @@ def draw(
     yes: Yes = False,
 ) -> None:
     """Draw what words, a picture, a sound or their sum mean in the space."""
-    file = expanded(output) if output else free_name(query)
-    if file.suffix.lower() != ".png":
-        raise QueryError(f"{file.name} is no name of a PNG; write one that ends in .png")
-    if pipeline := pipeline_folder(generator, yes):
+    ending = ".svg" if strokes else ".png"
+    file = expanded(output) if output else free_name(query, ending)
+    if file.suffix.lower() != ending:
+        raise QueryError(f"{file.name} does not end in {ending}; write a name that does")
+    if strokes:
+        draw_with_strokes(query, file, strokes, seed, steps, guide)
+    elif pipeline := pipeline_folder(generator, yes):
         if gif:
             raise QueryError("the steps of Stable Diffusion are no pictures yet; leave --gif out")
+        if guide:
+            raise QueryError("Stable Diffusion is steered by words alone; leave --guide out")
         draw_with_diffusion(pipeline, query, file, grid, seed, steps, guidance, size)
     elif size:
         raise QueryError(f"the generator {generator} draws one size; leave --size out, or enlarge it with --scale")
     else:
-        draw_with_generator(generator, query, file, grid, seed, steps, guidance, scale, gif)
+        draw_with_generator(generator, query, file, grid, seed, steps, guidance, scale, gif, guide)
 
 
 def draw_with_generator(
-    name: str, query: str, file: Path, grid: int, seed: int, steps: int | None, guidance: float | None, scale: int, gif: bool
-) -> None:
+    name: str, query: str, file: Path, grid: int, seed: int, steps: int | None, guidance: float | None, scale: int, gif: bool, guide: str
+) -> None:  # fmt: skip
     """Draw with a generator of ours; what was drawn until Ctrl-C is kept."""
     from ..generate import files
     from ..generate.generator import GUIDANCE, STEPS, load_generator
@@ -67,11 +79,12 @@ def draw_with_generator(
     asked = opened.read(query)
     if len(asked.wanted.states) == opened.config.words:
         print_status(f"only the first {opened.config.words} word pieces are read one by one; all of them count for the whole")
+    improve = critic_of(guide, query).improve() if guide else None
     done: list[Step] = []
     stopped = False
     with counting_bar("drawing") as count:
         try:
-            for step in opened.steps(asked, grid, seed=seed, steps=steps, guidance=guidance):
+            for step in opened.steps(asked, grid, seed=seed, steps=steps, guidance=guidance, improve=improve):
                 done.append(step)
                 if count:
                     count(len(done), steps)
@@ -86,6 +99,35 @@ def draw_with_generator(
     if stopped:
         print_status(f"stopped after {len(done)} of {steps} steps; what was drawn until then is in the file")
         raise typer.Exit(130)
+
+
+def draw_with_strokes(query: str, file: Path, count: int, seed: int, steps: int | None, guide: str) -> None:
+    """Draw Bézier strokes as SVG; what was drawn until Ctrl-C is kept."""
+    critic = critic_of(guide or "starter", query)
+    from ..generate.strokes import MOST_STROKES, STEPS, draw_strokes, to_svg
+
+    steps = STEPS if steps is None else steps
+    if not 1 <= count <= MOST_STROKES or not 1 <= steps <= 2000:
+        raise QueryError(f"{count} strokes in {steps} steps; give 1 to {MOST_STROKES} strokes, and 1 to 2000 steps")
+    drawn = None
+    with counting_bar("drawing") as on_step:
+        try:
+            for step in draw_strokes(critic, count, seed, steps, on_step):
+                drawn = step
+        except KeyboardInterrupt:
+            if drawn is None:
+                raise
+    assert drawn is not None  # there is at least one step
+    write(file, to_svg(drawn, query).encode())
+
+
+def critic_of(space: str, query: str) -> "Critic":
+    """Return the image tower of a space, and what a query means in it. Raises UnknownSpace, UnknownGenerator, QueryError."""
+    with needs_extra("steering by an image tower", "train"):
+        from ..generate.guidance import Critic
+    from ..spaces import registry
+
+    return Critic(registry.load(space), query)
 
 
 def draw_with_diffusion(
@@ -140,11 +182,11 @@ def write(file: Path, data: bytes) -> None:
     print_result(escape_control(str(file)))
 
 
-def free_name(query: str) -> Path:
+def free_name(query: str, ending: str) -> Path:
     """Return a name in this folder for the drawing of a query that no file has yet."""
     from ..library.search.query import names_file
 
     words = Path(query).stem if names_file(query) else query
     stem = re.sub(r"[^\w ,'-]+", "-", words).strip(" -")[:60] or "drawing"
-    names = (Path(f"{stem}{number}.png") for number in ["", *(f" {n}" for n in range(2, 10_000))])
+    names = (Path(f"{stem}{number}{ending}") for number in ["", *(f" {n}" for n in range(2, 10_000))])
     return next(name for name in names if not name.exists())

@@ -1,9 +1,8 @@
 """A generator: words, pictures, sounds or their sum → drawings, on ONNX Runtime."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,9 +176,13 @@ class Generator:
         return replace(nothing, states=states[0, :count], tokens=tuple(tokenizer.id_to_token(i) for i in ids))
 
     def steps(
-        self, asked: Asked, n: int = 1, *, seed: int = 0, steps: int = STEPS, guidance: float = GUIDANCE
+        self, asked: Asked, n: int = 1, *, seed: int = 0, steps: int = STEPS, guidance: float = GUIDANCE,
+        improve: Callable[[Pictures], Pictures] | None = None,
     ) -> Iterator[Step]:  # fmt: skip
-        """Yield the steps of n drawings. Drawing i of a seed does not depend on n. Raises QueryError on settings out of range."""
+        """Yield the steps of n drawings. Drawing i of a seed does not depend on n.
+
+        `improve` moves each predicted clean picture, as guidance.Critic does. Raises QueryError on settings out of range.
+        """
         for name, value, most in (("steps", steps, MOST_STEPS), ("the number of drawings", n, MOST_DRAWINGS)):
             if not 1 <= value <= most:
                 raise QueryError(f"{name} is {value}; give 1 to {most}")
@@ -188,11 +191,17 @@ class Generator:
         size = self.config.size
         noise = np.stack([np.random.default_rng([seed, i]).standard_normal((4, size, size), np.float32) for i in range(n)])
         attention: list[np.ndarray] = []
-        for number, pictures in enumerate(sample(partial(self._predict, asked, guidance, attention), noise, steps), 1):
+
+        def predict(x: Pictures, t: float) -> Pictures:
+            clean, weights = self._predict(asked, guidance, x, t)
+            attention.append(weights)
+            return improve(clean) if improve else clean
+
+        for number, pictures in enumerate(sample(predict, noise, steps), 1):
             yield Step(number, pictures, attention[-1])
 
-    def _predict(self, asked: Asked, guidance: float, attention: list[np.ndarray], x: Pictures, t: float) -> Pictures:
-        """Return the guided prediction of clean pictures, and append the attention to words. Ho and Salimans 2022, eq. 6."""
+    def _predict(self, asked: Asked, guidance: float, x: Pictures, t: float) -> tuple[Pictures, np.ndarray]:
+        """Return the guided prediction of clean pictures, and the attention to words. Ho and Salimans 2022, eq. 6."""
         n, conditions = len(x), [asked.wanted] if guidance == 1 else [asked.wanted, asked.unwanted]
         longest = max(1, *(len(condition.states) for condition in conditions))
         words = np.zeros((len(conditions), longest, self.config.word_width), np.float32)
@@ -209,7 +218,6 @@ class Generator:
         clean, weights = self.session.run(["picture", "attention"], feed)
         grid = self.config.size // self.config.patch
         shown = weights[:n, :, self.config.z_tokens : self.config.z_tokens + len(asked.wanted.states)]
-        attention.append(shown.reshape(n, grid, grid, -1))
-        if guidance == 1:
-            return np.asarray(clean)
-        return np.asarray(clean[n:] + np.float32(guidance) * (clean[:n] - clean[n:]))
+        if guidance != 1:
+            clean = clean[n:] + np.float32(guidance) * (clean[:n] - clean[n:])
+        return np.asarray(clean), shown.reshape(n, grid, grid, -1)
