@@ -1,5 +1,7 @@
 """An image tower as a critic of pictures and of strokes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -71,10 +73,6 @@ def test_strokes_come_nearer_to_the_query(critic):
 
 def test_a_space_that_cuts_pictures_before_its_tower_is_refused():
     space = samespace.load("starter")
-    object.__setattr__(
-        space,
-        "config",
-        space.config.__class__(**{**vars(space.config), "prep": space.config.prep.__class__(resize="patches", patch=16)}),
-    )
+    space.config = replace(space.config, prep=replace(space.config.prep, resize="native"))
     with pytest.raises(UnknownGenerator, match="cannot steer"):
         Critic(space, "a cat")
