@@ -4,7 +4,7 @@
 
 Reads what `recipes/starter/fetch.sh` and `recipes/starter/prepare.py` left in WORK. Writes to WORK/draw: `pictures/*.webp`
 (RGBA, at most 96 px), `train.jsonl`, `val.jsonl` (3 % of the concepts, in all designs) and `held_out.jsonl` (10 % of the concepts,
-in all designs, and Google's design: only the evaluation reads them). A picture is trained on as it is, mirrored where that
+in all designs, and Google's design) and `test.jsonl` (of each of those concepts Google's picture; only the evaluation reads these two). A picture is trained on as it is, mirrored where that
 changes nothing, and in other colours, which its captions then name.
 """
 
@@ -140,6 +140,20 @@ def read_pairs(work: Path) -> Iterator[dict]:
         yield pair | {"split": split_of(pair, held)}
 
 
+def write_test(work: Path) -> None:
+    """Write test.jsonl: of each held-out concept that can be drawn, Google's picture with its name."""
+    rows = [json.loads(line) for line in (work / "draw" / "held_out.jsonl").read_text("utf-8").splitlines()]
+    held = {row["name"] for row in rows if row["source"] not in (HELD_OUT_DESIGN, "openclipart")}
+    chosen = [
+        row
+        for row in rows
+        if row["source"] == HELD_OUT_DESIGN and row["name"] in held and row["topic"] not in ("flags", "symbols")
+    ]
+    chosen.sort(key=lambda row: hashed(row["name"]))
+    lines = [json.dumps({"filepath": row["filepath"], "title": row["name"]}, ensure_ascii=False) for row in chosen]
+    (work / "draw" / "test.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+
+
 def main(work: Path) -> None:
     (work / "draw" / "pictures").mkdir(parents=True, exist_ok=True)
     pairs, counts = list(read_pairs(work)), Counter()
@@ -154,6 +168,7 @@ def main(work: Path) -> None:
                 counts[pair["split"], pair["source"]] += 1
     for file in outputs.values():
         file.close()
+    write_test(work)
     for (split, source), n in sorted(counts.items()):
         print(f"{split:9} {source:12} {n:6}")
 

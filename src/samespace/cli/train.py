@@ -168,6 +168,35 @@ def eval_vqa(
             print_result(f"{kind:12} {numbers}")
 
 
+@evaluate.command("draw")
+def eval_draw(
+    pairs: Pairs,
+    judge: Annotated[str, typer.Option(help="The space that reads the drawings: another one than they are drawn in.")],
+    generator: Annotated[
+        str, typer.Option("--with", envvar="SAMESPACE_GENERATOR", help="Name or folder of a generator.")
+    ] = "starter",
+    sheets: Annotated[Path | None, typer.Option(help="Write the drawings of each kind into this folder.")] = None,
+    json_: Json = False,
+) -> None:
+    """Whether a judge reads drawings as what was asked for: captions of held-out pictures, colours, pictures, spoken words."""
+    from ..evaluate.drawing import Evaluation, different
+    from ..generate.files import sheet
+    from ..generate.generator import load_generator
+
+    opened, (loaded, squares, captions) = load_generator(generator), load(judge, pairs)
+    if loaded.fingerprint == opened.config.space:
+        raise UnknownSpace(f"{judge} is the space that {generator} draws in, and judges itself; name another one: --judge SPACE")
+    rows = list(different(captions))
+    with counting_bar("drawing") as report:
+        evaluation = Evaluation(opened, loaded, squares[rows], [captions[row][0] for row in rows], report)
+        metrics = evaluation.measure()
+    for sample in evaluation.samples if sheets else ():
+        assert sheets is not None
+        sheets.mkdir(parents=True, exist_ok=True)
+        sheet(sample.pictures, 1).save(sheets / f"{sample.name}.png")
+    print_metrics(pairs, judge, "drawing", metrics, json_)
+
+
 @evaluate.command("calibration")
 def eval_calibration(pairs: Pairs, space: SpaceName = "starter", json_: Json = False) -> None:
     """Whether a hit's relevance tells right from wrong. Half of the images are removed, so that some queries have no hit."""

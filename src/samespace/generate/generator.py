@@ -153,9 +153,9 @@ class Generator:
         unwanted = self._words([term for term, _ in subtracted], nothing)
         return Asked(wanted, replace(unwanted, z=z / np.linalg.norm(z)))
 
-    def nearest(self, pictures: Pictures) -> list[Nearest]:
-        """Return the nearest training picture of each drawing; nothing where the folder does not have them."""
-        return [] if self._training_pictures is None else self._training_pictures.nearest(to_rgba(pictures))
+    def nearest(self, drawings: np.ndarray) -> list[Nearest]:
+        """Return the nearest training picture of each drawing, uint8 (B, S, S, 4); nothing where the folder does not have them."""
+        return [] if self._training_pictures is None else self._training_pictures.nearest(drawings)
 
     @once
     def _training_pictures(self) -> TrainingPictures | None:

@@ -51,7 +51,7 @@ class Drawing:
                 attention.append(step.attention)
                 yield event({"step": step.number, "of": count, "pictures": [data_uri(one) for one in to_rgba(step.pictures)]})
             assert last is not None  # there is at least one step
-            nearest = [nearest_json(one) for one in generator.nearest(last.pictures)]
+            nearest = [nearest_json(one) for one in generator.nearest(to_rgba(last.pictures))]
             mean = np.stack(attention).mean(axis=0).round(4)  # over the steps: (B, grid, grid, T)
             yield event({"tokens": list(tokens), "attention": mean.transpose(0, 3, 1, 2).tolist(), "nearest": nearest})
         except SamespaceError as error:  # the status has been sent
