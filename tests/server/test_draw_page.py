@@ -41,11 +41,12 @@ def test_what_cannot_be_drawn_is_refused(app, change):
         assert response.status_code == 400 and response.json()["error"]["message"]
 
 
-def test_without_a_generator_it_is_said(app, monkeypatch, tmp_path):
+def test_without_a_generator_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("SAMESPACE_GENERATOR", str(tmp_path / "none"))
-    with TestClient(app, base_url="http://127.0.0.1") as client:
+    with TestClient(create_app(Library(tmp_path / "l", samespace.load("starter"))), base_url="http://127.0.0.1") as client:
         response = client.post("/app/draw", json={"query": "a cat"})
         assert response.status_code == 404 and "no generator" in response.json()["error"]["message"]
+        assert "guide a drawing" not in client.get("/learn").text
 
 
 @needs_chromium[0]
@@ -75,3 +76,15 @@ def test_a_person_draws_points_at_a_word_and_steers_with_a_picture(app, browser,
         page.get_by_label("What to draw").fill("")
         page.get_by_role("button", name="Leave out chelsea.png").click()
         page.get_by_role("button", name="Leave out chelsea.png").wait_for(state="detached")
+
+
+@needs_chromium[0]
+@needs_chromium[1]
+def test_in_the_lesson_the_same_noise_is_guided_more_and_more(app, browser):
+    with serving(app) as address, opened(browser, address, "/learn#vectors") as page:
+        page.locator("#guide").scroll_into_view_if_needed()
+        page.locator("#guide").get_by_label("What to draw").fill("a blue bird")
+        page.locator("#guide").get_by_role("button", name="Draw").click()
+        page.get_by_text("The same noise each time").wait_for()
+        sources = page.locator("#guide img").evaluate_all("images => images.map((image) => image.src)")
+        assert len(set(sources)) == 4 and all(source.startswith("data:image/png") for source in sources)

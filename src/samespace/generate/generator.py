@@ -87,7 +87,9 @@ def load_generator(name: str | Path = "starter", space: Space | None = None) -> 
     folder = GENERATORS.find(name)
     if folder is None:
         installed = ", ".join(GENERATORS.installed()) or "none"
-        raise UnknownGenerator(f"there is no generator {str(name)!r}; installed: {installed}")
+        raise UnknownGenerator(
+            f"there is no generator {str(name)!r}; installed: {installed}. Train one as recipes/draw does, or name a Stable Diffusion"
+        )
     return Generator(folder, space or _space_of(read_generator_config(folder)))
 
 

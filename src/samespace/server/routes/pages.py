@@ -71,7 +71,7 @@ def draw_page(state: State) -> HTMLResponse:
 @router.get("/learn")
 def course_page(state: State) -> HTMLResponse:
     """Return the course."""
-    return page(state, "learn.html", photographs=PHOTOGRAPHS, parts=PARTS, minutes=MINUTES)
+    return page(state, "learn.html", photographs=PHOTOGRAPHS, parts=PARTS, minutes=MINUTES, generator=state.drawing.installed)
 
 
 @router.get("/spaces")

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ...core.errors import SamespaceError
-from ...generate.generator import GENERATOR, Generator, Step, load_generator
+from ...generate.generator import GENERATOR, GENERATORS, Generator, Step, load_generator
 from ...generate.nearest import Nearest
 from ...generate.sampler import to_rgba
 from .errors import error_body
@@ -25,13 +25,18 @@ class Drawing:
 
     def __init__(self) -> None:
         """The generator is the one that the environment names, or the starter; it is opened by the first drawing."""
-        self.lock = threading.Lock()
+        self.name, self.lock = os.environ.get(GENERATOR) or "starter", threading.Lock()
         self._opened: Generator | None = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether there is a generator of this name."""
+        return GENERATORS.find(self.name) is not None
 
     def open(self) -> Generator:
         """Return the generator. Raises UnknownGenerator."""
         with self.lock:
-            self._opened = self._opened or load_generator(os.environ.get(GENERATOR) or "starter")
+            self._opened = self._opened or load_generator(self.name)
         return self._opened
 
     def events(self, body: DrawRequest) -> Iterator[str]:

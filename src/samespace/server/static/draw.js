@@ -1,6 +1,6 @@
 // The Draw page: drawings as they come into being, where each word counted, and the nearest training pictures.
-import { eventsOf, NO_ANSWER, post } from "./ask.js";
 import { at, element } from "./dom.js";
+import { drawings } from "./drawings.js";
 import { paintHeatmap } from "./heatmap.js";
 import { isAudioOrVideo, mediaInput } from "./media.js";
 
@@ -19,18 +19,14 @@ async function draw() {
   at("drawings").replaceChildren(...tiles.map(({ item }) => item));
   try {
     const settings = { guidance: +at("guidance").value, steps: +at("steps").value, seed: +at("seed").value || 0, number: NUMBER };
-    const response = await fetch("/app/draw", { ...post({ query, media: media ?? "", ...settings }), signal: controller.signal });
-    if (!response.ok) throw new Error((await response.json()).error.message);
-    for await (const event of eventsOf(response.body)) {
-      if (event.error) throw new Error(event.error.message);
-      if (event.pictures) {
-        event.pictures.forEach((uri, i) => (tiles[i].image.src = uri));
-        say(`Step ${event.step} of ${event.of}.`);
-      } else finish(event, tiles);
-    }
+    const result = await drawings({ query, media: media ?? "", ...settings }, controller.signal, ({ pictures, step, of }) => {
+      pictures.forEach((uri, i) => (tiles[i].image.src = uri));
+      say(`Step ${step} of ${of}.`);
+    });
+    finish(result, tiles);
   } catch (error) {
-    if (error.name === "AbortError") say("Stopped; what was drawn until then stays.");
-    else say(error instanceof TypeError ? NO_ANSWER : error.message, true);
+    const aborted = error.name === "AbortError";
+    say(aborted ? "Stopped; what was drawn until then stays." : error.message, !aborted);
   }
   if (controller === running) setBusy(false);
 }

@@ -1,6 +1,7 @@
 // The course: each exercise has a module; this one starts them and marks the part that is being read.
 import { costs } from "./costs.js";
 import { cutter } from "./cutter.js";
+import { guide } from "./guide.js";
 import { matrix } from "./matrix.js";
 import { modalities } from "./modalities.js";
 import { patch } from "./patch.js";
@@ -9,7 +10,7 @@ import { mine, space } from "./space.js";
 import { steps } from "./steps.js";
 import { towers } from "./towers.js";
 
-const exercises = { towers, modalities, matrix, space, mine, cutter, patch, steps, costs, quiz };
+const exercises = { towers, modalities, matrix, guide, space, mine, cutter, patch, steps, costs, quiz };
 
 // An exercise starts when it comes near the window, so that the models are free for the one being read.
 const starter = new IntersectionObserver(
