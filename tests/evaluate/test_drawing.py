@@ -71,7 +71,7 @@ def test_the_right_drawings_have_the_best_numbers(tiny_generator):
     drawn = np.stack([np.full((16, 16, 4), (*COLOURS[name], 255), np.uint8) for name in names])
     assert evaluation.recalls("x", drawn) == {"x_recall@1": 1.0, "x_recall@5": 1.0} == evaluation.recalls("x", squares)
     assert evaluation.recalls("x", drawn[::-1])["x_recall@1"] == 0
-    assert evaluation.nearest_pictures(np.full((3, 16, 16, 4), 255, np.uint8))["copied"] == 0.0
+    assert evaluation.nearest_pictures(np.full((8, 16, 16, 4), 255, np.uint8))["copied"] == 0.0
 
 
 def test_the_command_measures_all_and_writes_sheets(tiny_generator, tmp_path, monkeypatch, tiny_space_folder):
