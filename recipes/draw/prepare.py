@@ -140,6 +140,22 @@ def read_pairs(work: Path) -> Iterator[dict]:
         yield pair | {"split": split_of(pair, held)}
 
 
+def write_judge(work: Path) -> None:
+    """Write judge.jsonl, what the judge is trained on (all pictures but Google's, as they are), and judge_val.jsonl (Google's)."""
+    rows = [
+        json.loads(line)
+        for split in ("train", "val", "held_out")
+        for line in (work / "draw" / f"{split}.jsonl").read_text("utf-8").splitlines()
+    ]
+    plain = [row for row in rows if "-" not in Path(row["filepath"]).stem]  # neither mirrored nor in another colour
+    for name, chosen in (
+        ("judge", [r for r in plain if r["source"] != HELD_OUT_DESIGN]),
+        ("judge_val", [r for r in plain if r["source"] == HELD_OUT_DESIGN]),
+    ):
+        lines = [json.dumps({"filepath": row["filepath"], "captions": row["captions"]}, ensure_ascii=False) for row in chosen]
+        (work / "draw" / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+
+
 def write_test(work: Path) -> None:
     """Write test.jsonl: of each held-out concept that can be drawn, Google's picture with its name."""
     rows = [json.loads(line) for line in (work / "draw" / "held_out.jsonl").read_text("utf-8").splitlines()]
@@ -169,6 +185,7 @@ def main(work: Path) -> None:
     for file in outputs.values():
         file.close()
     write_test(work)
+    write_judge(work)
     for (split, source), n in sorted(counts.items()):
         print(f"{split:9} {source:12} {n:6}")
 
