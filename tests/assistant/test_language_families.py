@@ -13,6 +13,7 @@ from tokenizers import pre_tokenizers
 
 from samespace.assistant.language import language_config, read_language
 from samespace.core.errors import UnknownAssistant, WeightsMismatch
+from samespace.models.lm import Cache
 
 SIZES = dict(
     hidden_size=64, intermediate_size=128, num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2, vocab_size=800,
@@ -21,11 +22,40 @@ SIZES = dict(
 LLAMA3 = dict(
     rope_type="llama3", rope_theta=5e5, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64
 )
+
+
+def llama_with(length: int = 512, **rope):
+    """A Llama with scaled rotary positions."""
+    return T.LlamaForCausalLM(
+        T.LlamaConfig(**SIZES | {"max_position_embeddings": length}, rope_parameters=dict(rope_theta=1e4) | rope)
+    )
+
+
 FAMILIES = {
     "Llama 2": lambda: T.LlamaForCausalLM(T.LlamaConfig(**SIZES)),
     "Llama 3.2": lambda: T.LlamaForCausalLM(T.LlamaConfig(**SIZES, rope_parameters=LLAMA3, tie_word_embeddings=True)),
     "Llama, linear scaling": lambda: T.LlamaForCausalLM(
         T.LlamaConfig(**SIZES, rope_parameters=dict(rope_type="linear", factor=4.0, rope_theta=1e4))
+    ),
+    "Llama, YaRN": lambda: llama_with(rope_type="yarn", factor=4.0, original_max_position_embeddings=8),
+    "Llama, YaRN as DeepSeek has it": lambda: llama_with(
+        rope_type="yarn",
+        factor=16.0,
+        original_max_position_embeddings=16,
+        beta_fast=8,
+        beta_slow=2,
+        mscale=0.8,
+        mscale_all_dim=0.5,
+        truncate=False,
+    ),
+    "Llama, YaRN with its own sharpness": lambda: llama_with(
+        rope_type="yarn", factor=2.0, original_max_position_embeddings=32, attention_factor=0.9
+    ),
+    "Llama, dynamic NTK": lambda: llama_with(length=16, rope_type="dynamic", factor=4.0),
+    "Qwen 2.5, YaRN": lambda: T.Qwen2ForCausalLM(
+        T.Qwen2Config(
+            **SIZES, rope_parameters=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=8, rope_theta=1e6)
+        )
     ),
     "Llama with biases": lambda: T.LlamaForCausalLM(T.LlamaConfig(**SIZES, attention_bias=True)),
     "Mistral": lambda: T.MistralForCausalLM(T.MistralConfig(**SIZES, sliding_window=None, head_dim=24)),
@@ -60,6 +90,20 @@ def same_as(ours, theirs):
     assert greedy(ours, ids, 24) == theirs.tolist()
 
 
+def test_a_long_prompt_read_in_parts_turns_as_in_one(tmp_path, tokenizer):
+    theirs = randomised(FAMILIES["Llama, dynamic NTK"]()).eval()
+    theirs.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    ours, ids = read_language(tmp_path).model, torch.randint(3, 800, (1, 40), generator=torch.Generator().manual_seed(2))
+    assert ours.c.context == 64
+    with torch.inference_mode():
+        cache = Cache(ours.c.layers)
+        cache.planned = 40
+        parts = [ours.logits(ours(ours.embed(part), cache)) for part in ids.split(12, dim=1)]
+        want = theirs(ids).logits
+    assert (torch.cat(parts, dim=1) - want).abs().max() < 1e-4 * want.abs().max()
+
+
 def test_half_precision_in_shards(tmp_path, tokenizer):
     theirs = randomised(FAMILIES["Qwen 2.5"]()).to(torch.bfloat16)
     theirs.save_pretrained(tmp_path, max_shard_size="60KB")
@@ -78,7 +122,8 @@ def test_what_ends_an_answer_is_in_two_files(tmp_path):
     ("values", "message"),
     [
         ({"model_type": "gemma2"}, "gemma2"),
-        ({"model_type": "llama", "rope_scaling": {"type": "yarn", "factor": 4.0}}, "yarn"),
+        ({"model_type": "llama", "rope_scaling": {"type": "longrope", "factor": 4.0}}, "longrope"),
+        ({"model_type": "llama", "rope_scaling": {"type": "linear"}}, "cannot be read"),
         ({"model_type": "llama", "mlp_bias": True}, "biases of the MLP"),
         ({"model_type": "qwen2", "layer_types": ["full_attention", "sliding_attention"]}, "some of its blocks"),
         ({"model_type": "llama", "logits_scaling": 8}, "logits_scaling"),

@@ -115,6 +115,7 @@ class Assistant:
         self, prompt: Prompt, image_tokens: dict[str, Tensor], cache: Cache, keys: list[Key]
     ) -> Generator[None, None, Tensor]:
         """Read what of the prompt is not in the cache yet, a chunk at a time → logits of the first new token."""
+        cache.planned = len(prompt.ids)
         for start in range(len(keys), len(prompt.ids), CHUNK):
             part = slice(start, start + CHUNK)
             used = [image_tokens[key[0]][key[1]] for key in prompt.keys[part] if isinstance(key, tuple)]

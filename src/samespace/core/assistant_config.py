@@ -42,7 +42,13 @@ class LanguageModel:
     rope_base: float = 100000.0
     """Base of the rotary positions' wavelengths."""
     rope_divisors: tuple[float, ...] = ()
-    """What each of the head_dim / 2 rotary frequencies is divided by, for longer contexts (Llama 3); empty for 1."""
+    """What each of the head_dim / 2 rotary frequencies is divided by, for longer contexts (linear, Llama 3, YaRN); empty for 1."""
+    rope_scale: float = 1.0
+    """What the rotary cosines and sines are multiplied by (YaRN)."""
+    rope_growth: float = 0.0
+    """Factor by which the rotary base grows with a text longer than `rope_trained` (dynamic NTK); 0 where it does not."""
+    rope_trained: int = 0
+    """Longest text of the training, where `rope_growth` is not 0."""
     rope_sections: tuple[int, ...] = ()
     """Of the head_dim / 2 rotary frequencies, how many turn with a token's time, row and column, which alternate (Qwen3-VL); empty where
     all turn with its place in the text."""

@@ -32,18 +32,30 @@ class RMSNorm(nn.Module):
         return (wide * (wide.square().mean(dim=-1, keepdim=True) + self.eps).rsqrt() * self.weight).to(x.dtype)
 
 
-def rotary(positions: Tensor, c: LanguageModel) -> Tensor:
+def rotary(positions: Tensor, c: LanguageModel, length: int = 0) -> Tensor:
     """Cosines and sines of each position's angles: int64 (N,), or (3, N) of time, row and column, → float32 (2, N, d).
 
+    length: of the whole text, where that is known; a base that grows with it is then the same for all of its parts.
     Su et al. 2021, §3.4; of three numbers, whose frequencies alternate: Bai et al. 2025, "Qwen3-VL", §2.
     """
-    frequencies = c.rope_base ** -(torch.arange(0, c.head_dim, 2, device=positions.device) / c.head_dim)  # (d/2,)
+    base = c.rope_base
+    if c.rope_growth:
+        base *= ntk_growth(c, max(length, int(positions.max()) + 1)) ** (c.head_dim / (c.head_dim - 2))
+    frequencies = base ** -(torch.arange(0, c.head_dim, 2, device=positions.device) / c.head_dim)  # (d/2,)
     if c.rope_divisors:
         frequencies = frequencies / frequencies.new_tensor(c.rope_divisors)
     angles = positions[..., None].float() * frequencies  # (N, d/2) or (3, N, d/2)
     if positions.ndim > 1:
         angles = (angles * _axes(c).to(angles)).sum(dim=0)
-    return turns(angles)
+    return c.rope_scale * turns(angles)
+
+
+def ntk_growth(c: LanguageModel, length: int) -> float:
+    """Return how much longer the waves of the rotary positions are for a text of this length: 1 up to the training's longest one.
+
+    "Dynamic NTK", emozilla 2023, as in transformers' modeling_rope_utils.
+    """
+    return c.rope_growth * max(length, c.rope_trained) / c.rope_trained - (c.rope_growth - 1)
 
 
 def _axes(c: LanguageModel) -> Tensor:
@@ -63,6 +75,8 @@ class Cache:
         self.length = 0
         self.shift = 0
         """How far the next position is from `length`: an image has more tokens than it takes positions (Qwen3-VL)."""
+        self.planned = 0
+        """Positions of the whole prompt, of which a part may be read already."""
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Append new keys and values of a layer and return all; the model advances `length` once per step."""
@@ -187,7 +201,7 @@ class Llama(nn.Module):
         if positions is None:
             start = cache.length + cache.shift if cache is not None else 0
             positions = torch.arange(start, start + x.shape[1], device=x.device)
-        angles = rotary(positions, self.c)
+        angles = rotary(positions, self.c, cache.planned if cache is not None else 0)
         for i, block in enumerate(self.blocks):
             x = block(x, None if i in self.c.unrotated else angles, cache, i, tap)
             x = x + deep[i] if i < len(deep) else x

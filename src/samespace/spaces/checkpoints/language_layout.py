@@ -1,6 +1,7 @@
 """config.json of a language model as transformers writes it → our settings."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def language_config(values: dict[str, Any], folder: Path | None = None) -> Langu
         c, kv_heads=c.kv_heads or c.heads, head_dim=c.head_dim or c.width // c.heads, qkv_bias=c.qkv_bias or biased, out_bias=biased,
         window=_window(kind, values), unrotated=_unrotated(kind, values, c.layers),
     )  # fmt: skip
-    return replace(c, rope_divisors=_rope_divisors(c, rope), rope_sections=_rope_sections(kind, rope))
+    return replace(_scaled(c, rope), rope_sections=_rope_sections(kind, rope))
 
 
 def _refuse_variants(values: dict[str, Any]) -> None:
@@ -111,22 +112,77 @@ def _unrotated(kind: str, values: dict[str, Any], layers: int) -> tuple[int, ...
     return tuple(i for i, turned in enumerate(rotated) if not turned)
 
 
-def _rope_divisors(c: LanguageModel, rope: dict[str, Any]) -> tuple[float, ...]:
-    """Return LanguageModel.rope_divisors of a config's rope_parameters. Raises UnknownAssistant on a kind that is not known.
-
-    llama3: long waves are stretched by `factor`, short ones stay, those between are in between (Llama 3.1's model card).
-    """
-    kind, n = rope.get("rope_type", rope.get("type", "default")), c.head_dim // 2
-    if kind == "linear":
-        return (float(rope["factor"]),) * n
-    if kind == "llama3":
-        low, high, original = rope["low_freq_factor"], rope["high_freq_factor"], rope["original_max_position_embeddings"]
-        turns = [original / (2 * math.pi * c.rope_base ** (i / n)) for i in range(n)]  # of each pair over the original context
-        kept = [min(1.0, max(0.0, (turn - low) / (high - low))) for turn in turns]
-        return tuple(1 / ((1 - share) / rope["factor"] + share) for share in kept)
-    if kind != "default":
+def _scaled(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
+    """Return settings with the rotary positions of a config's rope_parameters. Raises UnknownAssistant on a kind that is not known."""
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "default":
+        return c
+    if kind not in ROPE_KINDS:
         raise UnknownAssistant(f"rotary positions of the kind {kind!r} are not supported; choose another language model")
-    return ()
+    try:
+        return ROPE_KINDS[kind](c, rope)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise UnknownAssistant(f"the rotary positions of its config.json cannot be read ({error!r}); download it again") from None
+
+
+def _linear(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
+    """All waves are stretched. Chen et al. 2023, "Extending Context Window … via Positional Interpolation"."""
+    return replace(c, rope_divisors=(float(rope["factor"]),) * (c.head_dim // 2))
+
+
+def _llama3(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
+    """Long waves are stretched by `factor`, short ones stay, those between are in between. Llama 3.1's model card."""
+    low, high, original = rope["low_freq_factor"], rope["high_freq_factor"], rope["original_max_position_embeddings"]
+    n = c.head_dim // 2
+    turns = [original / (2 * math.pi * c.rope_base ** (i / n)) for i in range(n)]  # of each pair over the original context
+    unchanged = [min(1.0, max(0.0, (turn - low) / (high - low))) for turn in turns]
+    return replace(c, rope_divisors=tuple(1 / ((1 - share) / rope["factor"] + share) for share in unchanged))
+
+
+def _dynamic(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
+    """The base grows with texts that are longer than those of the training, up to `factor` times as long."""
+    factor, trained = float(rope["factor"]), int(rope.get("original_max_position_embeddings") or c.context)
+    return replace(c, rope_growth=factor, rope_trained=trained, context=max(c.context, round(factor * trained)))
+
+
+def _yarn(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
+    """Waves that turn seldom in the original context are stretched, those that turn often stay. Peng et al. 2023, "YaRN", §3."""
+    original = rope.get("original_max_position_embeddings") or c.context
+    factor = float(rope.get("factor") or c.context / original)
+    fast, slow, dim = rope.get("beta_fast") or 32, rope.get("beta_slow") or 1, c.head_dim
+
+    def place(turns: float) -> float:
+        """The frequency that turns so often in the original context, as a number that need not be whole."""
+        return dim * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(c.rope_base))
+
+    first, last = place(fast), place(slow)
+    if rope.get("truncate", True):
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, dim - 1)
+    stretched = [min(1.0, max(0.0, (i - first) / ((last - first) or 0.001))) for i in range(dim // 2)]
+    return replace(
+        c, rope_divisors=tuple(1 / (share / factor + 1 - share) for share in stretched), rope_scale=_yarn_scale(factor, rope),
+        context=max(c.context, round(factor * original)),
+    )  # fmt: skip
+
+
+def _yarn_scale(factor: float, rope: dict[str, Any]) -> float:
+    """Return what makes attention as sharp over a longer text as over the original one. Peng et al. 2023, §3.4."""
+    if rope.get("attention_factor") is not None:
+        return float(rope["attention_factor"])
+
+    def sharpness(weight: float) -> float:
+        return 0.1 * weight * math.log(factor) + 1 if factor > 1 else 1.0
+
+    if rope.get("mscale") and rope.get("mscale_all_dim"):
+        return sharpness(rope["mscale"]) / sharpness(rope["mscale_all_dim"])
+    return sharpness(1)
+
+
+ROPE_KINDS: dict[str, Callable[[LanguageModel, dict[str, Any]], LanguageModel]] = {
+    "linear": _linear, "llama3": _llama3, "dynamic": _dynamic, "yarn": _yarn,
+}  # fmt: skip
+"""transformers' rope_type → what reads its settings."""
 
 
 def _rope_sections(kind: str, rope: dict[str, Any]) -> tuple[int, ...]:
