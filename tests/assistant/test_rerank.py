@@ -42,7 +42,7 @@ def library(tmp_path, album, tiny_space) -> Library:
 
 def test_what_is_read_again_comes_first_and_nothing_is_lost(library):
     hits = library.search("rocket", top=10, where="kind:image")
-    reranked = rerank(library, "rocket", hits, Reranker(Says()), first=10)
+    reranked = rerank(library, "rocket", hits, lambda: Reranker(Says()), first=10)
     assert Path(reranked[0].path).name == "rocket.jpg"
     assert {hit.id for hit in reranked} == {hit.id for hit in hits}
     assert [hit.rank for hit in reranked] == list(range(1, len(hits) + 1))
@@ -52,7 +52,7 @@ def test_only_the_first_are_read_and_the_rest_stays_in_its_order(library):
     hits = library.search("a", top=10, where="kind:image")
     wanted = Path(hits[-1].path).stem
     asked: list[tuple[int, int]] = []
-    reranked = rerank(library, wanted, hits, Reranker(Says()), first=2, progress=lambda *counts: asked.append(counts))
+    reranked = rerank(library, wanted, hits, lambda: Reranker(Says()), first=2, progress=lambda *counts: asked.append(counts))
     assert [hit.id for hit in reranked[2:]] == [hit.id for hit in hits[2:]]
     assert asked == [(1, 2), (2, 2)]
 
@@ -61,14 +61,14 @@ def test_a_file_that_is_gone_keeps_its_place(library, album):
     hits = library.search("rocket", top=10, where="kind:image")
     before = {hit.id: hit.relevance for hit in hits}
     (album / "rocket.jpg").unlink()
-    reranked = rerank(library, "rocket", hits, Reranker(Says()), first=10)
+    reranked = rerank(library, "rocket", hits, lambda: Reranker(Says()), first=10)
     (gone,) = (hit for hit in reranked if hit.path.endswith("rocket.jpg"))
     assert gone.relevance == before[gone.id] and len(reranked) == len(hits)
 
 
 def test_search_and_reader_are_averaged_in_log_odds(library):
     (hit,) = library.search("rocket", top=1, where="name:rocket")
-    (read,) = rerank(library, "rocket", [replace(hit, relevance=0.3)], Reranker(Says()), first=1)
+    (read,) = rerank(library, "rocket", [replace(hit, relevance=0.3)], lambda: Reranker(Says()), first=1)
     assert log(read.relevance / (1 - read.relevance)) == pytest.approx((log(0.9 / 0.1) + log(0.3 / 0.7)) / 2, abs=1e-3)
 
 
@@ -146,7 +146,7 @@ def test_texts_are_read_by_a_cross_encoder_where_one_is_installed(library, tmp_p
             return np.array([0.95 if "flour" in text else 0.1 for text in texts], np.float32)
 
     hits = library.search("bread recipe", top=10)
-    reranked = rerank(library, "bread recipe", hits, Reranker(None, Texts()), first=10)
+    reranked = rerank(library, "bread recipe", hits, lambda: Reranker(None, Texts()), first=10)
     assert reranked[0].path.endswith("notes.txt")
     assert {hit.id: hit.relevance for hit in reranked if hit.modality == "image"} == {
         hit.id: hit.relevance for hit in hits if hit.modality == "image"

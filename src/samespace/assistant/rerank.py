@@ -11,6 +11,7 @@ from math import exp, log
 from ..core.errors import SamespaceError, UnreadableMedia
 from ..library.library import Library
 from ..library.search.hits import Hit
+from ..library.search.where import split
 from ..spaces.cross_encoder import RERANKERS, CrossEncoder
 from .excerpts import MAX_CHARACTERS, picture_of
 from .request import AssistantBackend, Message, Picture, Request
@@ -77,15 +78,19 @@ def rerank(
     library: Library,
     query: str,
     hits: Sequence[Hit],
-    reranker: Reranker,
+    opened: Callable[[], Reranker],
     first: int,
     progress: RerankProgress | None = None,
 ) -> list[Hit]:
     """Return hits with the first of them read again, likeliest first; what cannot be read keeps its relevance, the rest its place.
 
-    Raises RequestError where an endpoint fails, LibraryError.
+    They stay as they are where the query has conditions only; `opened` returns what reads, and is called where there is something to
+    read. Raises RequestError where an endpoint fails, LibraryError, and what `opened` raises.
     """
-    read: list[tuple[float, int, Hit]] = []
+    query, _ = split(query, library.names)
+    if not query.strip() or not hits:
+        return list(hits)
+    reranker, read = opened(), list[tuple[float, int, Hit]]()
     count = min(first, len(hits))
     for place, hit in enumerate(hits[:first]):
         p = _read(library, query, hit, reranker)

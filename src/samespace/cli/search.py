@@ -15,11 +15,11 @@ from .console import (
     Json,
     LibraryPath,
     SpaceName,
+    counting_bar,
     escape_control,
     needs_extra,
     print_result,
     print_status,
-    progress_bar,
 )
 
 if TYPE_CHECKING:
@@ -90,18 +90,11 @@ def search(
 
 def reranked(library: "Library", text: str, hits: "list[Hit]", assistant: str) -> "list[Hit]":
     """Return hits, the first of them read again."""
-    from ..library.search.where import split
-
-    words, _ = split(text, library.names)
-    if not words.strip() or not hits:
-        return hits
     with needs_extra("reading hits again", "ask"):
         from ..assistant.open import open_assistant
         from ..assistant.rerank import open_reranker, rerank
-    reranker = open_reranker(lambda: open_assistant(assistant))
-    with progress_bar("reading hits again") as bar:
-        task = bar.add_task("", total=min(FIRST, len(hits)))
-        return rerank(library, words, hits, reranker, FIRST, lambda done, total: bar.update(task, completed=done, total=total))
+    with counting_bar("reading hits again") as count:
+        return rerank(library, text, hits, lambda: open_reranker(lambda: open_assistant(assistant)), FIRST, count)
 
 
 def tell(library: "Library", text: str, hits: "list[Hit]", min_relevance: float) -> None:

@@ -9,7 +9,6 @@ from ...assistant.rerank import Reranker, open_reranker, rerank
 from ...core.errors import RequestError
 from ...library.library import Library
 from ...library.search.hits import Hit
-from ...library.search.where import split
 from ...spaces.cross_encoder import RERANKERS
 from .embeddings import encode
 from .lazy_assistant import LazyAssistant
@@ -35,8 +34,7 @@ class Reranking:
 
     def hits(self, query: str, hits: list[Hit]) -> list[Hit]:
         """Return hits with the first of them read again; as they are where the query has no words. Raises SamespaceError."""
-        words, _ = split(query, self.library.names)
-        return rerank(self.library, words, hits, self.reranker(), FIRST) if words.strip() and hits else hits
+        return rerank(self.library, query, hits, self.reranker, FIRST)
 
     def documents(self, body: RerankRequest, urls_allowed: bool) -> dict[str, Any]:
         """Return a response of /v1/rerank: the most relevant first. Raises RequestError, UnreadableMedia, SamespaceError."""
