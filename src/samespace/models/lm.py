@@ -6,6 +6,8 @@ It takes embeddings rather than token ids, so that image tokens can be spliced b
 """
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,8 @@ from torch import Tensor, nn
 from ..core.assistant_config import LanguageModel
 from .layers import Tap, record, rotate, turns
 
+SINKS = 4
+"""First tokens that attention needs whatever they say. Xiao et al. 2023, §3.1."""
 GROWTH = 256
 """Positions by which a cache grows."""
 
@@ -83,6 +87,7 @@ class Cache:
         return self._append(self.keys, layer, k), self._append(self.values, layer, v)
 
     def _append(self, stored: list[Tensor | None], layer: int, new: Tensor) -> Tensor:
+        """Append to a buffer (B, H_kv, N, …), which grows as needed, and return what it holds."""
         end, buffer = self.length + new.shape[2], stored[layer]
         if buffer is None or buffer.shape[2] < end:
             grown = new.new_empty(*new.shape[:2], -(-end // GROWTH) * GROWTH, new.shape[3])
@@ -92,13 +97,68 @@ class Cache:
         buffer[:, :, self.length : end] = new
         return buffer[:, :, :end]
 
-    def first(self, length: int) -> "Cache":
+    def first(self, length: int) -> Self:
         """Return a copy that holds the first `length` tokens."""
-        twin = Cache(len(self.keys))
-        twin.keys = [None if k is None else k[:, :, :length].clone() for k in self.keys]
-        twin.values = [None if v is None else v[:, :, :length].clone() for v in self.values]
-        twin.length, twin.shift = length, self.shift
+        twin = copy(self)
+        for name, stored in self._buffers().items():
+            setattr(twin, name, [None if x is None else x[:, :, :length].clone() for x in stored])
+        twin.length = length
         return twin
+
+    def _buffers(self) -> dict[str, list[Tensor | None]]:
+        """Return what is stored for each layer, by the names of the fields."""
+        return {name: stored for name, stored in vars(self).items() if isinstance(stored, list)}
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the tokens that it holds."""
+        tensors = (x for stored in self._buffers().values() for x in stored if x is not None)
+        return sum(x[:, :, : self.length].numel() * x.element_size() for x in tensors)
+
+
+class Int8Cache(Cache):
+    """A cache of int8 numbers with a scale for each head of each token: a quarter of the memory, for some time."""
+
+    def __init__(self, layers: int):
+        super().__init__(layers)
+        self.key_scales: list[Tensor | None] = [None] * layers
+        self.value_scales: list[Tensor | None] = [None] * layers
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Append new keys and values of a layer, rounded, and return all."""
+        return self._extend(self.keys, self.key_scales, layer, k), self._extend(self.values, self.value_scales, layer, v)
+
+    def _extend(self, stored: list[Tensor | None], scales: list[Tensor | None], layer: int, new: Tensor) -> Tensor:
+        scale = new.abs().amax(dim=-1, keepdim=True).clamp(min=1e-8) / 127
+        rounded = self._append(stored, layer, (new / scale).round().to(torch.int8))
+        return rounded.to(new.dtype) * self._append(scales, layer, scale)
+
+
+class WindowCache(Cache):
+    """The first few tokens and the latest ones: a text may go on without end, and what lies between is forgotten.
+
+    Positions are those within the cache, so keys are stored before they are turned. Xiao et al. 2023, "Efficient Streaming Language
+    Models with Attention Sinks", §3.2.
+    """
+
+    def __init__(self, layers: int, window: int, sinks: int = SINKS):
+        """window: latest tokens that are seen; sinks: first tokens that are always seen."""
+        super().__init__(layers)
+        self.window, self.sinks = window, sinks
+        self.forgotten = 0
+        """Tokens that are no longer seen."""
+
+    def trim(self) -> None:
+        """Forget the tokens between the first and the latest."""
+        surplus = self.length - self.sinks - self.window
+        if surplus <= 0:
+            return
+        for stored in self._buffers().values():
+            for layer, x in enumerate(stored):
+                assert x is not None  # every layer has read the same tokens
+                stored[layer] = torch.cat([x[:, :, : self.sinks], x[:, :, self.sinks + surplus : self.length]], dim=2)
+        self.length -= surplus
+        self.forgotten += surplus
 
 
 class GroupedAttention(nn.Module):
@@ -115,13 +175,19 @@ class GroupedAttention(nn.Module):
         heads = rearrange(self.qkv(x), "b n (h d) -> b h n d", d=self.head_dim)  # (B, H + 2 H_kv, N, d)
         q, k, v = heads.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
         q, k = self.q_norm(q), self.k_norm(k)
-        if angles is not None:
-            q, k = rotate(q, angles), rotate(k, angles)
-        if cache is not None:
-            k, v = cache.extend(layer, k, v)  # (B, H_kv, N_all, d)
-        new, all_ = x.shape[1], k.shape[2]
-        windowed = 0 < self.window < all_
-        mask = visible(new, all_, self.window, x.device) if windowed or 1 < new < all_ else None
+        new = x.shape[1]
+        if isinstance(cache, WindowCache):
+            k, v = cache.extend(layer, k, v)  # (B, H_kv, N_all, d), not turned yet
+            if angles is not None:
+                q, k = rotate(q, angles[:, -new:]), rotate(k, angles)
+        else:
+            if angles is not None:
+                q, k = rotate(q, angles), rotate(k, angles)
+            if cache is not None:
+                k, v = cache.extend(layer, k, v)  # (B, H_kv, N_all, d)
+        all_, window = k.shape[2], cache.window if isinstance(cache, WindowCache) else self.window
+        windowed, sinks = 0 < window < all_, cache.sinks if isinstance(cache, WindowCache) else 0
+        mask = visible(new, all_, window, x.device, sinks) if windowed or 1 < new < all_ else None
         if tap is not None:
             record(tap, f"blocks.{layer}.attn.weights", self.weights(q, k))
         whole = new == all_ > 1 and not windowed
@@ -139,11 +205,15 @@ class GroupedAttention(nn.Module):
         return scores.masked_fill(~visible(q.shape[2], k.shape[2], self.window, q.device), -torch.inf).softmax(dim=-1)
 
 
-def visible(new: int, all_: int, window: int, device: torch.device) -> Tensor:
+def visible(new: int, all_: int, window: int, device: torch.device, sinks: int = 0) -> Tensor:
     """Return which of all tokens each of the last `new` may attend to: itself and those before it, the latest `window` of these
-    where that is not 0: bool (N, N_all)."""
+    where that is not 0, and the first `sinks`: bool (N, N_all)."""
     before = torch.ones(new, all_, dtype=torch.bool, device=device).tril(all_ - new)
-    return before.triu(all_ - new - window + 1) if window else before
+    if not window:
+        return before
+    latest = before.triu(all_ - new - window + 1)
+    latest[:, :sinks] = before[:, :sinks]
+    return latest
 
 
 class SwiGLU(nn.Module):
@@ -198,7 +268,9 @@ class Llama(nn.Module):
 
         positions: int64 (3, N), where they are not one after another. deep: (B, N, D) each, added to the output of the first blocks.
         """
-        if positions is None:
+        if isinstance(cache, WindowCache):
+            positions = torch.arange(cache.length + x.shape[1], device=x.device)  # of all that it holds
+        elif positions is None:
             start = cache.length + cache.shift if cache is not None else 0
             positions = torch.arange(start, start + x.shape[1], device=x.device)
         angles = rotary(positions, self.c, cache.planned if cache is not None else 0)
@@ -208,6 +280,8 @@ class Llama(nn.Module):
         if cache is not None:
             cache.length += x.shape[1]
             cache.shift = int(positions[..., -1].max()) + 1 - cache.length
+            if isinstance(cache, WindowCache):
+                cache.trim()
         return self.norm(x)
 
     def embed(self, ids: Tensor) -> Tensor:
