@@ -67,6 +67,19 @@ def test_memory_does_not_grow_with_a_text_without_end():
     assert cache.forgotten == 280 and cache.bytes == 3 * 2 * 2 * 20 * 8 * 4
 
 
+def test_where_a_cache_can_go_on():
+    llama, text = model(), ids(30)
+    exact, window = Cache(3), WindowCache(3, window=20)
+    for cache in (exact, window):
+        run(llama, text[:, :20], cache)
+        assert cache.holds(20) and cache.holds(7) and not cache.holds(21)
+    run(llama, text[:, 20:], window)
+    assert window.forgotten == 6 and window.holds(30) and not window.holds(29)
+    window.cut(30)
+    exact.cut(7)
+    assert window.length == 24 and exact.length == 7
+
+
 def test_what_is_visible_through_a_window_with_sinks():
     assert visible(2, 8, 3, torch.device("cpu"), sinks=2).int().tolist() == [[1, 1, 0, 0, 1, 1, 1, 0], [1, 1, 0, 0, 0, 1, 1, 1]]
     assert visible(3, 3, 9, torch.device("cpu"), sinks=2).int().tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]

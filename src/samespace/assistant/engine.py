@@ -21,6 +21,7 @@ from ..preprocess.pixels import normalize_pixels
 from .augment import Augmenter, augmented
 from .chat import Chat, Key, Prompt
 from .grounding import GroundingAugmenter
+from .long_context import LongContext
 from .ocr_augmenter import OcrAugmenter
 from .request import Message, Outcome, Reply, Request
 from .sampling import Sampler
@@ -34,8 +35,10 @@ CACHED_PROMPTS, CACHED_IMAGES = 4, 64
 class Assistant:
     """An assistant that runs on this machine: a model, and caches of the prompts and images that it has read."""
 
-    def __init__(self, model: Llava, chat: Chat, name: str = ""):
-        self.model, self.chat = model.eval(), chat
+    def __init__(self, model: Llava, chat: Chat, name: str = "", long: LongContext | None = None):
+        """`long` is how long texts are read; as the environment names it, where it is not given. Raises QueryError, UnknownAssistant."""
+        self.model, self.chat, self.long = model.eval(), chat, long or LongContext.chosen()
+        self.model.lm.c = self.long.of(model.lm.c)
         self.name = name or model.c.name
         self.lock, self.image_lock = threading.Lock(), threading.Lock()  # for a step; one image is decoded at a time
         self.features: LRUCache[tuple[str, bool], ImageFeatures] = LRUCache(CACHED_IMAGES)  # by digest and whether it is alone
@@ -50,10 +53,13 @@ class Assistant:
     def answer(self, request: Request) -> Reply:
         """Begin to answer. Raises RequestError (too long, not understood), UnreadableMedia."""
         prompt, image_tokens = self.prompt(request.messages)
-        context = self.model.c.lm.context
-        room = context - len(prompt.ids)
+        context = self.model.lm.c.context
+        room = request.max_tokens if self.long.endless else context - len(prompt.ids)
         if room < 1:
-            raise RequestError(f"the conversation takes {len(prompt.ids)} tokens and the model reads {context}; shorten it")
+            raise RequestError(
+                f"the conversation takes {len(prompt.ids)} tokens and the model reads {context}; shorten it, or read more: --context N, "
+                "--cache window"
+            )
         outcome = Outcome(prompt=len(prompt.ids), pictures=prompt.ids.count(IMAGE_TOKEN), context=context)
         tokens = self.generate(prompt, image_tokens, request, min(request.max_tokens, room), outcome)
         return Reply(self.chat.decode(tokens, request.stop), outcome)
@@ -61,7 +67,7 @@ class Assistant:
     def choose(self, request: Request, answers: Sequence[str]) -> list[float]:
         """Return how likely each of several short answers is, among them, by its first token. Raises as `answer`."""
         prompt, image_tokens = self.prompt(request.messages)
-        if len(prompt.ids) >= self.model.c.lm.context:
+        if len(prompt.ids) >= self.model.lm.c.context and not self.long.endless:
             raise RequestError(f"the conversation takes {len(prompt.ids)} tokens and the model reads no more; shorten it")
         cache, keys = self._recall(prompt)
         reading = self._prefill(prompt, image_tokens, cache, keys)
@@ -131,15 +137,16 @@ class Assistant:
     def _recall(self, prompt: Prompt) -> tuple[Cache, list[Key]]:
         """Return the cache of the prompt that begins like this one for longest, cut to where they agree; else an empty one."""
         with self.lock:
-            common = [_common_prefix(keys, prompt.keys) for keys, _ in self.prompts]
-            best = max(range(len(common)), key=common.__getitem__, default=-1)
-            if best < 0 or common[best] == 0:
-                return Cache(self.model.c.lm.layers), []
-            length = min(common[best], len(prompt.keys) - 1)  # the last token is run again, for its logits
-            keys, cache = self.prompts[best]
-            if common[best] == len(keys):  # it goes on from there
+            # the last token is run again, for its logits
+            common = [min(_common_prefix(keys, prompt.keys), len(prompt.keys) - 1) for keys, _ in self.prompts]
+            usable = [n if cache.holds(n) else 0 for n, (_, cache) in zip(common, self.prompts)]
+            best = max(range(len(usable)), key=usable.__getitem__, default=-1)
+            if best < 0 or usable[best] == 0:
+                return self.long.new_cache(self.model.lm.c), []
+            length, (keys, cache) = usable[best], self.prompts[best]
+            if _common_prefix(keys, prompt.keys) == len(keys):  # it goes on from there
                 self.prompts.pop(best)
-                cache.length = length
+                cache.cut(length)
             else:
                 cache = cache.first(length)
         return cache, keys[:length]
@@ -147,9 +154,10 @@ class Assistant:
     def _remember(self, keys: list[Key], cache: Cache) -> None:
         """Keep a prompt's cache for the next question."""
         with self.lock:
-            cache.length = min(cache.length, len(keys))
-            self.prompts.append((keys, cache))
-            del self.prompts[:-CACHED_PROMPTS]
+            if cache.holds(len(keys)):
+                cache.cut(len(keys))
+                self.prompts.append((keys, cache))
+                del self.prompts[:-CACHED_PROMPTS]
 
     def encode_images(self, messages: tuple[Message, ...]) -> dict[str, ImageFeatures]:
         """Return the features of every image by its digest: tokens of all its views, the rest of the whole.

@@ -1,8 +1,9 @@
 """`samespace ask`, `chat`, `trace`, `caption` and `assistants`."""
 
 import json
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,6 +35,25 @@ Temperature = Annotated[float, typer.Option(min=0, max=2, help="0 always takes t
 Seed = Annotated[int | None, typer.Option(help="Makes answers at a temperature above 0 repeatable.")]
 
 
+def _set(variable: str) -> Callable[[Any], Any]:
+    """Return a callback that sets an environment variable to an option's value, where it has one."""
+
+    def store(value: Any) -> Any:
+        if value:
+            os.environ[variable] = str(value)
+        return value
+
+    return store
+
+
+Context = Annotated[
+    int, typer.Option(min=0, help="Tokens to read; beyond those of its training a model's positions are stretched.", callback=_set("SAMESPACE_CONTEXT"), show_default="as it was trained")
+]  # fmt: skip
+CacheKind = Annotated[
+    str, typer.Option("--cache", help="exact; int8, in a quarter of the memory; window, for texts without end.", callback=_set("SAMESPACE_CACHE"), show_default="exact")
+]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Answer:
     """An answer, where it comes from, and what it took."""
@@ -55,6 +75,8 @@ def ask(
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
     seed: Seed = None,
+    context: Context = 0,
+    cache: CacheKind = "",
     json_: Json = False,
 ) -> None:
     """Ask about images, videos, audio and documents, or about what is in a library."""
@@ -80,8 +102,8 @@ def ask(
     for line in answer.source_lines:
         print_result(line)
     if library is None:
-        context = f" of {answer.usage.context}" if answer.usage.context else ""
-        print_status(f"{answer.usage.prompt}{context} tokens read, {answer.usage.pictures} of them of images")
+        room = f" of {answer.usage.context}" if answer.usage.context else ""
+        print_status(f"{answer.usage.prompt}{room} tokens read, {answer.usage.pictures} of them of images")
 
 
 def ask_files(paths: list[str], question: str, assistant: "AssistantBackend", settings: dict[str, Any], quiet: bool) -> Answer:
@@ -129,6 +151,8 @@ def chat(
     max_tokens: MaxTokens = 256,
     temperature: Temperature = 0.0,
     seed: Seed = None,
+    context: Context = 0,
+    cache: CacheKind = "",
 ) -> None:
     """Talk about images: one question per line; an empty line ends it."""
     from ..assistant.open import open_assistant

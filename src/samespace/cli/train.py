@@ -171,7 +171,9 @@ def eval_vqa(
 @evaluate.command("draw")
 def eval_draw(
     pairs: Pairs,
-    judge: Annotated[str, typer.Option(help="The space that reads the drawings: another one than they are drawn in.")],
+    reader: Annotated[
+        str, typer.Option("--judge", help="The space that reads the drawings: another one than they are drawn in.")
+    ],
     generator: Annotated[
         str, typer.Option("--with", envvar="SAMESPACE_GENERATOR", help="Name or folder of a generator.")
     ] = "starter",
@@ -183,9 +185,9 @@ def eval_draw(
     from ..generate.files import sheet
     from ..generate.generator import load_generator
 
-    opened, (loaded, squares, captions) = load_generator(generator), load(judge, pairs)
+    opened, (loaded, squares, captions) = load_generator(generator), load(reader, pairs)
     if loaded.fingerprint == opened.config.space:
-        raise UnknownSpace(f"{judge} is the space that {generator} draws in, and judges itself; name another one: --judge SPACE")
+        raise UnknownSpace(f"{reader} is the space that {generator} draws in, and judges itself; name another one: --judge SPACE")
     rows = list(different(captions))
     with counting_bar("drawing") as report:
         evaluation = Evaluation(opened, loaded, squares[rows], [captions[row][0] for row in rows], report)
@@ -194,7 +196,7 @@ def eval_draw(
         assert sheets is not None
         sheets.mkdir(parents=True, exist_ok=True)
         sheet(sample.pictures, 1).save(sheets / f"{sample.name}.png")
-    print_metrics(pairs, judge, "drawing", metrics, json_)
+    print_metrics(pairs, reader, "drawing", metrics, json_)
 
 
 @evaluate.command("calibration")

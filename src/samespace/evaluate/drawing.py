@@ -46,12 +46,12 @@ class Evaluation:
     """A generator, a judge, and held-out pictures with their captions."""
 
     def __init__(
-        self, generator: Generator, judge: Space, squares: np.ndarray, captions: Sequence[str], report: Report | None = None
+        self, generator: Generator, reader: Space, squares: np.ndarray, captions: Sequence[str], report: Report | None = None
     ):
         """squares: uint8 (B, S, S, 3), prepared for the judge; captions: one of each, all different, CAPTIONS at most are used."""
-        self.generator, self.judge, self.report = generator, judge, report
+        self.generator, self.reader, self.report = generator, reader, report
         self.captions, self.squares = list(captions[:CAPTIONS]), squares[: len(captions[:CAPTIONS])]
-        self.z_captions = judge.text(self.captions)
+        self.z_captions = reader.text(self.captions)
         self.made, self.seconds, self.samples = 0, 0.0, list[Sample]()
 
     def measure(self) -> dict[str, float]:
@@ -64,7 +64,7 @@ class Evaluation:
         found |= self.recalls("nothing", self.draw("nothing", nothing, guidance=1.0))
         found |= self.nearest_pictures(drawn)
         found |= self.steering() | self.colours()
-        found["kid"] = kid(self.judge.pixels(self.squares), self.judge.pixels(self.prepared(drawn)))
+        found["kid"] = kid(self.reader.pixels(self.squares), self.reader.pixels(self.prepared(drawn)))
         return found | {"seconds_per_drawing": self.seconds / self.made}
 
     def draw(self, name: str, asked: Sequence[Asked], guidance: float = GUIDANCE) -> np.ndarray:
@@ -86,12 +86,12 @@ class Evaluation:
         """Return drawings, uint8 (B, S, S, 4), on white as the judge takes them."""
         from PIL import Image
 
-        return np.stack([square(Image.fromarray(picture), self.judge.config.prep) for picture in on_white(drawings)])
+        return np.stack([square(Image.fromarray(picture), self.reader.config.prep) for picture in on_white(drawings)])
 
     def recalls(self, name: str, pictures: np.ndarray) -> dict[str, float]:
         """Return how often the judge finds the caption of picture i, drawn or prepared, first and among five of all captions."""
         squares = self.prepared(pictures) if pictures.shape[-1] == 4 else pictures
-        scores = self.judge.pixels(squares) @ self.z_captions.T
+        scores = self.reader.pixels(squares) @ self.z_captions.T
         right = np.eye(len(scores), dtype=bool)
         return {f"{name}_recall@{k}": recall_at_k(scores, right, k) for k in (1, 5)}
 

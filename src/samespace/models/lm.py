@@ -105,6 +105,14 @@ class Cache:
         twin.length = length
         return twin
 
+    def holds(self, count: int) -> bool:
+        """Whether it can go on after the first `count` tokens that it was given."""
+        return count <= self.length
+
+    def cut(self, count: int) -> None:
+        """Go on after the first `count` tokens, which it `holds`."""
+        self.length = count
+
     def _buffers(self) -> dict[str, list[Tensor | None]]:
         """Return what is stored for each layer, by the names of the fields."""
         return {name: stored for name, stored in vars(self).items() if isinstance(stored, list)}
@@ -147,6 +155,15 @@ class WindowCache(Cache):
         self.window, self.sinks = window, sinks
         self.forgotten = 0
         """Tokens that are no longer seen."""
+
+    def holds(self, count: int) -> bool:
+        """Whether it can go on after the first `count` tokens that it was given: once some are forgotten, after all of them only."""
+        read = self.length + self.forgotten
+        return count == read if self.forgotten else count <= read
+
+    def cut(self, count: int) -> None:
+        """Go on after the first `count` tokens, which it `holds`."""
+        self.length = count - self.forgotten
 
     def trim(self) -> None:
         """Forget the tokens between the first and the latest."""

@@ -70,7 +70,7 @@ def language_config(values: dict[str, Any], folder: Path | None = None) -> Langu
         c, kv_heads=c.kv_heads or c.heads, head_dim=c.head_dim or c.width // c.heads, qkv_bias=c.qkv_bias or biased, out_bias=biased,
         window=_window(kind, values), unrotated=_unrotated(kind, values, c.layers),
     )  # fmt: skip
-    return replace(_scaled(c, rope), rope_sections=_rope_sections(kind, rope))
+    return replace(scaled(c, rope), rope_sections=_rope_sections(kind, rope))
 
 
 def _refuse_variants(values: dict[str, Any]) -> None:
@@ -112,7 +112,7 @@ def _unrotated(kind: str, values: dict[str, Any], layers: int) -> tuple[int, ...
     return tuple(i for i, turned in enumerate(rotated) if not turned)
 
 
-def _scaled(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
+def scaled(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
     """Return settings with the rotary positions of a config's rope_parameters. Raises UnknownAssistant on a kind that is not known."""
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind == "default":
