@@ -294,3 +294,19 @@ def test_transparency_and_palettes_stay_and_a_broken_profile_is_left_alone():
     broken, _ = read(picture.convert("RGB"), "a.png", icc_profile=b"no profile" * 20)
     assert broken.getpixel((0, 0)) == (55, 55, 55)
     assert media.upright(Image.open(io.BytesIO(saved(picture, "a.png", icc_profile=profile(1.0))))).getpixel((0, 0))[0] > 120
+
+
+DOCTYPE = (
+    '<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">'
+)
+
+
+@pytest.mark.parametrize("reference", ["url(#g)", "url('#g')", 'url("#g")', "url( #g )", "url( '#g' )"])
+def test_svg_as_editors_and_browsers_write_it(reference):
+    gradient = '<defs><linearGradient id="g"><stop stop-color="red"/></linearGradient></defs>'
+    shape = f"<style>circle {{ fill: {reference} }}</style><circle cx='45' cy='45' r='40'/>"
+    image, _ = media.read(Path("a.svg"), f'{DOCTYPE}<svg {XMLNS} width="90" height="90">{gradient}{shape}</svg>'.encode(), 90)
+    assert image.getpixel((image.width // 2, image.height // 2))[:2] == (255, 0)
+    for outside in (reference.replace("#g", "other.svg#g"), reference.replace("#g", "http://x/#g")):
+        with pytest.raises(UnreadableMedia, match="outside itself"):
+            media.read(Path("a.svg"), f"<svg {XMLNS}><style>a {{ fill: {outside} }}</style></svg>".encode(), 90)

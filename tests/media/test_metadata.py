@@ -12,6 +12,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from samespace.media.metadata.description import MAX_WORDS, Description, describe, joined
+from samespace.media.metadata.names import dated
+from samespace.media.metadata.times import when_of
 
 PLAIN = Image.new("RGB", (20, 20))
 XMP = """<?xpacket begin='\ufeff'?><x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>
@@ -301,3 +303,122 @@ def test_a_heic_picture_says_when(tmp_path):
     path = tmp_path / "a.heic"
     path.write_bytes(out.getvalue())
     assert describe(path, "image").taken_at.year == 2018
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2019-07-04 12:30:00", "2019/07/04 12:30:00", "2019-07-04T12:30:00+02:00", "2019:07:04", "2019:07:04 12:30", "2019:07:04 12:30:00.50",
+        "2019: 7: 4  9:05:07", "2019:07:04 24:10:00", "20190704", "2019.07.04 12.30",
+    ],
+)  # fmt: skip
+def test_dates_as_programs_really_write_them(tmp_path, text):
+    found = describe(with_exif(tmp_path, detail={0x9003: text}), "image").taken_at
+    assert found is not None and found.astimezone().date().isoformat() == "2019-07-04"
+
+
+@pytest.mark.parametrize("text", ["1965:00:00 00:00:00", "1965:06:  :  :  :  ", "1965", "1965-06", "19650000"])
+def test_dates_of_which_only_the_year_is_known(tmp_path, text):
+    assert when_of(text).astimezone().year == 1965
+    path = saved(tmp_path, "scan.tif")
+    packet = XMP.replace("exif:DateTimeOriginal='2010-05-06T07:08:09+02:00'", f"photoshop:DateCreated='{text}'")
+    (tmp_path / "scan.tif.xmp").write_text(packet)
+    assert describe(path, "image").taken_at.astimezone().year == 1965
+
+
+@pytest.mark.parametrize(
+    "text", ["0000:00:00 00:00:00", "    :  :     :  :  ", "", "yesterday", "2019:13:04 12:00:00", "2019:02:31"]
+)
+def test_what_is_no_date_is_none(text):
+    assert when_of(text) is None
+
+
+def test_a_sidecar_with_colons_in_its_date(tmp_path):
+    path = saved(tmp_path, "a.tif")
+    (tmp_path / "a.tif.xmp").write_text(XMP.replace("2010-05-06T07:08:09+02:00", "2017:10:23 12:34:56.123"))
+    assert describe(path, "image").taken_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") == "2017-10-23 12:34:56"
+
+
+@pytest.mark.parametrize(
+    "gps, want",
+    [
+        ({1: "N", 2: 45.07, 3: "E", 4: 7.68}, (45.07, 7.68)), ({1: "s", 2: (33.0, 0.0, 0.0), 3: "west", 4: (7.0, 30.0, 0.0)}, (-33.0, -7.5)),
+        ({1: "N", 2: (45.0,), 3: "E", 4: (7.0, 30.0)}, (45.0, 7.5)), ({2: 45.07, 4: 7.68}, (None, None)), ({1: "X", 2: 45.0, 3: "E", 4: 7.0}, (None, None)),
+    ],
+)  # fmt: skip
+def test_odd_places_are_read_or_left_out_and_the_rest_stays(gps, want):
+    from samespace.media.metadata.picture import _coordinates
+
+    assert _coordinates(gps) == (
+        want[0] if want[0] is None else pytest.approx(want[0]),
+        want[1] if want[1] is None else pytest.approx(want[1]),
+    )
+
+
+@pytest.mark.parametrize("value", [(b"broken", 1), "no number", ((1, 0), (2, 0), (3, 0))])
+def test_a_broken_place_hides_no_caption(value):
+    from samespace.media.metadata.picture import _coordinates
+
+    assert _coordinates({1: "N", 2: value, 3: "E", 4: value}) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"UNICODE\0" + "Geburtstag in Köln".encode("utf-16-be"), b"UNICODE\0" + "Geburtstag in Köln".encode("utf-16-le"),
+        b"UNICODE\0" + "Geburtstag in Köln".encode("utf-16"), b"ASCII\0\0\0" + "Geburtstag in Köln".encode(), "Geburtstag in Köln".encode(),
+    ],
+)  # fmt: skip
+def test_comments_in_either_order_of_bytes(tmp_path, data):
+    assert describe(with_exif(tmp_path, detail={0x9286: data}), "image").caption == "Geburtstag in Köln"
+
+
+@pytest.mark.parametrize(
+    "text", ["Sony Center Berlin", "Canon in D", "Kodak Theatre Oscars", "Nikon club picnic 2019", "ASCII art by Tom"]
+)
+def test_captions_that_begin_like_a_maker_are_captions(tmp_path, text):
+    assert describe(with_exif(tmp_path, tags={0x010E: text}), "image").caption == text
+    for made in ("OLYMPUS DIGITAL CAMERA         ", "SONY DSC", "Minolta DSC", "KODAK Digital Still Camera", "charset=Ascii"):
+        assert describe(with_exif(tmp_path, "b.jpg", tags={0x010E: made}), "image").caption == ""
+
+
+def test_comments_of_jpegs_that_people_wrote(tmp_path):
+    assert (
+        describe(saved(tmp_path, "a.jpg", comment=b"Grandma at the lighthouse"), "image").caption == "Grandma at the lighthouse"
+    )
+    assert describe(saved(tmp_path, "b.jpg", comment=b"CREATOR: gd-jpeg v1.0 (using IJG JPEG v62)"), "image").caption == ""
+
+
+def test_keywords_are_divided_where_their_schema_says(tmp_path):
+    path = saved(tmp_path, "a.jpg")
+    (tmp_path / "a.jpg.xmp").write_text(XMP.replace("<rdf:li>tower</rdf:li>", "<rdf:li>AC/DC</rdf:li><rdf:li>24/7</rdf:li>"))
+    found = describe(path, "image")
+    assert {"AC/DC", "24/7", "People", "Zoë"} <= set(found.keywords) and "AC" not in found.keywords and "Zoë" in found.people
+
+
+def test_faces_that_windows_marked(tmp_path):
+    path = saved(tmp_path, "a.jpg")
+    region = (
+        "<MP:RegionInfo xmlns:MP='http://ns.microsoft.com/photo/1.2/' xmlns:MPReg='http://ns.microsoft.com/photo/1.2/t/Region#'>"
+        "<rdf:Description MPReg:PersonDisplayName='Rosa Parks'/></MP:RegionInfo>"
+    )
+    (tmp_path / "a.jpg.xmp").write_text(XMP.replace("</rdf:Description></rdf:RDF>", f"{region}</rdf:Description></rdf:RDF>"))
+    assert "Rosa Parks" in describe(path, "image").people
+
+
+@pytest.mark.parametrize("name", ["IMG_1-edited.jpg", "IMG_1-bearbeitet.jpg", "IMG_1-modifié.jpg"])
+def test_what_google_edited_has_the_date_of_the_original(tmp_path, name):
+    (tmp_path / "IMG_1.jpg.supplemental-metadata.json").write_text(json.dumps({"photoTakenTime": {"timestamp": "1009900800"}}))
+    assert describe(saved(tmp_path, name), "image").taken_at.year == 2002
+
+
+@pytest.mark.parametrize(
+    "name, want",
+    [
+        ("IMG20200101123456.jpg", "2020-01-01 12:34:56"), ("20190703101500.jpg", "2019-07-03 10:15:00"),
+        ("DJI_20230703101500_0001_D.jpg", "2023-07-03 10:15:00"), ("WhatsApp Image 2019-07-03 at 10.15.00 PM.jpeg", "2019-07-03 22:15:00"),
+        ("2019-07-03 12.05.00 AM.png", "2019-07-03 00:05:00"), ("scan 20190703.jpg", "2019-07-03 12:00:00"),
+    ],
+)  # fmt: skip
+def test_more_dates_in_names(name, want):
+    assert dated(Path(name)).taken_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") == want

@@ -66,3 +66,19 @@ def test_a_moment_is_found_by_what_is_said(film, tmp_path):
     library.add([film])
     hit = library.search("rossi")[0]
     assert (hit.start, hit.end, hit.text) == (5.0, 7.0, "Goodbye, Rossi")
+
+
+def test_frames_are_counted_at_the_videos_rate(film):
+    (film.parent / "film.sub").write_text("{10}{25}Hello harbour\n{50}{70}Goodbye\n")
+    assert lines(film) == [(1.0, 2.5, "Hello harbour"), (5.0, 7.0, "Goodbye")]
+
+
+def test_the_subtitles_of_another_video_are_its_own(film, video):
+    shutil.copy(video, film.with_name("film.part2.mp4"))
+    (film.parent / "film.part2.srt").write_text(SRT)
+    assert lines(film) == [] and lines(film.with_name("film.part2.mp4")) == LINES
+
+
+def test_characters_written_as_html(film):
+    (film.parent / "film.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nAT&amp;T &lt;shop&gt;\n")
+    assert lines(film) == [(1.0, 2.0, "AT&T <shop>")]

@@ -117,3 +117,22 @@ def test_text_files_are_found_by_their_words(tmp_path):
     for words, name in (("water the orchids", "note.txt"), ("rossi", "shop.html"), ("dark night", "night.epub")):
         hit = library.search(words)[0]
         assert (Path(hit.path).name, hit.page) == (name, 1)
+
+
+@pytest.mark.parametrize("broken", [b"\xff", "ü".encode()[:1], b"\xc3("])
+def test_one_broken_byte_leaves_utf_8_what_it_is(tmp_path, broken):
+    text = "Grüße aus München und Köln, schöne Häuser. " * 30
+    file = written(tmp_path, "a.txt", text.encode()[:200] + broken + text.encode()[200:])
+    assert "Grüße aus München" in read_text(file) and "\ufffd" in read_text(file)
+    assert read_text(written(tmp_path, "b.txt", text.encode("cp1252"))).startswith("Grüße aus München")
+
+
+@pytest.mark.parametrize("charset", ["unknown-8bit", "x-unknown", "cp-850", "utf-8"])
+def test_mails_in_an_encoding_that_nobody_knows(tmp_path, charset):
+    body = "Hello harbour café".encode("utf-8" if charset == "utf-8" else "latin-1")
+    mail = (
+        b'Subject: The boat\r\nContent-Type: text/plain; charset="%b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n'
+        % charset.encode()
+    )
+    text = read_text(written(tmp_path, "a.eml", mail + body))
+    assert "The boat" in text and "Hello harbour" in text

@@ -89,3 +89,10 @@ def test_frames_of_an_hdr_video_are_tone_mapped(tmp_path):
     plain = video.frame_at(write_video(tmp_path / "sdr.mp4", [(grey, 1)]), 0.5, 48)
     marked = video.frame_at(write_video(tmp_path / "pq.mp4", [(grey, 1)], **{"x264-params": "transfer=smpte2084"}), 0.5, 48)
     assert np.asarray(plain).mean() == pytest.approx(130, abs=3) and np.asarray(marked).mean() == pytest.approx(188, abs=6)
+
+
+def test_pixels_that_are_not_square_are_shown_as_wide_as_they_are(tmp_path):
+    path = write_video(tmp_path / "pal.mp4", [(scene((200, 40, 40), (180, 144)), 2)], **{"x264-params": "sar=64/45"})
+    (shot,) = video.shots(path, 144)
+    assert shot.frames[0].size == (256, 144) and shot.frames[0].picture.size == (256, 144)
+    assert video.frame_at(path, 1.0, 72).size == (128, 72)

@@ -417,3 +417,31 @@ def test_bad_requests_to_rerank_are_refused_in_a_sentence(served):
     ):
         status, answer = post(served, "/v1/rerank", body)
         assert status in (400, 404) and answer["error"]["message"]
+
+
+def test_null_is_the_default_of_an_embedding_request(client):
+    body = {"encoding_format": None, "modality": None}
+    asked = client.embeddings.with_raw_response.create(model="tiny", input="x", extra_body=body)
+    assert len(json.loads(asked.text)["data"][0]["embedding"]) == len(
+        client.embeddings.create(model="tiny", input="x").data[0].embedding
+    )
+
+
+@pytest.mark.parametrize("change", ["lines", "space", "no padding", "url", "upper"])
+def test_base64_as_programs_write_it(change):
+    data = bytes(range(256)) * 3 + b"xy"
+    plain = base64.b64encode(data).decode()
+    forms = {
+        "lines": base64.encodebytes(data).decode(), "space": f" {plain}", "no padding": plain.rstrip("="),
+        "url": base64.urlsafe_b64encode(data).decode(), "upper": plain,
+    }  # fmt: skip
+    head = "DATA:image/PNG;BASE64," if change == "upper" else "data:image/png;base64,"
+    assert urls.decode_data_uri(head + forms[change]) == data
+    with pytest.raises(RequestError, match="not valid base64"):
+        urls.decode_data_uri("data:image/png;base64,###")
+
+
+def test_a_key_comes_with_a_scheme_in_any_case_of_letters(served):
+    for scheme in ("bearer", "BEARER", "Bearer"):
+        status, _ = raw(served[0], "GET", "/v1/models", b"", {"Authorization": f"{scheme} {KEY}"})
+        assert status == 200

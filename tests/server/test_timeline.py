@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from serving import serving
 import samespace
 from samespace.library.library import Library
 from samespace.server.app import create_app
+from samespace.server.services.timeline import _days
 
 
 def on_the_page(test):
@@ -317,3 +319,17 @@ def test_marks_are_written_beside_the_files_from_the_page(browser, address, clie
         page.get_by_role("button", name="Write to XMP files").click()
         expect(page.locator("#status")).to_have_text(re.compile(r"^\d XMP files? written\.$"))
     client.post("/app/mark", json={"ids": ids, "without_tags": ["written"]})
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="this system has one time zone")
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns", "Europe/Berlin", "UTC"])
+def test_a_day_begins_at_midnight_in_every_zone(monkeypatch, zone):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        early, late = datetime(2019, 7, 4, 0, 10), datetime(2019, 7, 3, 23, 50)
+        times = np.array([round(when.timestamp() * 1e6) for when in (early, late)])
+        assert _days(times) == (["2019-07-04", "2019-07-03"], [1, 1])
+    finally:
+        monkeypatch.undo()
+        time.tzset()

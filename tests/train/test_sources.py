@@ -240,10 +240,10 @@ def test_a_bad_line_costs_one_item(tmp_path, name, text, readable):
     assert loaded == readable and len(items) == len(text.strip().splitlines()) - name.endswith("csv")
 
 
-def test_an_unclosed_quote_is_refused(tmp_path):
-    (tmp_path / "a.tsv").write_text('filepath\ttitle\n0.png\t"open\n1.png\tred\n')
+def test_an_unclosed_quote_is_refused_in_csv(tmp_path):
+    (tmp_path / "a.csv").write_text('filepath,title\n0.png,"open\n1.png,red\n')
     with pytest.raises(ConfigError, match="cannot be read"):
-        open_source(Source(str(tmp_path / "a.tsv")))
+        open_source(Source(str(tmp_path / "a.csv")))
 
 
 def test_failed_downloads_of_img2dataset_are_left_out(tmp_path):
@@ -258,3 +258,26 @@ def test_failed_downloads_of_img2dataset_are_left_out(tmp_path):
     assert [item.name.split(",")[0] for item in items] == [str(tmp_path / f"{i}.parquet") for i in range(2)]
     with pytest.raises(ConfigError, match="nothing matches"):
         open_source(Source(str(tmp_path / "*.tar")))
+
+
+def test_quotation_marks_in_a_tsv_are_characters(tmp_path):
+    for i in range(5):
+        (tmp_path / f"{i}.png").write_bytes(png(i))
+    lines = ['0.png\t"left', '1.png\tright"', '2.png\t"The End" says the sign', '3.png\t"a ""quoted"" cell"', "4.png\tplain"]
+    (tmp_path / "pairs.tsv").write_text("filepath\ttitle\n" + "\n".join(lines) + "\n")
+    found = [captions_of(item)[0] for item in open_source(Source(str(tmp_path / "pairs.tsv"))).in_order()]
+    assert found == ['"left', 'right"', '"The End" says the sign', 'a "quoted" cell', "plain"]
+
+
+def test_one_byte_that_is_no_utf_8_costs_a_character(tmp_path):
+    (tmp_path / "0.png").write_bytes(png(0))
+    (tmp_path / "pairs.tsv").write_bytes(b"filepath\ttitle\n0.png\tcaf\xe9\n")
+    (item,) = open_source(Source(str(tmp_path / "pairs.tsv"))).in_order()
+    assert captions_of(item) == ("caf\ufffd",)
+
+
+def test_what_systems_and_notebooks_leave_in_folders_is_left_out(tmp_path):
+    for name in ("cat/1.png", "dog/2.png", ".ipynb_checkpoints/1-checkpoint.png", "cat/._1.png", "__MACOSX/cat/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(png(0))
+    assert {captions_of(item) for item in open_source(Source(str(tmp_path))).in_order()} == {("cat",), ("dog",)}

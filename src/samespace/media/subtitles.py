@@ -1,5 +1,6 @@
 """Subtitles beside a video (SRT, WebVTT, ASS and others) or in it → what is said, with times."""
 
+import html
 import os
 import re
 from collections.abc import Iterator
@@ -7,12 +8,17 @@ from pathlib import Path
 
 import av
 
+from .kinds import kind_of
 from .speech import Utterance
 
 ENDINGS = (".srt", ".vtt", ".ass", ".ssa", ".sub", ".ttml")
 """Of files beside a video: `film.srt`, `film.en.srt`."""
 MAX_BYTES = 10_000_000
 """Larger files are none."""
+FRAMES = re.compile(r"\s*\{\d+\}\{\d*\}")
+"""How MicroDVD begins, which counts frames."""
+DRAWN = ("dvdsub", "dvd_subtitle", "pgssub", "hdmv_pgs_subtitle", "dvbsub", "dvb_subtitle", "xsub")
+"""FFmpeg's names of subtitles that are pictures."""
 TAGS = re.compile(r"<[^>]*>|\{[^}]*\}")
 """Formats within a line."""
 
@@ -20,7 +26,7 @@ TAGS = re.compile(r"<[^>]*>|\{[^}]*\}")
 def subtitles(path: Path) -> list[Utterance]:
     """Return the subtitles of a video: of the first file beside it that can be read, otherwise of its first text track."""
     for file in _beside(path):
-        if found := _read(file):
+        if found := _read(file, path):
             return found
     return _in_video(path)
 
@@ -32,12 +38,19 @@ def _beside(path: Path) -> Iterator[Path]:
     except OSError:
         return
     stem = path.stem.lower()
-    mine = [name for name in names if name.lower().startswith(f"{stem}.") and name.lower().endswith(ENDINGS)]
+    others = {os.path.splitext(name)[0].lower() for name in names if kind_of(Path(name)) == "video"} - {stem}
+    mine = [
+        name
+        for name in names
+        if name.lower().startswith(f"{stem}.")
+        and name.lower().endswith(ENDINGS)
+        and os.path.splitext(name)[0].lower() not in others
+    ]
     yield from (path.parent / name for name in sorted(mine, key=lambda name: (len(name), name)))
 
 
-def _read(file: Path) -> list[Utterance]:
-    """Return the subtitles in a file; nothing where it holds none."""
+def _read(file: Path, video: Path) -> list[Utterance]:
+    """Return the subtitles in a file of a video; nothing where it holds none."""
     from pysubs2 import SSAFile
 
     from .text_file import decoded
@@ -45,14 +58,22 @@ def _read(file: Path) -> list[Utterance]:
     try:
         if file.stat().st_size > MAX_BYTES:
             return []
-        lines = SSAFile.from_string(decoded(file.read_bytes()))
+        text = decoded(file.read_bytes())
+        lines = SSAFile.from_string(text, fps=_frame_rate(video) if FRAMES.match(text) else None)
     except Exception:  # of every kind: what cannot be read is as good as none
         return []
     return [
         Utterance(line.start / 1000, line.end / 1000, text)
         for line in lines
-        if not line.is_comment and line.end > line.start and (text := " ".join(line.plaintext.split()))
+        if not line.is_comment and line.end > line.start and (text := " ".join(html.unescape(line.plaintext).split()))
     ]
+
+
+def _frame_rate(video: Path) -> float | None:
+    """Return the frames per second of a video; None where it does not say."""
+    with av.open(str(video)) as container:
+        rate = container.streams.video[0].average_rate if container.streams.video else None
+    return float(rate) if rate else None
 
 
 def _in_video(path: Path) -> list[Utterance]:
@@ -60,9 +81,10 @@ def _in_video(path: Path) -> list[Utterance]:
     found: list[Utterance] = []
     try:
         with av.open(str(path)) as container:
-            if not container.streams.subtitles:
+            streams = [s for s in container.streams.subtitles if s.codec_context and s.codec_context.name not in DRAWN]
+            if not streams:
                 return []
-            stream = container.streams.subtitles[0]
+            stream = streams[0]
             for packet in container.demux(stream):
                 if packet.pts is None or packet.time_base is None:
                     continue

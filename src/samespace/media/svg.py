@@ -26,7 +26,7 @@ MAX_SIDE = 4096
 """Pixels along the longer side of what is rendered."""
 PICTURE = re.compile(r"data:image/(png|jpe?g|gif|webp);", re.IGNORECASE)
 """What a drawing may contain: pictures; another drawing could name files again."""
-REFERENCE = re.compile(r"url\(\s*[\"']?\s*(?!#)|@import", re.IGNORECASE)
+REFERENCE = re.compile(r"url\((?!\s*[\"']?\s*#)|@import", re.IGNORECASE)
 """What names something outside the drawing, in a style."""
 
 
@@ -99,7 +99,7 @@ def _check(text: bytes) -> None:
 
     depth = 0
     try:
-        for event, element in iterparse(io.BytesIO(text), events=("start", "end"), forbid_dtd=True):
+        for event, element in iterparse(io.BytesIO(text), events=("start", "end"), forbid_entities=True):
             depth += 1 if event == "start" else -1
             if depth > MAX_DEPTH:
                 raise UnreadableMedia("the drawing is nested too deeply; export it as PNG")

@@ -37,6 +37,8 @@ PAPER, MARGIN, LINE = (1000, 1414), 60, 21.5
 """Size of a sheet as it is drawn first, and the distances of its edge and of its lines: pixels."""
 FONTS = ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")
 """Fonts with many scripts; the first that the system has is used for what is not Latin."""
+BROKEN = 0.2
+"""Largest share of characters beyond ASCII that may be broken in UTF-8."""
 HEADERS = ("Subject", "From", "To", "Cc", "Date")
 """Of a mail, what is read before its text."""
 
@@ -67,6 +69,9 @@ def decoded(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
+        replaced = data.decode("utf-8", "replace")
+        if replaced.count("\ufffd") <= BROKEN * sum(c > "\x7f" for c in replaced):  # UTF-8 with a broken byte here and there
+            return replaced
         from charset_normalizer import from_bytes
 
         best = from_bytes(data[:GUESSED]).best()
@@ -115,7 +120,10 @@ def _mail(data: bytes) -> str:
     lines = [f"{name}: {message[name]}" for name in HEADERS if message[name]]
     body = message.get_body(("plain", "html"))
     if body is not None:
-        text = str(body.get_content())
+        try:
+            text = str(body.get_content())
+        except LookupError:  # an encoding that nobody knows
+            text = decoded(bytes(body.get_payload(decode=True) or b""))
         lines += ["", page_text(text) if body.get_content_type() == "text/html" else text]
     return "\n".join(lines)
 

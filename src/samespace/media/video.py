@@ -156,7 +156,7 @@ def _decode_packet(stream: "VideoStream", packet: "Packet[VideoStream]", time: f
         decoder = stream.codec_context
         frames = [*decoder.decode(packet), *decoder.decode(None)]
         decoder.flush_buffers()
-        return _frame_from(frames[0], time, side) if frames else None
+        return _frame_from(frames[0], time, side, _stretch(stream)) if frames else None
     except (av.FFmpegError, ValueError):
         return None
 
@@ -175,7 +175,7 @@ def _frames_between(path: str | Path | bytes, start: float, end: float, side: in
                     return
                 if time is not None and time - last >= CUT_TOLERANCE_SECONDS / 2:
                     last = time
-                    yield _frame_from(frame, time, side)
+                    yield _frame_from(frame, time, side, _stretch(stream))
         except (av.FFmpegError, ValueError):
             return
 
@@ -201,7 +201,7 @@ def frame_at(path: str | Path | bytes, time: float, side: int) -> Image.Image:
                 raise UnreadableMedia(f"its frame at {time:.1f} s cannot be decoded ({error_summary(error)}); play it to check")
         if found is None:
             raise UnreadableMedia(f"it has no frame at {time:.1f} s; index it again")
-        return _to_image(found, side)
+        return _to_image(found, side, _stretch(stream))
 
 
 def video_stream(container: "InputContainer") -> "VideoStream":
@@ -243,16 +243,23 @@ def _start_time(stream: "VideoStream") -> float:
     return start_time(cast("InputContainer", stream.container))
 
 
-def _frame_from(frame: "VideoFrame", time: float, side: int) -> Frame:
+def _frame_from(frame: "VideoFrame", time: float, side: int, stretch: float) -> Frame:
     """Return a decoded frame with its picture scaled down."""
-    size = frame.width, frame.height
-    return Frame(time, _to_image(frame, side), size[::-1] if frame.rotation % 180 else size)
+    size = round(frame.width * stretch), frame.height
+    return Frame(time, _to_image(frame, side, stretch), size[::-1] if frame.rotation % 180 else size)
 
 
-def _to_image(frame: Any, side: int) -> Image.Image:
+def _stretch(stream: "VideoStream") -> float:
+    """Return how much wider than high the pixels of a video are shown: 1 for square ones, and where it is not said."""
+    ratio = stream.sample_aspect_ratio
+    return float(ratio) if ratio and 0.1 < ratio < 10 else 1.0
+
+
+def _to_image(frame: Any, side: int, stretch: float) -> Image.Image:
     """Return a decoded frame, an av.VideoFrame, as RGB, upright, its shorter side `side` pixels or less."""
-    factor = min(1.0, side / max(1, min(frame.width, frame.height)))
-    width, height = max(1, round(frame.width * factor)), max(1, round(frame.height * factor))
+    shown = frame.width * stretch
+    factor = min(1.0, side / max(1, min(shown, frame.height)))
+    width, height = max(1, round(shown * factor)), max(1, round(frame.height * factor))
     picture: Image.Image = frame.reformat(width, height, format="rgb24", interpolation="AREA").to_image()
     if frame.color_trc in hdr.LIGHT:
         picture = Image.fromarray(hdr.to_srgb(np.asarray(picture), int(frame.color_trc)))

@@ -160,7 +160,7 @@ def open_folder(source: Source, fs: Any, root: str) -> IndexedSource[Item]:
 
     Where most pictures have none, the name of the folder that a picture is in is its caption (a folder for each class).
     """
-    files = sorted(fs.find(root))
+    files = sorted(file for file in fs.find(root) if not is_hidden(file.removeprefix(root)))
     existing = set(files)
     pictures = [f for f in files if kind_of(Path(f)) == "image"]
     with_sidecar = sum(sidecar_of(f) in existing for f in pictures)
@@ -183,6 +183,11 @@ def open_folder(source: Source, fs: Any, root: str) -> IndexedSource[Item]:
     return IndexedSource(pictures, make)
 
 
+def is_hidden(path: str) -> bool:
+    """Whether a path below a folder is of what systems and programs put there: .ipynb_checkpoints, ._a.jpg, Thumbs.db."""
+    return any(part.startswith(".") or part.lower() in ("__macosx", "thumbs.db", "desktop.ini") for part in path.split("/"))
+
+
 def sidecar_of(picture: str) -> str:
     """Return the path of a picture's caption file."""
     return picture.rsplit(".", 1)[0] + ".txt"
@@ -201,14 +206,15 @@ def lines_of(data: bytes) -> tuple[str, ...]:
 
 def open_table(source: Source, fs: Any, path: str) -> IndexedSource[Item]:
     """Open open_clip's tab-separated `filepath`, `title`; CSV; or one JSON object a line."""
-    text = fs.cat_file(path).decode("utf-8-sig")
+    text = fs.cat_file(path).decode("utf-8-sig", "replace")
     rows: list[dict[str, Any]]
     if path.lower().endswith(".jsonl"):
         rows = [parse_json_object(line) for line in text.split("\n") if line.strip()]
     else:
         csv.field_size_limit(1 << 24)
-        delimiter = "\t" if path.lower().endswith(".tsv") else ","
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        rows = list(
+            read_tsv(text) if path.lower().endswith(".tsv") else csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        )
     first = next((row for row in rows if row), None)
     if first is None and rows:
         raise ConfigError(f"{source.path} cannot be read as pairs (no line is a JSON object); write one pair a line")
@@ -224,6 +230,22 @@ def open_table(source: Source, fs: Any, path: str) -> IndexedSource[Item]:
         return item_from_row(row, image, captions, name, fs, folder)
 
     return IndexedSource(rows, make)
+
+
+def read_tsv(text: str) -> Iterator[dict[Any, Any]]:
+    """Yield the rows of a tab-separated table: a line is a row, and a quotation mark is one, unless a cell is within a pair of them."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    header, *rest = [[_unquoted(cell) for cell in line.split("\t")] for line in lines] or [[]]
+    for cells in rest:
+        row: dict[Any, Any] = dict(zip(header, cells)) | dict.fromkeys(header[len(cells) :])
+        yield row | ({None: cells[len(header) :]} if len(cells) > len(header) else {})
+
+
+def _unquoted(cell: str) -> str:
+    """Return a cell without the pair of quotation marks around it, as csv writes them."""
+    inside = cell[1:-1]
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inside.replace('""', "")
+    return inside.replace('""', '"') if quoted else cell
 
 
 def parse_json_object(line: str) -> dict[str, Any]:

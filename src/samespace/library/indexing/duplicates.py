@@ -90,7 +90,9 @@ def compare(store: Store, fingerprint: str, progress: ComparingProgress | None =
 def _stacked(picture: Picture, duplicate: str) -> StackedFile:
     pixels = (picture.width or 0) * (picture.height or 0)
     taken = picture.taken_at.timestamp() if picture.taken_at else None
-    return StackedFile(picture.path, picture.id, picture.kind, pixels, picture.size, taken, picture.camera or "", duplicate)
+    return StackedFile(
+        picture.path, picture.id, picture.kind, pixels, picture.size, taken, picture.camera or "", duplicate, picture.look
+    )
 
 
 def _add_looks(store: Store, found: list[Picture], missing: list[int]) -> None:

@@ -41,9 +41,9 @@ def place_name(lat: float, lon: float) -> str | None:
     nearest = int(cosines.argmax())
     if cosines[nearest] < math.cos(MAX_KM / EARTH_KM):
         return None
-    around = np.flatnonzero(cosines >= towns.reach)
-    city = towns.names[around[towns.people[around].argmax()]][0] if len(around) else ""
     town, region, country = towns.names[nearest]
+    around = [int(i) for i in np.flatnonzero(cosines >= towns.reach) if towns.names[i][2] == country]
+    city = towns.names[max(around, key=lambda i: towns.people[i])][0] if around else ""
     return ", ".join(dict.fromkeys(name for name in (town, city, region, country) if name))
 
 

@@ -15,6 +15,9 @@ NEVER_ENTERED = frozenset(
     {
         "@eaDir",
         "#recycle",
+        "@Recycle",
+        "RECYCLER",
+        "RECYCLED",
         "#snapshot",
         "lost+found",
         "node_modules",
@@ -29,6 +32,8 @@ NEVER_ENTERED = frozenset(
 LEFT_BEHIND = frozenset({"thumbs.db", "desktop.ini", *map(str.lower, NEVER_ENTERED)})
 """What systems put into folders, in lower case; names that begin with a dot are theirs, too."""
 
+LAST_TIME = 2**63 - 1
+"""Largest number of nanoseconds that is stored."""
 SIDECARS = (".xmp", ".json")
 """Endings of files that describe the file beside them."""
 
@@ -80,7 +85,7 @@ def _walk_folder(folder: str, root: str, skip: frozenset[str], problems: list[tu
         below = []
         sidecars = {entry.name for entry in entries if entry.name.lower().endswith(SIDECARS)}
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in skip:
+            if entry.name.startswith(".") or entry.name in skip or entry.name.lower() in LEFT_BEHIND:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 below.append(entry.path)
@@ -105,7 +110,13 @@ def _as_file(path: str, root: str, problems: list[tuple[str, str]], sidecars: se
     if kind is None or not os.path.isfile(path):
         problems.append((path, "it is neither a picture nor sound, video or document; give a folder, or such a file"))
         return None
-    return File(path, root, kind, stat.st_size, stat.st_mtime_ns, max(stat.st_mtime_ns, _newest_sidecar(path, sidecars)))
+    changed = storable(stat.st_mtime_ns)
+    return File(path, root, kind, stat.st_size, changed, max(changed, _newest_sidecar(path, sidecars)))
+
+
+def storable(nanoseconds: int) -> int:
+    """Return a file's time as it can be stored: years after 2262 and before 1677, which file systems allow, become these."""
+    return max(-LAST_TIME, min(LAST_TIME, nanoseconds))
 
 
 def _newest_sidecar(path: str, sidecars: set[str] | None) -> int:
@@ -117,7 +128,7 @@ def _newest_sidecar(path: str, sidecars: set[str] | None) -> int:
     for sidecar in sidecar_names(name):
         if sidecars is None or sidecar in sidecars:
             with contextlib.suppress(OSError):
-                times.append(os.stat(os.path.join(folder, sidecar)).st_mtime_ns)
+                times.append(storable(os.stat(os.path.join(folder, sidecar)).st_mtime_ns))
     return max(times)
 
 

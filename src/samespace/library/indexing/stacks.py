@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ...media.kinds import RAW
+from ...media.look import likeness, pixels_of
 from .groups import Groups
 
 BURST_GAP = 1.0
 """Seconds between the pictures of a burst, at most."""
+LEAST_ALIKE = 0.5
+"""Correlation of the looks of pictures that follow one another in a burst."""
 FEWEST_IN_BURST = 3
 """Names without their endings; two pictures are what people take to be sure."""
 LIVE = (".mov", ".mp4")
@@ -32,6 +35,8 @@ class StackedFile:
     camera: str
     duplicate: str
     """What it has in common with its copies, or nothing."""
+    look: bytes | None = None
+    """As of a Segment."""
 
 
 def stacks_of(files: Iterable[StackedFile]) -> dict[str, str]:
@@ -80,11 +85,21 @@ def _bursts(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
         yield from _runs(sorted(group, key=lambda file: (file.taken or 0.0, file.path)))
 
 
+def _alike(one: StackedFile, other: StackedFile) -> bool:
+    """Whether two pictures may be of one burst, by what they look like; where that is not known they may."""
+    if one.look is None or other.look is None:
+        return True
+    return float(likeness(pixels_of(one.look)[None], pixels_of(other.look)[None])[0]) >= LEAST_ALIKE
+
+
 def _runs(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
-    """Yield the runs of at least FEWEST_IN_BURST pictures without a longer gap than BURST_GAP."""
+    """Yield the runs of at least FEWEST_IN_BURST pictures that look alike, without a longer gap than BURST_GAP.
+
+    Pictures of one time need not be a burst: people give all scans of a day the same.
+    """
     run: list[StackedFile] = []
     for file in (*files, None):
-        if file and run and (file.taken or 0) - (run[-1].taken or 0) <= BURST_GAP:
+        if file and run and (file.taken or 0) - (run[-1].taken or 0) <= BURST_GAP and _alike(run[-1], file):
             run.append(file)
             continue
         if len({os.path.splitext(one.path)[0] for one in run}) >= FEWEST_IN_BURST:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from .learning import LearntQuery
 
 _SIGN = re.compile(r"(?:(?<=\s)|^)([+-])(?=\s|$)")
-_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(?!\d)(.+)", re.S)
-"""A number and a colon before a term; with a digit after it, it is a time or a ratio: 10:30, 16:9."""
+_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(?![\d\s])(.+)", re.S)
+"""A number and a colon before a term; with a digit after it, it is a time or a ratio, 10:30, 16:9, and with a space a title, "24: the series"."""
 MAX_WEIGHT = 100
 """Greatest weight of a term."""
 MAX_TERMS = 32

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from ...core.errors import QueryError
 from ...core.paths import absolute, to_text
 from ...media.kinds import KINDS
-from ..store.conditions import DUPLICATE, AllOf, AnyOf, Compared, Condition, Matches, Near, Not, OneOf, Present, literal
+from ..store.conditions import DUPLICATE, AllOf, AnyOf, Compared, Condition, Matches, Near, Not, OneOf, Present, literal, loose
 from ..store.filter import Filter, microseconds
 from ..store.marks import Contents
+from ..store.words import folded
 from .dates import date_range
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def narrowed(filter: Filter, where: str, names: Names, query: str = "") -> Filte
 
 
 def _begins_condition(piece: str) -> bool:
-    return piece.lstrip("-").partition(":")[0].lower() in FIELDS and ":" in piece
+    name, _, value = piece.lstrip("-").partition(":")
+    return name.lower() in FIELDS and bool(value.strip("<>="))  # "text: hello" is words
 
 
 def condition_of(text: str, names: Names = Names(), offset: int = 0) -> Condition:
@@ -217,13 +219,13 @@ def _has(value: str, _: str, __: Names) -> Condition:
 
 def _tag(value: str, _: str, names: Names) -> Condition:
     """A keyword of the file, whole, or a tag of one's own: tag:dog is not doghouse."""
-    return AnyOf((Matches("keywords", f"(^|\n){literal(value)}($|\n)"), names.marks.with_tag(value)))
+    return AnyOf((Matches("keywords", f"(^|\n){loose(value)}($|\n)"), names.marks.with_tag(value)))
 
 
 def _person(value: str, _: str, names: Names) -> Condition:
     """Part of a name that the file has, or that was given to it here."""
-    named = names.marks.matching(lambda mark: any(value.lower() in name.lower() for name in mark.people))
-    return AnyOf((Matches("people", literal(value)), named))
+    named = names.marks.matching(lambda mark: any(folded(value) in folded(name) for name in mark.people))
+    return AnyOf((Matches("people", loose(value)), named))
 
 
 def _rating(value: str, operator: str, names: Names) -> Condition:
@@ -270,20 +272,20 @@ def _area(value: str, _: str, names: Names) -> Condition:
 
 def _text(value: str, *_: object) -> Condition:
     """Part of what is written or spoken, or was read in the picture: `written` is JSON, in which texts begin lists."""
-    read = rf'\["([^"\\]|\\.)*{literal(value)}'
-    return AnyOf((Matches("text", literal(value)), Matches("written", read)))
+    read = rf'\["([^"\\]|\\.)*{loose(value)}'
+    return AnyOf((Matches("text", loose(value)), Matches("written", read)))
 
 
 def _part(*columns: str) -> Field:
     """A part of one of several columns."""
-    return lambda value, *_: AnyOf(tuple(Matches(column, literal(value)) for column in columns))
+    return lambda value, *_: AnyOf(tuple(Matches(column, loose(value)) for column in columns))
 
 
 FIELDS: dict[str, Field] = {
     "kind": _kind,
-    "name": lambda value, *_: Matches("path", f"{literal(value)}[^/\\\\]*$"),
-    "path": lambda value, *_: Matches("path", literal(value)),
-    "folder": lambda value, *_: Matches("path", f"^{literal(to_text(absolute(value)))}/"),
+    "name": lambda value, *_: Matches("path", f"{loose(value)}[^/\\\\]*$"),
+    "path": lambda value, *_: Matches("path", loose(value)),
+    "folder": lambda value, *_: Matches("path", f"^{loose(to_text(absolute(value)))}/"),
     "ext": lambda value, *_: Matches("path", f"\\.{literal(value.removeprefix('.'))}$"),
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,

@@ -5,8 +5,9 @@ Of an unknown value nothing is true, so a condition and its negation divide all 
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from typing import Any, Protocol
 
 from .arrow import string_array
@@ -203,6 +204,29 @@ class Near:
         return pc.fill_null(pc.greater_equal(pc.add(height, along), self._least), False)
 
 
+def loose(text: str) -> str:
+    """Return a text as a regular expression of RE2 that matches it with any accents, written in any of Unicode's forms."""
+    pattern = []
+    for c in unicodedata.normalize("NFC", text):
+        base, *marks = list(unicodedata.normalize("NFD", c))
+        if base.lower() in _accented() and all("\u0300" <= mark <= "\u036f" for mark in marks):
+            pattern.append(f"[{base}{_accented()[base.lower()]}][\u0300-\u036f]*")
+        elif not "\u0300" <= c <= "\u036f":
+            pattern.append(f"(?:{literal(c)}|{literal(base + ''.join(marks))})" if marks else literal(c))
+    return "".join(pattern)
+
+
+@cache
+def _accented() -> dict[str, str]:
+    """Return letter → the same with accents, of Latin, Greek and Cyrillic script."""
+    found: dict[str, str] = {}
+    for code in (*range(0xC0, 0x250), *range(0x386, 0x45F), *range(0x1E00, 0x1FFF)):
+        base, *marks = list(unicodedata.normalize("NFD", chr(code)))
+        if base.isalpha() and marks and all("\u0300" <= mark <= "\u036f" for mark in marks):
+            found[base.lower()] = found.get(base.lower(), "") + chr(code)
+    return found
+
+
 def literal(text: str) -> str:
     """Return a text as a regular expression of RE2 that matches it."""
-    return re.sub(r"([^\w\s])", r"\\\1", text)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)  # of ASCII alone: RE2 knows no other escapes

@@ -104,7 +104,7 @@ class Contents:
 
     def with_tag(self, name: str) -> Condition:
         """Return the condition of having a tag of one's own."""
-        return self.matching(lambda mark: name.lower() in map(str.lower, mark.tags))
+        return self.matching(lambda mark: folded(name) in map(folded, mark.tags))
 
     def in_album(self, name: str) -> Condition:
         """Return the condition of being in an album. Raises ValueError where there is none of this name."""

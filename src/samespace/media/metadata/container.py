@@ -9,7 +9,7 @@ from pathlib import Path
 from ...core.errors import UnreadableMedia
 from ..audio import open_media
 from .description import Description, possible_place, possible_time, unique
-from .xmp import time_of
+from .times import when_of
 
 TIMES = ("com.apple.quicktime.creationdate", "creation_time", "date_recorded", "date")
 """Apple's has the zone of the place; `date` is when music came out, and only asked of videos."""
@@ -59,7 +59,7 @@ def _time(text: str) -> datetime | None:
         return None
     with contextlib.suppress(ValueError):
         return possible_time(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z"))
-    return time_of(text)
+    return when_of(text)
 
 
 def _position(tags: Mapping[str, str]) -> tuple[float | None, float | None]:

@@ -14,11 +14,18 @@ from PIL import ExifTags, Image, IptcImagePlugin
 from ..image import decoders
 from . import xmp
 from .description import Description, joined, possible_place, possible_time, unique
+from .times import when_of
 
 PLACEHOLDERS = re.compile(
-    r"(OLYMPUS|SONY|SAMSUNG|KODAK|MINOLTA|Nikon|Canon|default|ASCII|charset).{0,20}(CAMERA|DSC)?", re.IGNORECASE
+    r"(OLYMPUS|SONY|SAMSUNG|KODAK|MINOLTA|Nikon|Canon)( DIGITAL)?( (IMAGING|STILL))?( CAMERA| DSC|  +)?|default|ASCII|charset=.*",
+    re.IGNORECASE,
 )
 """What cameras write where people could have written something."""
+MADE_BY = re.compile(
+    r"(CREATOR:|cmp3\.|LEAD Technologies|Created with|Optimized|Compressed|File written|Intel\(R\)|AppleMark|Lavc|\W*$)",
+    re.IGNORECASE,
+)
+"""How comments begin that programs write."""
 WINDOWS_TITLE, WINDOWS_COMMENT, WINDOWS_KEYWORDS = 0x9C9B, 0x9C9C, 0x9C9E
 RATING = 0x4746
 PNG_CAPTIONS, PNG_TIMES = ("Title", "Description", "Comment"), ("Creation Time", "date:create", "Creation time")
@@ -37,6 +44,7 @@ def embedded(path: Path, data: bytes = b"") -> Description:
                 lambda: xmp.parse(_packet(image)),
                 lambda: _iptc(IptcImagePlugin.getiptcinfo(image) or {}),
                 lambda: _png(info),
+                lambda: _file_comment(info),
                 lambda: _modified(image.getexif()),
             )
             return joined(_unless_broken(sources))
@@ -94,20 +102,28 @@ def _first_time(exif: Image.Exif, tags: tuple[int, ...]) -> datetime | None:
     }
     for tag in tags:
         text, offset = _text(detail.get(tag) or exif.get(tag)), _text(detail.get(offsets[ExifTags.Base(tag)]))
-        for value, form in ((f"{text}{offset}", "%Y:%m:%d %H:%M:%S%z"), (text, "%Y:%m:%d %H:%M:%S")):
-            with contextlib.suppress(ValueError, OverflowError):
-                if when := possible_time(datetime.strptime(value, form)):
-                    return when
+        if when := when_of(text, offset):
+            return when
     return None
 
 
 def _coordinates(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
     """Return (degrees north, degrees east), or (None, None) where they are missing or impossible. §4.6.6."""
-    if not {1, 2, 3, 4} <= gps.keys():
+    try:
+        lat, lon = (_degrees(gps[tag]) for tag in (2, 4))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):  # the other fields may still be good
         return None, None
-    lat, lon = (sum(float(part) / 60**i for i, part in enumerate(gps[tag])) for tag in (2, 4))
-    lat, lon = (-lat if gps[1] == "S" else lat), (-lon if gps[3] == "W" else lon)
+    south, west = (_text(gps.get(tag)).strip().upper()[:1] for tag in (1, 3))
+    if south not in ("N", "S") or west not in ("E", "W"):
+        return None, None
+    lat, lon = (-lat if south == "S" else lat), (-lon if west == "W" else lon)
     return possible_place(lat, lon) if math.isfinite(lat + lon) else (None, None)
+
+
+def _degrees(value: Any) -> float:
+    """Return degrees, minutes and seconds, or degrees alone, in degrees. Raises TypeError, ValueError, ZeroDivisionError."""
+    parts = value if isinstance(value, tuple | list) else (value,)
+    return float(sum(float(part) / 60**i for i, part in enumerate(parts)))
 
 
 def _text(value: object) -> str:
@@ -130,11 +146,19 @@ def _comment(value: object) -> str:
     if not isinstance(value, bytes):
         return _text(value)
     code, rest = value[:8], value[8:]
-    return (
-        rest.decode("utf-16", "ignore")
-        if code.startswith(b"UNICODE")
-        else _text(rest if code[:5] in (b"ASCII", b"\0" * 5) else b"")
-    )
+    if code.startswith(b"UNICODE"):
+        return _utf16(rest)
+    if code.startswith(b"JIS"):
+        return rest.decode("iso2022_jp", "ignore").strip("\0 ")
+    return _text(rest if code[:5] in (b"ASCII", b"\0" * 5) else value)  # some write no code
+
+
+def _utf16(data: bytes) -> str:
+    """Return UTF-16 in the order that its mark names, or else in the one in which more characters are ASCII."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "ignore").strip("\0 ")
+    orders = (data.decode(f"utf-16-{order}", "ignore").strip("\0 ") for order in ("le", "be"))
+    return max(orders, key=lambda text: sum(c.isascii() for c in text))
 
 
 def _iptc(values: Mapping[Any, Any]) -> Description:
@@ -143,10 +167,8 @@ def _iptc(values: Mapping[Any, Any]) -> Description:
         return [_text(value) for value in (found if isinstance(found, list) else [found]) if value]
 
     day, time = "".join(texts(55)), "".join(texts(60))
-    when = None
-    for text, form in ((f"{day}{time}", "%Y%m%d%H%M%S%z"), (day, "%Y%m%d")):
-        with contextlib.suppress(ValueError):
-            when = when or possible_time(datetime.strptime(text, form))
+    clock = f" {time[:2]}:{time[2:4]}:{time[4:6]}{time[6:]}" if re.match(r"\d{6}", time) else ""
+    when = when_of(f"{day}{clock}")
     return Description(when, caption="\n".join(unique([*texts(5), *texts(105), *texts(120)])), keywords=unique(texts(25)))
 
 
@@ -156,9 +178,15 @@ def _png(info: Mapping[Any, Any]) -> Description:
 
     when = None
     for text in (str(info[name]) for name in PNG_TIMES if name in info):
-        when = when or xmp.time_of(text.replace(":", "-", 2) if re.match(r"\d{4}:", text) else text)
+        when = when or when_of(text)
         with contextlib.suppress(ValueError, TypeError):
             when = when or possible_time(parsedate_to_datetime(text))
     return Description(
         when, caption="\n".join(unique(str(info[name]) for name in PNG_CAPTIONS if isinstance(info.get(name), str)))
     )
+
+
+def _file_comment(info: Mapping[Any, Any]) -> Description:
+    """Return the comment of a JPEG or GIF, if a person may have written it."""
+    text = _text(info.get("comment"))
+    return Description(caption="" if MADE_BY.match(text) else text)

@@ -16,11 +16,18 @@ MAX_NAME = 51
 _NUMBERED = re.compile(r"(.*)(\(\d+\))(\.\w+)")
 """`IMG_1(2).jpg` is described by `IMG_1.jpg(2).json`."""
 
+_EDITED = re.compile(
+    r"(.*)-(?:edited|bearbeitet|modifi\u00e9|editado|editada|modificato|bewerkt|redigerad|edytowane|\u7de8\u96c6\u6e08\u307f)(\.\w+)"
+)
+"""`IMG_1-edited.jpg` is described by the file of `IMG_1.jpg`."""
+
 
 def sidecar_names(name: str) -> tuple[str, ...]:
     """Return what the description of a file of this name may be called."""
     full = f"{name}{SUFFIX}"
     names = [full, f"{full[: MAX_NAME - 5]}.json", f"{name}.json", f"{name[: MAX_NAME - 5]}.json"]
+    if match := _EDITED.fullmatch(name):
+        names += sidecar_names(match[1] + match[2])
     if match := _NUMBERED.fullmatch(name):
         stem, number, ending = match.groups()
         names += [f"{stem}{ending}{SUFFIX[:-5]}{number}.json", f"{stem}{ending}{number}.json"]

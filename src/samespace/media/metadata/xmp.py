@@ -3,11 +3,11 @@
 import os
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .description import Description, possible_place, possible_time, unique
+from .description import Description, possible_place, unique
+from .times import when_of
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -24,9 +24,16 @@ LIGHTROOM = "{http://ns.adobe.com/lightroom/1.0/}"
 DIGIKAM = "{http://www.digikam.org/ns/1.0/}"
 PEOPLE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}PersonInImage"
 MWG = "{http://www.metadataworkinggroup.com/schemas/regions/}"
+REGION = "{http://ns.microsoft.com/photo/1.2/t/Region#}"
 MICROSOFT = "{http://ns.microsoft.com/photo/1.0/}"
 CAPTIONS = (f"{DC}title", f"{PHOTOSHOP}Headline", f"{DC}description", f"{EXIF}UserComment")
-KEYWORDS = (f"{DC}subject", f"{LIGHTROOM}hierarchicalSubject", f"{DIGIKAM}TagsList", f"{MICROSOFT}LastKeywordXMP")
+KEYWORDS = {
+    f"{DC}subject": r"\|",
+    f"{LIGHTROOM}hierarchicalSubject": r"\|",
+    f"{DIGIKAM}TagsList": r"/",
+    f"{MICROSOFT}LastKeywordXMP": r"/",
+}
+"""Properties with keywords → what divides a keyword from those above it."""
 TIMES = (f"{EXIF}DateTimeOriginal", f"{PHOTOSHOP}DateCreated", f"{EXIF}DateTimeDigitized", f"{XMP}CreateDate")
 _COORDINATE = re.compile(r"\s*(\d+),(\d+(?:\.\d+)?)(?:,(\d+(?:\.\d+)?))?([NSEW])\s*")
 
@@ -65,12 +72,11 @@ def parse(packet: bytes) -> Description:
     for description in root.iter(f"{RDF}Description"):
         for name, value in _properties(description):
             values.setdefault(name, []).append(value)
-    tags = [word for name in KEYWORDS for word in values.get(name, ())]
-    paths = [re.split(r"[|/]", tag) for tag in tags]
+    paths = [re.split(divider, tag) if divider else [tag] for name, divider in KEYWORDS.items() for tag in values.get(name, ())]
     people = [path[-1] for path in paths if len(path) > 1 and path[0].lower() in ("people", "persons", "personen", "faces")]
     lat, lon = possible_place(*(_degrees(values.get(f"{EXIF}GPS{axis}", [""])[0]) for axis in ("Latitude", "Longitude")))
     return Description(
-        next((when for name in TIMES for text in values.get(name, ()) if (when := time_of(text))), None),
+        next((when for name in TIMES for text in values.get(name, ()) if (when := when_of(text))), None),
         lat,
         lon,
         "\n".join(unique(text for name in CAPTIONS for text in values.get(name, ()))),
@@ -98,17 +104,7 @@ def _faces(root: "Element") -> Iterator[str]:
         kind = element.get(f"{MWG}Type") or element.findtext(f"{MWG}Type")
         if kind in ("Face", "Pet"):
             yield element.get(f"{MWG}Name") or element.findtext(f"{MWG}Name") or ""
-
-
-def time_of(text: str) -> datetime | None:
-    """Return a time as XMP writes it, such as 2019-07-03T10:15:00+02:00, or only its beginning."""
-    text = text.strip()
-    for length in (len(text), 19, 16, 10):
-        try:
-            return possible_time(datetime.fromisoformat(text[:length]))
-        except ValueError:
-            continue
-    return None
+        yield element.get(f"{REGION}PersonDisplayName") or element.findtext(f"{REGION}PersonDisplayName") or ""
 
 
 def rating_of(text: object) -> int | None:

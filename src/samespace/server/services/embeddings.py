@@ -45,6 +45,6 @@ def encode(item: str | Picture, space: Space) -> np.ndarray:
     return vector
 
 
-def to_json(z: np.ndarray, encoding: str) -> str | list[float]:
+def to_json(z: np.ndarray, encoding: str | None) -> str | list[float]:
     """Return a vector as numbers, or as base64 of little-endian float32."""
     return base64.b64encode(z.astype("<f4").tobytes()).decode() if encoding == "base64" else [float(x) for x in z]

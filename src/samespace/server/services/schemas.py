@@ -140,9 +140,9 @@ class EmbeddingRequest(BaseModel):
 
     model: str
     input: str | list[str] | list[EmbeddingItem] | list[int] | list[list[int]] | None = None
-    modality: Literal["text", "image"] = "text"
+    modality: Literal["text", "image"] | None = "text"
     messages: list[ChatMessage] | None = None
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(default=None, ge=1)
 
     @property
@@ -159,7 +159,7 @@ class EmbeddingRequest(BaseModel):
                 yield read_part(part, urls_allowed)
             return
         for item in [self.input] if isinstance(self.input, str) else self.input or []:
-            yield read_item(item, self.modality, urls_allowed)
+            yield read_item(item, self.modality or "text", urls_allowed)
 
 
 def read_item(item: str | EmbeddingItem | int | list[int], modality: str, urls_allowed: bool) -> str | Picture:
@@ -173,7 +173,7 @@ def read_item(item: str | EmbeddingItem | int | list[int], modality: str, urls_a
         raise RequestError("token ids are not understood here, because every model has its own; send texts")
     if modality == "text":
         return content
-    is_url = content.startswith(("data:", "http:", "https:"))
+    is_url = content[:6].lower().startswith(("data:", "http:", "https:"))
     return read_picture(content if is_url else f"data:image/any;base64,{content}", urls_allowed)
 
 

@@ -18,7 +18,8 @@ HEADERS = {
 
 def key_in(request: Request) -> bytes:
     """Return the key that a client sends: a bearer token, `?key=` of the first page, or the cookie that this page sets."""
-    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""  # RFC 9110, §11.1: in any case of letters
     parameter = request.query_params.get("key", "") if request.scope["path"] == "/" else ""
     return (bearer or parameter or request.cookies.get(KEY_COOKIE, "")).encode()
 

@@ -88,9 +88,11 @@ class Timeline:
 
 def _days(times: np.ndarray) -> tuple[list[str], list[int]]:
     """Return the local days of times, microseconds since 1970, newest first, and how many there are of each."""
-    hours, which = np.unique(-(times // 3_600_000_000), return_inverse=True)  # few hours differ, and no zone changes within one
-    names = [datetime.fromtimestamp(-hour * 3600).date().isoformat() for hour in hours.tolist()]
+    quarters, which = np.unique(
+        -(times // 900_000_000), return_inverse=True
+    )  # few differ, and midnight lies between two everywhere
+    names = [datetime.fromtimestamp(-quarter * 900).date().isoformat() for quarter in quarters.tolist()]
     days: list[str] = list(dict.fromkeys(names))
     number = {day: i for i, day in enumerate(days)}
-    of_hour = np.array([number[name] for name in names], np.int64)
-    return days, np.bincount(of_hour[which], minlength=len(days)).tolist()
+    of_quarter = np.array([number[name] for name in names], np.int64)
+    return days, np.bincount(of_quarter[which], minlength=len(days)).tolist()

@@ -22,12 +22,17 @@ SECONDS, REDIRECTS = 10, 3
 """Time for a download, and how many redirects are followed."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses that carry an IPv4 address in their last 32 bits. RFC 6052."""
-DATA_URI = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*?(?P<base64>;base64)?,", re.ASCII)
+DATA_URI = re.compile(
+    r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;\s*[\w=.+\"-]+)*?(?P<base64>;\s*base64)?\s*,", re.ASCII | re.IGNORECASE
+)
+
+URL_ALPHABET = str.maketrans("-_", "+/")
+"""RFC 4648, §5 → §4."""
 
 
 def read_picture(url: str, urls_allowed: bool) -> Picture:
     """Return the image behind a data URI, or behind an http URL where `urls_allowed`. Raises RequestError."""
-    if url.startswith("data:"):
+    if url[:5].lower() == "data:":
         return Picture(decode_data_uri(url), "the picture in the request")
     if not url.startswith(("http://", "https://")):
         raise RequestError("a picture is given as a data URI (data:image/png;base64,…) or an http URL; correct image_url")
@@ -47,9 +52,15 @@ def decode_data_uri(url: str) -> bytes:
     if len(body) > 4 * MAX_BYTES / 3 + 4:
         raise RequestError(f"what is sent is over {MAX_BYTES // 10**6} MB; send a smaller one")
     try:
-        return base64.b64decode(body, validate=True) if match["base64"] else unquote_to_bytes(body)
+        return from_base64(body) if match["base64"] else unquote_to_bytes(body)
     except (binascii.Error, ValueError) as error:
         raise RequestError(f"the picture is not valid base64 ({error}); encode the file's bytes") from None
+
+
+def from_base64(text: str) -> bytes:
+    """Return the bytes of base64 in lines, without padding, or in the alphabet of URLs. RFC 4648, §4 and §5. Raises ValueError."""
+    text = unquote_to_bytes("".join(text.split())).decode("ascii").translate(URL_ALPHABET).rstrip("=")
+    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
 
 
 def fetch(url: str) -> bytes:
