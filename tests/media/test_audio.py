@@ -114,3 +114,21 @@ def test_damage_in_the_middle_loses_no_more_than_the_damaged_part(tmp_path):
     data[len(data) // 2 : len(data) // 2 + 2000] = bytes(2000)
     file.write_bytes(data)
     assert list(audio.windows(file))[-1].end == pytest.approx(12.0, abs=0.2)
+
+
+@pytest.mark.parametrize("turned", [1.0, -1.0])
+def test_channels_that_cancel_out_are_heard(tmp_path, turned):
+    left = tone(3.0)
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((2, 2, audio.RATE, 0, "NONE", "not compressed"))
+        file.writeframes((np.stack([left, turned * left], axis=1) * 32767).astype("<i2").tobytes())
+    (window,) = audio.windows(tmp_path / "a.wav")
+    assert not window.silent and np.abs(window.samples).max() == pytest.approx(0.3 if turned < 0 else 0.3 * 2**0.5, abs=0.01)
+
+
+def test_channels_are_mixed_by_ffmpegs_weights():
+    channels = np.array([[0.2, 0.4], [0.4, 0.0]], np.float32)
+    assert audio.mixed(channels).tolist() == pytest.approx([0.6 * 0.5**0.5, 0.4 * 0.5**0.5])
+    assert audio.mixed(channels[:1]).tolist() == pytest.approx([0.2, 0.4]) and audio.mixed(
+        np.zeros((2, 3), np.float32)
+    ).tolist() == [0, 0, 0]

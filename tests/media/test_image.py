@@ -310,3 +310,14 @@ def test_svg_as_editors_and_browsers_write_it(reference):
     for outside in (reference.replace("#g", "other.svg#g"), reference.replace("#g", "http://x/#g")):
         with pytest.raises(UnreadableMedia, match="outside itself"):
             media.read(Path("a.svg"), f"<svg {XMLNS}><style>a {{ fill: {outside} }}</style></svg>".encode(), 90)
+
+
+def test_white_letters_on_transparent_ground_can_be_seen():
+    picture = Image.new("RGBA", (60, 20))
+    picture.paste((255, 255, 255, 255), (20, 5, 40, 15))
+    seen = np.asarray(media.opaque(picture))
+    assert seen[10, 30].tolist() == [255] * 3 and seen[2, 2].tolist() == [media.DARK] * 3
+    picture.paste((200, 30, 30, 255), (45, 5, 55, 15))
+    assert np.asarray(media.opaque(picture))[2, 2].tolist() == [255] * 3  # the red can be seen
+    assert np.asarray(media.opaque(Image.new("RGBA", (9, 9))))[0, 0].tolist() == [255] * 3
+    assert np.asarray(media.opaque(Image.new("RGBA", (9, 9), "white")))[0, 0].tolist() == [255] * 3

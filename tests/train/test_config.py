@@ -74,3 +74,12 @@ def test_a_missing_file_is_reported(tmp_path):
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert read_config(write(tmp_path, 'train = "a.tsv"\nout = "~/runs/x"')).out == str(tmp_path / "runs/x")
+
+
+def test_a_byte_order_mark_before_a_file_is_none_of_its_content(tmp_path):
+    from samespace.core.files import read_json
+
+    (tmp_path / "run.toml").write_bytes(b'\xef\xbb\xbfname = "mine"\ntrain = "pairs.tsv"\n')
+    assert read_config(tmp_path / "run.toml").name == "mine"
+    (tmp_path / "config.json").write_bytes(b'\xef\xbb\xbf{"model_type": "clip"}')
+    assert read_json(tmp_path / "config.json") == {"model_type": "clip"}

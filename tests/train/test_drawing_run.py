@@ -16,6 +16,7 @@ from samespace.evaluate.colours import dominant_colour
 from samespace.train.config import RunConfig, Source, validate
 from samespace.train.drawing import Captions, mixed
 from samespace.train.drawing_run import DrawingRun
+from samespace.train.dry_run import report
 from samespace.train.runs import start, train
 
 SHAPE = GeneratorConfig(size=16, patch=8, width=64, layers=2, heads=2, mlp=128)
@@ -154,6 +155,15 @@ def test_conditions_are_mixed_as_they_are_to_be(tmp_path):
     assert out.present[nothing].sum() == 0 and 0.5 < (out.present.sum(1) > 0).float().mean() < 0.65
     to_words, to_picture = (out.z * c.z).sum(-1), (out.z * z).sum(-1)
     assert 0.35 < (to_words > 0.75).float().mean() < 0.65 and 0.2 < (to_picture > 0.75).float().mean() < 0.45
+
+
+def test_a_dry_run_shows_the_first_batch_and_computes_no_vectors(tmp_path):
+    config = replace(a_run(write_table(tmp_path), tmp_path / "run"), batch=8)
+    lines = list(report(config))
+    assert (
+        lines[0] == "a batch: 8 pictures, pixels uint8 (8, 16, 16, 4), 512-d space" and (tmp_path / "run" / "batch.png").exists()
+    )
+    assert any("blocks" in line and "trained" in line for line in lines) and not (tmp_path / "run" / "vectors.npz").exists()
 
 
 @pytest.mark.parametrize("change", [{"start": ""}, {"lora": 4}, {"fsdp": True}, {"adapter": 8}])

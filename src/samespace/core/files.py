@@ -64,7 +64,7 @@ def json_rows(text: str) -> list[dict[str, Any]]:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises UnknownSpace."""
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UnknownSpace(f"{path} cannot be read ({error}); download it again")
     if not isinstance(values, dict):

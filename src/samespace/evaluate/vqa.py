@@ -62,7 +62,7 @@ def read_questions(path: Path) -> list[Question]:
     Of a conversation in LLaVA's format, the first question and answer are taken. Raises QueryError.
     """
     try:
-        return [_question_of(row, path.parent, i) for i, row in enumerate(json_rows(path.read_text("utf-8")))]
+        return [_question_of(row, path.parent, i) for i, row in enumerate(json_rows(path.read_text("utf-8-sig")))]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise QueryError(
             f"{path} cannot be read as questions ({error!r}); write a JSON list of image, question, answer"

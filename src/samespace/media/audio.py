@@ -33,6 +33,8 @@ MIN_GAP_SECONDS = 0.1
 """Shorter gaps between timestamps are rounding, and are closed."""
 MAX_GAP_SECONDS = 3600.0
 """Longer gaps between timestamps are errors of the file, and are closed; gaps in between become silence."""
+CANCELLED = 0.01
+"""Where two channels together have less than this share of the louder one's power, they cancel out."""
 WAVEFORM_SECONDS = 60
 """Most seconds that a waveform shows."""
 BAR_COUNT = 160
@@ -113,19 +115,34 @@ def _resample(container: "InputContainer", rate: int) -> Iterator[tuple[float, n
 
     time = 0.0
     for _, same_format in groupby(_decode(container), key=_format_of):
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        resampler = None
         to_resample: Iterator[AudioFrame | None] = chain(same_format, [None])  # None flushes the resampler
         for frame in to_resample:
             if frame is not None and frame.time is not None:
                 time = frame.time - start_time(container)
             try:
+                if resampler is None:
+                    assert frame is not None  # of each format there is one
+                    layout = (
+                        "stereo" if frame.layout.nb_channels == 2 else "mono"
+                    )  # of more channels FFmpeg knows which are which
+                    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
                 resampled = resampler.resample(frame)
             except (av.FFmpegError, ValueError) as error:
                 raise UnreadableMedia(
                     f"its sound cannot be mixed to one channel ({error_summary(error)}); save it in stereo"
                 ) from None
-            for mono in resampled:
-                yield time, mono.to_ndarray()[0]
+            for block in resampled:
+                yield time, mixed(np.asarray(block.to_ndarray(), np.float32))
+
+
+def mixed(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return one channel or two as one, by FFmpeg's weights, or the louder where they cancel out: float32 (C, N) → (N,)."""
+    mono = np.asarray(channels.sum(axis=0) / np.float32(np.sqrt(len(channels))))
+    loudness = np.square(channels).mean(axis=1)
+    if len(channels) > 1 and np.square(mono).mean() < CANCELLED * loudness.max(initial=0):
+        return np.asarray(channels[int(loudness.argmax())])
+    return mono
 
 
 def _format_of(frame: "AudioFrame") -> tuple[str, str, int]:

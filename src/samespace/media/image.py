@@ -27,6 +27,9 @@ MAX_BYTES = 1_000_000_000
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "AVIF", "TIFF", "JPEG2000", "PPM", "TGA", "ICO", "PSD")
 """Pillow's decoders that may open a file, whatever it claims to be; see also `decoders`."""
 
+DARK, SAME_LEVEL, VISIBLE = 96, 24, 40
+"""Level of the ground of white drawings; how near to the fill they are at every channel; and the opacity from which something is drawn."""
+
 JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 """Beginnings of a JPEG XL file: bare, and in a container."""
 
@@ -167,14 +170,25 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def opaque(image: Image.Image, fill: int = 255) -> Image.Image:
-    """Return an image of any mode as RGB; transparent parts become grey of level `fill`, 0…255."""
+    """Return an image of any mode as RGB; transparent parts become grey of level `fill`, 0…255, or darker where what is drawn on them
+    could not be seen: white letters for a dark page.
+    """
     if image.mode == "RGB":
         return image
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        background = Image.new("RGBA", image.size, (fill, fill, fill, 255))
+        level = DARK if _is_lost(image, fill) else fill
+        background = Image.new("RGBA", image.size, (level, level, level, 255))
         image = Image.alpha_composite(background, image)
     return image.convert("RGB")
+
+
+def _is_lost(image: Image.Image, fill: int) -> bool:
+    """Whether all that is drawn on transparent ground, RGBA, has nearly the level of the fill."""
+    small = np.asarray(image.resize((min(96, image.width), min(96, image.height)), Image.Resampling.BOX), np.int16)
+    drawn = small[small[..., 3] > VISIBLE]
+    empty = (small[..., 3] <= VISIBLE).mean()
+    return len(drawn) > 0 and empty > 0.05 and bool((np.abs(drawn[:, :3] - fill).max(axis=1) < SAME_LEVEL).all())
 
 
 def jpeg(image: Image.Image, side: int, quality: int = 85) -> bytes:

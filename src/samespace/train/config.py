@@ -164,7 +164,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     Paths of sources are relative to the file; those in overrides are relative to the working directory.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as a run config ({error}); write TOML such as: steps = 1000") from None
     keys = [override.partition("=")[0].strip() for override in overrides]

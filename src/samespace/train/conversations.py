@@ -103,7 +103,7 @@ class ConversationBatch:
 def open_conversations(source: Source) -> IndexedSource[Conversation]:
     """Open a .json or .jsonl file of conversations; paths of pictures are relative to it. Raises ConfigError."""
     try:
-        with fsspec.open(source.path, "rt", encoding="utf-8") as file:
+        with fsspec.open(source.path, "rt", encoding="utf-8-sig") as file:
             text = file.read()
         folder = os.path.dirname(source.path)
         conversations = [parse_conversation(row, folder, number) for number, row in enumerate(json_rows(text))]

@@ -1,7 +1,7 @@
 """A run that trains a generator: pictures and captions, rectified flow, samples at every evaluation."""
 
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -58,19 +58,24 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         self.training_model: nn.Module = DrawingLoss(self.model, config.precision == "bf16")
         if self.world > 1:
             self.training_model = DistributedDataParallel(self.training_model)
-        threads = config.threads or usable_cpus()
+        self.threads = config.threads or usable_cpus()
         self.prep = replace(self.space.config.prep, size=self.generator_config.size, resize="squash")
-        open_loader = partial(Loader, words=towers.words, prep=self.prep, batch=self.batch_per_process, threads=threads)
+        open_loader = partial(Loader, words=towers.words, prep=self.prep, batch=self.batch_per_process, threads=self.threads)
         self.loader = open_loader(
             Mixture(config.train, open_source, config.seed, self.rank, self.world), view=CUTOUTS[config.augment]
         )
-        read = partial(picture_vectors, space=self.space, threads=threads)
-        self.vectors = read(config.train, file=Path(config.out) / "vectors.npz")
         self.val: list[Batch] = []
         if config.val and self.rank == 0:
-            val = open_loader(Mixture(config.val, open_source, 0), view=CUTOUTS["none"])
-            self.val = list(islice(val, VAL_BATCHES))
-            self.vectors |= read(config.val, file=Path(config.out) / "val_vectors.npz")
+            self.val = list(islice(open_loader(Mixture(config.val, open_source, 0), view=CUTOUTS["none"]), VAL_BATCHES))
+
+    @cached_property
+    def vectors(self) -> dict[str, np.ndarray]:
+        """z of each picture by its name: float16 (E,); computed once for a run's folder."""
+        out = Path(self.config.out)
+        found = picture_vectors(self.config.train, self.space, out / "vectors.npz", self.threads)
+        if self.val:
+            found |= picture_vectors(self.config.val, self.space, out / "val_vectors.npz", self.threads)
+        return found
 
     def backward(self, batch: Batch, weight: float = 1.0) -> Tensor:
         """Add the gradients of weight · loss to the weights, and return the loss."""

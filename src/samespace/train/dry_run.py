@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..core.config import Prep
+from ..generate.sampler import on_white
 from ..models.llava import IMAGE_TOKEN
 from ..preprocess.pixels import picture_of
 from .adapters import parameter_counts
@@ -17,6 +18,7 @@ from .assistant_run import AssistantRun
 from .config import RunConfig
 from .conversations import IGNORE
 from .data import Batch
+from .drawing_run import DrawingRun
 from .runs import Run
 from .space_run import SpaceRun
 
@@ -25,9 +27,11 @@ MEASURED_PAIRS = 4
 
 
 def report(config: RunConfig) -> Iterator[str]:
-    """Yield lines to print: the first batch, parameters, and for a space the memory; a space's batch is drawn to OUT/batch.png."""
+    """Yield lines to print: the first batch, parameters, and for a space the memory; a batch of pictures is drawn to OUT/batch.png."""
     if config.task == "space":
         yield from _report_space(SpaceRun(config))
+    elif config.task == "draw":
+        yield from _report_drawing(DrawingRun(config))
     else:
         yield from _report_assistant(AssistantRun(config))
 
@@ -41,6 +45,18 @@ def _report_space(run: SpaceRun) -> Iterator[str]:
     folder = Path(run.config.out)
     folder.mkdir(parents=True, exist_ok=True)
     contact_sheet(batch, run.space_config.prep, folder / "batch.png")
+    yield f"first batch: {folder / 'batch.png'}"
+    yield from _skipped_lines(run)
+
+
+def _report_drawing(run: DrawingRun) -> Iterator[str]:
+    batch = next(iter(run.loader))
+    yield f"a batch: {len(batch)} pictures, pixels uint8 {tuple(batch.pixels.shape)}, {run.generator_config.dim}-d space"
+    yield from _parameter_lines(run)
+    folder = Path(run.config.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    batch.pixels = torch.from_numpy(on_white(batch.pixels.numpy()))
+    contact_sheet(batch, run.prep, folder / "batch.png")
     yield f"first batch: {folder / 'batch.png'}"
     yield from _skipped_lines(run)
 
