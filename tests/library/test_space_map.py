@@ -144,6 +144,9 @@ def test_a_film_does_not_fill_the_map(tmp_path, tiny_space):
     import pyarrow as pa
 
     ids = [f"{i:032x}" for i in range(1000)]
-    table = pa.table({"id": ids, "path": ["/film.mp4"] * 990 + ["/a.jpg"] * 10, "modality": ["image"] * 995 + ["text"] * 5})
+    columns = {"path": ["/film.mp4"] * 990 + ["/a.jpg"] * 10, "modality": ["image"] * 995 + ["text"] * 5, "ordinal": [0] * 1000}
+    table = pa.table({"id": ids} | columns)
     kept = space_map.mapped_ids(table)
     assert len(kept) == space_map.FEW + 5 and kept[0] == ids[0].encode()
+    parts = table.set_column(3, "ordinal", pa.array([0] * 991 + list(range(1, 10))))  # of a panorama
+    assert len(space_map.mapped_ids(parts)) == space_map.FEW + 1

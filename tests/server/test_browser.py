@@ -325,8 +325,10 @@ def test_a_videos_segments_are_chosen_on_a_strip(browser, tmp_path):
         highest = "bars => bars.findIndex((bar) => bar.style.height === '100%')"
         assert bars.evaluate_all(highest) == 1
         page.keyboard.press("Escape")
-        page.fill("#query", "something red")
+        with page.expect_response("**/app/search"):
+            page.fill("#query", "something red")
         page.wait_for_url("**/?q=something%20red*")
+        page.wait_for_timeout(300)  # the answer is drawn
         page.click(".hit.best button")
         expect(bars.nth(0)).to_have_attribute("style", re.compile("height: 100%"))
         page.close()

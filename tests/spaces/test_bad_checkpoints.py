@@ -15,8 +15,8 @@ import tiny_checkpoints as tiny
 import torch
 from safetensors.torch import load_file, save_file
 
+from samespace.core import new_folder
 from samespace.core.errors import SamespaceError, UnknownSpace, WeightsMismatch
-from samespace.spaces import space_folder
 from samespace.spaces.checkpoints import families, tensors
 from samespace.spaces.convert import conversion, export, install
 
@@ -123,7 +123,7 @@ def test_a_conversion_that_is_killed(clip, tmp_path):
     running.wait()
     assert not list((tmp_path / "spaces").glob("*/space.json"))
     left = list((tmp_path / "spaces").glob(".*"))
-    old = time.time() - 2 * space_folder.STALE_SECONDS
+    old = time.time() - 2 * new_folder.STALE_SECONDS
     for folder in left:
         for file in (folder, *folder.rglob("*")):
             os.utime(file, (old, old))

@@ -15,6 +15,7 @@ from samespace.preprocess.pixels import normalize_pixels, picture_of
 from samespace.preprocess.tokens import Words
 from samespace.spaces import registry
 from samespace.spaces.checkpoints.tokenizer_files import read_tokenizer
+from samespace.train.augment import AUGMENTS
 from samespace.train.config import Source
 from samespace.train.contrastive import Normalize
 from samespace.train.data import Loader, Mixture, Position, SkippedSamples, caption_groups, read_pairs
@@ -25,7 +26,7 @@ PREP = Prep(size=16, context=8, clean="none")
 
 def loader(*sources: Source, seed: int = 0, augment: str = "crop", batch: int = 8, threads: int = 2) -> Loader:
     words = Words(read_tokenizer(registry.STARTER), PREP)
-    return Loader(Mixture(sources, open_source, seed), words, PREP, batch, augment, threads)
+    return Loader(Mixture(sources, open_source, seed), words, PREP, batch, AUGMENTS[augment], threads)
 
 
 @pytest.mark.parametrize("augment", ["none", "crop", "strong"])
@@ -45,7 +46,7 @@ def test_a_batch_of_pictures_of_any_shape(table, augment):
     prep = replace(PREP, resize="patches", patch=4, patches=20)
     words = Words(read_tokenizer(registry.STARTER), prep)
     source = Source(str(table), templates=("a {} square",))
-    batch = next(iter(Loader(Mixture((source,), open_source, 0), words, prep, 8, augment, 1)))
+    batch = next(iter(Loader(Mixture((source,), open_source, 0), words, prep, 8, AUGMENTS[augment], 1)))
     assert batch.pixels.shape == (8, *prep.shape) == (8, 20, 56)
     torch.testing.assert_close(Normalize(prep)(batch.pixels), torch.from_numpy(normalize_pixels(batch.pixels.numpy(), prep)))
     assert picture_of(batch.pixels[0].numpy(), prep).size in {(16, 16), (20, 16), (16, 20)}

@@ -157,4 +157,4 @@ class ClapText(nn.Module):
         self.proj = Mlp(c.width, c.dim, "relu", out=c.dim)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return F.normalize(self.proj(self.pooler(self.backbone.encode(ids)).tanh()), dim=-1)
+        return F.normalize(self.proj(self.pooler(self.backbone.encode(ids)[0]).tanh()), dim=-1)

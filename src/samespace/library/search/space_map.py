@@ -187,10 +187,10 @@ def mapped_ids(table: Any) -> np.ndarray:
 
     table: a pyarrow.Table with the columns of a copy.
     """
-    columns = (table[name].to_pylist() for name in ("id", "path", "modality"))
+    columns = (table[name].to_pylist() for name in ("id", "path", "modality", "ordinal"))
     files: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for id, path, modality in zip(*columns):
-        if modality != TEXT:
+    for id, path, modality, ordinal in zip(*columns):
+        if modality != TEXT and not ordinal:  # neither halves of pages nor parts of panoramas
             files[path, modality].append(id)
     kept = [ids if len(ids) <= FEW else [ids[i * len(ids) // FEW] for i in range(FEW)] for ids in files.values()]
     return np.array([id.encode() for ids in kept for id in ids], "S32")
