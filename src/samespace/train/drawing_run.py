@@ -12,11 +12,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..core.errors import ConfigError
 from ..core.generator_config import GeneratorConfig
 from ..core.machine import usable_cpus
 from ..generate.export import export
 from ..generate.sampler import Pictures, on_white, sample, to_rgba
 from ..models.generate.flow import CHANNELS, FlowTransformer
+from ..models.text import TextTransformer
 from ..spaces import registry
 from ..spaces.checkpoints import checkpoint
 from .augment import CUTOUTS
@@ -45,6 +47,10 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         folder = registry.find_folder(config.start)
         self.space = registry.load(config.start)
         towers = checkpoint.load(folder)
+        if not isinstance(towers.model.text, TextTransformer):
+            raise ConfigError(
+                f"{config.start} has no text tower of ours, whose words a generator reads; choose a CLIP, SigLIP or the starter"
+            )
         self.generator_config = replace(
             config.generator,
             name=config.name,
@@ -132,15 +138,15 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
 @torch.no_grad()
 def draw(model: FlowTransformer, c: Condition, steps: int, guidance: float, rng: np.random.Generator) -> Pictures:
     """Return drawings of conditions: float32 (B, 4, S, S)."""
-    count, size = len(c.z), model.c.size
-    z = torch.cat([c.z, torch.zeros_like(c.z)])
-    words, present = torch.cat([c.words, c.words]), torch.cat([c.present, torch.zeros_like(c.present)])
+    count, size, device = len(c.z), model.c.size, model.pos_embed.device
+    z = torch.cat([c.z, torch.zeros_like(c.z)]).to(device)
+    words, present = torch.cat([c.words, c.words]).to(device), torch.cat([c.present, torch.zeros_like(c.present)]).to(device)
 
     def predict(x: Pictures, t: float) -> Pictures:
-        both = torch.from_numpy(np.concatenate([x, x]))
-        with torch.autocast("cpu", torch.bfloat16):
-            wanted, free = model(both, torch.full((2 * count,), t), z, words, present).float().chunk(2)
-        guided: Pictures = (free + guidance * (wanted - free)).numpy()
+        both = torch.from_numpy(np.concatenate([x, x])).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            wanted, free = model(both, torch.full((2 * count,), t, device=device), z, words, present).float().chunk(2)
+        guided: Pictures = (free + guidance * (wanted - free)).cpu().numpy()
         return guided
 
     noise = rng.standard_normal((count, CHANNELS, size, size), np.float32)
