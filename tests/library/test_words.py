@@ -4,6 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from samespace.library.library import Library
+from samespace.library.store import words
 from samespace.library.store.records import Segment
 from samespace.library.store.words import WordIndex, folded, match, terms_of, words_of
 
@@ -96,3 +98,30 @@ def test_random_bytes_never_raise():
             bytes(rng.integers(0, 256, 40, dtype=np.uint8)).decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
         )
         assert isinstance(match(FILE, terms_of(text)), float)
+
+
+@pytest.mark.parametrize(
+    "stored, typed",
+    [
+        ("Łódź", "lodz"), ("Tromsø", "tromso"), ("cœur", "coeur"), ("Ærø", "aero"), ("İstanbul ışık", "istanbul isik"), ("שָׁלוֹם", "שלום"), ("مُحَمَّد", "محمد"),
+        ("Anna’s birthday", "anna's birthday"), ("well‑known – place", "well-known - place"), ("Donau\u00addampf\u00adschiff", "donaudampfschiff"),
+        ("zero\u200bwidth", "zerowidth"), ("Straße", "strasse"),
+    ],
+)  # fmt: skip
+def test_words_are_found_as_people_type_them(stored, typed):
+    assert folded(stored) == folded(typed) == folded(folded(stored))
+
+
+def test_a_library_whose_words_were_folded_otherwise_is_written_anew(tmp_path, album, tiny_space, monkeypatch):
+    (album / "Łódź’s.jpg").write_bytes(next(album.glob("*.jpg")).read_bytes() + b" ")
+    with monkeypatch.context() as old:
+        old.setattr(words, "folded", str.lower)
+        Library(tmp_path / "l", tiny_space).add([album])
+    library = Library(tmp_path / "l", tiny_space)
+    library.store.metadata.update(words=1)
+    before = library.store.table.search().select(["words"]).to_arrow()["words"].to_pylist()
+    (album / "new.jpg").write_bytes(next(album.glob("*.jpg")).read_bytes() + b"  ")
+    library.add([album])
+    after = library.store.table.search().select(["words"]).to_arrow()["words"].to_pylist()
+    assert any("łódź’s" in text for text in before) and not any("łódź’s" in text for text in after)
+    assert any("lodz's" in text for text in after) and library.store.metadata.read().words == words.VERSION

@@ -10,6 +10,7 @@ import samespace
 from samespace.core.errors import UnreadableMedia
 from samespace.library.library import Library
 from samespace.media.document import marks, page_at, sheets
+from samespace.media.flowing import flowing
 from samespace.media.text_file import MAX_BYTES, TextDocument, page_text, read_text
 
 PAGE = """<!doctype html><html><head><title>Rossi &amp; Sons</title><style>p { color: red }</style></head>
@@ -136,3 +137,10 @@ def test_mails_in_an_encoding_that_nobody_knows(tmp_path, charset):
     )
     text = read_text(written(tmp_path, "a.eml", mail + body))
     assert "The boat" in text and "Hello harbour" in text
+
+
+def test_a_word_across_two_lines_of_chinese_is_whole(tmp_path):
+    line = "今天我们去公园" * 11 + "今天我们去" + "咖啡馆" + "喝茶。" * 20  # the word stands where a line ends
+    found = list(sheets(written(tmp_path, "a.txt", line)))
+    assert any("咖啡馆" in passage for _, passages in found for passage in passages)
+    assert flowing("咖啡\n馆 open\n until 九\n点") == "咖啡馆 open until 九点" and flowing("two\nlines") == "two lines"

@@ -27,6 +27,7 @@ from PIL import Image
 
 from ..core.errors import UnreadableMedia, error_summary
 from . import ocr
+from .flowing import flowing
 from .kinds import OFFICE, TEXT_FILE
 from .text_file import TextDocument
 
@@ -167,7 +168,7 @@ class _Document:
     def page(self, number: int, side: int) -> Page:
         """Return a page with its text. Raises UnreadableMedia."""
         reply, pixels = self._request({"page": number, "side": side, "text": True})
-        text = " ".join(LINE_HYPHEN.sub("", reply["text"]).split())
+        text = flowing(LINE_HYPHEN.sub("", reply["text"]))
         if len(text) < (STAMP_CHARACTERS if reply["pictured"] >= SCANNED else MIN_TEXT_CHARACTERS):
             text = " ".join(filter(None, (text, self._ocr(number))))
         elif may_be_garbled(text) and (read := self._ocr(number)) and not _shares_words(text, read):
@@ -302,7 +303,7 @@ def passages(text: str) -> list[str]:
 
     Each is cut after a sentence where one ends in its second half, otherwise between words.
     """
-    found, rest = [], " ".join(text.split())
+    found, rest = [], flowing(text)
     while len(rest) > PASSAGE_CHARACTERS:
         cut = max(rest.rfind(end, PASSAGE_CHARACTERS // 2, PASSAGE_CHARACTERS) + 1 for end in (". ", "! ", "? "))
         cut = cut or rest.rfind(" ", 1, PASSAGE_CHARACTERS) + 1 or PASSAGE_CHARACTERS

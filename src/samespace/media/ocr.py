@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image, ImageFilter
 
+from .flowing import flowing
+
 MIN_CONFIDENCE = 0.6
 """Lines that RapidOCR is less sure of are dropped, of 1."""
 MAX_ASPECT_RATIO = 100
@@ -34,7 +36,7 @@ class Line:
 
 def words(picture: Image.Image) -> str:
     """Return the text in an RGB image, its lines joined by spaces; empty where RapidOCR is not installed."""
-    return " ".join(line.text for line in lines(picture))
+    return flowing("\n".join(line.text for line in lines(picture)))
 
 
 def lines(picture: Image.Image) -> list[Line]:

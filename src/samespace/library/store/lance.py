@@ -24,7 +24,7 @@ from .location import Location
 from .marks import Mark
 from .metadata import LibraryMetadata, SpaceRecord
 from .records import AUDIO, IMAGE, MODALITIES, TEXT, Candidate, Grouping, IndexedFile, Segment, SegmentWrite
-from .words import WordIndex, match, terms_of
+from .words import VERSION, WordIndex, match, terms_of
 
 TABLE = "segments"
 METADATA_CACHE = "metadata.arrow"
@@ -212,6 +212,7 @@ class Store:
     def finish(self, fingerprint: str) -> None:
         """After writing: drop segments without vectors, join small files, keep indexes and copies up to date."""
         spaces = self.metadata.spaces
+        self._fold_again()
         if self.table.count_rows(bare := " AND ".join(f"{vector_column(other)} IS NULL" for other in spaces)):
             self.table.delete(bare)
         for other, record in spaces.items():
@@ -230,6 +231,13 @@ class Store:
 
             self.table.create_index("id", config=BTree())
         self._refresh_copies(rows, fingerprint)
+
+    def _fold_again(self) -> None:
+        """Write the words of segments anew where an older version has folded them in another way."""
+        if self.metadata.read().words != VERSION and self._present([WORDS]):
+            for digit in "0123456789abcdef":  # a part of the library at a time
+                self.annotate(f"starts_with(id, '{digit}')", lambda segment: segment)
+            self.metadata.update(words=VERSION)
 
     def _refresh_copies(self, rows: int, fingerprint: str) -> None:
         """Keep an exact index of each space in a small library; a vector index and a metadata cache in a large one."""

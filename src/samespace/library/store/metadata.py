@@ -6,6 +6,7 @@ from typing import Any
 
 from ...core.errors import LibraryError
 from .location import Location
+from .words import VERSION
 
 FILE, FORMAT = "library.json", 2
 
@@ -34,6 +35,8 @@ class Contents:
     """Modalities of the library's segments."""
     reads_pictures: bool = False
     """Whether text in pictures and videos is read when they are indexed."""
+    words: int = VERSION
+    """Version of `words.folded` that the library's texts were written by."""
 
 
 class LibraryMetadata:
@@ -59,7 +62,9 @@ class LibraryMetadata:
                     f"{self.location} has format {values['format']}, this version writes {FORMAT}; index into a new --library"
                 )
             spaces = {fingerprint: SpaceRecord(**record) for fingerprint, record in values["spaces"].items()}
-            return Contents(spaces, tuple(values["modalities"]), bool(values.get("reads_pictures", False)))
+            return Contents(
+                spaces, tuple(values["modalities"]), bool(values.get("reads_pictures", False)), int(values.get("words", 1))
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise LibraryError(f"{self.location}/{FILE} cannot be read ({error}); restore it, or index into a new --library")
 

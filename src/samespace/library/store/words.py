@@ -18,6 +18,33 @@ from .records import Segment
 
 UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]{3,}")
 """Three or more characters of scripts that put no spaces between words: Japanese, Chinese, Thai, Lao, Burmese, Khmer."""
+VERSION = 2
+"""Of `folded`: libraries hold texts as it wrote them, and are written anew where it has changed."""
+MARKS = re.compile(
+    "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u064b-\u065f\u0670\u00ad\u200b-\u200d\u2060\ufeff]"
+)
+"""Accents, Hebrew points, Arabic vowels; soft hyphens and characters without width."""
+SAME = str.maketrans(
+    {
+        "ł": "l",
+        "ø": "o",
+        "đ": "d",
+        "ð": "d",
+        "ħ": "h",
+        "ı": "i",
+        "æ": "ae",
+        "œ": "oe",
+        "þ": "th",
+        "‘": "'",
+        "’": "'",
+        "ʼ": "'",
+        "′": "'",
+        "“": '"',
+        "”": '"',
+    }
+    | dict.fromkeys("‐‑‒–—−", "-")
+)
+"""Letters, quotation marks and dashes → how people type them."""
 CERTAIN, NAMED, PLACED, FILED = 0.9, 0.85, 0.8, 0.7
 """Relevance of a segment that has all words of a query in its texts, its file's name, its place, its folders."""
 PART = 0.9
@@ -25,8 +52,8 @@ PART = 0.9
 
 
 def folded(text: str) -> str:
-    """Return a text as it is compared: lower case, without accents, one form of every character."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not "\u0300" <= c <= "\u036f")
+    """Return a text as it is compared: lower case, without accents and vowel marks, one form of every letter, quotation mark and dash."""
+    plain = MARKS.sub("", unicodedata.normalize("NFKD", text.casefold()).translate(SAME))
     return unicodedata.normalize("NFC", plain)
 
 
