@@ -132,3 +132,12 @@ def test_channels_are_mixed_by_ffmpegs_weights():
     assert audio.mixed(channels[:1]).tolist() == pytest.approx([0.2, 0.4]) and audio.mixed(
         np.zeros((2, 3), np.float32)
     ).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("speaking", [0, 1, 2])
+def test_of_several_tracks_the_first_with_sound_is_heard(tmp_path, speaking):
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        streams = [out.add_stream("aac", rate=audio.RATE, layout="mono") for _ in range(3)]
+        for i, stream in enumerate(streams):
+            write_samples(out, stream, tone(3.0) if i == speaking else np.zeros(3 * audio.RATE, np.float32))
+    assert any(not window.silent for window in audio.windows(tmp_path / "a.mkv"))

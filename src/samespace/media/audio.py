@@ -33,6 +33,8 @@ MIN_GAP_SECONDS = 0.1
 """Shorter gaps between timestamps are rounding, and are closed."""
 MAX_GAP_SECONDS = 3600.0
 """Longer gaps between timestamps are errors of the file, and are closed; gaps in between become silence."""
+PROBED_SECONDS = 180.0
+"""Of a track that is not the only one, so much is listened to before another is taken."""
 CANCELLED = 0.01
 """Where two channels together have less than this share of the louder one's power, they cancel out."""
 WAVEFORM_SECONDS = 60
@@ -94,7 +96,7 @@ def blocks(path: str | Path, start: float = 0.0, rate: int = RATE) -> Iterator[n
         if start:
             container.seek(int((start + start_time(container)) * av.time_base))
         first = position = int(start * rate)  # samples from the beginning of the file
-        for time, block in _resample(container, rate):
+        for time, block in _resample(container, rate, _audible_track(path, len(container.streams.audio))):
             gap = int(time * rate) - position
             if position == first:
                 block = block[max(0, -gap) :]  # a seek ends somewhat earlier than asked for
@@ -105,8 +107,20 @@ def blocks(path: str | Path, start: float = 0.0, rate: int = RATE) -> Iterator[n
             yield block
 
 
-def _resample(container: "InputContainer", rate: int) -> Iterator[tuple[float, npt.NDArray[np.float32]]]:
-    """Yield (seconds from the beginning of the file, samples: float32 (N,), mono) for each decoded frame.
+def _audible_track(path: str | Path, count: int) -> int:
+    """Return the first of so many audio tracks in whose first minutes there is something to hear; 0 where there is none."""
+    for track in range(count if count > 1 else 0):
+        with open_media(path) as container:
+            for time, block in _resample(container, RATE, track):
+                if len(block) and float(np.sqrt(np.square(block).mean())) >= SILENCE_RMS:
+                    return track
+                if time > PROBED_SECONDS:
+                    break
+    return 0
+
+
+def _resample(container: "InputContainer", rate: int, track: int) -> Iterator[tuple[float, npt.NDArray[np.float32]]]:
+    """Yield (seconds from the beginning of the file, samples: float32 (N,), mono) for each decoded frame of an audio track.
 
     Packets that cannot be decoded are skipped. The sampling rate and the channels may change within a file, as where files
     were joined. Raises UnreadableMedia.
@@ -114,7 +128,7 @@ def _resample(container: "InputContainer", rate: int) -> Iterator[tuple[float, n
     import av
 
     time = 0.0
-    for _, same_format in groupby(_decode(container), key=_format_of):
+    for _, same_format in groupby(_decode(container, track), key=_format_of):
         resampler = None
         to_resample: Iterator[AudioFrame | None] = chain(same_format, [None])  # None flushes the resampler
         for frame in to_resample:
@@ -123,9 +137,7 @@ def _resample(container: "InputContainer", rate: int) -> Iterator[tuple[float, n
             try:
                 if resampler is None:
                     assert frame is not None  # of each format there is one
-                    layout = (
-                        "stereo" if frame.layout.nb_channels == 2 else "mono"
-                    )  # of more channels FFmpeg knows which are which
+                    layout = "stereo" if frame.layout.nb_channels == 2 else "mono"  # of more, FFmpeg knows which are which
                     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
                 resampled = resampler.resample(frame)
             except (av.FFmpegError, ValueError) as error:
@@ -150,11 +162,11 @@ def _format_of(frame: "AudioFrame") -> tuple[str, str, int]:
     return frame.format.name, frame.layout.name, frame.sample_rate
 
 
-def _decode(container: "InputContainer") -> Iterator["AudioFrame"]:
-    """Yield the frames of the first audio stream, up to where the file is cut short."""
+def _decode(container: "InputContainer", track: int) -> Iterator["AudioFrame"]:
+    """Yield the frames of an audio track, up to where the file is cut short."""
     import av
 
-    packets = container.demux(container.streams.audio[0])
+    packets = container.demux(container.streams.audio[track])
     while True:
         try:
             packet = next(packets, None)
