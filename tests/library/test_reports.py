@@ -5,12 +5,15 @@ import os
 import pyarrow as pa
 import pytest
 
+from samespace.library.indexing import scan
 from samespace.library.indexing.places import place_name
 from samespace.library.indexing.scan import LAST_TIME, walk
 from samespace.library.indexing.stacks import StackedFile, stacks_of
+from samespace.library.library import Library
 from samespace.library.search.query import parse
 from samespace.library.search.where import condition_of, split
 from samespace.library.store.conditions import loose
+from samespace.library.store.marks import Change
 
 NFD = {"Müller": "Mu\u0308ller", "Café": "Cafe\u0301"}
 
@@ -107,3 +110,18 @@ def test_a_place_has_no_city_of_another_country(lat, lon, has, lacks):
 def test_a_title_with_a_colon_is_words_and_a_weight_stays_one():
     assert [(term.weight, term.text) for term in parse("2001: A Space Odyssey")] == [(1.0, "2001: A Space Odyssey")]
     assert [(term.weight, term.text) for term in parse("24: the series + 2:dog")] == [(1.0, "24: the series"), (2.0, "dog")]
+
+
+def test_a_folder_that_was_renamed_and_is_indexed_by_its_new_name_has_moved(tmp_path, album, tiny_space, monkeypatch):
+    library = Library(tmp_path / "library", tiny_space)
+    library.add([album])
+    count = library.store.count()
+    library.mark([album / next(path.name for path in album.iterdir() if path.is_file())], Change(tags=("dear",)))
+    renamed = album.rename(tmp_path / "renamed")
+    report = library.add([renamed])
+    assert report.moved + report.reused >= 4 and report.added == 0 and library.store.count() == count
+    assert all(hit.path.startswith(str(renamed)) for hit in library.search("a cat", 20, group_by="file"))
+    assert [hit.path.startswith(str(renamed)) for hit in library.search("tag:dear", 5)] == [True]
+    monkeypatch.setattr(scan, "MOUNT_POINTS", (f"{tmp_path}/",))  # a disk that may come back
+    again = renamed.rename(tmp_path / "again")
+    assert library.add([again]).moved == 0 and library.store.count() == 2 * count

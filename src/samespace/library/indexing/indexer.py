@@ -14,7 +14,7 @@ from ..store.records import File, IndexedFile, Segment, SegmentWrite
 from .describe import describe_again, described
 from .embed import Embedded, Embedder, FileEncoder, Skipped
 from .report import Progress, Report
-from .scan import Changes, compare, walk
+from .scan import Changes, compare, walk, was_moved
 
 FLUSH_ROWS, FLUSH_SECONDS = 1024, 10
 """Vectors are written this often; a killed run loses no more than this and does it again."""
@@ -169,6 +169,7 @@ class Indexer:
         while copies:
             writes: list[SegmentWrite] = []
             replaced: list[str] = []
+            replaced_elsewhere: list[str] = []
             first: dict[str, File] = {}
             later: list[Embedded] = []
             twins = self._store.by_hash([copy.hash for copy in copies], self._space.fingerprint)
@@ -184,10 +185,14 @@ class Indexer:
                 if source in run.gone:
                     run.gone.discard(source)
                     run.report.moved += 1
+                elif source != copy.file.path and was_moved(source, copy.file.path):
+                    replaced_elsewhere.append(source)
+                    run.report.moved += 1
                 else:
                     run.report.reused += 1
             self._store.remove(replaced)
             self._store.upsert(writes)
+            self._store.remove(replaced_elsewhere)
             self._embed_here(list(first.values()), run)
             copies = later
 

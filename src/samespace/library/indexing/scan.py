@@ -32,6 +32,8 @@ NEVER_ENTERED = frozenset(
 LEFT_BEHIND = frozenset({"thumbs.db", "desktop.ini", *map(str.lower, NEVER_ENTERED)})
 """What systems put into folders, in lower case; names that begin with a dot are theirs, too."""
 
+MOUNT_POINTS = ("/media/", "/mnt/", "/run/media/", "/Volumes/")
+"""Where disks come and go: what is gone from there may come back."""
 LAST_TIME = 2**63 - 1
 """Largest number of nanoseconds that is stored."""
 SIDECARS = (".xmp", ".json")
@@ -168,6 +170,19 @@ def looks_unmounted(folder: str) -> bool:
     try:
         with os.scandir(folder) as listing:
             return all(entry.name.startswith(".") or entry.name.lower() in LEFT_BEHIND for entry in listing)
+    except OSError:
+        return False
+
+
+def was_moved(old: str, new: str) -> bool:
+    """Whether a file that is gone from a place that was not looked at is the one that was found: its folder was renamed, on a disk that is
+    there.
+    """
+    folder = _nearest_folder(os.path.dirname(old))
+    if not _is_gone(old) or looks_unmounted(folder) or f"{folder}/".startswith(MOUNT_POINTS):
+        return False
+    try:
+        return os.stat(folder).st_dev == os.stat(new).st_dev
     except OSError:
         return False
 
