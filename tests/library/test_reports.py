@@ -1,10 +1,13 @@
 """What users of other programs met, when files have odd names, times and marks; docs/reports.md has their reports."""
 
 import os
+import zipfile
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
+from samespace.library.export import export
 from samespace.library.indexing import scan
 from samespace.library.indexing.places import place_name
 from samespace.library.indexing.scan import LAST_TIME, walk
@@ -125,3 +128,30 @@ def test_a_folder_that_was_renamed_and_is_indexed_by_its_new_name_has_moved(tmp_
     monkeypatch.setattr(scan, "MOUNT_POINTS", (f"{tmp_path}/",))  # a disk that may come back
     again = renamed.rename(tmp_path / "again")
     assert library.add([again]).moved == 0 and library.store.count() == 2 * count
+
+
+@pytest.mark.parametrize("seconds, together", [(3.0, True), (600.0, False)])
+def test_a_long_film_is_not_the_one_of_a_live_photo(seconds, together):
+    film = StackedFile("/a/lecture.mp4", "film", "video", 100, 1, None, "", "", None, seconds)
+    assert bool(stacks_of([stacked("lecture", 0.0, None), film])) == together
+
+
+def test_a_link_to_a_folder_elsewhere_is_told(tmp_path):
+    for name in ("mine/below", "other"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "mine" / "linked").symlink_to(tmp_path / "other", target_is_directory=True)
+    (tmp_path / "mine" / "loop").symlink_to(tmp_path / "mine" / "below", target_is_directory=True)
+    problems: list[tuple[str, str]] = []
+    assert list(walk([tmp_path / "mine"], (), problems)) == []
+    assert [(os.path.basename(path), "give the folder itself" in reason) for path, reason in problems] == [("linked", True)]
+
+
+def test_names_that_differ_in_case_are_two_files_wherever_a_zip_is_unpacked(tmp_path, tiny_space):
+    for name in ("one/Cat.jpg", "two/cat.jpg"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("RGB", (64, 64), "red" if "one" in name else "blue").save(tmp_path / name)
+    library = Library(tmp_path / "library", tiny_space)
+    library.add([tmp_path / "one", tmp_path / "two"])
+    export(library.search("kind:image"), tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert len({name.casefold() for name in archive.namelist()}) == 2

@@ -7,7 +7,7 @@ import pytest
 from samespace.core.errors import UnreadableMedia
 from samespace.library.library import Library
 from samespace.library.store.marks import Change
-from samespace.media.metadata.xmp import parse
+from samespace.media.metadata.xmp import parse, read_sidecar
 from samespace.media.metadata.xmp_writer import write_sidecar
 
 FOREIGN = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -32,6 +32,18 @@ def test_a_new_file_lies_beside_the_picture_and_says_it_all(tmp_path):
     assert (found.keywords, found.people, found.rating) == (("Hund <3", "海"), ("Anna",), 4)
     before = sidecar.read_bytes()
     assert write_sidecar(tmp_path / "a & b.jpg", ["hund <3"], ["anna"], 4).read_bytes() == before
+
+
+@pytest.mark.parametrize("extension", ['photoshop:SidecarForExtension="CR2"', "photoshop:SidecarForExtension = 'CR2'"])
+def test_the_file_of_a_raw_file_is_not_that_of_the_picture_of_its_name(tmp_path, extension):
+    namespace = 'xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"'
+    shared = tmp_path / "IMG_1.xmp"
+    shared.write_text(FOREIGN.format(subject=BAG, rating=f'xmp:Rating="2" {namespace} {extension}'))
+    before = shared.read_bytes()
+    assert read_sidecar(tmp_path / "IMG_1.cr2").rating == 2 and read_sidecar(tmp_path / "IMG_1.jpg").rating is None
+    assert write_sidecar(tmp_path / "IMG_1.jpg", ["Berg"], [], 0).name == "IMG_1.jpg.xmp" and shared.read_bytes() == before
+    assert write_sidecar(tmp_path / "IMG_1.CR2", ["Berg"], [], 0) == shared
+    assert read_sidecar(tmp_path / "IMG_1.jpg").keywords == ("Berg",)
 
 
 @pytest.mark.parametrize("subject", [BAG, "Sea", ""])

@@ -52,8 +52,8 @@ def _zip(path: Path, files: list[str], _: Sequence[Hit]) -> None:
             used: set[str] = set()
             for number, file in enumerate(files, 1):
                 name = os.path.basename(file)
-                name = name if name not in used else f"{number} {name}"
-                used.add(name)
+                name = name if name.casefold() not in used else f"{number} {name}"
+                used.add(name.casefold())  # Windows and macOS unpack names that differ in case into one file
                 archive.write(file, name.encode("utf-8", "replace").decode())
         part.replace(path)
     finally:

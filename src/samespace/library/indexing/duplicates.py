@@ -72,9 +72,11 @@ def compare(store: Store, fingerprint: str, progress: ComparingProgress | None =
     images = [i for i, picture in enumerate(found) if picture.kind == "image"]
     images.sort(key=lambda i: found[i].duplicate is None)  # those that were compared come first
     videos = _videos(found)
-    groups = _image_groups([found[i] for i in images], z[images], progress) | _video_groups(videos)
+    lengths = [max(shot.end or 0.0 for shot in shots) for shots in videos]
+    groups = _image_groups([found[i] for i in images], z[images], progress) | _video_groups(videos, np.array(lengths))
     files = {picture.path: picture for picture in reversed(found)}  # the first segment of each
-    stacks = stacks_of([_stacked(picture, groups[path]) for path, picture in files.items()])
+    seconds = {shots[0].path: length for shots, length in zip(videos, lengths)}
+    stacks = stacks_of([_stacked(picture, groups[path], seconds.get(path, 0.0)) for path, picture in files.items()])
     changed = {
         path: (groups[path], stacks.get(path, ""))
         for path, picture in files.items()
@@ -87,11 +89,12 @@ def compare(store: Store, fingerprint: str, progress: ComparingProgress | None =
     return sum(picture.duplicate is None for picture in files.values())
 
 
-def _stacked(picture: Picture, duplicate: str) -> StackedFile:
+def _stacked(picture: Picture, duplicate: str, seconds: float) -> StackedFile:
     pixels = (picture.width or 0) * (picture.height or 0)
     taken = picture.taken_at.timestamp() if picture.taken_at else None
+    camera = picture.camera or ""
     return StackedFile(
-        picture.path, picture.id, picture.kind, pixels, picture.size, taken, picture.camera or "", duplicate, picture.look
+        picture.path, picture.id, picture.kind, pixels, picture.size, taken, camera, duplicate, picture.look, seconds
     )
 
 
@@ -209,13 +212,12 @@ def _videos(found: list[Picture]) -> list[list[Picture]]:
     return list(shots.values())
 
 
-def _video_groups(videos: list[list[Picture]]) -> dict[str, str]:
-    """Return path → group of copies."""
+def _video_groups(videos: list[list[Picture]], lengths: np.ndarray) -> dict[str, str]:
+    """Return path → group of copies; `lengths` are seconds."""
     firsts = [shots[0] for shots in videos]
     groups = Groups(len(videos))
     groups.join_equal(first.hash for first in firsts)
     groups.join_equal(first.duplicate for first in firsts)
-    lengths = np.array([max(shot.end or 0.0 for shot in shots) for shots in videos])
     for i in (i for i, first in enumerate(firsts) if first.duplicate is None):
         for j in np.flatnonzero(np.abs(lengths - lengths[i]) <= max(0.5, SAME_LENGTH * lengths[i])).tolist():
             if groups.root(i) != groups.root(j) and _is_video_copy(videos[i], videos[j]):

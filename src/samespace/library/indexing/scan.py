@@ -61,7 +61,8 @@ class Changes:
 def walk(roots: Iterable[Path], exclude: Iterable[str], problems: list[tuple[str, str]]) -> Iterator[File]:
     """Yield all media files under the roots (a root may be one file), sorted within each folder, each path once.
 
-    Symbolic links to folders are not followed. What cannot be listed or read is added to `problems`.
+    Symbolic links to folders are not followed. They, where they lead outside their root, and what cannot be listed or read are added to
+    `problems`.
     """
     skip, given = NEVER_ENTERED | set(exclude), set[str]()
     for root in map(os.path.abspath, roots):
@@ -91,6 +92,9 @@ def _walk_folder(folder: str, root: str, skip: frozenset[str], problems: list[tu
                 continue
             if entry.is_dir(follow_symlinks=False):
                 below.append(entry.path)
+            elif entry.is_symlink() and os.path.isdir(entry.path):
+                if not Path(entry.path).resolve().is_relative_to(Path(root).resolve()):
+                    problems.append((entry.path, "links to folders are not followed; give the folder itself, too"))
             elif kind_of(Path(entry.name)):
                 yield _as_file(entry.path, root, problems, sidecars)
             elif is_unread_media(Path(entry.name)):

@@ -17,6 +17,8 @@ FEWEST_IN_BURST = 3
 """Names without their endings; two pictures are what people take to be sure."""
 LIVE = (".mov", ".mp4")
 """Endings of the film of a live photo; it has the name of the photo."""
+LONGEST_LIVE = 10.0
+"""Seconds; cameras film three. A longer one has a poster, not a photo."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class StackedFile:
     """What it has in common with its copies, or nothing."""
     look: bytes | None = None
     """As of a Segment."""
+    seconds: float = 0.0
+    """How long a video is."""
 
 
 def stacks_of(files: Iterable[StackedFile]) -> dict[str, str]:
@@ -62,6 +66,10 @@ def _ending(file: StackedFile) -> str:
     return os.path.splitext(file.path)[1].lower()
 
 
+def _is_live(file: StackedFile) -> bool:
+    return file.kind == "video" and _ending(file) in LIVE and file.seconds <= LONGEST_LIVE
+
+
 def _same_names(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
     """Yield raw files with the pictures made from them, and live photos with their videos: of one name in one folder."""
     groups: dict[str, list[StackedFile]] = defaultdict(list)
@@ -70,7 +78,7 @@ def _same_names(files: list[StackedFile]) -> Iterator[list[StackedFile]]:
     for group in groups.values():
         pictures = [file for file in group if file.kind == "image"]
         raw = [file for file in pictures if _ending(file) in RAW]
-        live_videos = [file for file in group if file.kind == "video" and _ending(file) in LIVE]
+        live_videos = [file for file in group if _is_live(file)]
         if len(raw) < len(pictures) and (raw or live_videos):
             yield [*pictures, *live_videos]
 

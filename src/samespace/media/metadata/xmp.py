@@ -35,6 +35,8 @@ KEYWORDS = {
 }
 """Properties with keywords → what divides a keyword from those above it."""
 TIMES = (f"{EXIF}DateTimeOriginal", f"{PHOTOSHOP}DateCreated", f"{EXIF}DateTimeDigitized", f"{XMP}CreateDate")
+_EXTENSION = re.compile(rb"""SidecarForExtension\s*(?:=\s*["']|>)\s*(\w+)""")
+"""The file that an XMP file belongs to, where a raw file and a picture made from it have one name: photoshop:SidecarForExtension, of Adobe's programs."""
 _COORDINATE = re.compile(r"\s*(\d+),(\d+(?:\.\d+)?)(?:,(\d+(?:\.\d+)?))?([NSEW])\s*")
 
 
@@ -44,13 +46,22 @@ def sidecar_names(name: str) -> tuple[str, ...]:
     return f"{name}.xmp", f"{stem}.xmp", f"{name}.XMP", f"{stem}.XMP"
 
 
+def is_of_another(path: Path, packet: bytes) -> bool:
+    """Whether an XMP file says that it belongs to a file of another ending."""
+    extension = _EXTENSION.search(packet)
+    return extension is not None and extension[1].decode().lower() != path.suffix[1:].lower()
+
+
 def read_sidecar(path: Path) -> Description:
     """Return what an XMP file beside it says of a file."""
     for sidecar in map(path.with_name, sidecar_names(path.name)):
         try:
             if sidecar.stat().st_size > MAX_BYTES:
                 return Description(problems=((str(sidecar), "it is too large for a description; move it elsewhere"),))
-            return parse(sidecar.read_bytes())
+            packet = sidecar.read_bytes()
+            if is_of_another(path, packet):
+                continue
+            return parse(packet)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError):

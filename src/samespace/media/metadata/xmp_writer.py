@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from ...core.errors import UnreadableMedia
 from ...core.files import write_atomically
-from .xmp import DC, MAX_BYTES, PEOPLE, RDF, XMP, sidecar_names
+from .xmp import DC, MAX_BYTES, PEOPLE, RDF, XMP, is_of_another, sidecar_names
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -27,7 +27,7 @@ def write_sidecar(path: Path, tags: Iterable[str], people: Iterable[str], rating
     rating: 1 to 5, or 0 to leave what is there. Raises UnreadableMedia where the XMP file that is there cannot be read, OSError.
     """
     names = [path.with_name(name) for name in sidecar_names(path.name)]
-    sidecar = next((file for file in names if file.exists()), names[0])
+    sidecar = next((file for file in names if file.exists() and not is_of_another(path, file.read_bytes())), names[0])
     root = _read(sidecar) if sidecar.exists() else _new()
     description = _description(root)
     _add(root, description, f"{DC}subject", tags)
