@@ -142,6 +142,27 @@ def test_texts_of_a_png(tmp_path):
     assert found.taken_at == datetime(2017, 2, 3, 4, 5, 6).astimezone() and found.caption == "a plan of the house"
 
 
+def test_the_prompt_of_a_drawn_picture_is_its_caption_without_the_settings(tmp_path):
+    info = PngInfo()
+    info.add_text("parameters", "a lighthouse at dawn,\noil on canvas\nNegative prompt: fog\nSteps: 20, Sampler: Euler a")
+    assert describe(saved(tmp_path, "a.png", pnginfo=info), "image").caption == "a lighthouse at dawn,\noil on canvas"
+
+
+@pytest.mark.parametrize(
+    "date, when",
+    [
+        ("Fri, 5 Jul 2019 10:15:00 +0200", datetime(2019, 7, 5, 8, 15, tzinfo=UTC)),
+        ("Fri, 5 Jul 2019 08:15 GMT", datetime(2019, 7, 5, 8, 15, tzinfo=UTC)),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_a_mail_is_of_the_day_it_was_sent(tmp_path, date, when):
+    mail = tmp_path / "a.eml"
+    mail.write_text(f"From: a@example.org\nDate: {date}\nSubject: Harbour\n\nHello", "utf-8")
+    assert describe(mail, "document").taken_at == when
+
+
 TAKEOUT = {
     "title": "IMG_1.jpg", "description": "Zoë's birthday", "photoTakenTime": {"timestamp": "1468915200"}, "favorited": True,
     "geoData": {"latitude": 0.0, "longitude": 0.0}, "geoDataExif": {"latitude": 41.9, "longitude": 12.5}, "people": [{"name": "Zoë"}],

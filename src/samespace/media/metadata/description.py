@@ -62,16 +62,20 @@ def joined(parts: Iterable[Description]) -> Description:
 
 def describe(path: Path, kind: str, data: bytes = b"") -> Description:
     """Return what is known of a file; nothing of what is broken is. `data` is a picture's content, if that is at hand."""
-    from . import container, names, picture, takeout, xmp
+    from . import names, takeout, xmp
 
-    found = (
-        picture.embedded(path, data)
-        if kind == "image"
-        else container.embedded(path, kind)
-        if kind != "document"
-        else Description()
-    )
-    return joined([xmp.read_sidecar(path), found, takeout.read_sidecar(path), names.dated(path)])
+    return joined([xmp.read_sidecar(path), _embedded(path, kind, data), takeout.read_sidecar(path), names.dated(path)])
+
+
+def _embedded(path: Path, kind: str, data: bytes) -> Description:
+    """Return what a file itself says."""
+    from . import container, mail, picture
+
+    if kind == "image":
+        return picture.embedded(path, data)
+    if kind == "document":
+        return mail.embedded(path) if path.suffix.lower() == ".eml" else NOTHING
+    return container.embedded(path, kind)
 
 
 def sidecar_names(name: str) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ PLACEHOLDERS = re.compile(
     re.IGNORECASE,
 )
 """What cameras write where people could have written something."""
+SETTINGS = re.compile(r"(?:^|\n)(?:Negative prompt|Steps):")
+"""What follows the prompt in the `parameters` of pictures that Stable Diffusion's web UIs drew."""
 MADE_BY = re.compile(
     r"(CREATOR:|cmp3\.|LEAD Technologies|Created with|Optimized|Compressed|File written|Intel\(R\)|AppleMark|Lavc|\W*$)",
     re.IGNORECASE,
@@ -181,9 +183,9 @@ def _png(info: Mapping[Any, Any]) -> Description:
         when = when or when_of(text)
         with contextlib.suppress(ValueError, TypeError):
             when = when or possible_time(parsedate_to_datetime(text))
-    return Description(
-        when, caption="\n".join(unique(str(info[name]) for name in PNG_CAPTIONS if isinstance(info.get(name), str)))
-    )
+    texts = [str(info[name]) for name in PNG_CAPTIONS if isinstance(info.get(name), str)]
+    prompt = SETTINGS.split(str(info.get("parameters", "")))[0]
+    return Description(when, caption="\n".join(unique([*texts, *prompt.splitlines()])))
 
 
 def _file_comment(info: Mapping[Any, Any]) -> Description:
