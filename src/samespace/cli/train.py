@@ -199,6 +199,39 @@ def eval_draw(
     print_metrics(pairs, reader, "drawing", metrics, json_)
 
 
+@evaluate.command("context")
+def eval_context(
+    text: Annotated[Path, typer.Argument(metavar="TEXT", help="A long text that the model has not learnt by heart.")],
+    language_model: Annotated[
+        str, typer.Option("--language-model", help="A name, a folder, or a GGUF file.")
+    ] = "SmolLM2-135M-Instruct",
+    lengths: Annotated[str, typer.Option(help="Tokens that are read, such as 1024,4096.")] = "1024,2048,4096",
+    json_: Json = False,
+) -> None:
+    """How far a language model reads: perplexity and hidden facts at each length, for each way to read on after its training's."""
+    from ..assistant.registry import read_language_model
+    from ..evaluate.long_context import read_lengths
+
+    try:
+        wanted = [int(number) for number in lengths.split(",")]
+        words = expanded(str(text)).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise QueryError(
+            f"the text or the lengths cannot be read ({error}); give a text in UTF-8, and lengths as 1024,4096"
+        ) from None
+    if not json_:
+        print_result(
+            f"{'tokens':>7} {'positions':10} {'cache':7} {'perplexity':>10} {'needles':>8} {'seconds':>8} {'cache MB':>9}"
+        )
+    for r in read_lengths(read_language_model(language_model), words, wanted):
+        if json_:
+            print_result(json.dumps({"model": language_model} | asdict(r)))
+        else:
+            print_result(
+                f"{r.tokens:7} {r.positions:10} {r.cache:7} {r.perplexity:10.2f} {r.needles:8.2f} {r.seconds:8.1f} {r.cache_mb:9.1f}"
+            )
+
+
 @evaluate.command("calibration")
 def eval_calibration(pairs: Pairs, space: SpaceName = "starter", json_: Json = False) -> None:
     """Whether a hit's relevance tells right from wrong. Half of the images are removed, so that some queries have no hit."""
