@@ -141,17 +141,15 @@ def read_pairs(work: Path) -> Iterator[dict]:
 
 
 def write_judge(work: Path) -> None:
-    """Write judge.jsonl, what the judge is trained on (all pictures but Google's, as they are), and judge_val.jsonl (Google's)."""
-    rows = [
-        json.loads(line)
-        for split in ("train", "val", "held_out")
-        for line in (work / "draw" / f"{split}.jsonl").read_text("utf-8").splitlines()
-    ]
-    plain = [row for row in rows if "-" not in Path(row["filepath"]).stem]  # neither mirrored nor in another colour
-    for name, chosen in (
-        ("judge", [r for r in plain if r["source"] != HELD_OUT_DESIGN]),
-        ("judge_val", [r for r in plain if r["source"] == HELD_OUT_DESIGN]),
-    ):
+    """Write judge.jsonl, what the judge is trained on, and judge_val.jsonl, what it is validated and calibrated on: pictures as they are,
+    of every design but Google's, on which the drawings are measured.
+    """
+    for name, splits in (("judge", ("train", "held_out")), ("judge_val", ("val",))):
+        rows = [
+            json.loads(line) for split in splits for line in (work / "draw" / f"{split}.jsonl").read_text("utf-8").splitlines()
+        ]
+        plain = [row for row in rows if "-" not in Path(row["filepath"]).stem]  # neither mirrored nor in another colour
+        chosen = [row for row in plain if row["source"] != HELD_OUT_DESIGN]
         lines = [json.dumps({"filepath": row["filepath"], "captions": row["captions"]}, ensure_ascii=False) for row in chosen]
         (work / "draw" / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
 
