@@ -48,7 +48,7 @@ def test_an_animation_without_durations_and_of_many_frames_is_bounded():
 def test_the_pages_of_a_tiff_are_read_and_smaller_copies_are_not(monkeypatch):
     monkeypatch.setattr(ocr, "reader", lambda: None)
     data = saved([scene(RED), scene(GREEN), scene(BLUE)], "TIFF")
-    assert [page.number for page in frames.pages(data, 64)] == [1, 2, 3]
+    assert [page.number for page in frames.pages(data)] == [1, 2, 3]
     assert [colour(frames.page_at(data, number, 64)) for number in (1, 2, 3)] == ["red", "green", "blue"]
     assert frames.page_numbers(saved([scene(RED)], "TIFF")) == [] == frames.page_numbers(saved([scene(RED)], "PNG"))
     small, out = scene(RED, (32, 18)), io.BytesIO()

@@ -71,7 +71,7 @@ def look_up(name: str, revision: str | None = None) -> Remote | Wheel | None:
         remote = hub.files_of(name, revision)
     except UnknownSpace as error:
         raise UnknownAssistant(str(error)) from None
-    remote = replace(remote, files={f: size for f, size in remote.files.items() if f.endswith(ENDINGS)})
+    remote = remote.only(file for file in remote.files if file.endswith(ENDINGS))
     if checkpoint.CONFIG not in remote.files and "config.json" in remote.files:
         transformers_folder.settings(hub.configs(remote), name)  # what it is decides, before its weights are downloaded
     return remote

@@ -154,17 +154,17 @@ def pipeline_folder(name: str, yes: bool) -> Path | None:
     """
     from ..generate.generator import GENERATORS
 
-    if GENERATORS.find(name) or (folder := expanded(name)).is_dir():
-        return None if GENERATORS.find(name) else folder
+    if GENERATORS.find(name):
+        return None
+    if (folder := expanded(name)).is_dir():
+        return folder
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         return None
     with needs_extra("drawing with Stable Diffusion", "draw"):
-        from dataclasses import replace
-
         from ..generate.stable_diffusion import needed
         from ..spaces.convert import hub
     there = hub.files_of(name)
-    source = replace(there, files={file: there.files[file] for file in needed(there.files)})
+    source = there.only(needed(there.files))
     if hub.cached_folder(source.repo, source.revision) is None:
         confirm_download(source.size, source.what, yes)
     return hub.download(source)

@@ -25,12 +25,10 @@ def pull(
     if (folder := expanded(name)).is_dir():
         cross_encoder.install(folder, folder.name)
     else:
-        from dataclasses import replace
-
         from ..spaces.convert import hub
 
         source = hub.files_of(name, revision)
-        source = replace(source, files={file: source.files[file] for file in cross_encoder.needed(source.files)})
+        source = source.only(cross_encoder.needed(source.files))
         confirm_download(source.size, source.what, yes)
         cross_encoder.install(Path(hub.download(source)), source.repo)
     print_status('installed; use it with: samespace search --rerank "…"')

@@ -9,16 +9,15 @@ from copy import copy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
+from ..assistant.engine import CHUNK
 from ..assistant.language import Language
+from ..assistant.long_context import EXACT, INT8, WINDOW, LongContext
 from ..core.assistant_config import LanguageModel
 from ..core.errors import QueryError
-from ..models.lm import SINKS, Cache, Int8Cache, Llama, WindowCache
+from ..models.lm import Cache, Llama
 from ..spaces.checkpoints.language_layout import scaled
 
-CHUNK = 256
-"""Tokens that are read at a time."""
 SCORED = 512
 """Last tokens of a text, whose perplexity is measured."""
 FACT, ASKED = "\nThe secret number of {} is {}.\n", "\nThe secret number of {} is"
@@ -36,15 +35,10 @@ POSITIONS: dict[str, Callable[[LanguageModel, float], LanguageModel]] = {
     **{kind: _stretched(kind) for kind in ("linear", "dynamic", "yarn")},
 }
 """Ways to place more tokens than a model was trained with."""
-WAYS = (("trained", "exact"), ("trained", "int8"), ("trained", "window"))
+WAYS = (("trained", EXACT), ("trained", INT8), ("trained", WINDOW))
 LONG_WAYS = (
-    ("trained", "exact"),
-    ("linear", "exact"),
-    ("dynamic", "exact"),
-    ("yarn", "exact"),
-    ("yarn", "int8"),
-    ("trained", "window"),
-)
+    ("trained", EXACT), ("linear", EXACT), ("dynamic", EXACT), ("yarn", EXACT), ("yarn", INT8), ("trained", WINDOW),
+)  # fmt: skip
 """(positions, cache) that are tried up to, and beyond, the longest text of a model's training."""
 
 
@@ -81,8 +75,7 @@ def read_text(language: Language, ids: Sequence[int], length: int, positions: st
     c = language.model.c
     model = copy(language.model)  # of the same weights
     model.c = POSITIONS[positions](c, max(1.0, length / c.context))
-    caches = {"exact": Cache, "int8": Int8Cache, "window": lambda layers: WindowCache(layers, c.context // 2 - SINKS)}
-    cache = caches[cache_kind](c.layers)
+    cache = LongContext(cache=cache_kind).new_cache(c)
     cache.planned = length + SCORED  # with the questions
     tokens, facts = with_facts(language, ids, length)
     start = time.perf_counter()
@@ -112,11 +105,7 @@ def _answered(model: Llama, language: Language, cache: Cache, city: str, number:
     ids = language.tokenizer.encode(ASKED.format(city), add_special_tokens=False).ids
     answer: list[int] = []
     for _ in range(len(number) + 2):  # a space, digits by themselves, and what ends them
-        logits = model.logits(model(model.embed(_row(ids)), cache)[0, -1])
+        logits = model.logits(model(model.embed(torch.tensor([ids])), cache)[0, -1])
         ids = [int(logits.argmax())]
         answer += ids
     return language.tokenizer.decode(answer).strip().startswith(number)
-
-
-def _row(ids: Sequence[int]) -> Tensor:
-    return torch.tensor([list(ids)])

@@ -51,9 +51,14 @@ def xmp(description: str) -> str:
     )
 
 
+def sheet_on_white(drawings: Pictures, scale: int) -> Image.Image:
+    """Return drawings, float32 (B, 4, S, S), as a `sheet` on white: RGB."""
+    return Image.fromarray(on_white(np.asarray(sheet(to_rgba(drawings), scale))[None])[0])
+
+
 def gif(steps: Sequence[Pictures], scale: int) -> bytes:
     """Return the steps of drawings as an animation on white, which ends on the result and begins again."""
-    frames = [Image.fromarray(on_white(np.asarray(sheet(to_rgba(step), scale))[None])[0]) for step in steps]
+    frames = [sheet_on_white(step, scale) for step in steps]
     out, seconds = io.BytesIO(), [STEP_SECONDS] * (len(frames) - 1) + [LAST_SECONDS]
     durations = [round(1000 * one) for one in seconds]
     frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)

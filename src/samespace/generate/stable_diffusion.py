@@ -112,12 +112,9 @@ class StableDiffusion:
         self.encoders = [read_text_encoder(folder, "text_encoder", "tokenizer", large)]
         if large:
             self.encoders.append(read_text_encoder(folder, "text_encoder_2", "tokenizer_2", large))
-        left_out = [part for part in PARTS[self.kind] if part.startswith(("text_encoder", "tokenizer"))] + [
-            "feature_extractor",
-            "image_encoder",
-        ]
-        left_out += [] if large else ["safety_checker"]
-        settings: dict[str, Any] = {"requires_safety_checker": False} if not large else {"add_watermarker": False}
+        words = [part for part in PARTS[self.kind] if part.startswith(("text_encoder", "tokenizer"))]
+        left_out = [*words, "feature_extractor", "image_encoder", *([] if large else ["safety_checker"])]
+        settings: dict[str, Any] = {"add_watermarker": False} if large else {"requires_safety_checker": False}
         diffusers.utils.logging.set_verbosity_error()
         try:
             self.pipeline = getattr(diffusers, self.kind).from_pretrained(

@@ -59,8 +59,8 @@ def page_numbers(data: bytes) -> list[int]:
     return found if len(found) > 1 else []
 
 
-def pages(data: bytes, target: int) -> Iterator[Page]:
-    """Yield the pages of a TIFF, with what is written on them where OCR is installed; nothing for one picture. Raises UnreadableMedia."""
+def pages(data: bytes) -> Iterator[Page]:
+    """Yield the pages of a TIFF, as large as OCR reads them, with what is written on them where OCR is installed; nothing for one picture. Raises UnreadableMedia."""
     for number in page_numbers(data):
         picture = page_at(data, number, OCR_PIXELS)
         yield Page(number, picture, ocr.words(picture) if ocr.reader() else "")

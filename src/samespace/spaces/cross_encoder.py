@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.errors import UnknownSpace, as_utf8
 from ..core.files import read_json, sha256
+from ..core.new_folder import new_folder
 from ..core.registry import Registry
 from ..preprocess.tokens import read_tokenizer
 from .sessions import BATCH, TYPES, open_graph
@@ -68,22 +69,16 @@ def install(source: Path, name: str) -> Path:
     if graph is None:
         raise UnknownSpace(f"{source} has no {' or '.join(GRAPHS)}; export it to ONNX first")
     target = RERANKERS.folder_for(name)
-    scratch = target.with_name(target.name + ".part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
     try:
-        for file in graph.parent.glob(f"{graph.name}*"):
-            shutil.copyfile(file, scratch / file.name)
-        shutil.copyfile(source / TOKENIZER, scratch / TOKENIZER)
-        config = _config_of(read_json(source / "config.json"), name, sha256(graph))
-        (scratch / CONFIG).write_text(json.dumps(asdict(config), indent=2))
-        CrossEncoder(scratch).scores("a query", ["a text"])
-        shutil.rmtree(target, ignore_errors=True)
-        scratch.rename(target)
+        with new_folder(target, CONFIG, UnknownSpace) as (made, _):
+            for file in graph.parent.glob(f"{graph.name}*"):
+                shutil.copyfile(file, made / file.name)
+            shutil.copyfile(source / TOKENIZER, made / TOKENIZER)
+            config = _config_of(read_json(source / "config.json"), name, sha256(graph))
+            (made / CONFIG).write_text(json.dumps(asdict(config), indent=2))
+            CrossEncoder(made).scores("a query", ["a text"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnknownSpace(f"{source} cannot be read as a cross-encoder ({error}); choose another") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return target
 
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -16,7 +15,8 @@ from ..core.errors import ConfigError
 from ..core.generator_config import GeneratorConfig
 from ..core.machine import usable_cpus
 from ..generate.export import export
-from ..generate.sampler import Pictures, on_white, sample, to_rgba
+from ..generate.files import sheet_on_white
+from ..generate.sampler import Pictures, sample
 from ..models.generate.flow import CHANNELS, FlowTransformer
 from ..models.text import TextTransformer
 from ..spaces import registry
@@ -115,15 +115,11 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         return {"loss": round(float(np.mean(losses)), 4)}
 
     def _draw_sheet(self, model: FlowTransformer, file: Path) -> None:
-        """Draw validation captions, eight a row, to a file."""
+        """Draw validation captions, side by side, to a file."""
         captions = [caption for batch in self.val for caption in batch.captions][:SAMPLES]
         pictures = draw(model, self.captions(captions), SAMPLE_STEPS, SAMPLE_GUIDANCE, np.random.default_rng(0))
         file.parent.mkdir(exist_ok=True)
-        size = self.prep.size
-        sheet = Image.new("RGB", (8 * size, -(-len(pictures) // 8) * size), "white")
-        for i, picture in enumerate(on_white(to_rgba(pictures))):
-            sheet.paste(Image.fromarray(picture), (i % 8 * size, i // 8 * size))
-        sheet.save(file)
+        sheet_on_white(pictures, 1).save(file)
 
     def export(self, trainer: Trainer[Batch], card: dict[str, Any]) -> GeneratorConfig | None:
         """Write OUT/generator, with what was measured in its card; None on helper processes."""

@@ -11,26 +11,14 @@ from ...media.kinds import is_unread_media, kind_of
 from ...media.metadata.description import sidecar_names
 from ..store.records import File, IndexedFile
 
-NEVER_ENTERED = frozenset(
+LEFT_BEHIND = frozenset(
     {
-        "@eaDir",
-        "#recycle",
-        "@Recycle",
-        "RECYCLER",
-        "RECYCLED",
-        "#snapshot",
-        "lost+found",
-        "node_modules",
-        ".git",
-        "System Volume Information",
-        "$RECYCLE.BIN",
-        "__MACOSX",
+        "@eadir", "#recycle", "@recycle", "recycler", "recycled", "$recycle.bin", "#snapshot", "lost+found", "node_modules", ".git",
+        "system volume information", "__macosx", "thumbs.db", "desktop.ini",
     }
-)
-"""Folders of other programs, and of what was thrown away. Names that begin with a dot are not entered either."""
-
-LEFT_BEHIND = frozenset({"thumbs.db", "desktop.ini", *map(str.lower, NEVER_ENTERED)})
-"""What systems put into folders, in lower case; names that begin with a dot are theirs, too."""
+)  # fmt: skip
+"""What systems and other programs put into folders, what was thrown away among it, in lower case; names that begin with a dot are
+theirs, too."""
 
 MOUNT_POINTS = ("/media/", "/mnt/", "/run/media/", "/Volumes/")
 """Where disks come and go: what is gone from there may come back."""
@@ -64,7 +52,7 @@ def walk(roots: Iterable[Path], exclude: Iterable[str], problems: list[tuple[str
     Symbolic links to folders are not followed. They, where they lead outside their root, and what cannot be listed or read are added to
     `problems`.
     """
-    skip, given = NEVER_ENTERED | set(exclude), set[str]()
+    skip, given = frozenset(exclude), set[str]()
     for root in map(os.path.abspath, roots):
         start = root if os.path.isdir(root) else os.path.dirname(root)
         found = _walk_folder(root, start, skip, problems) if start == root else [_as_file(root, start, problems)]
@@ -88,7 +76,7 @@ def _walk_folder(folder: str, root: str, skip: frozenset[str], problems: list[tu
         below = []
         sidecars = {entry.name for entry in entries if entry.name.lower().endswith(SIDECARS)}
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in skip or entry.name.lower() in LEFT_BEHIND:
+            if entry.name in skip or is_left_behind(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 below.append(entry.path)
@@ -169,11 +157,16 @@ def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Itera
     return Changes(to_embed, same, gone, unseen, to_describe, unsettled)
 
 
+def is_left_behind(name: str) -> bool:
+    """Whether a name in a folder is of what systems and other programs put there."""
+    return name.startswith(".") or name.lower() in LEFT_BEHIND
+
+
 def looks_unmounted(folder: str) -> bool:
     """Whether a folder holds nothing but what systems put there, as a mount point does whose disk is not there."""
     try:
         with os.scandir(folder) as listing:
-            return all(entry.name.startswith(".") or entry.name.lower() in LEFT_BEHIND for entry in listing)
+            return all(is_left_behind(entry.name) for entry in listing)
     except OSError:
         return False
 

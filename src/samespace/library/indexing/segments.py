@@ -115,7 +115,7 @@ def further_segments(data: bytes, picture: Image.Image, space: Space) -> list[En
         z = space.pixels(np.stack([square(part, space.config.prep) for part in squares]))
         found += [EncodedSegment(vector, ordinal=n) for n, vector in enumerate(z, 1)]
     for parts in (
-        page_segments(frames.pages(data, 2 * side), space),
+        page_segments(frames.pages(data), space),
         (_shot_segment(shot, space) for shot in frames.animation(data, side)),
         (_shot_segment(shot, space) for shot in frames.motion_shots(data, side)),
     ):

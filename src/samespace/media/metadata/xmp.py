@@ -83,7 +83,7 @@ def parse(packet: bytes) -> Description:
     for description in root.iter(f"{RDF}Description"):
         for name, value in _properties(description):
             values.setdefault(name, []).append(value)
-    paths = [re.split(divider, tag) if divider else [tag] for name, divider in KEYWORDS.items() for tag in values.get(name, ())]
+    paths = [re.split(divider, tag) for name, divider in KEYWORDS.items() for tag in values.get(name, ())]
     people = [path[-1] for path in paths if len(path) > 1 and path[0].lower() in ("people", "persons", "personen", "faces")]
     lat, lon = possible_place(*(_degrees(values.get(f"{EXIF}GPS{axis}", [""])[0]) for axis in ("Latitude", "Longitude")))
     return Description(

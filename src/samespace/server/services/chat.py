@@ -1,6 +1,5 @@
 """/v1/chat/completions: answers whole, or streamed as server-sent events."""
 
-import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from ...assistant.request import AssistantBackend, Outcome, Reply
 from ...core.errors import SamespaceError
 from .errors import error_body
+from .events import event
 from .schemas import ChatRequest
 
 OnEnd = Callable[[Outcome], None]
@@ -69,11 +69,6 @@ async def events(pieces: AsyncIterator[str], reply: Reply, head: dict[str, Any],
         message = str(error) if isinstance(error, SamespaceError) else f"something went wrong here ({type(error).__name__})"
         yield event(error_body(message, "server_error"))
     yield "data: [DONE]\n\n"
-
-
-def event(body: dict[str, Any]) -> str:
-    """Return a server-sent event."""
-    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
 
 
 def usage(outcome: Outcome) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """The Draw page: drawings as they come into being, what each word did, and the nearest training pictures."""
 
-import base64
 import io
-import json
 import os
 import threading
 from collections.abc import Iterator
@@ -15,7 +13,9 @@ from ...core.errors import SamespaceError
 from ...generate.generator import GENERATOR, GENERATORS, Generator, Step, load_generator
 from ...generate.nearest import Nearest
 from ...generate.sampler import to_rgba
+from ...media import image
 from .errors import error_body
+from .events import event
 from .schemas import DrawRequest
 from .search_page import sent_vector
 
@@ -68,16 +68,11 @@ class Drawing:
             return next(steps, None)
 
 
-def event(values: dict[str, Any]) -> str:
-    """Return a server-sent event."""
-    return f"data: {json.dumps(values, ensure_ascii=False)}\n\n"
-
-
 def data_uri(picture: np.ndarray | Image.Image) -> str:
     """Return a picture, or uint8 (S, S, 4), as a data URI."""
     out = io.BytesIO()
     (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(out, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return image.data_uri(out.getvalue(), "png")
 
 
 def nearest_json(nearest: Nearest) -> dict[str, Any]:

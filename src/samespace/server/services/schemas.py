@@ -4,7 +4,7 @@ others that are unknown are ignored."""
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, FiniteFloat
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
 
 from ...assistant.request import Message, Picture, Request
 from ...core.errors import RequestError
@@ -74,6 +74,8 @@ WITHOUT_EFFECT = {"response_format": {"type": "text"}, "modalities": ["text"]}
 class ChatRequest(BaseModel):
     """POST /v1/chat/completions."""
 
+    model_config = ConfigDict(extra="allow")
+
     model: str
     messages: list[ChatMessage]
     max_tokens: int | None = Field(default=None, ge=1)
@@ -86,22 +88,11 @@ class ChatRequest(BaseModel):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     tool_choice: Any = None
-    tools: Any = None
-    functions: Any = None
-    response_format: Any = None
-    logprobs: Any = None
-    top_logprobs: Any = None
-    logit_bias: Any = None
-    frequency_penalty: Any = None
-    presence_penalty: Any = None
-    modalities: Any = None
-    audio: Any = None
-    web_search_options: Any = None
 
     def request(self, urls_allowed: bool) -> Request:
         """Return it as an assistant takes it. Raises RequestError."""
         for name, reason in REFUSED.items():
-            value = getattr(self, name)
+            value = (self.model_extra or {}).get(name)
             if value and value != WITHOUT_EFFECT.get(name) and not (name == "tools" and self.tool_choice == "none"):
                 raise RequestError(reason)
         if self.n not in (None, 1):

@@ -58,7 +58,7 @@ class Results:
 
 
 class SearchPage:
-    """AssistantBackend the search page of one library."""
+    """Answers the search page of one library."""
 
     def __init__(self, library: Library, media: LibraryMedia, reranking: Reranking):
         self.library, self.media, self.reranking = library, media, reranking
@@ -82,10 +82,8 @@ class SearchPage:
             meant=request.meant, not_meant=request.not_meant,
         )  # fmt: skip
         hits = self.reranking.hits(request.query, hits) if request.rerank else hits
-        shown, dates = (
-            [hit_json(hit) for hit in hits],
-            [asdict(words) for words in (*date_words(request.query, date.today()), *negations(request.query))],
-        )
+        shown = [hit_json(hit) for hit in hits]
+        dates = [asdict(words) for words in (*date_words(request.query, date.today()), *negations(request.query))]
         unknown = self.library.unknown_words(request.query)
         if all(hit.relevance is None for hit in hits):
             return Results(shown, None, None, dates, unknown)

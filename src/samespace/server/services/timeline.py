@@ -33,9 +33,8 @@ class Timeline:
 
     def __init__(self, library: Library):
         self.library = library
-        self._cached: tuple[tuple[Any, ...], np.ndarray] | None = (
-            None  # versions of table and map, marks, concepts, conditions → rows
-        )
+        # version of the map, marks, concepts, conditions → rows
+        self._cached: tuple[tuple[Any, ...], np.ndarray] | None = None
 
     def outline(self, where: str) -> TimelineOutline:
         """Return the outline of all files that meet conditions. Raises QueryError, LibraryError."""
@@ -88,9 +87,8 @@ class Timeline:
 
 def _days(times: np.ndarray) -> tuple[list[str], list[int]]:
     """Return the local days of times, microseconds since 1970, newest first, and how many there are of each."""
-    quarters, which = np.unique(
-        -(times // 900_000_000), return_inverse=True
-    )  # few differ, and midnight lies between two everywhere
+    # quarters of an hour: few differ, and midnight lies between two everywhere
+    quarters, which = np.unique(-(times // 900_000_000), return_inverse=True)
     names = [datetime.fromtimestamp(-quarter * 900).date().isoformat() for quarter in quarters.tolist()]
     days: list[str] = list(dict.fromkeys(names))
     number = {day: i for i, day in enumerate(days)}

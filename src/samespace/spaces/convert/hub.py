@@ -3,6 +3,7 @@
 HF_HOME and HF_HUB_OFFLINE have their usual effect.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -50,6 +51,10 @@ class Remote:
         """What would be downloaded, for people."""
         return f"{self.repo} at {self.revision[:12]}"
 
+    def only(self, files: Iterable[str]) -> "Remote":
+        """Return it with some of its files alone."""
+        return replace(self, files={file: self.files[file] for file in files})
+
 
 def repo_of(name: str) -> tuple[str, str | None]:
     """Return repository and revision of `ViT-B-32/laion2b_s34b_b79k` (open_clip), `hf-hub:org/name` or `org/name@revision`.
@@ -66,7 +71,7 @@ def look_up(name: str, revision: str | None = None) -> Remote:
     """Ask the hub which files a space's checkpoint needs, without downloading it. Raises Offline, UnknownSpace."""
     there = files_of(name, revision)
     named = name if name in open_clip_names.repositories() else ""
-    return replace(there, files={f: there.files[f] for f in needed(set(there.files), there.repo)}, open_clip=named)
+    return replace(there.only(needed(set(there.files), there.repo)), open_clip=named)
 
 
 def needed(files: set[str], repo: str) -> list[str]:
@@ -141,7 +146,7 @@ def gated(repo: str) -> UnknownSpace:
 
 def configs(source: Remote) -> Path:
     """Download all but the weights of a checkpoint, and return the folder. Raises Offline."""
-    return download(replace(source, files={f: size for f, size in source.files.items() if f.endswith((".json", ".txt"))}))
+    return download(source.only(file for file in source.files if file.endswith((".json", ".txt"))))
 
 
 def download(source: Remote) -> Path:
