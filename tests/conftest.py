@@ -180,6 +180,7 @@ def own_home(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(home / "assistants"))
     monkeypatch.setenv("SAMESPACE_SPEECH", str(home / "speech"))
     monkeypatch.setenv("SAMESPACE_RERANKERS", str(home / "rerankers"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("SAMESPACE_DEVICES", str(home / "devices.json"))
     return home
 

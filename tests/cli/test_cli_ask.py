@@ -37,7 +37,7 @@ def test_ask_about_video_document_and_audio(run, tiny_folder, tmp_path):
     )
     write_document(tmp_path / "paper.pdf", ["About bread, and about butter.", "About the invoice of the lighthouse keeper."])
     options = ("-a", str(tiny_folder), "--max-tokens", "2", "--json")
-    answer = json.loads(run("ask", "clip.mp4", "What happens?", *options).stdout)
+    answer = json.loads(run("ask", "clip.mp4", "What happens?", "--frames", "4", *options).stdout)
     assert len(answer["sources"][0]["locators"]) == 4 and answer["usage"]["pictures"] >= 80
     answer = json.loads(run("ask", "paper.pdf", "Who is the invoice from?", *options).stdout)
     assert answer["sources"] == [{"path": "paper.pdf", "locators": ["page 1", "page 2"]}]

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import torch
 from coloured_pairs import write_table
 
-from samespace.core.errors import TrainingStopped
+from samespace.core.errors import ConfigError, TrainingStopped
 from samespace.train import checkpoint
 from samespace.train.config import RunConfig
 from samespace.train.loop import Trainer
@@ -35,6 +36,23 @@ def trained(config: RunConfig, resume: bool = False) -> tuple[SpaceRun, Trainer,
 def test_it_learns(config):
     _, _, losses = trained(replace(config, steps=150))
     assert losses[0] > 1.5 and sum(losses[-10:]) / 10 < 0.6 * losses[0]
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # in torch itself
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_model_learns_the_same_and_its_weights_keep_their_names(config, tmp_path):
+    plain, _, losses = trained(replace(config, steps=4, out=str(tmp_path / "plain")))
+    run, trainer, compiled_losses = trained(replace(config, steps=4, ema_decay=0.9, compile=True, out=str(tmp_path / "compiled")))
+    assert compiled_losses == pytest.approx(losses, rel=1e-4)
+    weights, expected = run.training_model.state_dict(), plain.training_model.state_dict()
+    assert list(weights) == list(expected)
+    assert "._orig_mod" not in "".join(trainer.ema.state_dict())
+
+
+def test_without_a_compiler_a_compiled_run_is_refused_in_a_sentence(config, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler.*install g\+\+"):
+        trained(replace(config, device="cpu", compile=True))
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

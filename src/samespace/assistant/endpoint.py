@@ -34,6 +34,15 @@ class Endpoint:
         self.client = openai.OpenAI(base_url=self._base_url, api_key=key)
         self.name = model or self._first_model()
 
+    @property
+    def room(self) -> int:
+        """0: endpoints do not say how many tokens they take."""
+        return 0
+
+    def picture_tokens(self, picture: Picture) -> int:
+        """0: they do not say either how many a picture takes."""
+        return 0
+
     def answer(self, request: Request) -> Reply:
         """Begin to answer. Raises RequestError where the endpoint fails or refuses, UnreadableMedia."""
         outcome = Outcome()

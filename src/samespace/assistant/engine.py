@@ -23,7 +23,7 @@ from .chat import Chat, Key, Prompt
 from .grounding import GroundingAugmenter
 from .long_context import LongContext
 from .ocr_augmenter import OcrAugmenter
-from .request import Message, Outcome, Reply, Request
+from .request import Message, Outcome, Picture, Reply, Request
 from .sampling import Sampler
 
 CHUNK = 256
@@ -49,6 +49,15 @@ class Assistant:
         ]
         self._alone = True  # as the pictures of the last request were
         self.prompts: list[tuple[list[Key], Cache]] = []  # read before and not in use, the latest last
+
+    @property
+    def room(self) -> int:
+        """Most tokens of a prompt and its answer together."""
+        return self.model.lm.c.context
+
+    def picture_tokens(self, picture: Picture) -> int:
+        """Return the tokens that one of several pictures takes. Raises UnreadableMedia."""
+        return len(self.placeholders(self.encode_images((Message("user", (picture, picture)),))[picture.digest]))
 
     def answer(self, request: Request) -> Reply:
         """Begin to answer. Raises RequestError (too long, not understood), UnreadableMedia."""

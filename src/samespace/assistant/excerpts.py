@@ -1,4 +1,6 @@
-"""Excerpts of files for an assistant: an image, or the shots, pages and windows of audio that fit the question best."""
+"""Excerpts of files for an assistant: an image, a video as a stream of frames,
+or the pages and windows of audio that fit the question best.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..library.indexing.segments import STREAMED, EncodedSegment, segments_of
+from ..library.indexing.segments import STREAMED, EncodedSegment
 from ..library.search.hits import Hit
 from ..library.store.records import IMAGE, MODALITIES, Segment
 from ..media import image as image_media
@@ -15,7 +17,9 @@ from ..media.locator import locator, locator_text
 from ..media.thumbnails import thumbnail
 from ..spaces.space import Space
 from .audio_labels import nearest_labels
-from .request import Picture
+from .read_files import read_segments
+from .request import AssistantBackend, Picture
+from .video_stream import VideoStream, video_stream
 
 MAX_PLACES = 4
 """Shots or pages that an assistant is shown of a file."""
@@ -39,6 +43,10 @@ class Excerpt:
     places: int
     """How many such places the file has."""
 
+    def summary(self) -> list[str]:
+        """Return what was shown, in sentences."""
+        return [f"{', '.join(self.locators)} ({len(self.locators)} of {self.places} shown)"] if self.locators else []
+
 
 def picture_of(hit: Hit) -> Picture:
     """Return what a hit looks like, as an assistant is shown it: an image file as it is. Raises UnreadableMedia."""
@@ -47,13 +55,21 @@ def picture_of(hit: Hit) -> Picture:
     return Picture(image_media.jpeg(thumbnail(hit, SIDE), 4 * SIDE), hit.path)
 
 
-def excerpt(path: Path, question: str, space: Space, limit: int = MAX_PLACES) -> Excerpt:
-    """Return what of a file answers a question best. Raises UnreadableMedia."""
+def excerpt(
+    path: Path, question: str, space: Space, assistant: AssistantBackend, limit: int = MAX_PLACES, frames: int = 0
+) -> Excerpt | VideoStream:
+    """Return what of a file answers a question best: a video as a stream of frames, of others the best places.
+
+    limit: places; frames: of a video, 0 for as many as the assistant has room for. Raises UnreadableMedia.
+    """
     kind = kind_of(path) or "image"
     if kind not in STREAMED:
         return Excerpt((Picture.read(path),), (), 1)
+    segments = read_segments(path, kind, space)
+    if kind == "video" and any(segment.modality == IMAGE for segment in segments):
+        return video_stream(path, segments, question, space, assistant, frames)
     (z,) = space.text([question])
-    places = _ranked_places(segments_of(path, kind, space), z)
+    places = _ranked_places(segments, z)
     chosen = sorted(places[:limit], key=lambda place: (place[0].page or 0, place[0].start or 0.0))
     parts = tuple(part for place in chosen for part in _parts_of(path, kind, place, z, space))
     return Excerpt(parts, tuple(_locator_of(place) for place in chosen), len(places))
@@ -82,7 +98,7 @@ def _parts_of(path: Path, kind: str, place: _Place, z: np.ndarray, space: Space)
         first = place[0]
         picture = thumbnail(Segment(str(path), kind, first.start, first.end, first.page), SIDE)
         data = image_media.jpeg(picture, 4 * SIDE)
-        parts.append(Picture(data, f"{path.name}, {title}.jpg", text_included=kind == "document", whole=kind == "video"))
+        parts.append(Picture(data, f"{path.name}, {title}.jpg", text_included=kind == "document"))
     return parts
 
 

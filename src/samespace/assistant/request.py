@@ -178,6 +178,15 @@ class AssistantBackend(Protocol):
 
     name: str
 
+    @property
+    def room(self) -> int:
+        """Most tokens that the model takes, prompt and answer together; 0 where it is unknown."""
+        ...
+
+    def picture_tokens(self, picture: Picture) -> int:
+        """Return the tokens that one of several pictures takes; 0 where it is unknown. Raises UnreadableMedia."""
+        ...
+
     def answer(self, request: Request) -> Reply:
         """Begin to answer. Raises RequestError where the request cannot be answered."""
         ...

@@ -77,6 +77,9 @@ def ask(
     seed: Seed = None,
     context: Context = 0,
     cache: CacheKind = "",
+    frames: Annotated[
+        int, typer.Option(min=0, help="Most frames of a video that are shown.", show_default="as many as there is room for")
+    ] = 0,
     json_: Json = False,
 ) -> None:
     """Ask about images, videos, audio and documents, or about what is in a library."""
@@ -93,7 +96,7 @@ def ask(
     settings = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     opened = open_assistant(assistant)
     if library is None:
-        answer = ask_files(paths, question, opened, settings, quiet=json_)
+        answer = ask_files(paths, question, opened, settings, json_, frames)
     else:
         answer = ask_about_library(library, question, opened, settings, quiet=json_)
     if json_:
@@ -106,24 +109,28 @@ def ask(
         print_status(f"{answer.usage.prompt}{room} tokens read, {answer.usage.pictures} of them of images")
 
 
-def ask_files(paths: list[str], question: str, assistant: "AssistantBackend", settings: dict[str, Any], quiet: bool) -> Answer:
-    """Ask about files: each is shown as an image, or as the places in it that fit the question best."""
+def ask_files(
+    paths: list[str], question: str, assistant: "AssistantBackend", settings: dict[str, Any], quiet: bool, frames: int = 0
+) -> Answer:
+    """Ask about files: each is shown as an image, a stream of frames, or the places in it that fit the question best."""
     from ..assistant.excerpts import excerpt
     from ..assistant.request import Message, Request
+    from ..assistant.video_stream import TASK, VideoStream
     from ..spaces import registry
 
     space = registry.load("starter")
-    files = [excerpt(expanded(path), question, space) for path in paths]
+    files = [excerpt(expanded(path), question, space, assistant, frames=frames) for path in paths]
     parts = tuple(part for file in files for part in file.parts)
-    reply = assistant.answer(Request((Message("user", (*parts, question)),), **settings))
+    asked = TASK.format(question) if any(isinstance(file, VideoStream) for file in files) else question
+    reply = assistant.answer(Request((Message("user", (*parts, asked)),), **settings))
     text = print_answer(reply, quiet)
     sources: list[dict[str, Any]] = []
     lines = []
     for path, file in zip(paths, files):
-        sources.append({"path": path, "locators": list(file.locators)} if file.locators else {"path": path})
-        if file.locators:
-            shown = f"({len(file.locators)} of {file.places} shown)"
-            lines.append(f"from {escape_control(path)}: {', '.join(file.locators)} {shown}")
+        places = {"locators": list(file.locators)} if file.locators else {}
+        cited = {"cited": file.cited(text)} if isinstance(file, VideoStream) else {}
+        sources.append({"path": path, **places, **cited})
+        lines += [f"{escape_control(path)}: {line}" for line in file.summary()]
     return Answer(text, sources, reply.outcome, lines)
 
 

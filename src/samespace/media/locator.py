@@ -29,11 +29,11 @@ def locator_text(start: float | None, end: float | None, page: int | None) -> st
         return f"page {page}"
     if start is None:
         return ""
-    first, last = _clock(start), _clock(end or start)
+    first, last = clock(start), clock(end or start)
     return first if first == last else f"{first}–{last}"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Return seconds as 1:05, or 1:02:05."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -96,7 +96,9 @@ class LibraryTools:
         """Answer a question from files: those at `paths`, or those of the library that fit the question best."""
         assistant = self.assistant.open()
         if paths:
-            parts = [part for path in paths for part in excerpt(self.indexed_path(path), text, self.library.space).parts]
+            parts = [
+                part for path in paths for part in excerpt(self.indexed_path(path), text, self.library.space, assistant).parts
+            ]
             reply = assistant.answer(Request((Message("user", (*parts, text)),), max_tokens=max_tokens))
             return {"answer": reply.text, "pictures": paths}
         answer = ask_library(self.library, assistant, text, max_tokens=max_tokens)

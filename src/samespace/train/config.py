@@ -99,6 +99,8 @@ class RunConfig:
     """Recompute the activations of blocks in the backward pass instead of storing them."""
     precision: str = "fp32"
     """fp32 or bf16 (autocast; weights stay fp32)."""
+    compile: bool = False
+    """Compile the model (torch.compile): slow to begin, faster ever after. On a CPU it needs a C++ compiler."""
     optimizer: str = "adamw"
     """adamw, or muon for the matrices of blocks and adamw for the rest."""
     lr: float = 5e-4

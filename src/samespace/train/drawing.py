@@ -65,9 +65,10 @@ class Captions:
         new = [text for text in dict.fromkeys(texts) if text not in self.read]
         if new:
             ids, mask = self.space.words.encode(new)
-            z, text = torch.from_numpy(self.space.text(new)), self.space.model.text
+            text = self.space.model.text
             assert isinstance(text, TextTransformer)
-            states = text.states(torch.from_numpy(ids)).half()
+            pooled, states = text.encode(torch.from_numpy(ids))
+            z, states = nn.functional.normalize(text.project(pooled), dim=-1), states.half()
             for i, caption in enumerate(new):
                 self.read[caption] = z[i], states[i, : min(self.most, int(mask[i].sum()))].clone()
         rows = [self.read[text] for text in texts]
