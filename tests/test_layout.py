@@ -24,6 +24,7 @@ HOMES = {  # a heavy library → the only places that import it
         "train/",
         "generate/export.py",
         "generate/guidance.py",
+        "generate/native.py",
         "generate/stable_diffusion.py",
         "generate/strokes.py",
         "assistant/",

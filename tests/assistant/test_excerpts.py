@@ -15,6 +15,8 @@ from samespace.library.store.records import TEXT
 class Unasked:
     """An assistant that must not be asked anything: what is shown of these files does not depend on it."""
 
+    takes_sound = False
+
 
 def test_a_sound_is_described_by_its_nearest_labels(tmp_path):
     shown = excerpt(write_audio(tmp_path / "note.wav", tone(2.0)), "What is it?", samespace.load("starter"), Unasked())

@@ -19,6 +19,7 @@ class Recorder:
     """An assistant with room for a number of tokens, of which a frame takes 50; it answers what it is told to."""
 
     name = "recorder"
+    takes_sound = False
 
     def __init__(self, room: int, text: str = "At 0:05."):
         self.room, self.text, self.requests = room, text, []

@@ -23,6 +23,8 @@ class Endpoint:
     Raises MissingExtra, and UnknownAssistant where the endpoint does not list its models.
     """
 
+    takes_sound = False
+
     def __init__(self, address: str):
         try:
             import openai

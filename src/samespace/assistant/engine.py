@@ -35,6 +35,8 @@ CACHED_PROMPTS, CACHED_IMAGES = 4, 64
 class Assistant:
     """An assistant that runs on this machine: a model, and caches of the prompts and images that it has read."""
 
+    takes_sound = False
+
     def __init__(self, model: Llava, chat: Chat, name: str = "", long: LongContext | None = None):
         """`long` is how long texts are read; as the environment names it, where it is not given. Raises QueryError, UnknownAssistant."""
         self.model, self.chat, self.long = model.eval(), chat, long or LongContext.chosen()

@@ -18,7 +18,7 @@ from ..media.thumbnails import thumbnail
 from ..spaces.space import Space
 from .audio_labels import nearest_labels
 from .read_files import read_segments
-from .request import AssistantBackend, Picture
+from .request import AssistantBackend, Picture, Recording
 from .video_stream import VideoStream, video_stream
 
 MAX_PLACES = 4
@@ -65,6 +65,8 @@ def excerpt(
     kind = kind_of(path) or "image"
     if kind not in STREAMED:
         return Excerpt((Picture.read(path),), (), 1)
+    if kind == "audio" and assistant.takes_sound:
+        return Excerpt((Recording.of(path),), (), 1)
     segments = read_segments(path, kind, space)
     if kind == "video" and any(segment.modality == IMAGE for segment in segments):
         return video_stream(path, segments, question, space, assistant, frames)

@@ -26,7 +26,11 @@ def open_assistant(name: str) -> AssistantBackend:
 
         return with_llama_server(expanded(name))
     try:
+        from ..generate.native_registry import NATIVES
         from . import checkpoint, registry
+        from .native_assistant import NativeAssistant
     except ImportError as error:
         raise MissingExtra(f"asking ({error.name})", "ask") from None
+    if (native := NATIVES.find(name)) is not None and name not in registry.ASSISTANTS.installed():
+        return NativeAssistant.open(native)
     return checkpoint.load(registry.find(name))

@@ -13,11 +13,14 @@ from ..core.config import Prep
 from ..core.errors import RequestError, UnreadableMedia
 from ..core.files import content_hash
 from ..core.paths import expanded
+from ..media import audio
 from ..media import image as image_media
 from ..preprocess import tiles
 
 ALL_PIXELS = 2**20
 """A target that no image reaches, so that it is decoded whole."""
+WAVEFORM_SIDE = 512
+"""Pixels along the longer side of a picture of a sound."""
 ROLES = ("system", "user", "assistant")
 
 
@@ -77,13 +80,28 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Recording(Picture):
+    """A sound file for an assistant that hears; to others it is a picture of its waveform."""
+
+    path: Path = Path()
+
+    @staticmethod
+    def of(path: Path) -> "Recording":
+        """Open a sound file. Raises UnreadableMedia naming it."""
+        try:
+            return Recording(image_media.jpeg(audio.waveform(path), WAVEFORM_SIDE), str(path), path=path)
+        except UnreadableMedia as error:
+            raise UnreadableMedia(f"{path}: {error.reason}") from None
+
+
+@dataclass(frozen=True)
 class Message:
     """One turn of a conversation."""
 
     role: str
     """One of ROLES."""
     parts: tuple[str | Picture, ...]
-    """Text and images, in order."""
+    """Text and images, in order; and sounds, as Recordings."""
 
     @property
     def pictures(self) -> list[Picture]:
@@ -177,6 +195,8 @@ class AssistantBackend(Protocol):
     """Interface of assistant backends."""
 
     name: str
+    takes_sound: bool
+    """Whether it takes a Recording; others are told in words what a sound is like."""
 
     @property
     def room(self) -> int:

@@ -206,12 +206,20 @@ def trace(
 ) -> None:
     """Show what happens inside an assistant, step by step, for one image and one question."""
     from ..assistant.open import open_assistant
-    from ..assistant.request import Picture
+    from ..assistant.request import Message, Picture
 
     opened = open_assistant(assistant)
     with needs_extra("looking inside an assistant", "ask"):
-        from ..explain import report
+        from ..assistant.native_assistant import NativeAssistant
+        from ..explain import report, stream
         from ..explain import trace as tracing
+    if isinstance(opened, NativeAssistant):
+        if html is not None:
+            raise QueryError("a native model's stream is shown as text only; leave --html out")
+        document = opened.document((Message("user", (Picture.read(image), question)),))
+        for line in stream.stream_lines(stream.trace_stream(opened.native, document, max_tokens)):
+            print_result(line)
+        return
     steps = tracing.trace(opened, Picture.read(image), question, max_tokens)
     for line in tracing.lines(steps):
         print_result(line)

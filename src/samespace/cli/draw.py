@@ -48,12 +48,19 @@ def draw(
     yes: Yes = False,
 ) -> None:
     """Draw what words, a picture, a sound or their sum mean in the space."""
-    ending = ".svg" if strokes else ".png"
-    file = expanded(output) if output else free_name(query, ending)
-    if file.suffix.lower() != ending:
-        raise QueryError(f"{file.name} does not end in {ending}; write a name that does")
+    from ..generate.generator import GENERATORS
+
+    native = None if strokes or GENERATORS.find(generator) else native_folder(generator)
+    endings = (".svg",) if strokes else (".png", ".wav") if native else (".png",)
+    file = expanded(output) if output else free_name(query, endings[0])
+    if file.suffix.lower() not in endings:
+        raise QueryError(f"{file.name} does not end in {' or '.join(endings)}; write a name that does")
     if strokes:
         draw_with_strokes(query, file, strokes, seed, steps, guide)
+    elif native:
+        if gif or guide or size:
+            raise QueryError("a native model draws from words, pictures and sounds alone; leave --gif, --guide and --size out")
+        draw_with_native(native, query, file, grid, seed, steps, guidance, scale)
     elif pipeline := pipeline_folder(generator, yes):
         if gif:
             raise QueryError("the steps of Stable Diffusion are no pictures yet; leave --gif out")
@@ -99,6 +106,32 @@ def draw_with_generator(
     if stopped:
         print_status(f"stopped after {len(done)} of {steps} steps; what was drawn until then is in the file")
         raise typer.Exit(130)
+
+
+def draw_with_native(
+    folder: Path, query: str, file: Path, grid: int, seed: int, steps: int | None, guidance: float | None, scale: int
+) -> None:
+    """Draw what follows a query in a native model's stream: pictures, or in a .wav file a sound."""
+    with needs_extra("drawing with a native model", "ask"):
+        from ..generate import files
+        from ..generate import native as natives
+    from ..generate.sampler import to_rgba
+
+    steps, guidance = natives.STEPS if steps is None else steps, natives.GUIDANCE if guidance is None else guidance
+    opened = natives.load_native(folder)
+    settings = natives.Settings(steps=steps, guidance=guidance, seed=seed)
+    about = about_drawing(query, opened.config.name, seed, steps, guidance)
+    if file.suffix.lower() == ".wav":
+        write(file, files.wav(opened.sound(query, settings), opened.config.audio.rate))
+        return
+    write(file, files.png(files.sheet(to_rgba(opened.pictures(query, grid, settings)), scale), about))
+
+
+def native_folder(name: str) -> Path | None:
+    """Return the folder of a native model of this name; None where there is none."""
+    from ..generate.native_registry import NATIVES
+
+    return NATIVES.find(name)
 
 
 def draw_with_strokes(query: str, file: Path, count: int, seed: int, steps: int | None, guide: str) -> None:

@@ -44,6 +44,7 @@ def train(
         from ..train.config import read_config
         from ..train.drawing_run import DrawingRun
         from ..train.dry_run import report
+        from ..train.native_run import NativeRun
         from ..train.space_run import SpaceRun, summary
     settings = read_config(config, overrides or ())
     if dry_run:
@@ -59,6 +60,9 @@ def train(
         elif settings.task == "draw":
             kind, generator = "generator", runs.train(DrawingRun, settings, resume, show, command)
             lines = None if generator is None else [f"validation: {json.dumps(generator.card['validation'])}"]
+        elif settings.task == "native":
+            kind, native = "native", runs.train(NativeRun, settings, resume, show, command)
+            lines = None if native is None else [f"validation: {json.dumps(native.card['validation'])}"]
         else:
             kind, assistant = "assistant", runs.train(AssistantRun, settings, resume, show, command)
             lines = None if assistant is None else [f"validation: {json.dumps(assistant.card['validation'])}"]
@@ -66,7 +70,8 @@ def train(
         return
     for line in lines:
         print_result(line)
-    print_result(f"{kind}: {settings.out}/{kind} (use it with --{kind} {settings.out}/{kind})")
+    option = {"generator": "with", "native": "assistant"}.get(kind, kind)
+    print_result(f"{kind}: {settings.out}/{kind} (use it with --{option} {settings.out}/{kind})")
 
 
 @evaluate.command("retrieval")

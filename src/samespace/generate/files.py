@@ -2,6 +2,7 @@
 
 import io
 import math
+import wave
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
@@ -62,4 +63,15 @@ def gif(steps: Sequence[Pictures], scale: int) -> bytes:
     out, seconds = io.BytesIO(), [STEP_SECONDS] * (len(frames) - 1) + [LAST_SECONDS]
     durations = [round(1000 * one) for one in seconds]
     frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return out.getvalue()
+
+
+def wav(samples: npt.NDArray[np.float32], rate: int) -> bytes:
+    """Return samples (N,), −1 to 1, as a WAV file of 16 bits."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
     return out.getvalue()

@@ -101,6 +101,12 @@ def _space_of(config: GeneratorConfig) -> Space:
     raise UnknownGenerator(f"the generator {config.name} draws in a space that is not installed; pull or train that space first")
 
 
+def check_range(name: str, value: float, least: float, most: float) -> None:
+    """Raise QueryError where a setting of a drawing is out of its range."""
+    if not least <= value <= most:
+        raise QueryError(f"{name} is {value:g}; give {least:g} to {most:g}")
+
+
 class Generator:
     """A loaded generator."""
 
@@ -185,11 +191,9 @@ class Generator:
 
         `improve` moves each predicted clean picture, as guidance.Critic does. Raises QueryError on settings out of range.
         """
-        for name, value, most in (("steps", steps, MOST_STEPS), ("the number of drawings", n, MOST_DRAWINGS)):
-            if not 1 <= value <= most:
-                raise QueryError(f"{name} is {value}; give 1 to {most}")
-        if not 0 <= guidance <= MOST_GUIDANCE:
-            raise QueryError(f"guidance is {guidance:g}; give 0 to {MOST_GUIDANCE:g}")
+        check_range("steps", steps, 1, MOST_STEPS)
+        check_range("the number of drawings", n, 1, MOST_DRAWINGS)
+        check_range("guidance", guidance, 0, MOST_GUIDANCE)
         size = self.config.size
         noise = np.stack([np.random.default_rng([seed, i]).standard_normal((4, size, size), np.float32) for i in range(n)])
         attention: list[np.ndarray] = []

@@ -23,6 +23,7 @@ from ..spaces.checkpoints.tensors import check_memory, fill, read_weights
 from ..spaces.checkpoints.tokenizer_files import pad_id, read_tokenizer
 from ..spaces.checkpoints.transformers_layout import clip_towers
 from ..spaces.checkpoints.weight_maps import HF, renamed
+from .generator import MOST_DRAWINGS, MOST_STEPS, check_range
 
 INDEX = "model_index.json"
 """The file that makes a folder a pipeline of diffusers."""
@@ -33,6 +34,7 @@ PARTS = {
 """Pipelines that are run → the folders that each needs."""
 STEPS, GUIDANCE, TURBO_STEPS = 25, 7.5, 1
 """Defaults; a Turbo draws in one step, without guidance."""
+MOST_GUIDANCE = 30.0
 WEIGHTED = re.compile(r"\(([^():]+):(\d+(?:\.\d*)?|\.\d+)\)")
 """Words with a weight of their own: (castle:1.3)."""
 
@@ -147,13 +149,9 @@ class StableDiffusion:
         is called with the steps done and all. Raises QueryError.
         """
         steps, guidance = steps if steps is not None else self.defaults[0], self.defaults[1] if guidance is None else guidance
-        for name, value, least, most in (
-            ("steps", steps, 1, 250),
-            ("the number of drawings", n, 1, 64),
-            ("guidance", guidance, 0, 30),
-        ):
-            if not least <= value <= most:
-                raise QueryError(f"{name} is {value:g}; give {least} to {most}")
+        check_range("steps", steps, 1, MOST_STEPS)
+        check_range("the number of drawings", n, 1, MOST_DRAWINGS)
+        check_range("guidance", guidance, 0, MOST_GUIDANCE)
         if size and (size % 8 or not 64 <= size <= 2048):
             raise QueryError(f"the size is {size}; give a multiple of 8 from 64 to 2048")
         wanted, unwanted = pieces_of(query)

@@ -37,7 +37,7 @@ class RMSNorm(nn.Module):
 
 
 def rotary(positions: Tensor, c: LanguageModel, length: int = 0) -> Tensor:
-    """Cosines and sines of each position's angles: int64 (N,), or (3, N) of time, row and column, → float32 (2, N, d).
+    """Cosines and sines of each position's angles: int64 (N,), or (3, …, N) of time, row and column, → float32 (2, …, N, d).
 
     length: of the whole text, where that is known; a base that grows with it is then the same for all of its parts.
     Su et al. 2021, §3.4; of three numbers, whose frequencies alternate: Bai et al. 2025, "Qwen3-VL", §2.
@@ -48,9 +48,9 @@ def rotary(positions: Tensor, c: LanguageModel, length: int = 0) -> Tensor:
     frequencies = base ** -(torch.arange(0, c.head_dim, 2, device=positions.device) / c.head_dim)  # (d/2,)
     if c.rope_divisors:
         frequencies = frequencies / frequencies.new_tensor(c.rope_divisors)
-    angles = positions[..., None].float() * frequencies  # (N, d/2) or (3, N, d/2)
+    angles = positions[..., None].float() * frequencies  # (N, d/2) or (3, …, N, d/2)
     if positions.ndim > 1:
-        angles = (angles * _axes(c).to(angles)).sum(dim=0)
+        angles = (angles * _axes(c, positions.ndim).to(angles)).sum(dim=0)
     return c.rope_scale * turns(angles)
 
 
@@ -62,12 +62,12 @@ def ntk_growth(c: LanguageModel, length: int) -> float:
     return c.rope_growth * max(length, c.rope_trained) / c.rope_trained - (c.rope_growth - 1)
 
 
-def _axes(c: LanguageModel) -> Tensor:
-    """Return which of time, row and column each rotary frequency turns with: 1 there, else 0: (3, 1, d/2)."""
+def _axes(c: LanguageModel, ndim: int) -> Tensor:
+    """Return which of time, row and column each rotary frequency turns with: 1 there, else 0: (3, 1, …, d/2), for positions of `ndim` axes."""
     axis = torch.zeros(c.head_dim // 2, dtype=torch.int64)
     for i in (1, 2):
         axis[i : 3 * c.rope_sections[i] : 3] = i
-    return F.one_hot(axis, 3).T[:, None]
+    return F.one_hot(axis, 3).T.reshape(3, *[1] * (ndim - 1), -1)
 
 
 class Cache:
@@ -188,7 +188,15 @@ class GroupedAttention(nn.Module):
         self.out = nn.Linear(c.heads * c.head_dim, c.width, bias=c.out_bias)
         self.q_norm, self.k_norm = (RMSNorm(c.head_dim, c.eps) if c.qk_norm else nn.Identity() for _ in "qk")
 
-    def forward(self, x: Tensor, angles: Tensor | None, cache: Cache | None, layer: int, tap: Tap | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        angles: Tensor | None,
+        cache: Cache | None,
+        layer: int,
+        tap: Tap | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         heads = rearrange(self.qkv(x), "b n (h d) -> b h n d", d=self.head_dim)  # (B, H + 2 H_kv, N, d)
         q, k, v = heads.split([self.heads, self.kv_heads, self.kv_heads], dim=1)
         q, k = self.q_norm(q), self.k_norm(k)
@@ -204,22 +212,26 @@ class GroupedAttention(nn.Module):
                 k, v = cache.extend(layer, k, v)  # (B, H_kv, N_all, d)
         all_, window = k.shape[2], cache.window if isinstance(cache, WindowCache) else self.window
         windowed, sinks = 0 < window < all_, cache.sinks if isinstance(cache, WindowCache) else 0
-        mask = visible(new, all_, window, x.device, sinks) if windowed or 1 < new < all_ else None
+        whole = new == all_ > 1 and not windowed and mask is None
+        if mask is None and (windowed or 1 < new < all_):
+            mask = visible(new, all_, window, x.device, sinks)
         if tap is not None:
-            record(tap, f"blocks.{layer}.attn.weights", self.weights(q, k))
-        whole = new == all_ > 1 and not windowed
-        if self.training and whole and q.device.type == "cpu":  # half the time of the fused one's gradient there
-            groups = self.weights(q, k).unflatten(1, (self.kv_heads, -1))  # (B, H_kv, H / H_kv, N, N)
+            record(tap, f"blocks.{layer}.attn.weights", self.weights(q, k, mask))
+        if (
+            self.training and new == all_ > 1 and not windowed and q.device.type == "cpu"
+        ):  # half the time of the fused one's gradient there
+            groups = self.weights(q, k, mask).unflatten(1, (self.kv_heads, -1))  # (B, H_kv, H / H_kv, N, N)
             mixed = (groups @ v[:, :, None]).flatten(1, 2)
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=whole, enable_gqa=True)
         return self.out(rearrange(mixed, "b h n d -> b n (h d)"))
 
-    def weights(self, q: Tensor, k: Tensor) -> Tensor:
-        """Return the attention weights: (B, H, N, N_all)."""
+    def weights(self, q: Tensor, k: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the attention weights, of the tokens that `mask` lets through or of those before: (B, H, N, N_all)."""
         grouped = q.unflatten(1, (self.kv_heads, -1)) / self.head_dim**0.5
         scores = (grouped @ k[:, :, None].transpose(-2, -1)).flatten(1, 2)
-        return scores.masked_fill(~visible(q.shape[2], k.shape[2], self.window, q.device), -torch.inf).softmax(dim=-1)
+        mask = visible(q.shape[2], k.shape[2], self.window, q.device) if mask is None else mask
+        return scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)
 
 
 def visible(new: int, all_: int, window: int, device: torch.device, sinks: int = 0) -> Tensor:
@@ -255,8 +267,16 @@ class LlamaBlock(nn.Module):
         self.attn = GroupedAttention(c)
         self.mlp = SwiGLU(c.width, c.mlp)
 
-    def forward(self, x: Tensor, angles: Tensor | None, cache: Cache | None, layer: int, tap: Tap | None = None) -> Tensor:
-        x = x + self.attn(self.norm1(x), angles, cache, layer, tap)
+    def forward(
+        self,
+        x: Tensor,
+        angles: Tensor | None,
+        cache: Cache | None,
+        layer: int,
+        tap: Tap | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        x = x + self.attn(self.norm1(x), angles, cache, layer, tap, mask)
         return record(tap, f"blocks.{layer}", x + self.mlp(self.norm2(x)))
 
 
@@ -280,10 +300,13 @@ class Llama(nn.Module):
         tap: Tap | None = None,
         positions: Tensor | None = None,
         deep: Sequence[Tensor] = (),
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Run N more tokens after those in the cache, and add theirs to it.
 
-        positions: int64 (3, N), where they are not one after another. deep: (B, N, D) each, added to the output of the first blocks.
+        positions: int64 (3, N), where they are not one after another; (3, B, 1, N), where each row has its own. deep: (B, N, D) each,
+        added to the output of the first blocks. mask: bool (N, N_all) or (B, 1, N, N_all), which tokens each may attend to, where that
+        is not all before it.
         """
         if isinstance(cache, WindowCache):
             positions = torch.arange(cache.length + x.shape[1], device=x.device)  # of all that it holds
@@ -292,7 +315,7 @@ class Llama(nn.Module):
             positions = torch.arange(start, start + x.shape[1], device=x.device)
         angles = rotary(positions, self.c, cache.planned if cache is not None else 0)
         for i, block in enumerate(self.blocks):
-            x = block(x, None if i in self.c.unrotated else angles, cache, i, tap)
+            x = block(x, None if i in self.c.unrotated else angles, cache, i, tap, mask)
             x = x + deep[i] if i < len(deep) else x
         if cache is not None:
             cache.length += x.shape[1]

@@ -12,6 +12,7 @@ from typing import Any
 from ..core.config import ImageTower, Prep, TextTower, from_dict
 from ..core.errors import ConfigError
 from ..core.generator_config import GeneratorConfig
+from ..core.native_config import NativeConfig
 from ..core.paths import expanded
 
 
@@ -62,6 +63,8 @@ class RunConfig:
     """For new weights: the preprocessing."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     """For a generator: its transformer."""
+    native: NativeConfig = field(default_factory=NativeConfig)
+    """For a native model: its transformer."""
     tokenizer: str = "starter"
     """For new weights: the space, or folder with a tokenizer.json, whose tokenizer is used."""
     train: tuple[Source, ...] = ()
@@ -91,6 +94,8 @@ class RunConfig:
     """Optimizer steps."""
     batch: int = 256
     """Global batch size: pairs contrasted per step."""
+    row: int = 0
+    """For a native model: tokens of a row, in which several documents stand; 0 for its context."""
     grad_cache_chunk: int = 0
     """Pairs in memory at a time; gradients are cached (GradCache) and equal those of the whole batch. 0 for all at once."""
     accumulate: int = 1
@@ -130,7 +135,7 @@ class RunConfig:
 
 
 CHOICES = {
-    "task": ("space", "assistant", "regions", "draw"),
+    "task": ("space", "assistant", "regions", "draw", "native"),
     "augment": ("none", "crop", "strong"),
     "loss": ("clip", "siglip"),
     "precision": ("fp32", "bf16"),
@@ -150,7 +155,7 @@ RANGES = {
     **{
         key: (0, math.inf)
         for key in (
-            "adapter", "grad_cache_chunk", "grad_clip", "lora", "lr", "seed", "teacher_weight", "threads", "warmup", "weight_decay",
+            "adapter", "row", "grad_cache_chunk", "grad_clip", "lora", "lr", "seed", "teacher_weight", "threads", "warmup", "weight_decay",
         )
     },
     "ema_decay": (0, 0.99999),
@@ -275,5 +280,7 @@ def _validate_combinations(config: RunConfig) -> None:
         raise ConfigError("an assistant starts from a space or an assistant, without fsdp or adapter; write start = ...")
     if config.task == "regions" and (config.lora or "lm" not in config.lock):
         raise ConfigError('regions train the projector and freeze the language model; write lock = ["image", "lm"], no lora')
+    if config.task == "native" and (config.fsdp or config.adapter or config.lora or config.start):
+        raise ConfigError("a native model is trained from new weights, without fsdp, lora, adapter or start; leave them out")
     if config.lora and config.adapter:
         raise ConfigError("lora and adapter each freeze all other weights; choose one")

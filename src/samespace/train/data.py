@@ -6,6 +6,7 @@ resumed run sees the batches that the uninterrupted one would have seen.
 
 import hashlib
 import tempfile
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +40,7 @@ PREFETCH = 128
 
 ItemT = TypeVar("ItemT", bound=NamedItem)
 BatchT_co = TypeVar("BatchT_co", covariant=True)
+SampleT = TypeVar("SampleT")
 SplittableT = TypeVar("SplittableT", bound="Splittable")
 
 
@@ -193,32 +195,28 @@ class Mixture(Generic[ItemT]):
             yield self.drawn, self.sources[i], next(self.streams[i])
 
 
-class Loader:
-    """Batches of pairs from a mixture, decoded ahead."""
+class PrefetchLoader(ABC, Generic[ItemT, SampleT, BatchT_co]):
+    """Batches of items from a mixture, read ahead in threads."""
 
-    def __init__(self, mixture: Mixture[Item], words: Words, prep: Prep, batch: int, view: View, threads: int):
-        self.mixture, self.words, self.prep, self.batch = mixture, words, prep, batch
-        self.view, self.threads = view, threads
+    def __init__(self, mixture: Mixture[ItemT], batch: int, threads: int):
+        self.mixture, self.batch, self.threads = mixture, batch, threads
         self.skipped, self.position = SkippedSamples(), Position()
 
-    def load(self, drawn: int, source: Source, item: Item) -> Sample | str:
+    @abstractmethod
+    def load(self, drawn: int, source: Source, item: ItemT) -> SampleT | str:
         """Return one sample, or why it is skipped. Runs in a thread."""
-        rng = np.random.default_rng([self.mixture.seed, self.mixture.rank, drawn, 1])
-        try:
-            picture, captions = read_item(item, self.prep.resized_side)
-        except UnreadableMedia as error:
-            return error.reason
-        caption = captions[rng.integers(len(captions))]
-        template = source.templates[rng.integers(len(source.templates))]
-        return Sample(item.name, self.view(picture, rng, self.prep), caption, template.replace("{}", caption))
 
-    def __iter__(self) -> Iterator[Batch]:
+    @abstractmethod
+    def collate(self, samples: list[SampleT]) -> BatchT_co:
+        """Return samples as one batch."""
+
+    def __iter__(self) -> Iterator[BatchT_co]:
         """Yield batches without end; after each, `position` is where the next begins."""
         self.mixture.start(self.position)
         stream, capacity = iter(self.mixture), min(2 * self.batch, PREFETCH * self.threads)
         pool = ThreadPoolExecutor(self.threads)
-        pending: deque[tuple[str, Position, Future[Sample | str]]] = deque()
-        samples: list[Sample] = []
+        pending: deque[tuple[str, Position, Future[SampleT | str]]] = deque()
+        samples: list[SampleT] = []
         try:
             while True:
                 while len(pending) < capacity:
@@ -232,10 +230,36 @@ class Loader:
                     continue
                 samples.append(loaded)
                 if len(samples) == self.batch:
-                    self.position, batch, samples = position, collate(samples, self.words), []
+                    self.position, batch, samples = position, self.collate(samples), []
                     yield batch
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+class Loader(PrefetchLoader[Item, Sample, Batch]):
+    """Batches of pairs from a mixture, decoded ahead."""
+
+    def __init__(self, mixture: Mixture[Item], words: Words, prep: Prep, batch: int, view: View, threads: int):
+        super().__init__(mixture, batch, threads)
+        self.words, self.prep, self.view = words, prep, view
+
+    def load(self, drawn: int, source: Source, item: Item) -> Sample | str:
+        """Return one sample, or why it is skipped. Runs in a thread."""
+        rng = np.random.default_rng([self.mixture.seed, self.mixture.rank, drawn, 1])
+        try:
+            picture, captions = read_item(item, self.prep.resized_side)
+        except UnreadableMedia as error:
+            return error.reason
+        caption = captions[rng.integers(len(captions))]
+        template = source.templates[rng.integers(len(source.templates))]
+        return Sample(item.name, self.view(picture, rng, self.prep), caption, template.replace("{}", caption))
+
+    def collate(self, samples: list[Sample]) -> Batch:
+        """Return samples as one batch."""
+        texts = [sample.text for sample in samples]
+        pixels, ids = np.stack([sample.pixels for sample in samples]), self.words.ids(texts)
+        group = caption_groups([sample.caption for sample in samples])
+        return Batch(torch.from_numpy(pixels), torch.from_numpy(ids), group, texts, [sample.name for sample in samples])
 
 
 def read_item(item: Item, size: int) -> tuple[Image.Image, tuple[str, ...]]:
@@ -249,14 +273,6 @@ def read_item(item: Item, size: int) -> tuple[Image.Image, tuple[str, ...]]:
         raise
     except Exception as error:  # storage and readers raise many kinds of exceptions, and one bad sample must not stop a run
         raise UnreadableMedia(f"it cannot be read ({error_summary(error)})") from None
-
-
-def collate(samples: list[Sample], words: Words) -> Batch:
-    """Return samples as one batch."""
-    texts = [sample.text for sample in samples]
-    pixels, ids = np.stack([sample.pixels for sample in samples]), words.ids(texts)
-    group = caption_groups([sample.caption for sample in samples])
-    return Batch(torch.from_numpy(pixels), torch.from_numpy(ids), group, texts, [sample.name for sample in samples])
 
 
 def caption_groups(captions: Sequence[str]) -> Tensor:

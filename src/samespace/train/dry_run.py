@@ -19,6 +19,7 @@ from .config import RunConfig
 from .conversations import IGNORE
 from .data import Batch
 from .drawing_run import DrawingRun
+from .native_run import NativeRun
 from .runs import Run
 from .space_run import SpaceRun
 
@@ -32,6 +33,8 @@ def report(config: RunConfig) -> Iterator[str]:
         yield from _report_space(SpaceRun(config))
     elif config.task == "draw":
         yield from _report_drawing(DrawingRun(config))
+    elif config.task == "native":
+        yield from _report_native(NativeRun(config))
     else:
         yield from _report_assistant(AssistantRun(config))
 
@@ -58,6 +61,17 @@ def _report_drawing(run: DrawingRun) -> Iterator[str]:
     batch.pixels = torch.from_numpy(on_white(batch.pixels.numpy()))
     contact_sheet(batch, run.prep, folder / "batch.png")
     yield f"first batch: {folder / 'batch.png'}"
+    yield from _skipped_lines(run)
+
+
+def _report_native(run: NativeRun) -> Iterator[str]:
+    batch = next(iter(run.loader))
+    rows, length = batch.stream.ids.shape
+    drawn, learnt = int(batch.drawn.sum()), int((batch.targets != IGNORE).sum())
+    yield f"a batch: {run.config.batch} documents in {rows} rows of {length} tokens; {learnt} words learned, {drawn} patches and chunks drawn"
+    yield from _parameter_lines(run)
+    ids = batch.stream.ids[0][(batch.stream.kinds[0] == 0) & (batch.stream.documents[0] == 1)]
+    yield f"the first: {run.words.tokenizer.decode(ids.tolist(), skip_special_tokens=False)!r}"
     yield from _skipped_lines(run)
 
 
