@@ -336,7 +336,7 @@ def test_a_videos_segments_are_chosen_on_a_strip(browser, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    "where", ["/", "/?q=a+cat", "/places", "/map", "/duplicates", "/ask", "/draw", "/learn", "/library", "/spaces"]
+    "where", ["/", "/?q=a+cat", "/places", "/map", "/duplicates", "/ask", "/draw", "/learn", "/lab", "/library", "/spaces"]
 )
 def test_pages_are_accessible(browser, address, where, scheme):
     """axe-core's rules of WCAG A and AA."""

@@ -52,7 +52,7 @@ def search(web, query="a cat", **more):
 
 def test_a_page_runs_no_script_but_ours(web, library):
     assert f"{library.store.count()} segments" in web.get("/library").text
-    for address in ("/", "/places", "/map", "/duplicates", "/ask", "/draw", "/learn", "/library", "/spaces"):
+    for address in ("/", "/places", "/map", "/duplicates", "/ask", "/draw", "/learn", "/lab", "/library", "/spaces"):
         page = web.get(address)
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy

@@ -99,6 +99,17 @@ def with_facts(language: Language, ids: Sequence[int], length: int) -> tuple[lis
     return [token for part in parts for token in part] + list(ids[cuts[-1] : text]), facts
 
 
+@torch.inference_mode()
+def needle_found(language: Language, ids: Sequence[int], depth: float) -> bool:
+    """Hide one fact in a text, at a share of it from 0 to 1, read it, and return whether the fact is found again."""
+    number = str(int(torch.randint(10_000, 100_000, (1,), generator=torch.Generator().manual_seed(len(ids) + int(100 * depth)))))
+    fact, at = language.tokenizer.encode(FACT.format(CITIES[0], number), add_special_tokens=False).ids, int(depth * len(ids))
+    tokens, cache = [*ids[:at], *fact, *ids[at:]], Cache(language.model.c.layers)
+    for part in torch.tensor([tokens]).split(CHUNK, dim=1):
+        language.model(language.model.embed(part), cache)
+    return _answered(language.model, language, cache, CITIES[0], number)
+
+
 def _answered(model: Llama, language: Language, cache: Cache, city: str, number: str) -> bool:
     """Whether the model goes on from the question with the number."""
     cache = cache.first(cache.length)

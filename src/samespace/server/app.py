@@ -11,7 +11,7 @@ from .. import __version__
 from ..library.library import Library
 from .library_router import LibraryRouter
 from .middleware import AccessMiddleware, BodyLimitMiddleware, MetricsMiddleware
-from .routes import api, course, health, marks, media, pages, search
+from .routes import api, course, health, lab, marks, media, pages, search
 from .services.errors import add_error_handlers
 from .services.lazy_assistant import LazyAssistant
 from .services.state import ServerState
@@ -57,7 +57,7 @@ def create_app(
     app.add_middleware(BodyLimitMiddleware)  # the one added last is passed first
     app.add_middleware(AccessMiddleware, key=key, hosts=tuple(hosts))
     app.add_middleware(MetricsMiddleware, metrics=state.metrics)
-    for routes in (health, api, pages, search, marks, media, course):
+    for routes in (health, api, pages, search, marks, media, course, lab):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

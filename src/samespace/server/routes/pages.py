@@ -74,6 +74,12 @@ def course_page(state: State) -> HTMLResponse:
     return page(state, "learn.html", photographs=PHOTOGRAPHS, parts=PARTS, minutes=MINUTES, generator=state.drawing.installed)
 
 
+@router.get("/lab")
+def lab_page(state: State) -> HTMLResponse:
+    """Return the lab of long context, which follows the course."""
+    return page(state, "lab.html")
+
+
 @router.get("/spaces")
 def spaces_page(state: State) -> HTMLResponse:
     """Return the installed spaces and assistants."""

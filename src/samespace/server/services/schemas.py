@@ -355,3 +355,26 @@ class ImageSizeRequest(BaseModel):
 
     width: int = Field(ge=1, le=100_000)
     height: int = Field(ge=1, le=100_000)
+
+
+class LabTextRequest(BaseModel):
+    """POST /app/lab/read."""
+
+    text: str = Field(min_length=1, max_length=20_000)
+    size: int = Field(default=64, ge=4, le=512)
+    """Tokens of a window, or of a block."""
+
+
+class HeadRequest(BaseModel):
+    """POST /app/lab/head."""
+
+    text: str = Field(min_length=1, max_length=20_000)
+    layer: int = Field(default=0, ge=0)
+    head: int = Field(default=0, ge=0)
+
+
+class NeedlesRequest(BaseModel):
+    """POST /app/lab/needles."""
+
+    text: str = Field(min_length=1, max_length=100_000)
+    lengths: list[Annotated[int, Field(ge=64, le=4096)]] = Field(default=[256, 512, 1024], min_length=1, max_length=6)

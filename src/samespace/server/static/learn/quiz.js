@@ -88,7 +88,8 @@ function verdict(right) {
   return [
     make("b", {}, `${score}passed.`),
     " You know now how two encoders come to share a space, how a picture becomes tokens, how LLaVA joins them to a language model, and what a picture costs elsewhere. ",
-    "Next is module 7, long context: attention costs n², and flash and sparse attention, sliding windows, RoPE scaling and state-space models are the ways around it.",
+    "Next is module 7, long context: attention costs n², and flash and sparse attention, sliding windows, RoPE scaling and state-space models are the ways around it. ",
+    make("a", { href: "/lab" }, "It begins with a lab."),
   ];
 }
 
