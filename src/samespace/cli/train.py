@@ -204,6 +204,43 @@ def eval_draw(
     print_metrics(pairs, reader, "drawing", metrics, json_)
 
 
+@evaluate.command("native")
+def eval_native(
+    pairs: Pairs,
+    spoken: Annotated[Path | None, typer.Option(help='Documents of {"parts": [{"sound": …}, "word"]}.')] = None,
+    reader: Annotated[str, typer.Option("--judge", help="The space that reads its drawings.")] = "starter",
+    model: Annotated[str, typer.Option("--with", help="Name or folder of a native model.")] = "native",
+    sheet: Annotated[Path | None, typer.Option(help="Write its drawings to this PNG.")] = None,
+    json_: Json = False,
+) -> None:
+    """Whether a native model names pictures and spoken words, tells three pictures apart, and draws what a judge reads."""
+    from ..evaluate.drawing import different
+    from ..evaluate.native import CHOICES, NativeEvaluation
+    from ..generate.native import load_native
+    from ..preprocess.stream import SoundValues
+    from ..spaces import registry
+    from ..train.config import Source
+    from ..train.documents import open_documents, picture_pairs, read_part
+
+    native, space = load_native(model), registry.load(reader)
+    found = picture_pairs(pairs, native.config.size)
+    rows = list(different([captions for _, captions in found]))[:CHOICES]
+    pictures, words = [found[i][0] for i in rows], [found[i][1][0] for i in rows]
+    with counting_bar("asking") as report:
+        evaluation = NativeEvaluation(native, report)
+        metrics = evaluation.names("caption", pictures, words) | evaluation.second_of_three(pictures, words)
+        if spoken:
+            documents = [
+                [read_part(part, native.words) for part in row.parts] for row in open_documents(Source(str(spoken))).in_order()
+            ][:CHOICES]
+            sounds = [part for parts in documents for part in parts if isinstance(part, SoundValues)]
+            metrics |= evaluation.names(
+                "spoken", sounds, [part for parts in documents for part in parts if isinstance(part, str)]
+            )
+        metrics |= evaluation.drawings(words, space, sheet)
+    print_metrics(pairs, model, "native", metrics, json_)
+
+
 @evaluate.command("context")
 def eval_context(
     text: Annotated[Path, typer.Argument(metavar="TEXT", help="A long text that the model has not learnt by heart.")],

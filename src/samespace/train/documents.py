@@ -20,10 +20,10 @@ from ..core.native_config import PICTURE, SOUND, WORD
 from ..generate.native import picture_values, read_sound
 from ..media import image as image_media
 from ..models.generate.native import IGNORE, NativeBatch, Stream
-from ..preprocess.stream import Part, StreamWords, Tokens
+from ..preprocess.stream import Part, PictureValues, StreamWords, Tokens
 from .config import Source
-from .data import Mixture, PrefetchLoader
-from .sources import IndexedSource
+from .data import Mixture, PrefetchLoader, read_item
+from .sources import IndexedSource, open_source
 
 UNGUIDED = 0.1
 """Share of drawn documents that are nothing but what is drawn, for guidance. Ho and Salimans 2022, §3.2."""
@@ -95,6 +95,12 @@ def read_part(part: str | tuple[str, str], words: StreamWords) -> Part:
         raise
     except Exception as error:  # every kind of storage and every reader has errors of its own
         raise UnreadableMedia(f"{path}: {error_summary(error)}; check the path") from None
+
+
+def picture_pairs(path: str, size: int) -> list[tuple[PictureValues, tuple[str, ...]]]:
+    """Return the pictures of a source of pairs, and their captions. Raises ConfigError, UnreadableMedia."""
+    pairs = (read_item(item, size) for item in open_source(Source(path)).in_order())
+    return [(picture_values(picture, size), captions) for picture, captions in pairs]
 
 
 class DocumentLoader(PrefetchLoader[Document, TokenizedDocument, NativeBatch]):

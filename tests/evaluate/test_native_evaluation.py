@@ -1,0 +1,83 @@
+"""What a native model is measured by: a model that knows is right, one that does not is at chance."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+from tiny_native import tiny_config, tiny_native, write_documents
+
+import samespace
+from samespace.cli import train as command
+from samespace.evaluate import native as evaluation
+from samespace.evaluate.native import NativeEvaluation
+from samespace.generate.native import export
+from samespace.preprocess.stream import PictureValues, SoundValues
+
+
+class Knowing:
+    """Stands for a model that knows which words go with which values: the first number of each is the place of its words."""
+
+    config = tiny_config()
+
+    def __init__(self, words: list[str], sees: bool = True):
+        self.words, self.sees = words, sees
+
+    def log_likelihood(self, parts, texts):
+        shown = [int(part.values[0, 0, 0]) for part in parts if isinstance(part, PictureValues)]
+        shown += [int(part.values[0, 0]) for part in parts if isinstance(part, SoundValues)]
+        asked = next((i for i, name in enumerate(evaluation.ORDINALS) if any(isinstance(p, str) and name in p for p in parts)), 0)
+        common = -np.arange(len(texts), dtype=float)  # some words are always likelier
+        known = [1000.0 if self.sees and self.words[shown[asked]] == text and shown[asked] > 0 else 0.0 for text in texts]
+        return common + np.array(known)
+
+    def pictures(self, query, count, settings):
+        return np.zeros((1, 4, 16, 16), np.float32)
+
+
+def picture(i: int) -> PictureValues:
+    return PictureValues(np.full((4, 16, 16), float(i), np.float32))
+
+
+WORDS = ["nothing", *(f"word {i}" for i in range(1, 21))]
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_names_are_found_by_one_that_knows_and_else_by_chance(sees):
+    measured = NativeEvaluation(Knowing(WORDS, sees))
+    found = measured.names("caption", [picture(i) for i in range(1, 21)], WORDS[1:])
+    assert found["caption_recall@1"] == 1.0 if sees else found["caption_recall@1"] <= 0.05
+    assert found["caption_blind_recall@1"] == pytest.approx(0.05) and found["caption_blind_recall@5"] == pytest.approx(0.25)
+    sounds = [SoundValues(np.full((16, 8), float(i), np.float32)) for i in range(1, 21)]
+    assert measured.names("spoken", sounds, WORDS[1:])["spoken_recall@1"] == (1.0 if sees else 0.0)
+
+
+def test_three_pictures_are_told_apart_only_by_one_that_sees():
+    pictures = [picture(i) for i in range(1, 21)]
+    assert NativeEvaluation(Knowing(WORDS)).second_of_three(pictures, WORDS[1:])["of_three"] == 1.0
+    blind = NativeEvaluation(Knowing(WORDS, sees=False)).second_of_three(pictures, WORDS[1:])["of_three"]
+    assert 0.15 < blind < 0.5
+
+
+def test_drawings_are_read_by_the_judge(tmp_path):
+    done = []
+    measured = NativeEvaluation(Knowing(WORDS), lambda i, n: done.append((i, n)))
+    found = measured.drawings(["a cat", "a dog", "a car"], samespace.load("starter"), tmp_path / "sheet.png")
+    assert (
+        set(found) == {f"{kind}_recall@{k}" for kind in ("drawn", "drawn_blind") for k in (1, 5)} and found["drawn_recall@5"] == 1
+    )
+    assert (tmp_path / "sheet.png").exists() and done[-1] == (3, 3)
+
+
+def test_the_command_measures_a_model(tmp_path, capsys):
+    native, folder = tiny_native(), tmp_path / "native"
+    export(native.model, native.words.tokenizer, native.config, folder)
+    data = tmp_path / "data"
+    data.mkdir()
+    write_documents(data, 4)
+    (data / "pairs.tsv").write_text("filepath\ttitle\n0.png\tred\n1.png\tblue\n2.png\tgreen\n")
+    rows = [{"parts": [{"sound": "0.wav"}, "high"]}, {"parts": [{"sound": "1.wav"}, "low"]}]
+    (data / "spoken.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command.eval_native(str(data / "pairs.tsv"), data / "spoken.jsonl", "starter", str(folder), None, True)
+    found = types.SimpleNamespace(**json.loads(capsys.readouterr().out))
+    assert found.task == "native" and {"caption_recall@1", "spoken_recall@5", "of_three", "drawn_recall@5"} <= set(found.metrics)
