@@ -83,6 +83,10 @@ class TrainingStopped(SamespaceError):
     """A run stopped before its end: asked to, out of disk, or by a loss that is no number."""
 
 
+class OperationStopped(SamespaceError):
+    """A page or a screen can no longer be operated."""
+
+
 class MissingExtra(SamespaceError):
     """An optional package is needed for this."""
 

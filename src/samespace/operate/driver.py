@@ -1,0 +1,274 @@
+"""What a screen is looked at and acted on through; the first kind is a page in Chromium, over Playwright.
+
+Pixels in, pixels out: nothing here tells a policy what the page consists of.
+"""
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from ..core.errors import MissingExtra, OperationStopped, error_summary
+from .actions import Action, Click, Done, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom, check
+from .keys import chord
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Dialog, Page, Route
+
+SIZE = (1280, 800)
+"""Pixels of a window."""
+LOADING_SECONDS = 20.0
+"""How long a page may take to load."""
+SETTLING_SECONDS = 0.4
+"""How long is waited after an action, before the next look."""
+TYPING_MS = 5.0
+"""Between two characters."""
+
+
+class Driver(Protocol):
+    """A screen."""
+
+    size: tuple[int, int]
+    """Pixels: width and height of a screenshot, in which all coordinates are."""
+
+    def screenshot(self) -> Image.Image:
+        """Return what is shown: RGB, of `size`. Raises OperationStopped where there is nothing to be seen any more."""
+        ...
+
+    def act(self, action: Action) -> None:
+        """Do something. Raises RequestError where it cannot be done, OperationStopped where the screen is gone."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Let the screen be for some seconds."""
+        ...
+
+    def url(self) -> str:
+        """Return the address that is shown; empty where there is none."""
+        ...
+
+    def close(self) -> None:
+        """End all that was started."""
+        ...
+
+
+class PageDriver:
+    """A page of Playwright's that the caller owns."""
+
+    def __init__(self, page: "Page"):
+        self.page = page
+        self.notes: list[str] = []
+        """What happened beside the page: dialogs, windows, downloads; whoever reads them empties the list."""
+        viewport = page.viewport_size
+        self.size = (viewport["width"], viewport["height"]) if viewport else SIZE
+        if min(self.size) < 1:
+            raise OperationStopped(f"the window has {self.size[0]} × {self.size[1]} pixels; give it a size")
+        page.on("dialog", self._answer)
+
+    def screenshot(self) -> Image.Image:
+        """Return what the window shows. Raises OperationStopped."""
+        with self._alive():
+            data = self.page.screenshot(scale="css", caret="initial", timeout=1000 * LOADING_SECONDS)
+        return Image.open(io.BytesIO(data)).convert("RGB")
+
+    def act(self, action: Action) -> None:
+        """Do something with mouse and keyboard. Raises RequestError, OperationStopped."""
+        check(action, *self.size)
+        with self._alive():
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        mouse, keyboard = self.page.mouse, self.page.keyboard
+        match action:
+            case Click(x, y, button, count, keys):
+                with self._held(keys):
+                    mouse.click(x, y, button=button, click_count=count)  # type: ignore[arg-type]
+            case Move(x, y):
+                mouse.move(x, y, steps=4)
+            case Drag(path):
+                mouse.move(*path[0])
+                mouse.down()
+                for point in path[1:]:
+                    mouse.move(*point, steps=8)
+                mouse.up()
+            case Scroll(x, y, dx, dy):
+                mouse.move(x, y)
+                mouse.wheel(dx, dy)
+            case Type(text):
+                keyboard.type(text, delay=TYPING_MS)
+            case Key(keys):
+                keyboard.press("+".join(chord(keys)))
+            case HoldKey(keys, seconds):
+                with self._held(keys):
+                    self.wait(seconds)
+            case Wait(seconds):
+                self.wait(seconds)
+            case Screenshot() | Zoom() | Done():
+                pass
+            case _:
+                raise AssertionError(action)
+
+    @contextmanager
+    def _held(self, keys: str) -> Iterator[None]:
+        """Hold keys."""
+        names = chord(keys)
+        for name in names:
+            self.page.keyboard.down(name)
+        try:
+            yield
+        finally:
+            for name in reversed(names):
+                self.page.keyboard.up(name)
+
+    def wait(self, seconds: float) -> None:
+        """Let the page be for some seconds; what it does meanwhile is done."""
+        with self._alive():
+            self.page.wait_for_timeout(1000 * seconds)
+
+    def url(self) -> str:
+        """Return the page's address."""
+        return str(self.page.url)
+
+    def types_secret(self) -> bool:
+        """Whether what is typed goes into a password field. It is asked for safety alone, and no policy sees it."""
+        with self._alive():
+            return bool(self.page.evaluate("document.activeElement?.type === 'password'"))
+
+    def close(self) -> None:
+        """Leave the page to its owner."""
+        self.page.remove_listener("dialog", self._answer)
+
+    def _answer(self, dialog: "Dialog") -> None:
+        """Answer an alert or a prompt, which would stop everything: what it asks is refused."""
+        self.notes.append(f"the page said: {dialog.message[:200]}")
+        if dialog.type in ("alert", "beforeunload"):
+            dialog.accept()
+        else:
+            dialog.dismiss()
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        """Turn what Playwright raises into one sentence."""
+        from playwright.sync_api import Error
+
+        try:
+            yield
+        except Error as error:
+            gone = self.page.is_closed()
+            raise OperationStopped(
+                "the page was closed; open it again" if gone else f"the page does not answer ({error_summary(error)}); try again"
+            ) from None
+
+
+class BrowserDriver(PageDriver):
+    """A page in a Chromium of its own, with a fresh profile; it stays at the allowed origins."""
+
+    def __init__(self, address: str, allowed: tuple[str, ...] = (), headed: bool = False, size: tuple[int, int] = SIZE):
+        """allowed: origins, such as https://example.org, beside the address's own. Raises MissingExtra, OperationStopped."""
+        self.allowed = {origin_of(one) for one in (address, *allowed)}
+        if bad := [one for one in (address, *allowed) if urlsplit(one).scheme not in ("http", "https")]:
+            raise OperationStopped(f"{bad[0]} is no page of the web; give an address that begins with http:// or https://")
+        self._playwright, self._browser = start_chromium(headed)
+        try:
+            self.context = self._browser.new_context(
+                viewport={"width": size[0], "height": size[1]}, accept_downloads=False, permissions=[], service_workers="block"
+            )
+            self.context.route("**/*", self._check_address)
+            super().__init__(self.context.new_page())
+            self._watch(self.context)
+            self._open(address)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, address: str) -> None:
+        from playwright.sync_api import Error
+
+        try:
+            self.page.goto(address, timeout=1000 * LOADING_SECONDS, wait_until="load")
+        except Error as error:
+            if self.page.url == "about:blank":
+                raise OperationStopped(f"{address} cannot be opened ({error_summary(error)}); check the address") from None
+            self.notes.append("the page is still loading")  # what is there can be seen
+
+    def _watch(self, context: "BrowserContext") -> None:
+        """Refuse new windows and downloads."""
+        self._windows: list[Page] = []
+        context.on("page", lambda window: self._windows.append(window))  # a built-in is no handler
+        self.page.on(
+            "download", lambda download: self.notes.append(f"a download was refused: {download.suggested_filename[:80]}")
+        )
+
+    def _check_address(self, route: "Route") -> None:
+        """Let a request through, unless it would lead the page elsewhere, or is of a new window."""
+        from playwright.sync_api import Error
+
+        request = route.request
+        try:
+            leads = request.is_navigation_request() and request.frame == self.page.main_frame
+        except Error:  # its frame is not there yet: a new window
+            route.abort("blockedbyclient")
+            return
+        if leads and origin_of(request.url) not in self.allowed:
+            self.notes.append(f"{origin_of(request.url)} is not allowed; allow it with --allow-origin")
+            route.abort("aborted")  # the page stays where it is
+        else:
+            route.continue_()
+
+    def act(self, action: Action) -> None:
+        """Do something, and close the windows that it opened. Raises RequestError, OperationStopped."""
+        super().act(action)
+        self.wait(SETTLING_SECONDS)
+        while self._windows:
+            window = self._windows.pop()
+            self.notes.append(f"a new window was refused: {window.url[:100]}")
+            window.close()
+
+    def close(self) -> None:
+        """End Chromium and all that it started."""
+        for end in (self._browser.close, self._playwright.stop):
+            with suppress(Exception):  # it is gone already
+                end()
+
+
+def start_chromium(headed: bool = False) -> tuple[Any, Any]:
+    """Start Playwright and a Chromium: the system's where there is one, else Playwright's. Raises MissingExtra, OperationStopped."""
+    import os
+    import shutil
+
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError:
+        raise MissingExtra("operating pages", "operate") from None
+    system = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    started = sync_playwright().start()
+    try:
+        return started, started.chromium.launch(executable_path=system, headless=not headed, args=root)
+    except Error as error:
+        started.stop()
+        raise OperationStopped(
+            f"Chromium does not start ({error_summary(error)}); install it, or run: playwright install chromium"
+        ) from None
+
+
+def origin_of(address: str) -> str:
+    """Return the origin of an address: https://example.org, or with a port that is not the scheme's own."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
+
+
+def settled(driver: Driver, seconds: float = 3.0) -> Image.Image:
+    """Return a screenshot of which two in a row are the same, or the last one after some seconds: pages move while they load."""
+    end, last = time.monotonic() + seconds, driver.screenshot()
+    while time.monotonic() < end:
+        driver.wait(0.15)
+        now = driver.screenshot()
+        if now.tobytes() == last.tobytes():
+            break
+        last = now
+    return last

@@ -1,0 +1,125 @@
+"""Look, decide, act, look again."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from ..core.errors import OperationStopped, RequestError
+from .actions import Action, Done, Type, Zoom
+from .driver import Driver, settled
+from .guard import Guard
+from .policy import Decision, Look, Outcome, Policy
+
+MOST_STEPS = 20
+MOST_SECONDS = 600.0
+MOST_TOKENS = 500_000
+MOST_NONSENSE = 3
+"""Answers in a row that are no actions, after which a model is given up."""
+HIDDEN = "•" * 8
+"""What a replay shows in place of what was typed into a password field."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long an operation may last."""
+
+    steps: int = MOST_STEPS
+    seconds: float = MOST_SECONDS
+    tokens: int = MOST_TOKENS
+
+
+@dataclass(frozen=True)
+class Step:
+    """A look, a decision, and what came of it."""
+
+    number: int
+    look: Look
+    decision: Decision
+    done: tuple[Action, ...]
+    """What was done of it; what was typed into a password field is hidden."""
+    result: str
+    """In a line."""
+    seconds: float
+
+
+OnStep = Callable[[Step], None]
+
+
+class Operation:
+    """A task on a screen."""
+
+    def __init__(self, driver: Driver, policy: Policy, guard: Guard, limits: Limits = Limits(), on_step: OnStep | None = None):
+        self.driver, self.policy, self.guard, self.limits = driver, policy, guard, limits
+        self.on_step = on_step or (lambda step: None)
+        self.outcome = Outcome()
+
+    def run(self, task: str) -> Outcome:
+        """Do a task; what was done until Ctrl-C stays. Raises RequestError where the task is not understood."""
+        self.policy.begin(task, self.driver.size)
+        started, nonsense, closer = time.monotonic(), 0, None
+        pending: list[str] = []
+        while self.outcome.steps < self.limits.steps:
+            if time.monotonic() - started > self.limits.seconds or self.outcome.tokens > self.limits.tokens:
+                return self._end(f"the limit of {self.limits.seconds:g} s and {self.limits.tokens:,} tokens is reached")
+            begun = time.monotonic()
+            try:
+                look = Look(settled(self.driver), self.driver.url(), tuple([*pending, *self._notes()]), closer)
+                decision = self.policy.decide(look)
+                nonsense = 0
+            except RequestError as error:
+                nonsense += 1
+                pending = [str(error)]
+                if nonsense == MOST_NONSENSE:
+                    return self._end(str(error))
+                continue
+            except OperationStopped as error:
+                return self._end(str(error))
+            self.outcome.steps += 1
+            self.outcome.tokens += decision.tokens
+            done, pending = self._do(decision)
+            closer = self._closer(decision, look.screenshot)
+            result = "; ".join(pending) or "done"
+            self.on_step(Step(self.outcome.steps, look, decision, tuple(done), result, time.monotonic() - begun))
+            if done and isinstance(done[-1], Done):
+                self.outcome.answer, self.outcome.reached = done[-1].answer, done[-1].reached
+                return self._end("" if self.outcome.reached else done[-1].answer or "it cannot be done")
+        return self._end(f"not done after {self.limits.steps} steps; allow more: --steps")
+
+    def _do(self, decision: Decision) -> tuple[list[Action], list[str]]:
+        """Do what was decided, until something cannot be done: return what was done, and why not."""
+        done: list[Action] = []
+        for action in decision.actions:
+            secret = isinstance(action, Type) and getattr(self.driver, "types_secret", bool)()
+            shown = Type(HIDDEN) if secret else action
+            if not isinstance(action, Done) and not self.guard.allows(action, decision.marks, str(shown), secret):
+                return done, [f"refused by you: {shown}"]
+            try:
+                self.driver.act(action)
+            except (RequestError, OperationStopped) as error:
+                return done, [str(error)]
+            done.append(shown)
+            if isinstance(action, Done):
+                break
+        return done, []
+
+    def _notes(self) -> list[str]:
+        """Take what happened beside the screen."""
+        notes: list[str] = getattr(self.driver, "notes", [])
+        taken, notes[:] = list(notes), []
+        self.outcome.notes += taken
+        return taken
+
+    @staticmethod
+    def _closer(decision: Decision, screenshot: Image.Image) -> Image.Image | None:
+        """Return the part of the screen that was asked for last, enlarged."""
+        zooms = [action for action in decision.actions if isinstance(action, Zoom)]
+        if not zooms:
+            return None
+        box = zooms[-1]
+        return screenshot.crop((box.left, box.top, box.right, box.bottom)).resize(screenshot.size, Image.Resampling.BICUBIC)
+
+    def _end(self, reason: str) -> Outcome:
+        self.outcome.reason = reason
+        return self.outcome

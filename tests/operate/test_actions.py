@@ -1,0 +1,99 @@
+"""The vocabulary of actions: JSON and back, what cannot be done, names of keys, and when a person is asked."""
+
+import pytest
+
+from samespace.core.errors import RequestError
+from samespace.operate.actions import (
+    ACTIONS,
+    Click,
+    Done,
+    Drag,
+    HoldKey,
+    Key,
+    Move,
+    Screenshot,
+    Scroll,
+    Type,
+    Wait,
+    Zoom,
+    check,
+    from_json,
+    to_json,
+)
+from samespace.operate.guard import Guard
+from samespace.operate.keys import chord
+from samespace.operate.policy import Mark
+
+EACH = [
+    Click(3, 4), Click(3, 4, "right", 2, "ctrl+shift"), Move(1, 2), Drag(((1, 2), (30, 40), (5, 6))), Scroll(1, 2, 0, 300), Type("a ü 漢\n"),
+    Key("ctrl+a"), HoldKey("shift", 0.5), Wait(2.5), Zoom(0, 0, 10, 20), Screenshot(), Done("42"), Done("", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("action", EACH, ids=str)
+def test_an_action_comes_back_from_json(action):
+    assert from_json(to_json(action)) == action
+    check(action, 100, 100)
+
+
+def test_every_action_is_tested_and_has_words():
+    assert {type(action) for action in EACH} == set(ACTIONS.values())
+    assert [str(action) for action in EACH[:4]] == [
+        "click at 3, 4", "double-click the right button at 3, 4 with ctrl+shift", "move to 1, 2", "drag from 1, 2 to 5, 6",
+    ]  # fmt: skip
+    assert [str(Done("42")), str(Done("no", False))] == ["done: 42", "I cannot: no"]
+
+
+@pytest.mark.parametrize(
+    ("action", "sentence"),
+    [
+        (Click(100, 0), "100, 0 is not on the screen of 100 × 100"), (Click(-1, 0), "not on the screen"), (Click(1, 1, "fourth"), "fourth button"),
+        (Click(1, 1, count=4), "4 clicks"), (Drag(((1, 1),)), "through 1 points"), (Drag(((1, 1), (1, 101))), "not on the screen"),
+        (Zoom(5, 5, 5, 9), "is empty"), (Zoom(0, 0, 101, 9), "not on the screen"), (Type("x" * 10_001), "10001 characters"),
+        (Key(""), "no key is named"), (Key("hyper+x"), "there is no key 'hyper'"), (Wait(301), "give 0 to 300"), (HoldKey("a", -1), "-1 seconds"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_a_sentence(action, sentence):
+    with pytest.raises(RequestError, match=sentence):
+        check(action, 100, 100)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"action": "fly"}, {"action": "click"}, {"action": "click", "x": "a", "y": 1}, {"action": "type", "text": "a", "x": 1}],
+)
+def test_json_that_is_no_action_is_refused(values):
+    with pytest.raises(RequestError, match="is no action .*the actions are click, move"):
+        from_json(values)
+
+
+def test_names_of_keys():
+    assert (
+        chord("ctrl+shift+T") == ["Control", "Shift", "T"] and chord("Return") == ["Enter"] and chord("page_down") == ["PageDown"]
+    )
+    assert (
+        chord("ctrl++") == ["Control", "+"]
+        and chord("+") == ["+"]
+        and chord("") == []
+        and chord("KP_7") == ["7"]
+        and chord("cmd + a") == ["Meta", "a"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "secret", "reason"),
+    [
+        (Click(5, 5), False, "it says “Delete”"), (Click(25, 5), False, None), (Click(45, 5), False, "it says “löschen”"), (Key("enter"), False, "may send"),
+        (Key("tab"), False, None), (Type("x"), True, "password"), (Type("x"), False, None), (Scroll(5, 5, 0, 9), False, None),
+    ],
+)  # fmt: skip
+def test_a_person_is_asked_before_what_cannot_be_undone(action, secret, reason):
+    marks = [Mark(0, 0, 20, 10, "Delete all"), Mark(20, 0, 40, 10, "Bookmarks"), Mark(40, 0, 60, 10, "Konto löschen")]
+    found = Guard.reason(action, marks, secret)
+    assert (found is None) if reason is None else (reason in found)
+    asked = []
+    for confirm, expected in (("always", 1), ("submits", int(reason is not None)), ("never", 0)):
+        asked.clear()
+        assert Guard(confirm, lambda question: asked.append(question) or True).allows(action, marks, str(action), secret)
+        assert len(asked) == expected, confirm
+    assert not Guard("always", lambda question: False).allows(action, marks, "it", secret)

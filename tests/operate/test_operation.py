@@ -1,0 +1,174 @@
+"""Looking and acting in a real Chromium: where clicks land, what is refused, and the replay of what was done."""
+
+import json
+
+import pytest
+from chromium import CHROMIUM, needs_chromium
+from pages import pages
+
+from samespace.core.errors import OperationStopped, RequestError
+from samespace.operate.actions import Click, Done, Drag, HoldKey, Key, Move, Scroll, Type, Wait, Zoom
+from samespace.operate.driver import BrowserDriver, PageDriver
+from samespace.operate.guard import Guard
+from samespace.operate.loop import HIDDEN, Limits, Operation
+from samespace.operate.policy import Decision, Mark
+from samespace.operate.replay import Replay, read_replay
+
+pytestmark = [*needs_chromium]
+
+
+@pytest.fixture(scope="module")
+def address():
+    with pages() as address:
+        yield address
+
+
+@pytest.fixture
+def at(address):
+    """Opens a page in a driver of its own, and closes the one before it."""
+    opened = []
+
+    def open_page(path: str, **options) -> BrowserDriver:
+        while opened:
+            opened.pop().close()
+        opened.append(BrowserDriver(address + path, **options))
+        return opened[-1]
+
+    yield open_page
+    for driver in opened:
+        driver.close()
+
+
+class Script:
+    """A policy that does what it was told to, and remembers what it saw."""
+
+    name = "script"
+
+    def __init__(self, *decisions):
+        self.decisions, self.looks = list(decisions), []
+
+    def begin(self, task, size):
+        self.task = task
+
+    def decide(self, look):
+        self.looks.append(look)
+        decision = self.decisions.pop(0)
+        if isinstance(decision, Exception):
+            raise decision
+        return (
+            decision if isinstance(decision, Decision) else Decision((decision,) if not isinstance(decision, tuple) else decision)
+        )
+
+
+def allow(_: str) -> bool:
+    return True
+
+
+def test_a_click_lands_on_the_very_pixel(at):
+    driver = at("/grid", size=(1000, 700))
+    points = [(x, y) for x in range(0, 1000, 100) for y in range(0, 700, 100)] + [(999, 699)]
+    for x, y in points:
+        PageDriver.act(driver, Click(x, y))
+    driver.act(Click(7, 9, "right", keys="shift"))
+    hits = driver.page.evaluate("hits")
+    assert [tuple(hit[:2]) for hit in hits] == [*points, (7, 9)] and hits[-1][2:] == [2, True]
+    assert driver.screenshot().size == (1000, 700)
+
+
+def test_every_action_does_what_it_says(at):
+    driver = at("/form")
+    name = driver.page.locator("#name").bounding_box()
+    driver.act(Click(int(name["x"] + 9), int(name["y"] + 9)))
+    for action in (Type("Ada ü 漢"), Key("ctrl+a"), Type("Bea"), HoldKey("shift", 0.05), Wait(0.1), Move(3, 3), Zoom(0, 0, 9, 9)):
+        driver.act(action)
+    assert driver.page.input_value("#name") == "Bea" and not driver.types_secret()
+    driver.act(Key("tab"))
+    assert driver.types_secret()
+    long = at("/long")
+    long.act(Scroll(100, 100, 0, 500))
+    assert long.page.evaluate("scrollY") == 500
+    dragged = at("/drag")
+    dragged.act(Drag(((80, 130), (300, 300), (480, 330))))
+    assert dragged.page.evaluate("[box.offsetLeft, box.offsetTop]") == [450, 300]
+
+
+def test_dialogs_windows_downloads_and_other_origins_are_refused_and_told(at):
+    for path, note in (
+        ("/alert", "the page said: Really?"), ("/window", "a new window was refused"), ("/away", "http://example.invalid is not allowed; allow it"),
+        ("/download", "a download was refused"),
+    ):  # fmt: skip
+        driver = at(path)
+        driver.act(Click(20, 20))
+        driver.wait(0.3)
+        assert any(note in said for said in driver.notes), (path, driver.notes)
+        assert driver.url().endswith(path) and len(driver.context.pages) == 1
+    assert at("/alert").page.title() == "/alert"
+
+
+def test_pages_that_cannot_be_operated_are_a_sentence(at, monkeypatch):
+    with pytest.raises(OperationStopped, match="no page of the web"):
+        BrowserDriver("file:///etc/passwd")
+    with pytest.raises(OperationStopped, match="cannot be opened"):
+        BrowserDriver("http://127.0.0.1:9/")
+    monkeypatch.setattr("samespace.operate.driver.LOADING_SECONDS", 1.0)
+    with pytest.raises(OperationStopped, match="cannot be opened"):
+        at("/slow")
+    driver = at("/form")
+    driver.page.close()
+    with pytest.raises(OperationStopped, match="the page was closed; open it again"):
+        driver.screenshot()
+
+
+def test_an_operation_ends_when_it_is_done_and_leaves_a_replay(at, tmp_path):
+    driver = at("/form")
+    name, secret = (driver.page.locator(f"#{i}").bounding_box() for i in ("name", "secret"))
+    mark = Mark(10, 10, 60, 40, "a <b>", 0.9)
+    policy = Script(
+        Decision((Click(int(name["x"] + 9), int(name["y"] + 9)), Type("Ada")), "the field <Name>", (mark,)),
+        (Click(int(secret["x"] + 9), int(secret["y"] + 9)), Type("hunter2")), Zoom(0, 0, 100, 80), Done("it is filled in"),
+    )  # fmt: skip
+    replay = Replay(tmp_path / "replay.html", "Fill it in </script>", driver.url())
+    outcome = Operation(driver, policy, Guard("never", allow), on_step=replay.add).run("Fill it in")
+    replay.write("done")
+    assert outcome.reached and outcome.answer == "it is filled in" and outcome.steps == 4 and not outcome.reason
+    assert driver.page.input_value("#secret") == "hunter2"
+    text = (tmp_path / "replay.html").read_text("utf-8")
+    assert "hunter2" not in text and HIDDEN in text and text.count("data:image/jpeg") == 4 and "the field &lt;Name&gt;" in text
+    task, address, actions = read_replay(tmp_path / "replay.html")
+    assert task == "Fill it in </script>" and address == driver.url() and actions[1] == Type("Ada") and actions[3] == Type(HIDDEN)
+    assert policy.looks[3].closer.size == policy.looks[3].screenshot.size and policy.looks[2].closer is None
+
+
+def test_what_a_person_refuses_is_not_done_and_is_told(at):
+    driver = at("/form")
+    send = driver.page.locator("#send").bounding_box()
+    x, y = int(send["x"] + 9), int(send["y"] + 9)
+    marks = (Mark(x - 9, y - 9, x + 40, y + 30, "Send"),)
+    policy = Script(Decision((Click(x, y),), marks=marks), Done("", False))
+    asked = []
+    outcome = Operation(driver, policy, Guard("submits", lambda question: bool(asked.append(question)))).run("Send it")
+    assert asked == [f"click at {x}, {y} (it says “Send”): go on?"] and driver.page.title() == "/form"
+    assert policy.looks[1].notes == (f"refused by you: click at {x}, {y}",) and not outcome.reached
+
+
+def test_limits_nonsense_and_a_closed_page_end_it(at):
+    policy = Script(*[Wait(0.01)] * 3)
+    assert "not done after 3 steps" in Operation(at("/form"), policy, Guard("never", allow), Limits(steps=3)).run("x").reason
+    driver = at("/form")
+    nonsense = Script(*[RequestError("the model's answer is no action; try again")] * 3)
+    assert Operation(driver, nonsense, Guard("never", allow)).run("x").reason == "the model's answer is no action; try again"
+    assert nonsense.looks[1].notes == ("the model's answer is no action; try again",)
+    outside = Script(Click(5000, 5), Done())
+    assert Operation(driver, outside, Guard("never", allow)).run("x").reached and "not on the screen" in outside.looks[1].notes[0]
+    driver.page.close()
+    assert "the page was closed" in Operation(driver, Script(), Guard("never", allow)).run("x").reason
+    tokens = Script(Decision((Wait(0.01),), tokens=10), Decision((Wait(0.01),), tokens=10))
+    assert "tokens is reached" in Operation(at("/form"), tokens, Guard("never", allow), Limits(tokens=15)).run("x").reason
+
+
+def test_a_file_that_is_no_replay_is_refused(tmp_path):
+    (tmp_path / "a.html").write_text("<p>hello</p>")
+    for name in ("a.html", "none.html"):
+        with pytest.raises(RequestError, match="is no replay"):
+            read_replay(tmp_path / name)
+    assert CHROMIUM and json.dumps([])
