@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .library.library import Library
     from .library.search.hits import Hit
     from .library.store.filter import Filter
+    from .operating.operate import operate
     from .spaces.registry import load
     from .spaces.space import Space
 
@@ -41,8 +42,9 @@ _MODULES = {
     "Space": ".spaces.space",
     "load": ".spaces.registry",
     "load_generator": ".generate.generator",
+    "operate": ".operating.operate",
 }
-__all__ = ["Filter", "Generator", "Hit", "Library", "Report", "SamespaceError", "Space", "load", "load_generator"]
+__all__ = ["Filter", "Generator", "Hit", "Library", "Report", "SamespaceError", "Space", "load", "load_generator", "operate"]
 __version__ = "0.1.0"
 
 

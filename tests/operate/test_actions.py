@@ -3,7 +3,7 @@
 import pytest
 
 from samespace.core.errors import RequestError
-from samespace.operate.actions import (
+from samespace.operating.actions import (
     ACTIONS,
     Click,
     Done,
@@ -20,9 +20,9 @@ from samespace.operate.actions import (
     from_json,
     to_json,
 )
-from samespace.operate.guard import Guard
-from samespace.operate.keys import chord
-from samespace.operate.policy import Mark
+from samespace.operating.guard import Guard
+from samespace.operating.keys import chord
+from samespace.operating.policy import Mark
 
 EACH = [
     Click(3, 4), Click(3, 4, "right", 2, "ctrl+shift"), Move(1, 2), Drag(((1, 2), (30, 40), (5, 6))), Scroll(1, 2, 0, 300), Type("a ü 漢\n"),

@@ -7,12 +7,12 @@ from chromium import CHROMIUM, needs_chromium
 from pages import pages
 
 from samespace.core.errors import OperationStopped, RequestError
-from samespace.operate.actions import Click, Done, Drag, HoldKey, Key, Move, Scroll, Type, Wait, Zoom
-from samespace.operate.driver import BrowserDriver, PageDriver
-from samespace.operate.guard import Guard
-from samespace.operate.loop import HIDDEN, Limits, Operation
-from samespace.operate.policy import Decision, Mark
-from samespace.operate.replay import Replay, read_replay
+from samespace.operating.actions import Click, Done, Drag, HoldKey, Key, Move, Scroll, Type, Wait, Zoom
+from samespace.operating.driver import BrowserDriver, PageDriver
+from samespace.operating.guard import Guard
+from samespace.operating.loop import HIDDEN, Limits, Operation
+from samespace.operating.policy import Decision, Mark
+from samespace.operating.replay import Replay, read_replay
 
 pytestmark = [*needs_chromium]
 
@@ -110,7 +110,7 @@ def test_pages_that_cannot_be_operated_are_a_sentence(at, monkeypatch):
         BrowserDriver("file:///etc/passwd")
     with pytest.raises(OperationStopped, match="cannot be opened"):
         BrowserDriver("http://127.0.0.1:9/")
-    monkeypatch.setattr("samespace.operate.driver.LOADING_SECONDS", 1.0)
+    monkeypatch.setattr("samespace.operating.driver.LOADING_SECONDS", 1.0)
     with pytest.raises(OperationStopped, match="cannot be opened"):
         at("/slow")
     driver = at("/form")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import albums, ask, doctor, draw, duplicates, learn, library, map, rerankers, search, serve, spaces, speech, train
+from . import albums, ask, doctor, draw, duplicates, learn, library, map, operate, rerankers, search, serve, spaces, speech, train
 from .console import CommandGroup, print_result
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ def options(
 
 
 for command in (
-    library.index, library.watch, search.search, library.read, albums.mark, learn.learn, duplicates.duplicates, library.forget, ask.ask, ask.chat, ask.trace, ask.caption, draw.draw, spaces.classify, spaces.embed,
+    library.index, library.watch, search.search, library.read, albums.mark, learn.learn, duplicates.duplicates, library.forget, ask.ask, ask.chat, ask.trace, ask.caption, draw.draw, operate.operate, spaces.classify, spaces.embed,
     serve.serve, serve.mcp, train.train, library.demo, doctor.doctor,
 ):  # fmt: skip
     app.command()(command)

@@ -39,16 +39,16 @@ def words(picture: Image.Image) -> str:
     return flowing("\n".join(line.text for line in lines(picture)))
 
 
-def lines(picture: Image.Image) -> list[Line]:
-    """Return the lines of text in an RGB image; none where RapidOCR is not installed."""
+def lines(picture: Image.Image, single: bool = False) -> list[Line]:
+    """Return the lines of text in an RGB image; none where RapidOCR is not installed. single: those of one character, too."""
     ocr = reader()
     if ocr is None or not _may_show_text(picture):
         return []
     with _READING:
         result = ocr(_without_dots(picture))
-    # single characters are dropped: a ring is read as an O
+    least = 0 if single else 1  # in photographs a ring is read as an O
     found = zip(result.boxes if result.boxes is not None else (), result.txts or (), result.scores or ())
-    return [_line(box, text, picture) for box, text, score in found if score >= MIN_CONFIDENCE and len(text.strip()) > 1]
+    return [_line(box, text, picture) for box, text, score in found if score >= MIN_CONFIDENCE and len(text.strip()) > least]
 
 
 def shows_text(picture: Image.Image) -> bool:

@@ -1,1 +1,0 @@
-"""See and act: a screenshot, an action, and the next screenshot, on real pages."""
