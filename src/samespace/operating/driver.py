@@ -64,7 +64,9 @@ class PageDriver:
         self.notes: list[str] = []
         """What happened beside the page: dialogs, windows, downloads; whoever reads them empties the list."""
         viewport = page.viewport_size
-        self.size = (viewport["width"], viewport["height"]) if viewport else SIZE
+        width, height = (viewport["width"], viewport["height"]) if viewport else SIZE
+        self.scale = float(page.evaluate("devicePixelRatio"))
+        self.size = (round(width * self.scale), round(height * self.scale))
         if min(self.size) < 1:
             raise OperationStopped(f"the window has {self.size[0]} × {self.size[1]} pixels; give it a size")
         page.on("dialog", self._answer)
@@ -72,7 +74,7 @@ class PageDriver:
     def screenshot(self) -> Image.Image:
         """Return what the window shows. Raises OperationStopped."""
         with self._alive():
-            data = self.page.screenshot(scale="css", caret="initial", timeout=1000 * LOADING_SECONDS)
+            data = self.page.screenshot(scale="device", caret="initial", timeout=1000 * LOADING_SECONDS)
         return Image.open(io.BytesIO(data)).convert("RGB")
 
     def act(self, action: Action) -> None:
@@ -82,22 +84,22 @@ class PageDriver:
             self._act(action)
 
     def _act(self, action: Action) -> None:
-        mouse, keyboard = self.page.mouse, self.page.keyboard
+        mouse, keyboard, scale = self.page.mouse, self.page.keyboard, self.scale
         match action:
             case Click(x, y, button, count, keys):
                 with self._held(keys):
-                    mouse.click(x, y, button=button, click_count=count)  # type: ignore[arg-type]
+                    mouse.click(x / scale, y / scale, button=button, click_count=count)  # type: ignore[arg-type]
             case Move(x, y):
-                mouse.move(x, y, steps=4)
+                mouse.move(x / scale, y / scale, steps=4)
             case Drag(path):
-                mouse.move(*path[0])
+                mouse.move(path[0][0] / scale, path[0][1] / scale)
                 mouse.down()
-                for point in path[1:]:
-                    mouse.move(*point, steps=8)
+                for x, y in path[1:]:
+                    mouse.move(x / scale, y / scale, steps=8)
                 mouse.up()
             case Scroll(x, y, dx, dy):
-                mouse.move(x, y)
-                mouse.wheel(dx, dy)
+                mouse.move(x / scale, y / scale)
+                mouse.wheel(dx / scale, dy / scale)
             case Type(text):
                 keyboard.type(text, delay=TYPING_MS)
             case Key(keys):

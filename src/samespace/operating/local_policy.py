@@ -40,8 +40,12 @@ class Memory:
 class LocalPolicy:
     """Words and shapes, ranked by a space."""
 
+    name = "local"
+    by_meaning = True
+    """Whether a mark that no words name may be found by what its words mean, and by sight."""
+
     def __init__(self, space: Space):
-        self.space, self.name = space, "local"
+        self.space = space
 
     def begin(self, task: str, size: tuple[int, int]) -> None:
         """Take a task apart. Raises RequestError where it says nothing to do."""
@@ -124,6 +128,8 @@ class LocalPolicy:
         scored = [replace(mark, score=likeness(mark.text, phrase)) for mark in marks]
         if not phrase or max((mark.score for mark in scored), default=0.0) >= GOOD:
             return scored if phrase else [replace(mark, score=1.0) for mark in scored]
+        if not self.by_meaning:
+            return scored
         (z,) = self.space.text([phrase])
         shapes = [shape for shape in screen.shapes if not shape.text][:60]
         if marks:
