@@ -23,13 +23,13 @@ from typing import Any
 
 import samespace
 from samespace.core.errors import SamespaceError
-from samespace.operating.actions import Click
-from samespace.operating.driver import PageDriver, start_chromium
-from samespace.operating.guard import NEVER, Guard
-from samespace.operating.local_policy import LocalPolicy
+from samespace.operating.local.policy import LocalPolicy
 from samespace.operating.loop import Limits, Operation, Step
 from samespace.operating.operate import open_policy
-from samespace.operating.policy import Decision, Look, Policy
+from samespace.operating.screen.actions import Click
+from samespace.operating.screen.consent import NEVER, Consent
+from samespace.operating.screen.driver import PageDriver, start_chromium
+from samespace.operating.screen.policy import Decision, Look, Policy
 
 from . import WORK
 
@@ -101,7 +101,7 @@ def episode(page: Any, task: str, seed: int, policy: Policy, times: list[float])
             raise Ended
 
     try:
-        Operation(driver, policy, Guard(NEVER, lambda question: True), Limits(STEPS), on_step).run(page.evaluate(UTTERANCE))
+        Operation(driver, policy, Consent(NEVER, lambda question: True), Limits(STEPS), on_step).run(page.evaluate(UTTERANCE))
     except (Ended, SamespaceError):
         pass
     finally:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "src" / "samespace"
 SOURCES = {path.relative_to(ROOT): path.read_text("utf-8") for path in sorted(ROOT.rglob("*.py"))}
 TREES = {path: ast.parse(source) for path, source in SOURCES.items()}
 ROOMS = (  # a room imports only from those before it
-    "core", "media", "models", "preprocess", "spaces", "library", "generate", "assistant", "evaluate", "train", "explain", "course",
+    "core", "media", "models", "preprocess", "spaces", "library", "generate", "assistant", "operating", "evaluate", "train", "explain", "course",
     "server", "cli",
 )  # fmt: skip
 HOMES = {  # a heavy library → the only places that import it
@@ -74,7 +74,10 @@ HOMES = {  # a heavy library → the only places that import it
     "fastapi": ("server/",),
     "starlette": ("server/",),
     "pydantic": ("server/",),
-    "mcp": ("server/mcp_server.py",),
+    "mcp": (
+        "server/mcp_server.py",
+        "server/screen_tools.py",
+    ),
     "prometheus_client": ("server/",),
     "uvicorn": ("cli/serve.py",),
     "watchfiles": ("library/watch.py",),

@@ -3,7 +3,7 @@
 import pytest
 
 from samespace.core.errors import RequestError
-from samespace.operating.actions import (
+from samespace.operating.screen.actions import (
     ACTIONS,
     Click,
     Done,
@@ -20,9 +20,9 @@ from samespace.operating.actions import (
     from_json,
     to_json,
 )
-from samespace.operating.guard import Guard
-from samespace.operating.keys import chord
-from samespace.operating.policy import Mark
+from samespace.operating.screen.consent import Consent
+from samespace.operating.screen.keys import chord
+from samespace.operating.screen.policy import Mark
 
 EACH = [
     Click(3, 4), Click(3, 4, "right", 2, "ctrl+shift"), Move(1, 2), Drag(((1, 2), (30, 40), (5, 6))), Scroll(1, 2, 0, 300), Type("a ü 漢\n"),
@@ -89,11 +89,11 @@ def test_names_of_keys():
 )  # fmt: skip
 def test_a_person_is_asked_before_what_cannot_be_undone(action, secret, reason):
     marks = [Mark(0, 0, 20, 10, "Delete all"), Mark(20, 0, 40, 10, "Bookmarks"), Mark(40, 0, 60, 10, "Konto löschen")]
-    found = Guard.reason(action, marks, secret)
+    found = Consent.reason(action, marks, secret)
     assert (found is None) if reason is None else (reason in found)
     asked = []
     for confirm, expected in (("always", 1), ("submits", int(reason is not None)), ("never", 0)):
         asked.clear()
-        assert Guard(confirm, lambda question: asked.append(question) or True).allows(action, marks, str(action), secret)
+        assert Consent(confirm, lambda question: asked.append(question) or True).allows(action, marks, str(action), secret)
         assert len(asked) == expected, confirm
-    assert not Guard("always", lambda question: False).allows(action, marks, "it", secret)
+    assert not Consent("always", lambda question: False).allows(action, marks, "it", secret)

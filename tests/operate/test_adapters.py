@@ -11,11 +11,11 @@ from PIL import Image
 
 from samespace.assistant.request import Outcome, Reply
 from samespace.core.errors import RequestError
-from samespace.operating.actions import Click, Done, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom
 from samespace.operating.adapters import anthropic, openai
 from samespace.operating.adapters.chat import ChatPolicy, json_in
 from samespace.operating.adapters.frame import Frame
-from samespace.operating.policy import Look
+from samespace.operating.screen.actions import Click, Done, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom
+from samespace.operating.screen.policy import Look
 
 SCREEN = (1280, 800)
 

@@ -8,13 +8,13 @@ from PIL import Image, ImageDraw, ImageFont
 import samespace
 from samespace.core.errors import RequestError
 from samespace.media import ocr
-from samespace.operating.driver import BrowserDriver
-from samespace.operating.grammar import CHECK, ENTER, PRESS, SCROLL, Instruction, instructions
-from samespace.operating.guard import Guard
-from samespace.operating.local_policy import LocalPolicy, likeness
+from samespace.operating.local.grammar import CHECK, ENTER, PRESS, SCROLL, Instruction, instructions
+from samespace.operating.local.marks import read_screen
+from samespace.operating.local.policy import LocalPolicy, likeness
 from samespace.operating.loop import Operation
-from samespace.operating.marks import read_screen
 from samespace.operating.operate import operate
+from samespace.operating.screen.consent import Consent
+from samespace.operating.screen.driver import BrowserDriver
 
 needs_reader = pytest.mark.skipif(ocr.reader() is None, reason="no reader of text; install the extra ocr")
 FORM = (
@@ -100,7 +100,7 @@ def address():
 def test_it_does_what_it_is_told_and_not_what_the_page_says(address, path, task, title):
     driver = BrowserDriver(address + path)
     try:
-        outcome = Operation(driver, LocalPolicy(samespace.load("starter")), Guard("never", lambda question: False)).run(task)
+        outcome = Operation(driver, LocalPolicy(samespace.load("starter")), Consent("never", lambda question: False)).run(task)
         assert outcome.reached and driver.page.title() == title, outcome
     finally:
         driver.close()
@@ -112,7 +112,7 @@ def test_it_does_what_it_is_told_and_not_what_the_page_says(address, path, task,
 def test_it_says_that_it_cannot(address):
     driver = BrowserDriver(address + "/form")
     try:
-        outcome = Operation(driver, LocalPolicy(samespace.load("starter")), Guard("never", lambda question: False)).run(
+        outcome = Operation(driver, LocalPolicy(samespace.load("starter")), Consent("never", lambda question: False)).run(
             'Press "Quarterly xylophone"'
         )
         assert (

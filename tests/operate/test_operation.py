@@ -7,12 +7,12 @@ from chromium import CHROMIUM, needs_chromium
 from pages import pages
 
 from samespace.core.errors import OperationStopped, RequestError
-from samespace.operating.actions import Click, Done, Drag, HoldKey, Key, Move, Scroll, Type, Wait, Zoom
-from samespace.operating.driver import BrowserDriver, PageDriver
-from samespace.operating.guard import Guard
 from samespace.operating.loop import HIDDEN, Limits, Operation
-from samespace.operating.policy import Decision, Mark
 from samespace.operating.replay import Replay, read_replay
+from samespace.operating.screen.actions import Click, Done, Drag, HoldKey, Key, Move, Scroll, Type, Wait, Zoom
+from samespace.operating.screen.consent import Consent
+from samespace.operating.screen.driver import BrowserDriver, PageDriver
+from samespace.operating.screen.policy import Decision, Mark
 
 pytestmark = [*needs_chromium]
 
@@ -110,7 +110,7 @@ def test_pages_that_cannot_be_operated_are_a_sentence(at, monkeypatch):
         BrowserDriver("file:///etc/passwd")
     with pytest.raises(OperationStopped, match="cannot be opened"):
         BrowserDriver("http://127.0.0.1:9/")
-    monkeypatch.setattr("samespace.operating.driver.LOADING_SECONDS", 1.0)
+    monkeypatch.setattr("samespace.operating.screen.driver.LOADING_SECONDS", 1.0)
     with pytest.raises(OperationStopped, match="cannot be opened"):
         at("/slow")
     driver = at("/form")
@@ -128,7 +128,7 @@ def test_an_operation_ends_when_it_is_done_and_leaves_a_replay(at, tmp_path):
         (Click(int(secret["x"] + 9), int(secret["y"] + 9)), Type("hunter2")), Zoom(0, 0, 100, 80), Done("it is filled in"),
     )  # fmt: skip
     replay = Replay(tmp_path / "replay.html", "Fill it in </script>", driver.url())
-    outcome = Operation(driver, policy, Guard("never", allow), on_step=replay.add).run("Fill it in")
+    outcome = Operation(driver, policy, Consent("never", allow), on_step=replay.add).run("Fill it in")
     replay.write("done")
     assert outcome.reached and outcome.answer == "it is filled in" and outcome.steps == 4 and not outcome.reason
     assert driver.page.input_value("#secret") == "hunter2"
@@ -146,24 +146,26 @@ def test_what_a_person_refuses_is_not_done_and_is_told(at):
     marks = (Mark(x - 9, y - 9, x + 40, y + 30, "Send"),)
     policy = Script(Decision((Click(x, y),), marks=marks), Done("", False))
     asked = []
-    outcome = Operation(driver, policy, Guard("submits", lambda question: bool(asked.append(question)))).run("Send it")
+    outcome = Operation(driver, policy, Consent("submits", lambda question: bool(asked.append(question)))).run("Send it")
     assert asked == [f"click at {x}, {y} (it says “Send”): go on?"] and driver.page.title() == "/form"
     assert policy.looks[1].notes == (f"refused by you: click at {x}, {y}",) and not outcome.reached
 
 
 def test_limits_nonsense_and_a_closed_page_end_it(at):
     policy = Script(*[Wait(0.01)] * 3)
-    assert "not done after 3 steps" in Operation(at("/form"), policy, Guard("never", allow), Limits(steps=3)).run("x").reason
+    assert "not done after 3 steps" in Operation(at("/form"), policy, Consent("never", allow), Limits(steps=3)).run("x").reason
     driver = at("/form")
     nonsense = Script(*[RequestError("the model's answer is no action; try again")] * 3)
-    assert Operation(driver, nonsense, Guard("never", allow)).run("x").reason == "the model's answer is no action; try again"
+    assert Operation(driver, nonsense, Consent("never", allow)).run("x").reason == "the model's answer is no action; try again"
     assert nonsense.looks[1].notes == ("the model's answer is no action; try again",)
     outside = Script(Click(5000, 5), Done())
-    assert Operation(driver, outside, Guard("never", allow)).run("x").reached and "not on the screen" in outside.looks[1].notes[0]
+    assert (
+        Operation(driver, outside, Consent("never", allow)).run("x").reached and "not on the screen" in outside.looks[1].notes[0]
+    )
     driver.page.close()
-    assert "the page was closed" in Operation(driver, Script(), Guard("never", allow)).run("x").reason
+    assert "the page was closed" in Operation(driver, Script(), Consent("never", allow)).run("x").reason
     tokens = Script(Decision((Wait(0.01),), tokens=10), Decision((Wait(0.01),), tokens=10))
-    assert "tokens is reached" in Operation(at("/form"), tokens, Guard("never", allow), Limits(tokens=15)).run("x").reason
+    assert "tokens is reached" in Operation(at("/form"), tokens, Consent("never", allow), Limits(tokens=15)).run("x").reason
 
 
 def test_a_file_that_is_no_replay_is_refused(tmp_path):

@@ -11,10 +11,10 @@ from ..core.paths import expanded
 from .console import Json, escape_control, needs_extra, print_result, print_status
 
 if TYPE_CHECKING:
-    from ..operating.actions import Action
-    from ..operating.driver import BrowserDriver
     from ..operating.loop import Step
     from ..operating.replay import Replay
+    from ..operating.screen.actions import Action
+    from ..operating.screen.driver import BrowserDriver
 
 
 def operate(
@@ -42,9 +42,9 @@ def operate(
     json_: Json = False,
 ) -> None:
     """Do a task on a web page: look, decide, act, look again. A fresh browser profile, and a replay of every step."""
-    from ..operating.guard import CONFIRMS, Guard
     from ..operating.loop import Limits, Operation
     from ..operating.replay import Replay, read_replay
+    from ..operating.screen.consent import CONFIRMS, Consent
 
     if confirm not in CONFIRMS:
         raise QueryError(f"--confirm is {confirm!r}; choose {', '.join(CONFIRMS)}")
@@ -53,14 +53,14 @@ def operate(
     if not task or not url:
         raise QueryError('give a page and a task: samespace operate https://example.org "Press the button Send"')
     with needs_extra("operating pages", "operate"):
-        from ..operating.driver import BrowserDriver
         from ..operating.operate import open_policy
+        from ..operating.screen.driver import BrowserDriver
     policy = open_policy(assistant, ask_person)
     driver = BrowserDriver(url, tuple(allow_origin or ()), headed)
     try:
         again(driver, earlier)
         record = Replay(expanded(replay), task, url, earlier)
-        operation = Operation(driver, policy, Guard(confirm, ask_person), Limits(steps), lambda step: on_step(step, record))
+        operation = Operation(driver, policy, Consent(confirm, ask_person), Limits(steps), lambda step: on_step(step, record))
         try:
             outcome = operation.run(task)
         except KeyboardInterrupt:
@@ -97,8 +97,8 @@ def on_step(step: "Step", record: "Replay") -> None:
 
 def again(driver: "BrowserDriver", actions: "list[Action]") -> None:
     """Do what an earlier replay did; what was typed into password fields is not in it."""
-    from ..operating.actions import Done, Type
     from ..operating.loop import HIDDEN
+    from ..operating.screen.actions import Done, Type
 
     for action in actions:
         if action == Type(HIDDEN):

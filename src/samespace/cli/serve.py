@@ -1,5 +1,6 @@
 """`samespace serve` and `mcp`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,10 +110,25 @@ def mcp(
     library: LibraryPath = None,
     space: SpaceName = None,
     assistant: AssistantName = "starter",
+    operate: Annotated[
+        list[str] | None, typer.Option(help="Also offer a browser that may go to this origin, such as http://localhost:3000.")
+    ] = None,
+    confirm: Annotated[
+        str, typer.Option(help="In the browser, refuse always; submits: what sends, buys, deletes or downloads; never.")
+    ] = "submits",
 ) -> None:
-    """Offer search, ask and classify to other assistants, as an MCP server over stdio."""
+    """Offer search, ask and classify to other assistants, as an MCP server over stdio; and a browser, if it is wanted."""
     with needs_extra("an MCP server", "serve"):
         from ..server.mcp_server import create_mcp_server
     from ..library.library import Library
 
-    create_mcp_server(Library(library, space), assistant).run("stdio")
+    screen = None
+    if operate:
+        with needs_extra("operating pages", "operate"):
+            from ..server.screen_tools import ScreenTools
+        screen = ScreenTools(tuple(operate), confirm, os.environ.get("SAMESPACE_OPERATOR", "local"))
+    try:
+        create_mcp_server(Library(library, space), assistant, screen).run("stdio")
+    finally:
+        if screen:
+            screen.close()

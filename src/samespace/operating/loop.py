@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ..core.errors import OperationStopped, RequestError
-from .actions import Action, Done, Type, Zoom
-from .driver import Driver, settled
-from .guard import Guard
-from .policy import Decision, Look, Outcome, Policy
+from .screen.actions import Action, Done, Type, Zoom
+from .screen.consent import Consent
+from .screen.driver import Driver, settled
+from .screen.policy import Decision, Look, Outcome, Policy
 
 MOST_STEPS = 20
 MOST_SECONDS = 600.0
@@ -50,8 +50,10 @@ OnStep = Callable[[Step], None]
 class Operation:
     """A task on a screen."""
 
-    def __init__(self, driver: Driver, policy: Policy, guard: Guard, limits: Limits = Limits(), on_step: OnStep | None = None):
-        self.driver, self.policy, self.guard, self.limits = driver, policy, guard, limits
+    def __init__(
+        self, driver: Driver, policy: Policy, consent: Consent, limits: Limits = Limits(), on_step: OnStep | None = None
+    ):
+        self.driver, self.policy, self.consent, self.limits = driver, policy, consent, limits
         self.on_step = on_step or (lambda step: None)
         self.outcome = Outcome()
 
@@ -93,7 +95,7 @@ class Operation:
         for action in decision.actions:
             secret = isinstance(action, Type) and getattr(self.driver, "types_secret", bool)()
             shown = Type(HIDDEN) if secret else action
-            if not isinstance(action, Done) and not self.guard.allows(action, decision.marks, str(shown), secret):
+            if not isinstance(action, Done) and not self.consent.allows(action, decision.marks, str(shown), secret):
                 return done, [f"refused by you: {shown}"]
             try:
                 self.driver.act(action)

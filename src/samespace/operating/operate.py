@@ -10,12 +10,12 @@ from .adapters.anthropic import SINGLE, TOOLSET, AnthropicPolicy
 from .adapters.chat import ChatPolicy
 from .adapters.openai import HOST as OPENAI
 from .adapters.openai import OpenAIPolicy
-from .driver import PageDriver
-from .guard import NEVER, Ask, Guard
-from .local_policy import LocalPolicy
+from .local.policy import LocalPolicy
 from .loop import Limits, Operation
-from .policy import Outcome, Policy
 from .replay import Replay
+from .screen.consent import NEVER, Ask, Consent
+from .screen.driver import PageDriver
+from .screen.policy import Outcome, Policy
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -63,7 +63,7 @@ def operate(
     """
     driver, policy = PageDriver(page), open_policy(assistant, ask)
     record = Replay(Path(replay), task, driver.url()) if replay else None
-    operation = Operation(driver, policy, Guard(confirm, ask), Limits(steps=steps), record.add if record else None)
+    operation = Operation(driver, policy, Consent(confirm, ask), Limits(steps=steps), record.add if record else None)
     try:
         return operation.run(task)
     finally:

@@ -9,9 +9,9 @@ from typing import Any
 from ..core.errors import RequestError
 from ..core.files import write_text_atomically
 from ..media.image import data_uri, jpeg
-from .actions import Action, Click, Drag, Move, Scroll, from_json, to_json
 from .loop import Step
-from .policy import Mark
+from .screen.actions import Action, Click, Drag, Move, Scroll, from_json, to_json
+from .screen.policy import Mark
 
 SIDE = 1280
 """Pixels along the longer side of a screenshot in a replay."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -23,8 +23,13 @@ from ..library.library import Library
 from .services.lazy_assistant import LazyAssistant
 from .services.reranking import Reranking
 
+if TYPE_CHECKING:
+    from .screen_tools import ScreenTools
+
 READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+LOOKS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=False, open_world_hint=True)
+ACTS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -113,11 +118,15 @@ class LibraryTools:
         return {label: round(float(p), 4) for label, p in zip(labels, ratios)}
 
 
-def create_mcp_server(library: Library, assistant: str = "starter") -> MCPServer[Any]:
-    """Build an MCP server over one library."""
+def create_mcp_server(library: Library, assistant: str = "starter", screen: "ScreenTools | None" = None) -> MCPServer[Any]:
+    """Build an MCP server over one library and, where it is given, a screen."""
     server = MCPServer[Any]("samespace", version=__version__, log_level="WARNING")
     tools = LibraryTools(library, LazyAssistant(assistant))
     for tool in (tools.search, tools.overview, tools.duplicates, tools.ask, tools.classify):
         server.add_tool(as_tool_error(tool), annotations=READ_ONLY)
     server.add_tool(as_tool_error(tools.learn), annotations=ADDS)
+    if screen is not None:
+        server.add_tool(as_tool_error(screen.look), annotations=LOOKS, structured_output=False)
+        for tool in (screen.open_page, screen.act, screen.operate_page):
+            server.add_tool(as_tool_error(tool), annotations=ACTS)
     return server

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...core.errors import RequestError
-from ..actions import Action, Click, Done, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom
-from ..policy import Decision, Look
+from ..screen.actions import Action, Click, Done, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom
+from ..screen.policy import Decision, Look
 from .frame import Frame, png
 from .http import Connection, key_for
 
@@ -58,13 +58,13 @@ class AnthropicPolicy:
             raise RequestError(f"{self.name} answers nothing that is a message; try again")
         self.messages.append({"role": "assistant", "content": content})
         self.asked = [block for block in content if block.get("type") == "tool_use"]
-        said = " ".join(str(block.get("text", "")) for block in content if block.get("type") == "text").strip()
+        text = " ".join(str(block.get("text", "")) for block in content if block.get("type") == "text").strip()
         usage = answer.get("usage") or {}
         tokens = int(usage.get("input_tokens", 0)) + int(usage.get("output_tokens", 0))
         if not self.asked:
-            return Decision((Done(said.removeprefix("CANNOT").strip(" :"), not said.startswith("CANNOT")),), said, tokens=tokens)
+            return Decision((Done(text.removeprefix("CANNOT").strip(" :"), not text.startswith("CANNOT")),), text, tokens=tokens)
         actions = tuple(action for block in self.asked for action in self.actions(block))
-        return Decision(actions, said, tokens=tokens)
+        return Decision(actions, text, tokens=tokens)
 
     def body(self) -> dict[str, Any]:
         """Return the next request."""

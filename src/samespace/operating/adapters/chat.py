@@ -7,8 +7,8 @@ from typing import Any
 from ...assistant.request import AssistantBackend, Message, Picture, Request
 from ...core.errors import RequestError
 from ...media.image import jpeg
-from ..actions import ACTIONS, from_json
-from ..policy import Decision, Look
+from ..screen.actions import ACTIONS, from_json
+from ..screen.policy import Decision, Look
 
 THOUSANDTHS = 1000
 HISTORY = 8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ..actions import Point
+from ..screen.actions import Point
 
 
 @dataclass(frozen=True)

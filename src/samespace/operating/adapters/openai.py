@@ -6,9 +6,9 @@ Shapes: developers.openai.com, "Computer use"; types of the openai SDK. A call g
 from typing import Any
 
 from ...core.errors import RequestError
-from ..actions import Action, Click, Done, Drag, Key, Move, Screenshot, Scroll, Type, Wait
-from ..guard import Ask
-from ..policy import Decision, Look
+from ..screen.actions import Action, Click, Done, Drag, Key, Move, Screenshot, Scroll, Type, Wait
+from ..screen.consent import Ask
+from ..screen.policy import Decision, Look
 from .frame import Frame, png
 from .http import Connection, key_for
 
@@ -47,19 +47,19 @@ class OpenAIPolicy:
             raise RequestError(f"{self.name} answers nothing that is a response; try again")
         self.previous, usage = str(answer.get("id", "")), answer.get("usage") or {}
         tokens = int(usage.get("total_tokens", 0))
-        said = " ".join(
+        text = " ".join(
             str(part.get("text", "")) for item in output for part in item.get("content") or [] if isinstance(part, dict)
         ).strip()
         calls = [item for item in output if item.get("type") == "computer_call"]
         if not calls:
-            return Decision((Done(said.removeprefix("CANNOT").strip(" :"), not said.startswith("CANNOT")),), said, tokens=tokens)
+            return Decision((Done(text.removeprefix("CANNOT").strip(" :"), not text.startswith("CANNOT")),), text, tokens=tokens)
         self.call, self.checks = str(calls[0].get("call_id", "")), list(calls[0].get("pending_safety_checks") or [])
         if self.checks and not self.ask(
             f"{self.name}'s provider warns: {'; '.join(str(c.get('message')) for c in self.checks)}: go on?"
         ):
-            return Decision((Done("you refused to go on after a warning", False),), said, tokens=tokens)
+            return Decision((Done("you refused to go on after a warning", False),), text, tokens=tokens)
         asked = calls[0].get("actions") or [calls[0].get("action")]
-        return Decision(tuple(self.action(values) for values in asked), said, tokens=tokens)
+        return Decision(tuple(self.action(values) for values in asked), text, tokens=tokens)
 
     def body(self, look: Look) -> dict[str, Any]:
         """Return the next request."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from ..core.errors import MissingExtra
-from ..media import ocr
-from .policy import Mark
+from ...core.errors import MissingExtra
+from ...media import ocr
+from ..screen.policy import Mark
 
 MOST = 200
 """Marks of a screen, at most."""

@@ -1,6 +1,6 @@
 """Names of keys: those of xdotool, of OpenAI and of people → those of the DOM (W3C UI Events KeyboardEvent key Values)."""
 
-from ..core.errors import RequestError
+from ...core.errors import RequestError
 
 NAMES = {
     "ctrl": "Control", "control": "Control", "control_l": "Control", "control_r": "Control", "alt": "Alt", "alt_l": "Alt", "option": "Alt",

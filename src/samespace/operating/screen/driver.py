@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from ..core.errors import MissingExtra, OperationStopped, error_summary
+from ...core.errors import MissingExtra, OperationStopped, error_summary
 from .actions import Action, Click, Done, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom, check
 from .keys import chord
 

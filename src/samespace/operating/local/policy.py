@@ -9,12 +9,12 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from ..preprocess.pixels import square
-from ..spaces.space import Space
-from .actions import Action, Click, Done, Key, Scroll, Type
+from ...preprocess.pixels import square
+from ...spaces.space import Space
+from ..screen.actions import Action, Click, Done, Key, Scroll, Type
+from ..screen.policy import Decision, Look, Mark
 from .grammar import CHECK, ENTER, SCROLL, Instruction, instructions
 from .marks import Screen, read_screen
-from .policy import Decision, Look, Mark
 
 GOOD, FAIR = 0.72, 0.45
 """A mark that scores this much is taken; one of less than FAIR is not considered."""
@@ -28,10 +28,10 @@ WHEEL = 0.7
 
 
 @dataclass
-class Memory:
+class Tried:
     """What was tried for the instruction at hand."""
 
-    tried: list[tuple[int, int]] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)
     scrolls: int = 0
     before: bytes = b""
     """The screen before the last try."""
@@ -51,15 +51,15 @@ class LocalPolicy:
         """Take a task apart. Raises RequestError where it says nothing to do."""
         self.left, self.size = instructions(task), size
         self.last = self.left[0]
-        self.memory = Memory()
+        self.tries = Tried()
 
     def decide(self, look: Look) -> Decision:
         """Return what is to be done next: the first instruction that is left, on the mark that fits it best."""
         shown = look.screenshot.tobytes()
-        if self.memory.tried and shown == self.memory.before and len(self.memory.tried) < MOST_TRIES:
+        if self.tries.places and shown == self.tries.before and len(self.tries.places) < MOST_TRIES:
             self.left.insert(0, self.last)  # nothing happened: another mark
-        elif self.memory.tried:
-            self.memory = Memory()
+        elif self.tries.places:
+            self.tries = Tried()
         if not self.left:
             return Decision((Done("all of it was done"),), "nothing is left to do")
         one = self.left[0]
@@ -67,16 +67,16 @@ class LocalPolicy:
             return self._scroll(-1 if one.target == "up" else 1, "as it says", done=True)
         screen = read_screen(look.screenshot)
         marks = self.ranked(one, screen)
-        fitting = [mark for mark in marks if mark.score >= GOOD and mark.middle not in self.memory.tried]
+        fitting = [mark for mark in marks if mark.score >= GOOD and mark.middle not in self.tries.places]
         if not fitting:
-            if self.memory.scrolls < MOST_SCROLLS and one.target:
-                self.memory.scrolls += 1
+            if self.tries.scrolls < MOST_SCROLLS and one.target:
+                self.tries.scrolls += 1
                 return self._scroll(1, f"nothing here fits “{one.target}”", marks=marks)
             return Decision((Done(f"nothing on the screen fits “{one.target}”", False),), str(one), tuple(marks))
         best = fitting[min(max(one.ordinal - 1, 0), len(fitting) - 1)] if one.ordinal > 0 else fitting[-1 if one.ordinal else 0]
         self.last = self.left.pop(0)
-        self.memory.tried.append(best.middle)
-        self.memory.before = shown
+        self.tries.places.append(best.middle)
+        self.tries.before = shown
         return Decision(
             self._actions(one, best),
             f"{one} → “{best.text}”" if best.text else str(one),

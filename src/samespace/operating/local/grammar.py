@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ..core.errors import RequestError
+from ...core.errors import RequestError
 
 PRESS, CHECK, ENTER, SCROLL = "press", "check", "enter", "scroll"
 ORDINALS = {

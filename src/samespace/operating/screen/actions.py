@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
-from ..core.errors import RequestError
+from ...core.errors import RequestError
 from .keys import chord
 
 BUTTONS = ("left", "right", "middle")

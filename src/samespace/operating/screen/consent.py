@@ -19,7 +19,7 @@ Ask = Callable[[str], bool]
 """Asks a person a question; whether they agree."""
 
 
-class Guard:
+class Consent:
     """Asks a person before an action, as they want it."""
 
     def __init__(self, confirm: str, ask: Ask):
