@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Build the native model and measure it; needs espeak-ng. From the root of the checkout: bash recipes/native/run.sh [WORK]
+set -euo pipefail
+work=${1:-work}
+[ -f "$work/draw/train.jsonl" ] || { bash recipes/starter/fetch.sh "$work"; python recipes/starter/prepare.py "$work"; python recipes/draw/prepare.py "$work"; }
+python recipes/native/prepare.py "$work"
+samespace train recipes/native/run.toml "tokenizer=$work/native"
+samespace eval native "$work/draw/test.jsonl" --spoken "$work/native/test_spoken.jsonl" --judge "$work/draw/judge/space" --with "$work/native/run/native"
