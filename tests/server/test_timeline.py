@@ -3,6 +3,7 @@
 import base64
 import re
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -287,6 +288,24 @@ def test_the_map_is_dragged_zoomed_and_searched(browser, address):
         page.click("#here")
         expect(page.locator("#query")).to_have_value(re.compile(r"near:41\.\d+,12\.\d+,\d+km"))
         expect(page.locator("#status")).to_contain_text("9 files")
+
+
+@on_the_page
+def test_an_older_answer_does_not_overwrite_the_filtered_map(browser, address):
+    """The first request, for everything, is answered last."""
+    page, held = browser.new_page(), []
+    page.route(re.compile(r"/app/places\?where=$"), lambda route: held.append(route))
+    page.goto(f"{address}/places")
+    page.fill("#where", "year:2012")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_have_text("6 files have a place.")
+    assert held
+    for route in held:
+        with suppress(Exception):  # the page has given it up
+            route.continue_()
+    page.wait_for_timeout(1000)
+    expect(page.locator("#status")).to_have_text("6 files have a place.")
+    page.close()
 
 
 @on_the_page

@@ -1,6 +1,6 @@
 // The map: where pictures were taken, in clusters with a picture each, over the outlines of countries. Nothing comes from elsewhere:
 // the outlines are Natural Earth's (public domain), served from here.
-import { ask } from "./ask.js";
+import { ask, latestOnly } from "./ask.js";
 import { at, element } from "./dom.js";
 import { STEP, movable } from "./movable.js";
 import { geoMercator, geoPath } from "./vendor/d3-geo.js";
@@ -14,6 +14,7 @@ const canvas = at("map");
 const pen = canvas.getContext("2d");
 const projection = geoMercator();
 const path = geoPath(projection, pen);
+const latest = latestOnly();
 const state = { land: null, borders: null, points: [], clusters: new Map(), frame: 0, size: [1, 1] };
 
 // The style of the stage has the colours: sea, land and lines, for light and for dark.
@@ -23,7 +24,10 @@ const colours = () => {
 };
 
 async function load() {
-  const [world, places] = await Promise.all([fetch("/static/vendor/countries-50m.json").then((r) => r.json()), ask(`/app/places?where=${encodeURIComponent(at("where").value.trim())}`)]);
+  const where = encodeURIComponent(at("where").value.trim());
+  const found = await latest((signal) => Promise.all([fetch("/static/vendor/countries-50m.json", { signal }).then((r) => r.json()), ask(`/app/places?where=${where}`, null, signal)]));
+  if (!found) return; // it was asked anew
+  const [world, places] = found;
   state.land ??= feature(world, world.objects.land);
   state.borders ??= mesh(world, world.objects.countries, (a, b) => a !== b);
   if (places.error) return say(places.error);
