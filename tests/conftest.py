@@ -33,7 +33,7 @@ PHOTOGRAPHS = Path(skimage.data.__file__).parent
 SLOW = {
     "assistant": {
         "test_excerpts", "test_language", "test_language_families", "test_llava", "test_local_server", "test_registry",
-        "test_starter_assistant", "test_vision_language_families",
+        "test_starter_assistant", "test_video_stream", "test_vision_language_families",
     },
     "cli": {"test_cli", "test_cli_ask"},
     "evaluate": {"test_suite"},
@@ -43,13 +43,14 @@ SLOW = {
         "test_marks", "test_segments", "test_space_map", "test_spoken_moments", "test_store", "test_watch", "test_words_found",
     },
     "media": {"test_audio", "test_document", "test_speech", "test_transcripts", "test_video"},
-    "server": {"test_browser", "test_draw_page", "test_mcp_server", "test_pages", "test_server", "test_timeline"},
+    "operate": {"test_local_policy", "test_operation", "test_screen_tools"},
+    "server": {"test_browser", "test_draw_page", "test_lab_page", "test_mcp_server", "test_pages", "test_server", "test_timeline"},
     "spaces": {
         "test_bad_checkpoints", "test_checkpoint", "test_clap", "test_conversion", "test_cross_encoder", "test_devices", "test_export", "test_hub",
         "test_prebuilt", "test_starter",
     },
     "train": {
-        "test_adapters", "test_contrastive", "test_conversations", "test_data", "test_drawing_run", "test_loop", "test_regions", "test_s3",
+        "test_adapters", "test_contrastive", "test_conversations", "test_data", "test_drawing_run", "test_loop", "test_native_run", "test_regions", "test_s3",
         "test_sources", "test_space_run",
     },
 }  # fmt: skip
