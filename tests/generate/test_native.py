@@ -154,7 +154,7 @@ def test_a_folder_is_what_was_written(tmp_path, picture):
     again = load_native(tmp_path / "native")
     assert again.config == config and set(config.files) == {"model.safetensors", "tokenizer.json"}
     a, b = (model.log_likelihood([picture], ["a", "b"]) for model in (native, again))
-    assert np.allclose(a, b, atol=0.02)  # fp16
+    assert np.allclose(a, b, atol=0.1)  # int8
     (tmp_path / "native" / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(UnknownGenerator, match="cannot be opened"):
         load_native(tmp_path / "native")

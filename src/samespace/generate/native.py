@@ -24,9 +24,11 @@ from ..media import audio
 from ..media import image as image_media
 from ..media.kinds import kind_of
 from ..models.generate.native import NativeTransformer, Stream
+from ..models.int8 import quantize
 from ..models.lm import Cache
 from ..preprocess.stream import Part, PictureValues, SoundValues, StreamWords, Tokens, decibels_of, sound_values
 from ..preprocess.vocoder import griffin_lim
+from ..spaces.checkpoints.tensors import dequantize, fill
 from .generator import MOST_DRAWINGS, MOST_GUIDANCE, MOST_STEPS, check_range
 from .native_registry import NATIVES, read_native_config
 from .sampler import Pictures, from_rgba, sample
@@ -72,8 +74,8 @@ def load_native(name: str | Path = "native") -> "Native":
     config = read_native_config(folder)
     try:
         model = NativeTransformer(config)
-        state = {key: x.float() for key, x in load_file(folder / "model.safetensors").items()}
-        model.load_state_dict(state | ({"lm.head.weight": state["lm.token_embed.weight"]} if config.lm.tied else {}))
+        state = dequantize(load_file(folder / "model.safetensors"))
+        fill(model, state | ({"lm.head.weight": state["lm.token_embed.weight"]} if config.lm.tied else {}))
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:  # safetensors, torch and tokenizers raise errors of their own
         raise UnknownGenerator(f"{folder} cannot be opened ({error_summary(error)}); train it again") from None
@@ -81,19 +83,28 @@ def load_native(name: str | Path = "native") -> "Native":
 
 
 def export(model: NativeTransformer, tokenizer: Tokenizer, config: NativeConfig, folder: Path) -> NativeConfig:
-    """Write a native model's folder, weights as fp16, and return its config. The folder appears whole or not at all.
+    """Write a native model's folder, its matrices as int8, and return its config. The folder appears whole or not at all.
 
     Raises OSError, and UnknownGenerator where the folder holds something else.
     """
     with new_folder(folder, NATIVES.file, UnknownGenerator) as (made, _):
         tied = {"lm.head.weight"} if config.lm.tied else set()
-        save_file(
-            {key: x.half().contiguous() for key, x in model.state_dict().items() if key not in tied}, made / "model.safetensors"
-        )
+        save_file(small({key: x for key, x in model.state_dict().items() if key not in tied}), made / "model.safetensors")
         tokenizer.save(str(made / "tokenizer.json"))
         config = replace(config, files={file.name: sha256(file) for file in sorted(made.iterdir())})
         write_text_atomically(made / NATIVES.file, to_json(config))
     return config
+
+
+def small(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights as they are stored: matrices as int8 with a scale for each row, all else as fp16."""
+    out: dict[str, Tensor] = {}
+    for key, x in state.items():
+        if x.ndim == 2:
+            out[f"{key}_quantized"], out[f"{key}_scale"] = (part.contiguous() for part in quantize(x.float()))
+        else:
+            out[key] = x.half().contiguous()
+    return out
 
 
 class Native:
