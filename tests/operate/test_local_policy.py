@@ -15,6 +15,7 @@ from samespace.operating.loop import Operation
 from samespace.operating.operate import operate
 from samespace.operating.screen.consent import Consent
 from samespace.operating.screen.driver import BrowserDriver
+from samespace.operating.screen.policy import Mark
 
 needs_reader = pytest.mark.skipif(ocr.reader() is None, reason="no reader of text; install the extra ocr")
 FORM = (
@@ -41,6 +42,7 @@ FORM = (
          [Instruction(ENTER, "username", "ada"), Instruction(ENTER, "password", "pw"), Instruction(PRESS, "login")]),
         ('Enter the password "x y" into both text fields and press submit.', [Instruction(ENTER, "", "x y", 1), Instruction(ENTER, "", "x y", 2), Instruction(PRESS, "submit")]),
         ("Fill in the city with Turin; scroll down; press the last link", [Instruction(ENTER, "city", "Turin"), Instruction(SCROLL, "down"), Instruction(PRESS, "", "", -1)]),
+        ('Type "Ada" in all upper case letters in the text input and press Submit.', [Instruction(ENTER, "", "ADA"), Instruction(PRESS, "Submit")]),
         ('Press the button labeled “Save all”', [Instruction(PRESS, "Save all")]),
     ],
 )  # fmt: skip
@@ -59,6 +61,13 @@ def test_likeness_of_words():
     assert likeness("Submlt", "submit") > 0.72 > likeness("Sub", "submit")
     assert likeness("Save all of it", "save") > likeness("Save the whole of the document", "save") > 0.72
     assert likeness("", "x") == likeness("x", "") == likeness("tea", "coffee") == 0.0
+
+
+def test_a_word_in_a_line_is_pressed_where_it_stands():
+    line = Mark(100, 10, 300, 30, "Read the manual, or ask")
+    policy = LocalPolicy(samespace.load("starter"))
+    best = max(policy._named("manual", [line], None), key=lambda mark: mark.score)
+    assert best.score > 0.72 and 100 + 200 * 9 // 23 <= best.middle[0] <= 100 + 200 * 15 // 23
 
 
 @needs_reader

@@ -1,7 +1,7 @@
 """A task in words → instructions: press, check, enter, scroll. What it cannot take apart it says."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...core.errors import RequestError
 
@@ -39,6 +39,8 @@ class Instruction:
     """What is entered."""
     ordinal: int = 0
     """Which of several: 1 the first, −1 the last, 0 any."""
+    case: str = ""
+    """upper or lower, where what is entered is to be so."""
 
     def __str__(self) -> str:
         which = f" ({self.ordinal})" if self.ordinal else ""
@@ -68,7 +70,9 @@ def _shown(one: Instruction, quoted: list[str]) -> Instruction:
     def show(text: str) -> str:
         return re.sub(r"⟨(\d+)⟩", lambda match: quoted[int(match[1])], text)
 
-    return Instruction(one.verb, show(one.target).strip(), show(one.text), one.ordinal)
+    text = show(one.text)
+    text = {"upper": text.upper(), "lower": text.lower()}.get(one.case, text)
+    return Instruction(one.verb, show(one.target).strip(), text, one.ordinal)
 
 
 def _instructions(clause: str) -> list[Instruction]:
@@ -91,6 +95,9 @@ def _entered(rest: str) -> list[Instruction]:
     """Return what is entered where: X into F; X as the F; F with X."""
     if match := re.match(r"(?:the |a )?(?P<field>.+?) with (?P<text>⟨\d+⟩|.+)$", rest, re.I):
         return [Instruction(ENTER, _plain(match["field"]), _text(match["text"]))]
+    if match := re.search(r"\s+in (?:all )?(?P<case>upper|lower)[ -]?case(?: letters)?\b", rest, re.I):
+        entered = _entered(rest[: match.start()] + rest[match.end() :])
+        return [replace(one, case=match["case"].lower()) for one in entered]
     match = re.match(r"(?P<text>.+?)(?:\s+(?:into|in|to|as|on)\s+(?P<field>.+))?$", rest, re.I)
     assert match is not None  # it takes anything
     field = match["field"] or ""
@@ -142,6 +149,8 @@ def _plain(target: str) -> str:
         plain = shorter
     named = re.search(r"\b(?:labeled|labelled|named|called|titled|saying|that says)\s+(.+)$", plain, re.I)
     plain = named[1] if named else plain
+    if re.fullmatch(r"(?:(?:text|input|entry)\s*)+(?:field|input|box|area)?s?", plain, re.I):
+        return ""  # the only one there is
     while (shorter := re.sub(rf"^{NOUNS}\s+(?=[^\s#\d])|\s+{NOUNS}$|^{NOUNS}$", "", plain, flags=re.I).strip()) != plain:
         plain = shorter
     return plain

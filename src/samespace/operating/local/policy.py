@@ -125,7 +125,7 @@ class LocalPolicy:
 
     def _named(self, phrase: str, marks: Sequence[Mark], screen: Screen) -> list[Mark]:
         """Return marks with how well each fits a phrase: by its words and, where no words fit, by meaning and by sight."""
-        scored = [replace(mark, score=likeness(mark.text, phrase)) for mark in marks]
+        scored = [replace(_part(mark, phrase), score=likeness(mark.text, phrase)) for mark in marks]
         if not phrase or max((mark.score for mark in scored), default=0.0) >= GOOD:
             return scored if phrase else [replace(mark, score=1.0) for mark in scored]
         if not self.by_meaning:
@@ -159,6 +159,15 @@ def likeness(text: str, phrase: str) -> float:
         return 0.75 + 0.2 * len(b) / len(a)
     same = SequenceMatcher(None, a, b).ratio()
     return 0.9 * same if same >= 0.8 else 0.0
+
+
+def _part(mark: Mark, phrase: str) -> Mark:
+    """Return the part of a line of text where a phrase stands, by the number of its characters; the whole line where it does not."""
+    at, length = mark.text.casefold().find(phrase.casefold()), len(mark.text)
+    if at < 0 or not phrase or len(phrase) == length:
+        return mark
+    width = mark.right - mark.left
+    return replace(mark, left=mark.left + width * at // length, right=mark.left + width * (at + len(phrase)) // length + 1)
 
 
 def _beside(label: Mark, screen: Screen) -> Mark:
