@@ -36,20 +36,26 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Click(Action):
-    """Press a button of the mouse, one to three times, while keys are held."""
+class _AtPoint(Action):
+    """An action at one point of the screen."""
 
-    kind: ClassVar[str] = "click"
     x: int
     y: int
-    button: str = "left"
-    count: int = 1
-    keys: str = ""
-    """Held meanwhile: shift, ctrl+shift."""
 
     @property
     def points(self) -> tuple[Point, ...]:
         return ((self.x, self.y),)
+
+
+@dataclass(frozen=True)
+class Click(_AtPoint):
+    """Press a button of the mouse, one to three times, while keys are held."""
+
+    kind: ClassVar[str] = "click"
+    button: str = "left"
+    count: int = 1
+    keys: str = ""
+    """Held meanwhile: shift, ctrl+shift."""
 
     def check(self) -> None:
         if self.button not in BUTTONS or not 1 <= self.count <= 3:
@@ -63,16 +69,10 @@ class Click(Action):
 
 
 @dataclass(frozen=True)
-class Move(Action):
+class Move(_AtPoint):
     """Move the mouse."""
 
     kind: ClassVar[str] = "move"
-    x: int
-    y: int
-
-    @property
-    def points(self) -> tuple[Point, ...]:
-        return ((self.x, self.y),)
 
     def __str__(self) -> str:
         return f"move to {self.x}, {self.y}"
@@ -99,18 +99,12 @@ class Drag(Action):
 
 
 @dataclass(frozen=True)
-class Scroll(Action):
+class Scroll(_AtPoint):
     """Turn the wheel at a point: pixels to the right and down."""
 
     kind: ClassVar[str] = "scroll"
-    x: int
-    y: int
     dx: int = 0
     dy: int = 0
-
-    @property
-    def points(self) -> tuple[Point, ...]:
-        return ((self.x, self.y),)
 
     def __str__(self) -> str:
         return f"scroll at {self.x}, {self.y} by {self.dx}, {self.dy}"

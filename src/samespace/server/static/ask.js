@@ -46,3 +46,15 @@ export async function* eventsOf(body) {
     }
   }
 }
+
+// Yields the server-sent events of a request; a body makes it a POST. Throws an Error with one sentence, or an AbortError.
+export async function* rowsOf(path, body, signal) {
+  const response = await fetch(path, { ...(body && post(body)), signal }).catch((error) => {
+    throw error.name === "AbortError" ? error : new Error(NO_ANSWER);
+  });
+  if (!response.ok) throw new Error((await response.json()).error.message);
+  for await (const row of eventsOf(response.body)) {
+    if (row.error) throw new Error(row.error.message);
+    yield row;
+  }
+}

@@ -1,23 +1,11 @@
 // Long context, live: each exercise runs on the running assistant's language model, over the reader's text.
-import { ask, eventsOf, NO_ANSWER, post } from "../ask.js";
+import { ask, rowsOf } from "../ask.js";
 import { make } from "./html.js";
 import { differences, full, tiled } from "./tiled.js";
 
 const NAMES = { full: "full", window: "window", blocks: "blocks", linear: "linear", decay: "decay" };
 const text = document.getElementById("text");
 const megabytes = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
-
-// Calls onRow for each server-sent event of a request. Throws an Error with one sentence.
-async function rowsOf(path, body, onRow) {
-  const response = await fetch(path, body && post(body)).catch(() => {
-    throw new Error(NO_ANSWER);
-  });
-  if (!response.ok) throw new Error((await response.json()).error.message);
-  for await (const row of eventsOf(response.body)) {
-    if (row.error) throw new Error(row.error.message);
-    onRow(row);
-  }
-}
 
 // A button that runs something once at a time, and says in a line how it went.
 function runner(container, label, run, ...controls) {
@@ -61,11 +49,11 @@ function kinds(container) {
     async (out, status) => {
       out.replaceChildren();
       out.className = "lab-out kinds";
-      await rowsOf("/app/lab/read", { text: text.value, size: Number(size.input.value) }, (row) => {
+      for await (const row of rowsOf("/app/lab/read", { text: text.value, size: Number(size.input.value) })) {
         status.textContent = `${row.tokens} tokens, read ${NAMES[row.kind]}`;
         const facts = [`perplexity ${row.perplexity.toLocaleString()}`, `${row.pairs.toLocaleString()} pairs`, row.kept ? `keeps ${row.kept} tokens` : "keeps a state", megabytes(row.bytes)];
         out.append(make("figure", {}, picture(row.seen, `Who attends to whom: ${NAMES[row.kind]}`), make("figcaption", {}, make("b", {}, NAMES[row.kind]), ...facts.map((fact) => make("span", {}, fact)))));
-      });
+      }
       status.textContent += ". Each row is a token, each column one that it looks at.";
     },
     size.element,
@@ -75,11 +63,11 @@ function kinds(container) {
 function curves(container) {
   runner(container, "Measure", async (out, status) => {
     const points = {};
-    await rowsOf("/app/lab/costs", null, (row) => {
+    for await (const row of rowsOf("/app/lab/costs", null)) {
       (points[row.kind] ??= []).push(row);
       status.textContent = `${row.tokens} tokens, ${NAMES[row.kind]}: ${row.ms} ms`;
       out.replaceChildren(chart(points), table(points));
-    });
+    }
     const [first, last] = [points.full[0], points.full.at(-1)];
     status.textContent = `Full attention: ${last.tokens / first.tokens} times the tokens took ${(last.ms / first.ms).toFixed(0)} times as long.`;
   });
@@ -158,14 +146,14 @@ const grid = (names, rows) => make("div", { className: "scroll", tabIndex: 0 }, 
 function needles(container) {
   runner(container, "Hide and ask", async (out, status) => {
     const found = {};
-    await rowsOf("/app/lab/needles", { text: text.value }, (row) => {
+    for await (const row of rowsOf("/app/lab/needles", { text: text.value })) {
       (found[row.depth] ??= {})[row.tokens] = row.found;
       const lengths = [...new Set(Object.values(found).flatMap((own) => Object.keys(own)))].map(Number).sort((a, b) => a - b);
       const depths = Object.keys(found).map(Number).sort((a, b) => a - b);
       const cell = (value) => make("td", { className: value === undefined ? "" : value ? "found" : "missed" }, value === undefined ? "" : value ? "found" : "missed");
       out.replaceChildren(grid(["depth", ...lengths.map((n) => `${n} tokens`)], depths.map((depth) => make("tr", {}, make("th", { scope: "row" }, `${100 * depth} %`), ...lengths.map((n) => cell(found[depth][n]))))));
       status.textContent = `${row.tokens} tokens, at ${100 * row.depth} %: ${row.found ? "found" : "missed"}`;
-    });
+    }
     const all = Object.values(found).flatMap((own) => Object.values(own));
     status.textContent = `${all.filter(Boolean).length} of ${all.length} were found.`;
   });
