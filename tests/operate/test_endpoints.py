@@ -211,7 +211,7 @@ def test_calls_of_openais_with_several_actions(provider):
         first.actions == (Click(405, 157, "middle", 1, "CTRL"), Type("penguin"), Key("CTRL+A"), Drag(((1, 2), (3, 4))), Wait(2.0))
         and first.tokens == 900
     )
-    second = policy.decide(look(notes=("a new window was refused",)))
+    second = policy.decide(look(notes=("refused: a new window",)))
     assert second.actions == (Scroll(5, 6, 0, 100), Click(7, 8, "left", 2), Move(9, 9), Screenshot())
     assert policy.decide(look()).actions == (Done("Found it."),)
     bodies = [body for _, _, body in provider.asked]
@@ -220,7 +220,7 @@ def test_calls_of_openais_with_several_actions(provider):
     assert (
         bodies[1]["previous_response_id"] == "resp_1"
         and output["call_id"] == "call_1"
-        and note["content"][0]["text"] == "a new window was refused"
+        and note["content"][0]["text"] == "refused: a new window"
     )
     assert picture_in(output["output"]["image_url"]).size == SCREEN and bodies[2]["input"][0]["call_id"] == "call_2"
 

@@ -94,8 +94,8 @@ def test_every_action_does_what_it_says(at):
 
 def test_dialogs_windows_downloads_and_other_origins_are_refused_and_told(at):
     for path, note in (
-        ("/alert", "the page said: Really?"), ("/window", "a new window was refused"), ("/away", "http://example.invalid is not allowed; allow it"),
-        ("/download", "a download was refused"),
+        ("/alert", "the page said: Really?"), ("/window", "refused: a new window"), ("/away", "refused: http://example.invalid is not allowed; allow it"),
+        ("/download", "refused: a download"),
     ):  # fmt: skip
         driver = at(path)
         driver.act(Click(20, 20))

@@ -39,16 +39,31 @@ def words(picture: Image.Image) -> str:
     return flowing("\n".join(line.text for line in lines(picture)))
 
 
-def lines(picture: Image.Image, single: bool = False) -> list[Line]:
-    """Return the lines of text in an RGB image; none where RapidOCR is not installed. single: those of one character, too."""
+def lines(picture: Image.Image) -> list[Line]:
+    """Return the lines of text in an RGB image; none where RapidOCR is not installed."""
+    found, _ = _read(picture)
+    return [line for line in found if len(line.text.strip()) > 1]  # in photographs a ring is read as an O
+
+
+def lines_and_words(picture: Image.Image) -> list[tuple[Line, list[Line]]]:
+    """Return the lines of text in an RGB image, those of one character too, each with its words."""
+    found, words = _read(picture, return_word_box=True)
+    return [(line, [_line(box, text, picture) for text, _, box in parts]) for line, parts in zip(found, words)]
+
+
+def _read(picture: Image.Image, **options: Any) -> tuple[list[Line], list[Any]]:
+    """Return the lines that RapidOCR is sure enough of, and the words of each as RapidOCR has them."""
     ocr = reader()
     if ocr is None or not _may_show_text(picture):
-        return []
+        return [], []
     with _READING:
-        result = ocr(_without_dots(picture))
-    least = 0 if single else 1  # in photographs a ring is read as an O
-    found = zip(result.boxes if result.boxes is not None else (), result.txts or (), result.scores or ())
-    return [_line(box, text, picture) for box, text, score in found if score >= MIN_CONFIDENCE and len(text.strip()) > least]
+        result = ocr(_without_dots(picture), **options)
+    if result.boxes is None or result.txts is None:
+        return [], []
+    words = result.word_results or [()] * len(result.txts)
+    read = zip(result.boxes, result.txts, result.scores or (), words)
+    kept = [(_line(box, text, picture), parts) for box, text, score, parts in read if score >= MIN_CONFIDENCE and text.strip()]
+    return [line for line, _ in kept], [parts for _, parts in kept]
 
 
 def shows_text(picture: Image.Image) -> bool:

@@ -10,7 +10,7 @@ from ..core.errors import OperationStopped, RequestError
 from .screen.actions import Action, Done, Type, Zoom
 from .screen.consent import Consent
 from .screen.driver import Driver, settled
-from .screen.policy import Decision, Look, Outcome, Policy
+from .screen.policy import REFUSED, Decision, Look, Outcome, Policy
 
 MOST_STEPS = 20
 MOST_SECONDS = 600.0
@@ -96,7 +96,7 @@ class Operation:
             secret = isinstance(action, Type) and getattr(self.driver, "types_secret", bool)()
             shown = Type(HIDDEN) if secret else action
             if not isinstance(action, Done) and not self.consent.allows(action, decision.marks, str(shown), secret):
-                return done, [f"refused by you: {shown}"]
+                return done, [f"{REFUSED} by you: {shown}"]
             try:
                 self.driver.act(action)
             except (RequestError, OperationStopped) as error:

@@ -15,6 +15,7 @@ from PIL import Image
 from ...core.errors import MissingExtra, OperationStopped, error_summary
 from .actions import Action, Click, Done, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom, check
 from .keys import chord
+from .policy import REFUSED
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Dialog, Page, Route
@@ -25,6 +26,8 @@ LOADING_SECONDS = 20.0
 """How long a page may take to load."""
 SETTLING_SECONDS = 0.4
 """How long is waited after an action, before the next look."""
+HOVERING_MS = 40.0
+"""Between the mouse's coming and its click: what changes under it has changed by then."""
 TYPING_MS = 5.0
 """Between two characters."""
 
@@ -87,6 +90,8 @@ class PageDriver:
         mouse, keyboard, scale = self.page.mouse, self.page.keyboard, self.scale
         match action:
             case Click(x, y, button, count, keys):
+                mouse.move(x / scale, y / scale)
+                self.page.wait_for_timeout(HOVERING_MS)
                 with self._held(keys):
                     mouse.click(x / scale, y / scale, button=button, click_count=count)  # type: ignore[arg-type]
             case Move(x, y):
@@ -202,7 +207,7 @@ class BrowserDriver(PageDriver):
         self._windows: list[Page] = []
         context.on("page", lambda window: self._windows.append(window))  # a built-in is no handler
         self.page.on(
-            "download", lambda download: self.notes.append(f"a download was refused: {download.suggested_filename[:80]}")
+            "download", lambda download: self.notes.append(f"{REFUSED}: a download, {download.suggested_filename[:80]}")
         )
 
     def _check_address(self, route: "Route") -> None:
@@ -216,7 +221,7 @@ class BrowserDriver(PageDriver):
             route.abort("blockedbyclient")
             return
         if leads and origin_of(request.url) not in self.allowed:
-            self.notes.append(f"{origin_of(request.url)} is not allowed; allow it with --allow-origin")
+            self.notes.append(f"{REFUSED}: {origin_of(request.url)} is not allowed; allow it with --allow-origin")
             route.abort("aborted")  # the page stays where it is
         else:
             route.continue_()
@@ -227,7 +232,7 @@ class BrowserDriver(PageDriver):
         self.wait(SETTLING_SECONDS)
         while self._windows:
             window = self._windows.pop()
-            self.notes.append(f"a new window was refused: {window.url[:100]}")
+            self.notes.append(f"{REFUSED}: a new window, {window.url[:100]}")
             window.close()
 
     def close(self) -> None:

@@ -8,6 +8,10 @@ from PIL import Image
 from .actions import Action
 
 
+REFUSED = "refused"
+"""What a note begins with that tells of a refusal."""
+
+
 @dataclass(frozen=True)
 class Mark:
     """A part of the screen that may be meant, in pixels."""
