@@ -8,9 +8,23 @@ from PIL import Image, ImageDraw, ImageFont
 import samespace
 from samespace.core.errors import RequestError
 from samespace.media import ocr
-from samespace.operating.local.grammar import CHECK, ENTER, PRESS, SCROLL, Instruction, instructions
-from samespace.operating.local.marks import read_screen
-from samespace.operating.local.policy import LocalPolicy, likeness
+from samespace.operating.local.grammar import (
+    CHECK,
+    CHOOSE,
+    DRAG,
+    ENTER,
+    FILL,
+    FIND,
+    PRESS,
+    READ,
+    READ_BEFORE,
+    SCROLL,
+    Instruction,
+    instructions,
+)
+from samespace.operating.local.marks import Screen, TextLine, read_screen
+from samespace.operating.local.policy import LocalPolicy
+from samespace.operating.local.ranking import GOOD, Ranker, likeness
 from samespace.operating.loop import Operation
 from samespace.operating.operate import operate
 from samespace.operating.screen.consent import Consent
@@ -32,17 +46,29 @@ FORM = (
     [
         ('Click on the "OK" button.', [Instruction(PRESS, "OK")]),
         ("Click button ONE, then click button TWO.", [Instruction(PRESS, "ONE"), Instruction(PRESS, "TWO")]),
-        ('Enter "Ada, and Bea" into the text field and press Submit.', [Instruction(ENTER, "", "Ada, and Bea"), Instruction(PRESS, "Submit")]),
+        ('Enter "Ada, and Bea" into the text field and press Submit.', [Instruction(ENTER, "", "Ada, and Bea", kind="field"), Instruction(PRESS, "Submit")]),
         ("Type Ada into Name and press Send", [Instruction(ENTER, "Name", "Ada"), Instruction(PRESS, "Send")]),
         ("Select Tea, Coffee and Milk and click Submit.", [*(Instruction(CHECK, n) for n in ("Tea", "Coffee", "Milk")), Instruction(PRESS, "Submit")]),
         ("Select nothing and click Submit.", [Instruction(PRESS, "Submit")]),
         ("Click on Tab #2.", [Instruction(PRESS, "Tab #2")]),
-        ("Focus into the 2nd input textbox.", [Instruction(PRESS, "", "", 2)]),
+        ("Focus into the 2nd input textbox.", [Instruction(PRESS, ordinal=2, kind="field")]),
         ('Enter the username "ada" and the password "pw" into the text fields and press login.',
          [Instruction(ENTER, "username", "ada"), Instruction(ENTER, "password", "pw"), Instruction(PRESS, "login")]),
-        ('Enter the password "x y" into both text fields and press submit.', [Instruction(ENTER, "", "x y", 1), Instruction(ENTER, "", "x y", 2), Instruction(PRESS, "submit")]),
-        ("Fill in the city with Turin; scroll down; press the last link", [Instruction(ENTER, "city", "Turin"), Instruction(SCROLL, "down"), Instruction(PRESS, "", "", -1)]),
-        ('Type "Ada" in all upper case letters in the text input and press Submit.', [Instruction(ENTER, "", "ADA"), Instruction(PRESS, "Submit")]),
+        ('Enter the password "x y" into both text fields and press submit.', [*(Instruction(ENTER, "", "x y", n, "field") for n in (1, 2)), Instruction(PRESS, "submit")]),
+        ("Fill in the city with Turin; scroll down; press the last link", [Instruction(ENTER, "city", "Turin"), Instruction(SCROLL, "down"), Instruction(PRESS, ordinal=-1, kind="link")]),
+        ('Type "Ada" in all upper case letters in the text input and press Submit.', [Instruction(ENTER, "", "ADA", kind="field"), Instruction(PRESS, "Submit")]),
+        ("Select Italy from the Country list and press OK", [Instruction(CHOOSE, "Italy", ordinal=1, within="Country"), Instruction(PRESS, "OK")]),
+        ("Select 7 with the spinner", [Instruction(ENTER, text="7", kind="spinner")]),
+        ("Find the 2nd word in the paragraph and type it into the textbox", [Instruction(READ, ordinal=2, kind="word"), Instruction(ENTER, "", READ_BEFORE, kind="field")]),
+        ("Enter the value of Last name into the text field", [Instruction(READ, "Last name"), Instruction(ENTER, "", READ_BEFORE, kind="field")]),
+        ("Find Bea and press Edit", [Instruction(FIND, "Bea"), Instruction(PRESS, "Edit")]),
+        ("In the row of Turin, press Edit", [Instruction(PRESS, "Edit", within="Turin")]),
+        ('Click the "Like" button on 2 posts by @ada', [Instruction(PRESS, "Like", within="@ada", times=2)]),
+        ("Buy the ticket with the cheapest cost", [Instruction(PRESS, "cost", extreme=-1)]),
+        ("Search for hotels in Rome from May", [Instruction(FILL, text="hotels in Rome from May"), Instruction(PRESS, "search")]),
+        ("Drag Milk above Tea", [Instruction(DRAG, "Milk", "Tea", -1)]),
+        ("Scroll to the bottom of the textarea", [Instruction(SCROLL, "down", ordinal=-1, kind="field")]),
+        ("Expand the sections below, to find and click on the link “More”", [Instruction(PRESS, "section"), Instruction(PRESS, "More")]),
         ('Press the button labeled “Save all”', [Instruction(PRESS, "Save all")]),
     ],
 )  # fmt: skip
@@ -57,17 +83,30 @@ def test_a_task_without_an_instruction_is_refused(task):
 
 
 def test_likeness_of_words():
-    assert likeness("Submit", "submit") == 1.0 and likeness("Log in", "login") == 0.98
+    assert (
+        likeness("Submit", "Submit")
+        == 1.0
+        > likeness("Submit", "submit")
+        > likeness("Log in", "login")
+        > likeness("Send", "submit")
+        > GOOD
+    )
     assert likeness("Submlt", "submit") > 0.72 > likeness("Sub", "submit")
     assert likeness("Save all of it", "save") > likeness("Save the whole of the document", "save") > 0.72
     assert likeness("", "x") == likeness("x", "") == likeness("tea", "coffee") == 0.0
 
 
 def test_a_word_in_a_line_is_pressed_where_it_stands():
-    line = Mark(100, 10, 300, 30, "Read the manual, or ask")
-    policy = LocalPolicy(samespace.load("starter"))
-    best = max(policy._named("manual", [line], None), key=lambda mark: mark.score)
-    assert best.score > 0.72 and 100 + 200 * 9 // 23 <= best.middle[0] <= 100 + 200 * 15 // 23
+    line = TextLine(
+        100,
+        10,
+        300,
+        30,
+        "Read the manual, or ask",
+        words=(Mark(100, 10, 140, 30, "Read"), Mark(150, 10, 190, 30, "the"), Mark(200, 10, 300, 30, "manual,")),
+    )
+    (best,) = Ranker(samespace.load("starter")).named("manual", Screen((line,), (), Image.new("RGB", (400, 40))))
+    assert best.middle == (250, 20)
 
 
 @needs_reader
@@ -80,7 +119,7 @@ def test_marks_are_words_and_shapes():
     draw.rectangle((40, 200, 58, 218), fill=(255, 255, 255), outline=(60, 60, 60))
     draw.text((70, 198), "Tea", (0, 0, 0), font)
     screen = read_screen(picture)
-    assert {mark.text for mark in screen.words} == {"Save", "Tea"}
+    assert {mark.text for mark in screen.lines} == {"Save", "Tea"}
     button = next(shape for shape in screen.shapes if shape.text == "Save" and shape.right - shape.left > 80)
     assert abs(button.middle[0] - 90) <= 3 and abs(button.middle[1] - 60) <= 3
     (field,) = screen.fields

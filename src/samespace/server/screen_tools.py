@@ -56,7 +56,7 @@ class ScreenTools:
         """Return a screenshot of the page, and the text on it with its places in pixels."""
         driver = self._open()
         picture = settled(driver)
-        marks = [{"text": m.text, "x": m.middle[0], "y": m.middle[1]} for m in read_screen(picture).words]
+        marks = [{"text": m.text, "x": m.middle[0], "y": m.middle[1]} for m in read_screen(picture).lines]
         out = io.BytesIO()
         picture.save(out, "PNG")
         return [Image(data=out.getvalue(), format="png"), {"url": driver.url(), "marks": marks, "notes": self._notes(driver)}]
@@ -69,7 +69,7 @@ class ScreenTools:
         driver, wanted = self._open(), from_json(action)
         if isinstance(wanted, Zoom):
             raise QueryError("look at the screenshot and enlarge it yourself; zoom is for models that are shown one size")
-        marks = read_screen(driver.screenshot()).words if self.consent.confirm != "never" else ()
+        marks = read_screen(driver.screenshot()).lines if self.consent.confirm != "never" else ()
         if not self.consent.allows(wanted, marks, str(wanted), driver.types_secret()):
             raise QueryError(f"{wanted} needs a person to agree; start the server with --confirm never to allow it")
         driver.act(wanted)

@@ -40,7 +40,7 @@ class Candidates:
         if not marks and (kind := kind_named(one.target)):
             return of_kind(kind, screen)
         if guess and not marks:
-            marks = self.ranker.meant(one.target, screen) or _only(screen)
+            marks = self.ranker.meant(one.target, screen)
         return [box_of(mark, screen) for mark in marks] if one.verb == CHECK else pressable(marks, screen)
 
     def _fields(self, one: Instruction, screen: Screen, guess: bool) -> list[Mark]:
@@ -94,7 +94,9 @@ def of_kind(kind: str, screen: Screen) -> list[Mark]:
         "button": screen.buttons, "link": screen.links, "field": screen.fields, "icon": screen.icons,
         "spinner": screen.fields, "box": [box for box in screen.boxes if box not in screen.radios], "radio": screen.radios,
     }  # fmt: skip
-    marks = [mark for mark in kinds.get(kind, [*screen.buttons, *screen.links]) if kind != "link" or not PAGES.fullmatch(mark.text)]
+    marks = [
+        mark for mark in kinds.get(kind, [*screen.buttons, *screen.links]) if kind != "link" or not PAGES.fullmatch(mark.text)
+    ]
     return [replace(mark, score=1.0) for mark in sorted(marks, key=lambda m: (m.top // 12, m.left))]
 
 
@@ -126,19 +128,15 @@ def _with_most(one: Instruction, screen: Screen) -> list[Mark]:
     return [replace(min(below, key=lambda b: b.middle[1] - most.middle[1], default=most), score=1.0)]
 
 
-def _only(screen: Screen) -> list[Mark]:
-    """Return what alone may be pressed on a screen; nothing where there is more than one such thing."""
-    marks = of_kind("", screen) + of_kind("field", screen) or of_kind("icon", screen)
-    return [replace(marks[0], score=GOOD)] if len(marks) == 1 else []
-
-
 def arrows_of(field: Mark, screen: Screen) -> tuple[Mark, Mark] | None:
     """Return the arrows up and down at the right end of a field; None where there are none."""
     height = field.bottom - field.top
     near = [
         shape
         for shape in screen.shapes
-        if not shape.text and field.right - height < shape.middle[0] < field.right + 1.5 * height and shape.bottom - shape.top < height / 2
+        if not shape.text
+        and field.right - height < shape.middle[0] < field.right + 1.5 * height
+        and shape.bottom - shape.top < height / 2
     ]
     up = [s for s in near if field.top < s.middle[1] < field.middle[1]]
     down = [s for s in near if field.middle[1] < s.middle[1] < field.bottom]
@@ -174,6 +172,8 @@ def _value_in(parts: list[list[str]], label: str) -> str:
     """Return the value in the part that has a word which begins as the label does; in the first where none has."""
     stem = label.casefold()[:5]
     for part in parts:
-        if any(word.casefold()[:5] == stem or label.casefold().startswith(word.casefold()[:6]) and len(word) > 3 for word in part):
+        if any(
+            word.casefold()[:5] == stem or (label.casefold().startswith(word.casefold()[:6]) and len(word) > 3) for word in part
+        ):
             return part[-1]
     return parts[0][0]

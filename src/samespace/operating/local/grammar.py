@@ -16,7 +16,10 @@ ORDINALS = {
     for word in words.split()
 } | {"last": -1}  # fmt: skip
 COUNTS = {"all": 0, "every": 0, "each": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
-LEAST, MOST = "cheapest|lowest|least|smallest|shortest|earliest|fewest|minimum", "highest|greatest|largest|most|longest|latest|biggest|maximum"
+LEAST, MOST = (
+    "cheapest|lowest|least|smallest|shortest|earliest|fewest|minimum",
+    "highest|greatest|largest|most|longest|latest|biggest|maximum",
+)
 QUOTED = r'"([^"]*)"|“([^”]*)”|\'([^\']*)\'|«([^»]*)»'
 KINDS = {
     "button": "button",
@@ -28,9 +31,8 @@ KINDS = {
     "spinner": "spinner|number field",
 }
 """Kinds of things on a screen, as people call them."""
-NOUNS = "|".join(
-    ["folder or file", "menu item", "dropdown list", *(name for names in KINDS.values() for name in names.split("|"))]
-    + "tab menu item option word section widget list dropdown page row cell image picture file folder".split()
+NOUNS = "folder or file|menu item|dropdown list|" + "|".join(
+    [*KINDS.values(), *"tab menu item option word section widget list dropdown page row cell image picture file folder".split()]
 )
 VERBS = {
     ENTER: r"use the [\w ]+? to enter|enter|type|write|fill in|fill|put|input",
@@ -234,7 +236,10 @@ def _ordered(rest: str) -> list[Instruction]:
 def _pressed(rest: str) -> list[Instruction]:
     """Return the pressing of one thing, or of the same in several rows."""
     rest = re.sub(r"\s+by clicking (?:on )?(?:the )?(?=⟨)", " ", rest, flags=re.I)
-    rows = re.search(rf"\s+(?:on|in|of) (?P<n>\d+|{'|'.join(COUNTS)}) (?:the )?(?:post|row|item|line|entr|message)\w* (?:by|of|with|from) (?P<who>.+)$", rest)
+    rows = re.search(
+        rf"\s+(?:on|in|of) (?P<n>\d+|{'|'.join(COUNTS)}) (?:the )?(?:post|row|item|line|entr|message)\w* (?:by|of|with|from) (?P<who>.+)$",
+        rest,
+    )
     if rows is None:
         return [_aimed(PRESS, rest)]
     times = int(rows["n"]) if rows["n"].isdigit() else COUNTS[rows["n"].lower()]

@@ -75,7 +75,11 @@ class Screen:
     def fields(self) -> list[Mark]:
         """Bright rectangles to type into; what is written in one may be its value."""
         least = max(2 * LEAST, 0.8 * self.unit)
-        wide = [s for s in self.shapes if s.bottom - s.top >= least and s.right - s.left >= FIELD_ASPECT * min(s.bottom - s.top, 2 * self.unit)]
+        wide = [
+            s
+            for s in self.shapes
+            if s.bottom - s.top >= least and s.right - s.left >= FIELD_ASPECT * min(s.bottom - s.top, 2 * self.unit)
+        ]
         bright = [s for s in wide if np.median(self._inside(s)) > 245]
         innermost = [s for s in bright if not any(_encloses(s, other) for other in bright)]
         icons = [icon for icon in self.icons if icon.bottom - icon.top > 0.8 * self.unit]
@@ -116,7 +120,9 @@ class Screen:
 
     def _is_round(self, mark: Mark) -> bool:
         """Whether a box is a circle: going in from its corners along the diagonals, nothing is met at first."""
-        grey = np.asarray(self.screenshot.crop((mark.left, mark.top, mark.right, mark.bottom)).convert("L").resize((40, 40)), float)
+        grey = np.asarray(
+            self.screenshot.crop((mark.left, mark.top, mark.right, mark.bottom)).convert("L").resize((40, 40)), float
+        )
         corners = [grey, grey[::-1], grey[:, ::-1], grey[::-1, ::-1]]
         return bool(np.median([np.abs(np.diff(np.diagonal(corner)[:5])).max() for corner in corners]) < 24)
 
@@ -158,8 +164,18 @@ def _line(line: ocr.Line, words: Sequence[ocr.Line], size: tuple[int, int]) -> T
     parts = [mark(word) for word in words]
     if text != whole.text.strip():
         parts = parts[len(parts) - len(text.split()) :]
-        whole = replace(whole, left=parts[0].left if parts else whole.left, text=text)
-    return TextLine(whole.left, whole.top, whole.right, whole.bottom, text, words=tuple(parts))
+        parts[:1] = [_cut(word, text.split()[0]) for word in parts[:1]]
+    left = parts[0].left if parts else whole.left  # a line's own box has in it what stands before it
+    return TextLine(left, whole.top, whole.right, whole.bottom, text, words=tuple(parts))
+
+
+def _cut(word: Mark, left: str) -> Mark:
+    """Return a word without what was read before it, by the number of its characters, of which a box is as wide as two."""
+    before = len(word.text) - len(left)
+    if before <= 0:
+        return word
+    share = 2 * before / (2 * before + len(left))
+    return replace(word, left=word.left + int(share * (word.right - word.left)), text=left)
 
 
 def _without(lines: Sequence[TextLine], task: str) -> list[TextLine]:
@@ -205,7 +221,11 @@ def _shapes(screenshot: Image.Image, unit: float) -> list[Mark]:
 def _is_letter(shape: Mark, line: Mark) -> bool:
     """Whether a shape is a character of a line, or several, or of it and the next."""
     across = line.left < shape.middle[0] < line.right and shape.top > line.top - LEAST and shape.bottom < line.bottom + LEAST
-    both = line.holds(shape.middle[0], shape.top + LEAST) and line.bottom < shape.bottom and shape.bottom - shape.top < 2 * (line.bottom - line.top)
+    both = (
+        line.holds(shape.middle[0], shape.top + LEAST)
+        and line.bottom < shape.bottom
+        and shape.bottom - shape.top < 2 * (line.bottom - line.top)
+    )
     return (across and shape.bottom - shape.top < LETTER * (line.bottom - line.top)) or (both and shape.right < line.right)
 
 

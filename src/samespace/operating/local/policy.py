@@ -185,9 +185,8 @@ class LocalPolicy:
         if one.verb == CHOOSE and one.ordinal > 1:
             return (Click(x, y, keys="ctrl"),)
         if one.verb == DRAG:
-            to = next(iter(self.candidates.ranker.named(one.text, screen)), None)
-            end = to and {-1: to.top - 1, 1: to.bottom + 1}.get(one.ordinal, to.middle[1])
-            return (Drag(((x, y), (to.middle[0], end))),) if to and end is not None else ()
+            ends = self.candidates.ranker.named(one.text, screen)
+            return (Drag(((x, y), _end_of(one, ends[0]))),) if ends else ()
         return (Click(x, y),)
 
     def _scrolled(self, one: Instruction, screen: Screen) -> Decision:
@@ -203,6 +202,11 @@ def _chosen(one: Instruction, marks: list[Mark], passed: int) -> Mark | None:
     ordinal = 0 if one.verb in (CHOOSE, DRAG) else one.ordinal
     at = ordinal - 1 - passed if ordinal > 0 else -1 if ordinal else 0
     return marks[at] if marks and at in range(-1, len(marks)) and (ordinal < 0 or at >= 0) else None
+
+
+def _end_of(one: Instruction, to: Mark) -> tuple[int, int]:
+    """Return where something is dragged: on a mark, above it, or below."""
+    return to.middle[0], {-1: to.top - 1, 1: to.bottom + 1}.get(one.ordinal, to.middle[1])
 
 
 def _spun(one: Instruction, field: Mark, screen: Screen) -> tuple[Action, ...]:

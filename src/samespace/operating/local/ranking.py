@@ -135,7 +135,12 @@ def _parts(line: TextLine, phrase: str) -> list[tuple[Mark, float]]:
 
 def _broken(lines: Sequence[TextLine]) -> list[Mark]:
     """Return each line with the one that continues it below, as a name is broken that is too long."""
-    pairs = [(a, b) for a in lines for b in lines if 0 < b.top - a.top < 1.6 * (a.bottom - a.top) and abs(a.left - b.left) < (a.bottom - a.top) / 2]
+    pairs = [
+        (a, b)
+        for a in lines
+        for b in lines
+        if 0 < b.top - a.top < 1.6 * (a.bottom - a.top) and abs(a.left - b.left) < (a.bottom - a.top) / 2
+    ]
     return [Mark(a.left, a.top, max(a.right, b.right), b.bottom, f"{a.text} {b.text}") for a, b in pairs]
 
 

@@ -4,7 +4,7 @@ import re
 
 from ..screen.actions import Click, Scroll
 from ..screen.policy import Decision, Mark
-from .candidates import Candidates, of_kind, open_lists, row_of
+from .candidates import Candidates, of_kind, row_of
 from .grammar import CHOOSE, PRESS, Instruction
 from .marks import Screen
 
@@ -78,8 +78,14 @@ class Uncovering:
                 if one.ordinal > 0 and not one.target:
                     self.passed += len(_counted(one, screen))
                 self.scrolled, self.scrolls = b"", self.scrolls or self.moved
-                x = mark.right - (mark.bottom - mark.top) // 3 if again and len(mark.text) > 1 and mark.text[-1] in ">≥»›" else mark.middle[0]
-                return Decision((Click(x, mark.middle[1]),), f"“{one.target or one.kind}” may be behind “{mark.text or 'this'}”", (mark,))
+                x = (
+                    mark.right - (mark.bottom - mark.top) // 3
+                    if again and len(mark.text) > 1 and mark.text[-1] in ">≥»›"
+                    else mark.middle[0]
+                )
+                return Decision(
+                    (Click(x, mark.middle[1]),), f"“{one.target or one.kind}” may be behind “{mark.text or 'this'}”", (mark,)
+                )
         return None
 
     def _leading(self, one: Instruction, screen: Screen) -> list[Mark]:

@@ -42,7 +42,13 @@ def word_of(screen: Screen, number: int, area: bool) -> str | None:
 
 def extreme(of: str, sign: int, marks: Sequence[Mark]) -> Mark | None:
     """Return which mark has the least (sign −1) or the most (1) of something; None where no mark has any."""
-    reader = _money if re.search(r"cost|price|cheap|expensive|fare", of, re.I) else _minutes if re.search(r"duration|time|long|short", of, re.I) else _number
+    reader = (
+        _money
+        if re.search(r"cost|price|cheap|expensive|fare", of, re.I)
+        else _minutes
+        if re.search(r"duration|time|long|short", of, re.I)
+        else _number
+    )
     valued = [(value, mark) for mark in marks if (value := reader(mark.text)) is not None]
     return max(valued, key=lambda pair: sign * pair[0])[1] if valued else None
 

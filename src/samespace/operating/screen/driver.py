@@ -206,9 +206,7 @@ class BrowserDriver(PageDriver):
         """Refuse new windows and downloads."""
         self._windows: list[Page] = []
         context.on("page", lambda window: self._windows.append(window))  # a built-in is no handler
-        self.page.on(
-            "download", lambda download: self.notes.append(f"{REFUSED}: a download, {download.suggested_filename[:80]}")
-        )
+        self.page.on("download", lambda download: self.notes.append(f"{REFUSED}: a download, {download.suggested_filename[:80]}"))
 
     def _check_address(self, route: "Route") -> None:
         """Let a request through, unless it would lead the page elsewhere, or is of a new window."""

@@ -7,7 +7,6 @@ from PIL import Image
 
 from .actions import Action
 
-
 REFUSED = "refused"
 """What a note begins with that tells of a refusal."""
 
