@@ -25,7 +25,7 @@ from samespace.operating.local.grammar import (
 from samespace.operating.local.marks import Screen, TextLine, read_screen
 from samespace.operating.local.policy import LocalPolicy
 from samespace.operating.local.ranking import GOOD, Ranker, likeness
-from samespace.operating.loop import Operation
+from samespace.operating.loop import Limits, Operation
 from samespace.operating.operate import operate
 from samespace.operating.screen.consent import Consent
 from samespace.operating.screen.driver import BrowserDriver
@@ -143,6 +143,11 @@ def address():
         ("/order", "Type Ada into Name, type Turin into City, select Tea and Milk and press Submit", "sent,Ada,Turin,true,false,true"),
         ("/form", "Press Help", "helped"),
         ("/untrusted", "Press Save", "saved"),
+        ("/menu", "Press File and press Save as", "saved as"),
+        ("/list", "Drag Milk above Tea", "Milk,Tea,Coffee"),
+        ("/table", "In the row of Turin, press Edit", "edits Turin"),
+        ("/modal", "Press Accept, then press Save", "accepted saved"),
+        ("/select", "Select Italy from the Country list and press OK", "Italy"),
     ],
 )  # fmt: skip
 def test_it_does_what_it_is_told_and_not_what_the_page_says(address, path, task, title):
@@ -168,6 +173,21 @@ def test_it_says_that_it_cannot(address):
             and "nothing on the screen fits “Quarterly xylophone”" in outcome.reason
             and driver.page.title() == "/form"
         )
+    finally:
+        driver.close()
+
+
+@needs_reader
+@needs_chromium[0]
+@needs_chromium[1]
+@pytest.mark.parametrize(("task", "steps", "reason"), [("Press Delete", 6, "not done after 6 steps"), ("Press Help", 6, "refused by you: click")])  # fmt: skip
+def test_it_ends_on_an_endless_page_and_at_a_refusal(address, task, steps, reason):
+    driver = BrowserDriver(address + ("/endless" if "Delete" in task else "/form"))
+    try:
+        consent = Consent("always", lambda question: "click" not in question)
+        outcome = Operation(driver, LocalPolicy(samespace.load("starter")), consent, Limits(steps=steps)).run(task)
+        assert not outcome.reached and reason in outcome.reason and driver.page.title() in ("/endless", "/form")
+        assert outcome.steps == (6 if "Delete" in task else 2)
     finally:
         driver.close()
 

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from ..operating.loop import Step
     from ..operating.replay import Replay
     from ..operating.screen.actions import Action
-    from ..operating.screen.driver import BrowserDriver
+    from ..operating.screen.driver import Driver
 
 
 def operate(
-    url: Annotated[str, typer.Argument(metavar="[URL]", help="The page to begin with.")] = "",
+    url: Annotated[
+        str, typer.Argument(metavar="[URL]", help="The page to begin with; or desktop, an X11 display (desktop:7).")
+    ] = "",
     task: Annotated[str, typer.Argument(metavar="[TASK]", help='What to do: "Type Ada into Name and press Send".')] = "",
     assistant: Annotated[
         str,
@@ -53,10 +55,9 @@ def operate(
     if not task or not url:
         raise QueryError('give a page and a task: samespace operate https://example.org "Press the button Send"')
     with needs_extra("operating pages", "operate"):
-        from ..operating.operate import open_policy
-        from ..operating.screen.driver import BrowserDriver
+        from ..operating.operate import open_driver, open_policy
     policy = open_policy(assistant, ask_person)
-    driver = BrowserDriver(url, tuple(allow_origin or ()), headed)
+    driver = open_driver(url, tuple(allow_origin or ()), headed)
     try:
         again(driver, earlier)
         record = Replay(expanded(replay), task, url, earlier)
@@ -95,7 +96,7 @@ def on_step(step: "Step", record: "Replay") -> None:
     record.add(step)
 
 
-def again(driver: "BrowserDriver", actions: "list[Action]") -> None:
+def again(driver: "Driver", actions: "list[Action]") -> None:
     """Do what an earlier replay did; what was typed into password fields is not in it."""
     from ..operating.loop import HIDDEN
     from ..operating.screen.actions import Done, Type

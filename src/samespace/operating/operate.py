@@ -14,7 +14,8 @@ from .local.policy import LocalPolicy
 from .loop import Limits, Operation
 from .replay import Replay
 from .screen.consent import NEVER, Ask, Consent
-from .screen.driver import PageDriver
+from .screen.desktop import SCHEME, DesktopDriver
+from .screen.driver import BrowserDriver, Driver, PageDriver
 from .screen.policy import Outcome, Policy
 
 if TYPE_CHECKING:
@@ -50,6 +51,13 @@ def open_policy(name: str, ask: Ask = lambda question: False) -> Policy:
     from ..assistant.open import open_assistant
 
     return ChatPolicy(open_assistant(name))
+
+
+def open_driver(address: str, allowed: tuple[str, ...] = (), headed: bool = False) -> Driver:
+    """Open what is operated: a web page in a browser of its own, or `desktop`, an X11 display. Raises MissingExtra, OperationStopped."""
+    if address.partition(":")[0] == SCHEME:
+        return DesktopDriver(address)
+    return BrowserDriver(address, allowed, headed)
 
 
 def operate(

@@ -14,6 +14,7 @@ WHEEL = 0.7
 """Of the height of what is scrolled, at a time."""
 FURTHER = re.compile(r"[\s\d<≤«‹|]*[>≥»›]|next|older|more|show more|load more|read more|…|\.\.\.|•••", re.I)
 """What leads on to more of the same."""
+ARROWS = ">≥»›"
 BRANCH = re.compile(r"[+▸▶⊞]")
 """What opens a branch."""
 
@@ -78,22 +79,16 @@ class Uncovering:
                 if one.ordinal > 0 and not one.target:
                     self.passed += len(_counted(one, screen))
                 self.scrolled, self.scrolls = b"", self.scrolls or self.moved
-                x = (
-                    mark.right - (mark.bottom - mark.top) // 3
-                    if again and len(mark.text) > 1 and mark.text[-1] in ">≥»›"
-                    else mark.middle[0]
-                )
-                return Decision(
-                    (Click(x, mark.middle[1]),), f"“{one.target or one.kind}” may be behind “{mark.text or 'this'}”", (mark,)
-                )
+                why = f"“{one.target or one.kind}” may be behind “{mark.text or 'this'}”"
+                return Decision((Click(*_arrow_of(mark)),), why, (mark,))
         return None
 
     def _leading(self, one: Instruction, screen: Screen) -> list[Mark]:
         """Return what may lead on: for a name in its part of the screen, else anywhere."""
         words = [word for line in screen.lines for word in (line, *line.words)]
         leading = [mark for mark in [*words, *screen.buttons] if FURTHER.fullmatch(mark.text)]
-        if one.within:
-            parts = [row_of(name, screen) for name in self.candidates.ranker.named(one.within, screen)]
+        parts = [row_of(name, screen) for name in self.candidates.ranker.named(one.within, screen)] if one.within else []
+        if parts:
             leading += [icon for icon in screen.icons if _is_dots(icon)]
             return [mark for mark in leading if any(part.holds(*mark.middle) for part in parts)]
         leading += [mark for phrase in self.opened for mark in self.candidates.ranker.named(phrase, screen)]
@@ -105,6 +100,12 @@ class Uncovering:
 def _counted(one: Instruction, screen: Screen) -> list[Mark]:
     """Return the things on a page that are counted."""
     return [mark for mark in of_kind(one.kind, screen) if not FURTHER.fullmatch(mark.text)]
+
+
+def _arrow_of(mark: Mark) -> tuple[int, int]:
+    """Return where a mark is pressed: at its end where an arrow is the last of several characters, as in 1 2 3 >."""
+    x, y = mark.middle
+    return (mark.right - (mark.bottom - mark.top) // 3 if len(mark.text) > 1 and mark.text[-1] in ARROWS else x), y
 
 
 def _is_dots(icon: Mark) -> bool:

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse
 
 from ...core.errors import UnknownAssistant
 from ...course.photographs import find_photograph
-from ..services.schemas import ContrastRequest, ImageSizeRequest, PatchRequest, TraceRequest
+from ..services.schemas import ContrastRequest, ImageSizeRequest, OperateRequest, PatchRequest, TraceRequest
 from ..services.state import State
 from ..services.urls import read_picture
 
@@ -42,6 +42,14 @@ def patch(body: PatchRequest, state: State) -> dict[str, Any]:
     from ...course.patches import patch_values
 
     return patch_values(state.library.space, read_picture(body.picture, urls_allowed=False), body.patch)
+
+
+@router.post("/operate")
+def operate(body: OperateRequest, state: State) -> dict[str, Any]:
+    """Do a task on a page that comes along, and return every step."""
+    from ...course.screen_loop import operate_page
+
+    return operate_page(state.library.space, body.task)
 
 
 @router.post("/sides")

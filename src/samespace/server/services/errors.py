@@ -11,6 +11,7 @@ from ...core.errors import (
     LibraryBusy,
     MissingExtra,
     MissingLibrary,
+    OperationStopped,
     QueryError,
     RequestError,
     SamespaceError,
@@ -26,6 +27,7 @@ STATUS: list[tuple[tuple[type[SamespaceError], ...], int, str]] = [
     ((UnknownAssistant, UnknownGenerator, UnknownSpace, MissingLibrary), 404, "not_found_error"),
     ((LibraryBusy,), 409, "conflict_error"),
     ((MissingExtra,), 501, "server_error"),
+    ((OperationStopped,), 503, "server_error"),
 ]
 """Errors, the status they are answered with, and OpenAI's type of error; others are 500."""
 ROUTES = "the routes are /v1/models, embeddings, chat/completions and search, and the pages"

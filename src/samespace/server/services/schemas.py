@@ -365,6 +365,12 @@ class LabTextRequest(BaseModel):
     """Tokens of a window, or of a block."""
 
 
+class OperateRequest(BaseModel):
+    """POST /app/lesson/operate."""
+
+    task: str = Field(min_length=1, max_length=500)
+
+
 class HeadRequest(BaseModel):
     """POST /app/lab/head."""
 

@@ -2,6 +2,7 @@
 import { costs } from "./costs.js";
 import { cutter } from "./cutter.js";
 import { guide } from "./guide.js";
+import { loop } from "./loop.js";
 import { matrix } from "./matrix.js";
 import { modalities } from "./modalities.js";
 import { patch } from "./patch.js";
@@ -10,7 +11,7 @@ import { mine, space } from "./space.js";
 import { steps } from "./steps.js";
 import { towers } from "./towers.js";
 
-const exercises = { towers, modalities, matrix, guide, space, mine, cutter, patch, steps, costs, quiz };
+const exercises = { towers, modalities, matrix, guide, space, mine, cutter, patch, steps, costs, loop, quiz };
 
 // An exercise starts when it comes near the window, so that the models are free for the one being read.
 const starter = new IntersectionObserver(
