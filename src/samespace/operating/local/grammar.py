@@ -138,8 +138,8 @@ def _instructions(clause: str) -> list[Instruction]:
     if kind == SCROLL:
         return [_scrolled(rest)]
     if kind == DRAG and (to := re.match(r"(.+?)\s+(on ?to|into|to|over|above|below|under|next to)\s+(.+)$", rest, re.I)):
-        beside = -1 if to[2].lower() in ("over", "above") else int(to[2].lower() in ("below", "under"))
-        return [Instruction(DRAG, _plain(to[1]), _plain(to[3]), beside)]
+        side = -1 if to[2].lower() in ("over", "above") else int(to[2].lower() in ("below", "under"))
+        return [Instruction(DRAG, _plain(to[1]), _plain(to[3]), side)]
     if kind == FIND and not re.search(r" (click|press|pick)", verb):
         return [_found(rest)] if rest else []
     if extreme := _extreme(rest):
