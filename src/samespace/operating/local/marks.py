@@ -203,8 +203,8 @@ def _shapes(screenshot: Image.Image, unit: float) -> list[Mark]:
 
     grey = np.asarray(screenshot.convert("L"))
     edges = cv2.dilate(cv2.Canny(grey, 20, 60), np.ones((2, 2), np.uint8))
-    apart = max(2, int(unit / 4))
-    joined = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, np.ones((apart, apart), np.uint8))
+    gap = max(2, int(unit / 4))
+    joined = cv2.morphologyEx(edges, cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8))
     alone = [cv2.boundingRect(contour) for contour in cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]]
     together = [cv2.boundingRect(contour) for contour in cv2.findContours(joined, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]]
     icons = [box for box in together if max(box[2:]) <= ICON[1] * unit]

@@ -59,12 +59,12 @@ class Ranker:
             cosines = self.space.text([mark.text or "?" for mark in texts]) @ z
             scored = [replace(m, score=SIGHT * _share(float(c), MEANT)) for m, c in zip(texts, cosines)]
         if seen := [shape for shape in screen.shapes if not shape.text][-MOST_SEEN:]:
-            cosines = self.sight(seen, screen) @ sign_z
+            cosines = self._vectors(seen, screen) @ sign_z
             scored += [replace(m, score=SIGHT * _share(float(c), SEEN)) for m, c in zip(seen, cosines)]
         best = _best(scored)
         return [replace(m, score=GOOD) for m in scored if m.score == best >= FAIR]
 
-    def sight(self, marks: Sequence[Mark], screen: Screen) -> np.ndarray:
+    def _vectors(self, marks: Sequence[Mark], screen: Screen) -> np.ndarray:
         """Return the vectors of what marks look like: float32 [n, dim]."""
         crops = [screen.screenshot.crop((m.left, m.top, m.right, m.bottom)) for m in marks]
         return self.space.pixels(np.stack([square(crop, self.space.config.prep) for crop in crops]))
@@ -74,7 +74,7 @@ class Ranker:
         if not marks or not self.by_meaning or phrase.casefold() not in ICONS:
             return None
         (z,) = self.space.text([ICONS[phrase.casefold()]])
-        return marks[int(np.argmax(self.sight(marks, screen) @ z))]
+        return marks[int(np.argmax(self._vectors(marks, screen) @ z))]
 
 
 def in_order(marks: Sequence[Mark]) -> list[Mark]:
