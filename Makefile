@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: demo serve check test coverage bench docs clean
+.PHONY: demo serve lint check test coverage bench docs clean
 
 demo: .venv/demo.done  ## index six photographs and search them
 	@$(BIN)/samespace demo
@@ -13,9 +13,11 @@ serve: .venv/serve.done  ## the page: search in a browser what `make demo` index
 	@$(BIN)/samespace demo --library .venv/demo-library
 	@$(BIN)/samespace serve --library .venv/demo-library
 
-check: .venv/dev.done  ## style, types and the fast tests: under two minutes
+lint: .venv/dev.done  ## style and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+check: lint  ## style, types and the fast tests: under two minutes
 	@$(PYTEST) -m "not slow and not browser"
 
 test: .venv/dev.done  ## run every test
