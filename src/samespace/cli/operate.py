@@ -56,7 +56,9 @@ def operate(
         raise QueryError('give a page and a task: samespace operate https://example.org "Press the button Send"')
     with needs_extra("operating pages", "operate"):
         from ..operating.operate import open_driver, open_policy
+        from ..operating.screen.driver import SIZE
     policy = open_policy(assistant, ask_person)
+    policy.begin(task, SIZE)  # a task that is not understood opens no browser
     driver = open_driver(url, tuple(allow_origin or ()), headed)
     try:
         again(driver, earlier)

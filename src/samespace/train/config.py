@@ -173,7 +173,8 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         values = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as a run config ({error}); write TOML such as: steps = 1000") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} cannot be read as a run config ({reason}); write TOML such as: steps = 1000") from None
     keys = [override.partition("=")[0].strip() for override in overrides]
     if repeated := next((key for key in keys if keys.count(key) > 1), None):
         raise ConfigError(f"{repeated} is set more than once; a range of files needs quotes: 'train=shards/{{00..41}}.tar'")

@@ -167,7 +167,7 @@ class PageDriver:
         except Error as error:
             gone = self.page.is_closed()
             raise OperationStopped(
-                "the page was closed; open it again" if gone else f"the page does not answer ({error_summary(error)}); try again"
+                "the page was closed; open it again" if gone else f"the page does not answer ({_reason(error)}); try again"
             ) from None
 
 
@@ -199,7 +199,7 @@ class BrowserDriver(PageDriver):
             self.page.goto(address, timeout=1000 * LOADING_SECONDS, wait_until="load")
         except Error as error:
             if self.page.url == "about:blank":
-                raise OperationStopped(f"{address} cannot be opened ({error_summary(error)}); check the address") from None
+                raise OperationStopped(f"{address} cannot be opened ({_reason(error)}); check the address") from None
             self.notes.append("the page is still loading")  # what is there can be seen
 
     def _watch(self, context: "BrowserContext") -> None:
@@ -259,6 +259,11 @@ def start_chromium(headed: bool = False) -> tuple[Any, Any]:
         raise OperationStopped(
             f"Chromium does not start ({error_summary(error)}); install it, or run: playwright install chromium"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Return what Playwright says, without the name of its function, and without its log."""
+    return error_summary(error).partition(" Call log:")[0].partition(": ")[2] or error_summary(error)
 
 
 def origin_of(address: str) -> str:

@@ -19,13 +19,14 @@ from ...core.errors import (
     UnknownGenerator,
     UnknownSpace,
     UnreadableMedia,
+    WrongSpace,
     as_utf8,
 )
 
 STATUS: list[tuple[tuple[type[SamespaceError], ...], int, str]] = [
     ((RequestError, QueryError, UnreadableMedia), 400, "invalid_request_error"),
     ((UnknownAssistant, UnknownGenerator, UnknownSpace, MissingLibrary), 404, "not_found_error"),
-    ((LibraryBusy,), 409, "conflict_error"),
+    ((LibraryBusy, WrongSpace), 409, "conflict_error"),
     ((MissingExtra,), 501, "server_error"),
     ((OperationStopped,), 503, "server_error"),
 ]

@@ -44,6 +44,16 @@ def check_memory(files: list[Path]) -> None:
         )
 
 
+def check_weights(folder: Path) -> None:
+    """Raises WeightsMismatch where a weights file of a folder is no such file, or was cut short."""
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):  # reads its header
+                pass
+        except (SafetensorError, OSError) as error:
+            raise WeightsMismatch(f"{path} is not a readable weights file ({error}); download it again") from None
+
+
 def read_tensors(path: Path) -> Weights:
     """Read all tensors of a weights file, on the CPU. Raises WeightsMismatch on a file that is not one."""
     try:

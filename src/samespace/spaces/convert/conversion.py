@@ -10,6 +10,7 @@ from ...core.files import read_json
 from ..checkpoints import checkpoint
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.families import MODULES, PICTURES_ONLY, check_pictures, is_embedder, is_timm, modules_of
+from ..checkpoints.tensors import check_weights
 from . import verify
 from .reference import Reference
 
@@ -142,7 +143,8 @@ def _with_card(loaded: Checkpoint, facts: dict[str, object]) -> Checkpoint:
 
 
 def open_reference(folder: Path) -> Reference:
-    """Open a checkpoint in the library that defines it. Raises MissingExtra where that is not installed, UnknownSpace."""
+    """Open a checkpoint in the library that defines it. Raises MissingExtra where that is not installed, UnknownSpace, WeightsMismatch."""
+    check_weights(folder)  # a library would build the whole model first
     try:
         return _opened(folder)
     except ImportError:
