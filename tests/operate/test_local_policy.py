@@ -1,5 +1,7 @@
 """Tasks in words, marks on a screen, and the policy that needs no endpoint, on pages of our own."""
 
+from dataclasses import replace
+
 import pytest
 from chromium import needs_chromium
 from pages import PAGES, pages
@@ -8,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 import samespace
 from samespace.core.errors import RequestError
 from samespace.media import ocr
+from samespace.operating.local.forms import filled
 from samespace.operating.local.grammar import (
     CHECK,
     CHOOSE,
@@ -94,6 +97,17 @@ def test_likeness_of_words():
     assert likeness("Submlt", "submit") > 0.72 > likeness("Sub", "submit")
     assert likeness("Save all of it", "save") > likeness("Save the whole of the document", "save") > 0.72
     assert likeness("", "x") == likeness("x", "") == likeness("tea", "coffee") == 0.0
+
+
+def test_a_phrase_fills_a_form():
+    names = ["Director", "Genre", "Year"]
+    lines = tuple(TextLine(10, 10 + 40 * i, 80, 30 + 40 * i, name) for i, name in enumerate(names))
+    fields = tuple(Mark(100, 5 + 40 * i, 300, 35 + 40 * i) for i in range(3))
+    screen = Screen(lines, fields, Image.new("RGB", (400, 200), "white"), 20)
+    entered = {one.target: one.text for one in filled("action movies directed by Bowen from year 1998", screen)}
+    assert entered == {"Director": "Bowen", "Genre": "action", "Year": "1998"}
+    (only,) = filled("hotels in Rome", replace(screen, shapes=fields[:1]))
+    assert only.text == "hotels in Rome"
 
 
 def test_a_word_in_a_line_is_pressed_where_it_stands():

@@ -7,8 +7,8 @@ from dataclasses import replace
 from ..screen.policy import Mark
 from .grammar import CHECK, CHOOSE, ENTER, Instruction, kind_named
 from .marks import Screen
-from .ranking import GOOD, Ranker, box_of, in_order, label_of, nearness
-from .values import extreme, value_of
+from .ranking import GOOD, Ranker, box_of, in_order, nearness
+from .values import extreme
 
 PAGES = re.compile(r"[\s\d<>≤≥«»‹›|]*")
 """Links to other pages of the same."""
@@ -141,39 +141,3 @@ def arrows_of(field: Mark, screen: Screen) -> tuple[Mark, Mark] | None:
     up = [s for s in near if field.top < s.middle[1] < field.middle[1]]
     down = [s for s in near if field.middle[1] < s.middle[1] < field.bottom]
     return (up[-1], down[-1]) if up and down else None
-
-
-def filled(phrase: str, screen: Screen) -> list[Instruction]:
-    """Return what is entered into each field: what stands beside its label elsewhere, or the part of a phrase that its label names."""
-    parts = [part.split() for part in _parts(phrase)]
-    found = []
-    for mark in screen.fields:
-        label = label_of(mark, screen.lines)
-        if label is None:
-            continue
-        name = label.text.strip(" :*")
-        value = _value_in(parts, name) if phrase else value_of(name, _without(label, screen))
-        if value:
-            found.append(Instruction(ENTER, name, value))
-    return found
-
-
-def _without(label: Mark, screen: Screen) -> Screen:
-    """Return a screen without one line."""
-    return replace(screen, lines=tuple(line for line in screen.lines if line is not label))
-
-
-def _parts(phrase: str) -> list[str]:
-    """Return what a phrase names one after the other: action movies; directed by Bowen; from year 1998."""
-    return re.split(r"\s+(?=(?:from|in|with|for|on|at|to|directed|written|made|called|named)\b)", phrase)
-
-
-def _value_in(parts: list[list[str]], label: str) -> str:
-    """Return the value in the part that has a word which begins as the label does; in the first where none has."""
-    stem = label.casefold()[:5]
-    for part in parts:
-        if any(
-            word.casefold()[:5] == stem or (label.casefold().startswith(word.casefold()[:6]) and len(word) > 3) for word in part
-        ):
-            return part[-1]
-    return parts[0][0]

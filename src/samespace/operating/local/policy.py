@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from ...spaces.space import Space
 from ..screen.actions import Action, Click, Done, Drag, Key, Scroll, Type
 from ..screen.policy import REFUSED, Decision, Look, Mark
-from .candidates import Candidates, arrows_of, filled, of_kind
+from .candidates import Candidates, arrows_of, of_kind
+from .forms import filled
 from .grammar import CHECK, CHOOSE, DRAG, ENTER, FILL, FIND, READ, READ_BEFORE, SCROLL, Instruction, instructions, is_exploring
 from .marks import Screen, moved, read_screen
 from .ranking import EXACT, Ranker
@@ -200,8 +201,10 @@ class LocalPolicy:
 def _chosen(one: Instruction, marks: list[Mark], passed: int) -> Mark | None:
     """Return which of the marks that fit is meant: the best, the nth, the last. passed: those of pages before."""
     ordinal = 0 if one.verb in (CHOOSE, DRAG) else one.ordinal
-    at = ordinal - 1 - passed if ordinal > 0 else -1 if ordinal else 0
-    return marks[at] if marks and at in range(-1, len(marks)) and (ordinal < 0 or at >= 0) else None
+    if ordinal < 0:
+        return marks[-1] if marks else None
+    at = ordinal - 1 - passed if ordinal else 0
+    return marks[at] if 0 <= at < len(marks) else None
 
 
 def _end_of(one: Instruction, to: Mark) -> tuple[int, int]:
