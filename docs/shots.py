@@ -20,6 +20,7 @@ from serving import serving  # noqa: E402
 
 import benchmarks.torchvision_on_cpu  # noqa: E402, F401
 import samespace  # noqa: E402
+from samespace.course.screen_loop import PAGE  # noqa: E402
 from samespace.library.contact_sheet import write_contact_sheet  # noqa: E402
 from samespace.library.demo import photographs  # noqa: E402
 from samespace.server.app import create_app  # noqa: E402
@@ -104,6 +105,16 @@ def shoot_page(page: Page, out: Path) -> None:
 PAGES = {"": shoot_search, "ask": shoot_ask, "learn": shoot_course, "library": shoot_page, "spaces": shoot_page}
 
 
+def shoot_replay(browser: Browser, out: Path, scratch: Path) -> None:
+    """Let the local policy order tea on the lesson's page, and show the first step of its replay."""
+    page = browser.new_page(viewport={"width": 640, "height": 400})
+    page.set_content(PAGE.read_text("utf-8"))
+    samespace.operate(page, "Type Ada into Name, check Green tea and press Order", replay=scratch / "replay.html")
+    page.set_viewport_size({"width": 900, "height": 760})
+    page.goto((scratch / "replay.html").as_uri())
+    page.screenshot(path=out / "operate.png")
+
+
 def main(folder: Path, out: Path) -> None:
     """Index a folder, serve it, and take all screenshots."""
     fill(folder)
@@ -118,6 +129,7 @@ def main(folder: Path, out: Path) -> None:
                 page.goto(f"{address}/{path}")
                 shoot(page, out)
         shoot_contact_sheet(browser, samespace.Library(scratch / "few", "starter"), out, scratch)
+        shoot_replay(browser, out, scratch)
         browser.close()
 
 
