@@ -25,19 +25,19 @@ def native_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def tiny_config() -> NativeConfig:
-    """Return settings of a model for pictures of 16 pixels and sounds of 8 frames."""
+def tiny_config(encoder: int = 0) -> NativeConfig:
+    """Return settings of a model for pictures of 16 pixels and sounds of 8 frames. encoder: blocks of a vision encoder."""
     lm = LanguageModel(
         vocab=261, context=96, width=48, layers=2, heads=3, kv_heads=3, head_dim=16, mlp=96, rope_base=1000.0, rope_sections=(4, 2, 2),
         qk_norm=True, end=(260,),
     )  # fmt: skip
-    return NativeConfig("tiny", lm=lm, size=16, patch=8, audio=AudioTower(frames=8, mels=16))
+    return NativeConfig("tiny", lm=lm, encoder=encoder, size=16, patch=8, audio=AudioTower(frames=8, mels=16))
 
 
-def tiny_native() -> Native:
+def tiny_native(encoder: int = 0) -> Native:
     """Return a model with random weights."""
     torch.manual_seed(0)
-    model = NativeTransformer(tiny_config())
+    model = NativeTransformer(tiny_config(encoder))
     for name, weight in model.named_parameters():
         if "to_values" in name:
             torch.nn.init.normal_(weight, std=0.3)

@@ -67,8 +67,9 @@ def whole(native, parts, values=None):
         return stream, native.model(stream, stream.values, torch.ones(stream.ids.shape))
 
 
-def test_patches_see_each_other_and_words_only_what_is_before(picture):
-    native = tiny_native()
+@pytest.mark.parametrize("encoder", [0, 2], ids=["early", "late"])
+def test_patches_see_each_other_and_words_only_what_is_before(picture, encoder):
+    native = tiny_native(encoder)
     _, hidden = whole(native, ["ab", picture, "cd"])
     changed = PictureValues(picture.values.copy())
     changed.values[:, 8:, 8:] *= -1  # the last patch
@@ -79,8 +80,9 @@ def test_patches_see_each_other_and_words_only_what_is_before(picture):
     assert torch.allclose(hidden[:, :8], longer[:, :8], atol=1e-6) and not torch.allclose(hidden[:, 8], longer[:, 8])
 
 
-def test_documents_of_a_row_do_not_see_each_other(picture):
-    native = tiny_native()
+@pytest.mark.parametrize("encoder", [0, 2], ids=["early", "late"])
+def test_documents_of_a_row_do_not_see_each_other(picture, encoder):
+    native = tiny_native(encoder)
     stream, hidden = whole(native, ["ab", picture])
     twice = Stream(
         *(torch.cat([x, x], dim=1) for x in (stream.ids, stream.kinds, stream.values, stream.blocks)),
@@ -93,8 +95,9 @@ def test_documents_of_a_row_do_not_see_each_other(picture):
     )
 
 
-def test_what_is_read_step_by_step_equals_the_whole(picture, sound):
-    native = tiny_native()
+@pytest.mark.parametrize("encoder", [0, 2], ids=["early", "late"])
+def test_what_is_read_step_by_step_equals_the_whole(picture, sound, encoder):
+    native = tiny_native(encoder)
     parts = ["ab", picture, "c", sound]
     _, hidden = whole(native, parts)
     reading = native.read(parts)

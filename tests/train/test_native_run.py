@@ -66,7 +66,9 @@ def test_a_document_with_several_pictures_sometimes_ends_after_one():
     assert found == {parts, parts[:2], parts[:4]}
 
 
-def test_a_run_learns_to_read_and_to_draw(config):
+@pytest.mark.parametrize("encoder", [0, 1], ids=["early", "late"])
+def test_a_run_learns_to_read_and_to_draw(config, encoder):
+    config = replace(config, native=replace(config.native, encoder=encoder))
     losses = []
     config = replace(config, steps=120, batch=18)
     runs.train(NativeRun, config, False, lambda progress, _: losses.append(progress.loss))

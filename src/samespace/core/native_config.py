@@ -35,6 +35,9 @@ class NativeConfig:
         )
     )  # fmt: skip
     """The transformer; its rotary positions turn with time, row and column."""
+    encoder: int = 0
+    """Blocks of a vision encoder that reads each picture by itself, before a projector of two layers brings it into the stream: late
+    fusion, LLaVA's way, for comparison. 0: early fusion, patches come in as they are."""
     size: int = 64
     """Side of a picture, in pixels."""
     patch: int = 8

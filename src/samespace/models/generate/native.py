@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...core.native_config import KINDS, NativeConfig
+from ...core.native_config import KINDS, PATCH, PICTURE, NativeConfig
 from ..layers import Tap
-from ..lm import Cache, Llama
+from ..lm import Cache, Llama, LlamaBlock, RMSNorm, rotary
 from ..losses import NEAREST_TIME
 from .flow import TimeEmbedding
 
@@ -51,6 +51,28 @@ class Stream:
         return ((before | together) & same)[:, None]
 
 
+class VisionEncoder(nn.Module):
+    """Pictures in a stream, each by itself, through blocks that see the whole picture, and a projector (Liu et al. 2023, "LLaVA-1.5", §3)."""
+
+    def __init__(self, c: NativeConfig):
+        super().__init__()
+        self.c, self.patches, width = c.lm, c.lengths[PICTURE], c.lm.width
+        self.blocks = nn.ModuleList(LlamaBlock(c.lm) for _ in range(c.encoder))
+        self.norm = RMSNorm(width, c.lm.eps)
+        self.projector = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, x: Tensor, stream: Stream) -> Tensor:
+        """Return the embeddings (B, N, D) with those of pictures, which are whole, encoded."""
+        at = stream.kinds == PATCH
+        pictures = x[at].view(-1, self.patches, x.shape[-1])
+        positions = stream.positions[:, at].view(3, -1, 1, self.patches)
+        whole = x.new_ones(self.patches, self.patches, dtype=torch.bool)
+        angles = rotary(positions, self.c)
+        for i, block in enumerate(self.blocks):
+            pictures = block(pictures, angles, None, i, mask=whole)
+        return x.masked_scatter(at[..., None], self.projector(self.norm(pictures)).to(x.dtype))
+
+
 class NativeTransformer(nn.Module):
     """A stream, of which some patches or chunks are noisy → the next words, and the clean patches and chunks."""
 
@@ -64,6 +86,7 @@ class NativeTransformer(nn.Module):
         self.lm.token_embed.weight.data *= width**-0.5  # tied to the head: logits begin near 0
         self.embed = nn.ModuleDict({name: nn.Linear(numbers, width) for name, numbers in c.widths.items()})
         self.time_embed = TimeEmbedding(width)
+        self.encoder = VisionEncoder(c) if c.encoder else None
         used = torch.zeros(len(KINDS) + 1, max(c.widths.values()), dtype=torch.bool)
         for name, numbers in c.widths.items():
             used[KINDS[name], :numbers] = True
@@ -82,6 +105,8 @@ class NativeTransformer(nn.Module):
         for name, kind in KINDS.items():
             at = (stream.kinds == kind)[..., None]
             x = torch.where(at, self.embed[name](values[..., : self.c.widths[name]]) + self.time_embed(t.flatten()).view_as(x), x)
+        if self.encoder is not None:
+            x = self.encoder(x, stream)
         mask, before = stream.mask, cache.length if cache is not None else 0
         if before:
             mask = torch.cat([mask.new_ones(*mask.shape[:3], before), mask], dim=-1)
