@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -194,8 +195,7 @@ def over_http(case: Case, place: Place) -> Said:
 
 def plain(sentence: str, place: Place) -> str:
     """Return a sentence without what differs from machine to machine."""
-    source = str(Path(__file__).parents[1])
-    return sentence.replace(str(place.folder), "FOLDER").replace(f'-e "{source}', '-e "SOURCE')
+    return re.sub(r"pip install [^\[]*\[", 'pip install "samespace[', sentence.replace(str(place.folder), "FOLDER"))
 
 
 def provoked(place: Place) -> Iterator[tuple[Case, str, Said]]:

@@ -127,5 +127,5 @@ def test_ctrl_c_ends_the_command(tmp_path, album, tiny_space_folder):
     assert "4 added" in running.stdout.readline()
     time.sleep(0.5)
     running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=30)
+    _, errors = running.communicate(timeout=120)
     assert running.returncode == 130 and "stopped" in errors and "Traceback" not in errors

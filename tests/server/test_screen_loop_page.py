@@ -33,6 +33,12 @@ def test_each_step_is_told(app):
     assert refused.status_code == 400 and "does not say what to press" in refused.json()["error"]["message"]
 
 
+def test_one_browser_at_a_time(app):
+    with screen_loop._RUNNING, TestClient(app, base_url="http://127.0.0.1") as web:
+        response = web.post("/app/lesson/operate", json={"task": TASK})
+    assert response.status_code == 400 and "busy with another task" in response.json()["error"]["message"]
+
+
 def test_without_chromium_one_sentence_says_so(app, monkeypatch):
     def missing():
         raise OperationStopped("Chromium does not start; install it")

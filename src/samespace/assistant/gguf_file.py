@@ -55,6 +55,16 @@ PRE_TOKENIZERS: dict[str, Callable[[], pre_tokenizers.PreTokenizer]] = {
 def read_gguf(path: Path) -> Language:
     """Read and dequantize a GGUF file: fp32. Raises UnknownAssistant, WeightsMismatch, MissingExtra."""
     metadata, tensors = _read(path)
+    try:
+        return _language(path, metadata, tensors)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise UnknownAssistant(
+            f"{path} does not say all that it has to say of its model ({error!r}); download it again"
+        ) from None
+
+
+def _language(path: Path, metadata: dict[str, Any], tensors: Weights) -> Language:
+    """Return the language model of a file. Raises UnknownAssistant, WeightsMismatch, and others where the file lacks something."""
     arch = metadata.get("general.architecture")
     if arch not in ARCHITECTURES:
         raise UnknownAssistant(

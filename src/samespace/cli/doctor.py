@@ -19,6 +19,10 @@ EXTRAS = {  # extra: (a module of it, what it is for)
     "serve": ("fastapi", "the local server, and MCP"),
     "train": ("peft", "training"),
     "convert": ("open_clip", "models of other libraries, as spaces and assistants"),
+    "operate": ("playwright", "operating web pages and desktops"),
+    "draw": ("diffusers", "drawing with Stable Diffusion"),
+    "map": ("openTSNE", "the map of a library"),
+    "svg": ("resvg_py", "SVG drawings"),
     "ray": ("ray", "indexing on many machines"),
 }
 

@@ -6,6 +6,7 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import RequestError
 from ..operating.local.policy import LocalPolicy
 from ..operating.loop import Limits, Operation, Step
 from ..operating.screen.actions import Action
@@ -27,20 +28,28 @@ _RUNNING = threading.Lock()
 def operate_page(space: Space, task: str) -> dict[str, Any]:
     """Do a task on the page in a Chromium that reaches no network: every step, and how it ended.
 
-    Raises RequestError where the task is not understood, MissingExtra, OperationStopped.
+    Raises RequestError where the task is not understood or another one is being done, MissingExtra, OperationStopped.
     """
+    if not _RUNNING.acquire(blocking=False):
+        raise RequestError("the browser is busy with another task; wait until it is done")
+    try:
+        return _operated(space, task)
+    finally:
+        _RUNNING.release()
+
+
+def _operated(space: Space, task: str) -> dict[str, Any]:
     steps: list[dict[str, Any]] = []
-    with _RUNNING:
-        playwright, browser = start_chromium()
-        try:
-            page = browser.new_context(viewport={"width": SIZE[0], "height": SIZE[1]}, offline=True).new_page()
-            page.set_content(PAGE.read_text("utf-8"))
-            consent = Consent(NEVER, lambda question: True)  # the page is ours, and nothing leaves it
-            operation = Operation(PageDriver(page), LocalPolicy(space), consent, LIMITS, lambda step: steps.append(_shown(step)))
-            outcome = operation.run(task)
-        finally:
-            browser.close()
-            playwright.stop()
+    playwright, browser = start_chromium()
+    try:
+        page = browser.new_context(viewport={"width": SIZE[0], "height": SIZE[1]}, offline=True).new_page()
+        page.set_content(PAGE.read_text("utf-8"))
+        consent = Consent(NEVER, lambda question: True)  # the page is ours, and nothing leaves it
+        operation = Operation(PageDriver(page), LocalPolicy(space), consent, LIMITS, lambda step: steps.append(_shown(step)))
+        outcome = operation.run(task)
+    finally:
+        browser.close()
+        playwright.stop()
     return {"steps": steps, "reached": outcome.reached, "answer": outcome.answer, "reason": outcome.reason}
 
 

@@ -132,7 +132,7 @@ def _instructions(clause: str) -> list[Instruction]:
         return []
     verb, rest = match["verb"].lower(), clause[match.end() :].strip(" :")
     kind = next(kind for kind, words in VERBS.items() if re.fullmatch(words, verb))
-    if kind == ENTER:
+    if kind == ENTER and rest:
         named = re.fullmatch(r"use the ([\w ]+?) to enter", verb)
         return _entered(f"{rest} into the {named[1]}" if named else rest)
     if kind == SCROLL:
@@ -140,6 +140,8 @@ def _instructions(clause: str) -> list[Instruction]:
     if kind == DRAG and (to := re.match(r"(.+?)\s+(on ?to|into|to|over|above|below|under|next to)\s+(.+)$", rest, re.I)):
         side = -1 if to[2].lower() in ("over", "above") else int(to[2].lower() in ("below", "under"))
         return [Instruction(DRAG, _plain(to[1]), _plain(to[3]), side)]
+    if kind == ENTER:
+        return []
     if kind == FIND and not re.search(r" (click|press|pick)", verb):
         return [_found(rest)] if rest else []
     if extreme := _extreme(rest):

@@ -1,0 +1,1 @@
+"""Inputs that nobody would write: random, mutated, and led by which lines they reach."""
