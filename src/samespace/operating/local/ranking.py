@@ -171,15 +171,15 @@ def nearness(label: Mark, mark: Mark) -> float:
 
 
 def box_of(label: Mark, screen: Screen) -> Mark:
-    """Return the box that belongs to a label, to its left or right in the same row, with the label's score; the label where there is none."""
-    middle = (label.top + label.bottom) / 2
-    row = [
-        box for box in screen.boxes if box.top - 4 <= middle <= box.bottom + 4 and not (label.left < box.middle[0] < label.right)
-    ]
-    near = sorted(row, key=lambda box: min(abs(box.right - label.left), abs(box.left - label.right)))
-    if not near or min(abs(near[0].right - label.left), abs(near[0].left - label.right)) > 3 * (label.bottom - label.top):
-        return label
-    return replace(near[0], text=label.text, score=label.score)
+    """Return the box that belongs to a label, in its row, before it rather than behind it, with the label's score; the label where there is none."""
+    middle, height = (label.top + label.bottom) / 2, label.bottom - label.top
+
+    def gap(box: Mark) -> float:
+        return label.left - box.right if box.middle[0] < label.left else 2 * (box.left - label.right)
+
+    row = [b for b in screen.boxes if b.top - 4 <= middle <= b.bottom + 4 and not label.left < b.middle[0] < label.right]
+    nearest = min(row, key=gap, default=None)
+    return replace(nearest, text=label.text, score=label.score) if nearest and gap(nearest) <= 3 * height else label
 
 
 def _share(value: float, span: tuple[float, float]) -> float:
