@@ -64,6 +64,7 @@ FORM = (
         ("Select 7 with the spinner", [Instruction(ENTER, text="7", kind="spinner")]),
         ("Find the 2nd word in the paragraph and type it into the textbox", [Instruction(READ, ordinal=2, kind="word"), Instruction(ENTER, "", READ_BEFORE, kind="field")]),
         ("Enter the value of Last name into the text field", [Instruction(READ, "Last name"), Instruction(ENTER, "", READ_BEFORE, kind="field")]),
+        ("Find the last word in the text area", [Instruction(SCROLL, "down", ordinal=-1, kind="field"), Instruction(READ, ordinal=-1, kind="field")]),
         ("Find Bea and press Edit", [Instruction(FIND, "Bea"), Instruction(PRESS, "Edit")]),
         ("In the row of Turin, press Edit", [Instruction(PRESS, "Edit", within="Turin")]),
         ('Click the "Like" button on 2 posts by @ada', [Instruction(PRESS, "Like", within="@ada", times=2)]),

@@ -143,7 +143,7 @@ def _instructions(clause: str) -> list[Instruction]:
     if kind == ENTER:
         return []
     if kind == FIND and not re.search(r" (click|press|pick)", verb):
-        return [_found(rest)] if rest else []
+        return _found(rest) if rest else []
     if extreme := _extreme(rest):
         return [extreme]
     if kind == CHECK:
@@ -194,13 +194,14 @@ def _scrolled(rest: str) -> Instruction:
     return Instruction(SCROLL, "up" if up else "down", ordinal=-1 if end else 0, kind=kind)
 
 
-def _found(rest: str) -> Instruction:
-    """Return what is looked for, or read: the nth word of a text, the value of something."""
+def _found(rest: str) -> list[Instruction]:
+    """Return what is looked for, or read: the nth word of a text, whose end may have to be scrolled to; the value of something."""
     if word := re.match(rf"(?:the )?({'|'.join(ORDINALS)}) word (?:in|of) (?:the )?(.+)$", rest, re.I):
-        return Instruction(READ, kind="field" if kind_named(word[2]) else "word", ordinal=ORDINALS[word[1].lower()])
+        read = Instruction(READ, kind="field" if kind_named(word[2]) else "word", ordinal=ORDINALS[word[1].lower()])
+        return [replace(read, verb=SCROLL, target="down"), read] if read.ordinal < 0 and read.kind == "field" else [read]
     if value := re.match(r"(?:the )?(?:value|text|content) of (?:the )?(.+)$", rest, re.I):
-        return Instruction(READ, _plain(value[1]))
-    return _aimed(FIND, re.sub(r"\s+in the .+$", "", rest))
+        return [Instruction(READ, _plain(value[1]))]
+    return [_aimed(FIND, re.sub(r"\s+in the .+$", "", rest))]
 
 
 def _extreme(rest: str) -> Instruction | None:

@@ -71,6 +71,7 @@ class LocalPolicy:
             decision = (
                 self._acted(screen, shown)
                 or self.uncovering.wheel(one, screen)
+                or (self.uncovering.further(one, screen) if self.uncovering.exploring else None)
                 or self._acted(screen, shown, guess=True)
                 or self.uncovering.further(one, screen)
             )
@@ -147,7 +148,7 @@ class LocalPolicy:
             why.append(f"{one} → “{best.text}”" if best.text else str(one))
             self.tried.places.append(best.middle)
             self.tried.sure = best.score >= EXACT or len(why) > 1
-            self.uncovering.note(one, best)
+            self.uncovering.note(one, best, screen)
             self.last = self._next()
         self.tried.screen = shown
         return Decision(tuple(actions), "; ".join(why), tuple(marks)) if actions else None

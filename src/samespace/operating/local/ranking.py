@@ -51,15 +51,16 @@ class Ranker:
         """Return the marks that a phrase fits best by what their words mean, or by sight; none where no mark fits it fairly."""
         if not self.by_meaning:
             return []
-        sign = ICONS.get(phrase.casefold(), phrase)
-        z, sign_z = self.space.text([phrase, sign])
+        if (icon := self.alike(phrase, screen.icons, screen)) is not None:
+            return [replace(icon, score=GOOD)]
+        (z,) = self.space.text([phrase])
         texts = [*screen.lines, *screen.buttons]
         scored = []
         if texts:
             cosines = self.space.text([mark.text or "?" for mark in texts]) @ z
             scored = [replace(m, score=SIGHT * _share(float(c), MEANT)) for m, c in zip(texts, cosines)]
         if seen := [shape for shape in screen.shapes if not shape.text][-MOST_SEEN:]:
-            cosines = self._vectors(seen, screen) @ sign_z
+            cosines = self._vectors(seen, screen) @ z
             scored += [replace(m, score=SIGHT * _share(float(c), SEEN)) for m, c in zip(seen, cosines)]
         best = _best(scored)
         return [replace(m, score=GOOD) for m in scored if m.score == best >= FAIR]

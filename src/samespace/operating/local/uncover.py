@@ -41,11 +41,11 @@ class Uncovering:
         self.scrolls = self.scrolls or self.moved
         self.down, self.moved = True, False
 
-    def note(self, one: Instruction, mark: Mark) -> None:
+    def note(self, one: Instruction, mark: Mark, screen: Screen) -> None:
         """Take note of what was pressed."""
         if one.verb == PRESS:
             self.opened.append(one.target)
-            self.tried.add((mark.text, mark.left // 8))
+            self.tried.add(_key(mark, screen))
 
     def wheel(self, one: Instruction, screen: Screen) -> Decision | None:
         """Return a turn of the wheel, over the list where there is one; None at the end of what can be scrolled."""
@@ -73,7 +73,7 @@ class Uncovering:
         shown = tuple(line.text for line in screen.lines)
         for mark in self._leading(one, screen):
             again = FURTHER.fullmatch(mark.text) is not None  # on another page it leads further
-            key = (mark.text, shown) if again else (mark.text, mark.left // 8)
+            key = (mark.text, shown) if again else _key(mark, screen)
             if key not in self.tried:
                 self.tried.add(key)
                 if one.ordinal > 0 and not one.target:
@@ -100,6 +100,12 @@ class Uncovering:
 def _counted(one: Instruction, screen: Screen) -> list[Mark]:
     """Return the things on a page that are counted."""
     return [mark for mark in of_kind(one.kind, screen) if not FURTHER.fullmatch(mark.text)]
+
+
+def _key(mark: Mark, screen: Screen) -> tuple[object, ...]:
+    """Return what a mark is known again by, wherever it has moved to: its line, and how far to the right it begins."""
+    line = next((line.text for line in screen.lines if line.holds(*mark.middle)), mark.text)
+    return line, mark.left // 8
 
 
 def _arrow_of(mark: Mark) -> tuple[int, int]:
