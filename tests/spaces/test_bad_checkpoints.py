@@ -77,6 +77,13 @@ def test_a_pickle_that_asks_to_run_code(copied):
         conversion.read(copied)
 
 
+def test_weights_that_are_cut_short_are_refused_before_a_library_builds_the_model(copied, monkeypatch):
+    (copied / "model.safetensors").write_bytes(b"cut short")
+    monkeypatch.setattr(conversion, "_opened", lambda folder: pytest.fail("the model was built"))
+    with pytest.raises(WeightsMismatch, match="is not a readable weights file"):
+        conversion.open_reference(copied)
+
+
 def test_a_graph_with_operations_of_its_own(tmp_path, clip_tokenizer_folder):
     words = tiny.clip_tokenizer(clip_tokenizer_folder)
     tokenizer = tiny.open_clip_tokenizer(words, tmp_path / "words", context_length=77, clean="lower")
