@@ -49,10 +49,10 @@ def watch(
             *present, stop_event=stop, force_polling=poll, debounce=400, rust_timeout=int(1000 * LOOK_SECONDS),
             yield_on_timeout=True, ignore_permission_denied=True, watch_filter=None,
         )  # fmt: skip
-        waiting = run.index(present)
-        for changed in changes:
-            if changed or waiting:
-                waiting = run.index(present)
+        waiting, begun = run.index(present), False
+        for changed in changes:  # the watching begins here: what changed while files were indexed is found by indexing again
+            if changed or waiting or not begun:
+                waiting, begun = run.index(present), True
             if [root for root in roots if root.is_dir()] != present:
                 break
 
