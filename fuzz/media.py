@@ -27,7 +27,7 @@ def samples(folder: Path) -> list[Path]:
     for kind in ("jpg", "png", "gif", "webp", "tiff", "bmp", "ico", "ppm", "tga", "jp2"):
         scene((200, 90, 30), (64, 48)).save(folder / f"x.{kind}")
     write_video(folder / "x.mp4", [(scene((20, 90, 200), (64, 48)), 1.0)])
-    for kind, codec in (("wav", "pcm_s16le"), ("flac", "flac"), ("mp3", "libmp3lame"), ("ogg", "libvorbis")):
+    for kind, codec in (("wav", "pcm_s16le"), ("flac", "flac"), ("mp3", "libmp3lame"), ("opus", "libopus")):
         write_audio(folder / f"x.{kind}", tone(0.5), codec)
     write_document(folder / "x.pdf", ["A page with words"])
     texts = {"svg": '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="5" height="5"/></svg>', "txt": "some words",
