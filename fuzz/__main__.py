@@ -3,7 +3,7 @@
     python -m fuzz [MINUTES] [TARGET …]        # make fuzz MINUTES=60
 
 Half of the time goes to parsers, coverage-guided by Atheris where it is installed and by plain mutation else, half to media. An input that
-crashed, hung for 60 s, or took over 2 GiB is kept in fuzz/found/TARGET; put it into tests/fuzz_cases/TARGET when it is mended, and
+crashed, hung for 60 s, or took more memory than it may is kept in fuzz/found/TARGET; put it into tests/fuzz_cases/TARGET when it is mended, and
 `pytest tests/test_fuzz_cases.py` gives it to the target ever after.
 """
 

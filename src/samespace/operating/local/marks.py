@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from functools import cached_property
 from statistics import median
 
 import numpy as np
@@ -56,22 +57,22 @@ class Screen:
     unit: float = UNIT
     """Pixels of a line's height."""
 
-    @property
+    @cached_property
     def boxes(self) -> list[Mark]:
         """Small squares and circles with nothing in them: check boxes and radio buttons that are not chosen."""
         return [s for s in _outermost(self._empty(BOX)) if _aspect(s) < 1.33 and self._inside(s, 4).std() < PLAIN]
 
-    @property
+    @cached_property
     def radios(self) -> list[Mark]:
         """Circles among the boxes."""
         return [box for box in self.boxes if self._is_round(box)]
 
-    @property
+    @cached_property
     def icons(self) -> list[Mark]:
         """Small shapes without text."""
         return _outermost([shape for shape in self._empty(ICON) if _aspect(shape) < 5])
 
-    @property
+    @cached_property
     def fields(self) -> list[Mark]:
         """Bright rectangles to type into; what is written in one may be its value."""
         least = max(2 * LEAST, 0.8 * self.unit)
@@ -85,12 +86,12 @@ class Screen:
         icons = [icon for icon in self.icons if icon.bottom - icon.top > 0.8 * self.unit]
         return [s for s in innermost if not any(_encloses(s, icon) and not _at_end(icon, s) for icon in icons)]
 
-    @property
+    @cached_property
     def buttons(self) -> list[Mark]:
         """Shapes with a text in them that are no fields."""
         return [shape for shape in self.shapes if shape.text and shape not in self.fields]
 
-    @property
+    @cached_property
     def links(self) -> list[Mark]:
         """Words in blue; words of one line that follow each other are one link."""
         found: list[Mark] = []
