@@ -1,11 +1,12 @@
 # One word per act. `make demo` and `make test` need Python 3.11+ and nothing else; each makes what it needs.
 PYTHON ?= python3
 MINUTES ?= 10
+RUNS ?= 200
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: demo serve lint check test coverage bench fuzz docs clean
+.PHONY: demo serve lint check test coverage bench fuzz faults docs clean
 
 demo: .venv/demo.done  ## index six photographs and search them
 	@$(BIN)/samespace demo
@@ -33,6 +34,9 @@ bench: .venv/dev.done  ## measure against the peers, in one run, as ratios
 fuzz: .venv/dev.done  ## mutated inputs for every parser, and mutated files for the indexer: make fuzz MINUTES=60
 	@$(PIP) "atheris>=3.0; sys_platform == 'linux'"
 	@$(BIN)/python -m fuzz $(MINUTES)
+
+faults: .venv/dev.done  ## what writes is killed at random moments, and what is left looked at: make faults RUNS=200
+	@$(BIN)/python -m faults $(RUNS)
 
 docs: .venv/dev.done  ## the API reference, from the docstrings, into .venv/docs
 	@$(BIN)/python -m docs.api .venv/docs

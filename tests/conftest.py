@@ -39,12 +39,12 @@ SLOW = {
     "evaluate": {"test_suite"},
     "explain": {"test_heatmap", "test_trace"},
     "library": {
-        "test_audio_refresh", "test_cluster", "test_concepts", "test_further_pictures", "test_importers", "test_library", "test_object_storage", "test_pages_found",
+        "test_audio_refresh", "test_checkup", "test_cluster", "test_concepts", "test_further_pictures", "test_importers", "test_library", "test_object_storage", "test_pages_found",
         "test_marks", "test_segments", "test_space_map", "test_spoken_moments", "test_store", "test_watch", "test_words_found",
     },
     "media": {"test_audio", "test_document", "test_speech", "test_transcripts", "test_video"},
     "operate": {"test_desktop", "test_local_policy", "test_operation", "test_screen_tools"},
-    "tests": {"test_error_sentences", "test_fuzz_cases"},
+    "tests": {"test_error_sentences", "test_faults", "test_fuzz_cases"},
     "server": {"test_browser", "test_doors", "test_draw_page", "test_lab_page", "test_mcp_server", "test_pages", "test_screen_loop_page", "test_server", "test_timeline"},
     "spaces": {
         "test_bad_checkpoints", "test_checkpoint", "test_clap", "test_conversion", "test_cross_encoder", "test_devices", "test_export", "test_hub",

@@ -11,6 +11,7 @@ from samespace.models.clip import DualEncoder
 from samespace.spaces.checkpoints.towers import dual_encoder
 from samespace.train.adapters import Lora, choose_trainable, copy_of, with_adapters
 from samespace.train.contrastive import backward
+from samespace.train.muon import Muon
 from samespace.train.optim import belongs_to, build_optimizer
 from samespace.train.space_run import SpaceRun
 
@@ -65,6 +66,30 @@ def test_muon_updates_the_matrices_of_blocks_only(config):
             assert step.square().mean().sqrt() == pytest.approx(0.2 * run.config.lr, rel=0.4), name
         else:
             assert torch.equal(step, steps["adamw"][name]), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_muon_steps_as_pytorchs(dtype):
+    """Over several steps and shapes, as far apart as bf16 rounds: PyTorch's always computes in it."""
+    shapes, ours, theirs = [(16, 16), (16, 16), (8, 32), (32, 8)], [], []
+    torch.manual_seed(0)
+    for shape in shapes:
+        weights = torch.randn(shape)
+        ours.append(torch.nn.Parameter(weights.clone()))
+        theirs.append(torch.nn.Parameter(weights.clone()))
+    optimizers = (
+        Muon(ours, 0.1, dtype, weight_decay=0.1),
+        torch.optim.Muon(theirs, 0.1, adjust_lr_fn="match_rms_adamw", weight_decay=0.1),
+    )
+    for _ in range(4):
+        for mine, other in zip(ours, theirs):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert optimizers[0].state_dict()["state"].keys() == optimizers[1].state_dict()["state"].keys()
+    for mine, other in zip(ours, theirs):
+        torch.testing.assert_close(mine, other, atol=8e-3, rtol=0.0)
 
 
 def test_a_new_adapter_is_the_identity_and_is_all_that_is_trained(config):

@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from .. import __version__
 from ..core.errors import SamespaceError, install_command
@@ -27,8 +30,15 @@ EXTRAS = {  # extra: (a module of it, what it is for)
 }
 
 
-def doctor() -> None:
-    """Show what is installed, which spaces there are, and how to get what is missing."""
+def doctor(
+    library: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Look through this library, all of it, and mend what is damaged.")
+    ] = None,
+) -> None:
+    """Show what is installed, which spaces there are, and how to get what is missing; or mend a library."""
+    if library is not None:
+        mend(library)
+        return
     import platform
 
     from ..core.machine import usable_cpus
@@ -40,6 +50,18 @@ def doctor() -> None:
             print_result(title)
         for line in lines:
             print_result(f"  {line}")
+
+
+def mend(library: str) -> None:
+    """Look through a library, mend it, and say what was wrong."""
+    from ..library.checkup import check_up
+    from ..library.store.location import Location
+
+    findings = check_up(Location(library))
+    for finding in findings:
+        print_result(str(finding))
+    if not findings:
+        print_result(f"{library} is whole")
 
 
 def package_lines() -> Iterator[str]:

@@ -133,9 +133,12 @@ class DuplicateReview:
                 allowed.append(path)
             else:
                 problems.append((path, "no other copy of it is there; choose one that stays"))
+        before = self._trashed()
+        if allowed:  # written first: whatever interrupts the moving, `restore` knows of all that were moved
+            self._write_trashed([*before, allowed])
         moved, refused = move_to_trash(allowed)
-        if moved:
-            self._store.location.write(TRASHED, json.dumps([*self._trashed(), list(map(to_text, moved))]))
+        if refused:
+            self._write_trashed([*before, moved] if moved else before)
         return TrashReport(moved, [*problems, *refused])
 
     def restore(self) -> TrashReport:
@@ -143,16 +146,19 @@ class DuplicateReview:
         batches = self._trashed()
         if not batches:
             raise LibraryError("nothing was moved to the trash from here, or all of it was taken back")
-        restored, problems = restore([to_path(path) for path in batches[-1]])
-        self._store.location.write(TRASHED, json.dumps(batches[:-1]))
+        restored, problems = restore(batches[-1])
+        self._write_trashed(batches[:-1])
         return TrashReport(restored, problems)
 
     def _trashed(self) -> list[list[str]]:
         """Return what was moved to the trash, the last batch last."""
         try:
-            return [list(map(str, batch)) for batch in json.loads(self._store.location.read(TRASHED) or "[]")]
-        except (ValueError, TypeError):
+            return [list(map(to_path, batch)) for batch in json.loads(self._store.location.read(TRASHED) or "[]")]
+        except (ValueError, TypeError, AttributeError):
             return []
+
+    def _write_trashed(self, batches: list[list[str]]) -> None:
+        self._store.location.write(TRASHED, json.dumps([list(map(to_text, batch)) for batch in batches]))
 
 
 def _group(id: str, hits: Sequence[Hit]) -> DuplicateGroup:

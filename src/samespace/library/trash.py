@@ -41,9 +41,11 @@ def restore(paths: Iterable[str]) -> tuple[list[str], list[Problem]]:
         raise LibraryError("files cannot be taken out of this system's trash from here; open the trash and put them back")
     restored, problems = [], []
     for path in paths:
+        found = max(_in_trash(path), default=None)
         if os.path.lexists(path):
-            problems.append((path, "there is a file of this name again; take the other one out of the trash yourself"))
-        elif found := max(_in_trash(path), default=None):
+            if found:  # otherwise it was never moved, or is back already: something interrupted that
+                problems.append((path, "there is a file of this name again; take the other one out of the trash yourself"))
+        elif found:
             _, info, file = found
             os.makedirs(os.path.dirname(path), exist_ok=True)
             os.rename(file, path)

@@ -23,7 +23,7 @@ from .config import RunConfig, Source
 from .conversation_loss import LOSSES, ConversationLoss, conversation_backward
 from .conversations import ConversationBatch, ConversationLoader, open_conversations
 from .data import Mixture
-from .distributed import device_of
+from .distributed import device_of, uses_bf16
 from .loop import Trainer
 from .regions import BLANK, COLUMNS, ROWS, initial_positions
 from .runs import Run
@@ -56,7 +56,7 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
         self.device = device_of(config)
         self.model = model.to(self.device).train()
         self.loss_type = LOSSES[config.task]
-        blank, bf16 = self.chat.token_ids(BLANK)[0], config.precision == "bf16"
+        blank, bf16 = self.chat.token_ids(BLANK)[0], uses_bf16(config, self.device)
         self.training_model: nn.Module = self.loss_type(self.model, self.assistant_config.prep, blank, bf16).to(self.device)
         if self.world > 1:  # conversations without pictures leave the projector unused
             self.training_model = DistributedDataParallel(self.training_model, find_unused_parameters=True)

@@ -103,7 +103,7 @@ class RunConfig:
     gradient_checkpointing: bool = False
     """Recompute the activations of blocks in the backward pass instead of storing them."""
     precision: str = "fp32"
-    """fp32 or bf16 (autocast; weights stay fp32)."""
+    """fp32 or bf16 (autocast; weights stay fp32; on a processor that has no instructions for it, fp32)."""
     compile: bool = False
     """Compile the model (torch.compile): slow to begin, faster ever after. On a CPU it needs a C++ compiler."""
     optimizer: str = "adamw"

@@ -15,7 +15,16 @@ from ..models.losses import clip_loss, distil_loss, siglip_loss
 from ..spaces.space import Space
 from .config import RunConfig
 from .data import Batch, split
-from .distributed import average_scalar_gradients, gather, gather_with_grad, rank, without_sync, world_size
+from .distributed import (
+    average_scalar_gradients,
+    device_of,
+    gather,
+    gather_with_grad,
+    rank,
+    uses_bf16,
+    without_sync,
+    world_size,
+)  # fmt: skip
 
 Outputs = tuple[Tensor, ...]
 """z_image (B, E), z_text (B, E), the scale e^t, and with SigLIP's loss its bias."""
@@ -49,7 +58,7 @@ class TrainingModel(nn.Module):
 
     def __init__(self, model: DualEncoder, prep: Prep, config: RunConfig):
         super().__init__()
-        self.model, self.bf16, self.has_bias = model, config.precision == "bf16", config.loss == "siglip"
+        self.model, self.bf16, self.has_bias = model, uses_bf16(config, device_of(config)), config.loss == "siglip"
         self.normalize = Normalize(prep)
 
     def forward(self, pixels: Tensor, ids: Tensor) -> Outputs:

@@ -51,6 +51,16 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether a device has instructions for bf16; a processor without them would compute it many times slower than fp32."""
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def uses_bf16(config: RunConfig, device: torch.device) -> bool:
+    """Whether a run computes in bf16: where its config says so, and its device has instructions for it."""
+    return config.precision == "bf16" and multiplies_bf16(device)
+
+
 def device_of(config: RunConfig) -> torch.device:
     """Return the device that a run uses. Raises ConfigError where it is not available."""
     try:

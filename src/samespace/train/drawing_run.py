@@ -24,7 +24,7 @@ from ..spaces.checkpoints import checkpoint
 from .augment import CUTOUTS
 from .config import RunConfig
 from .data import Batch, Loader, Mixture
-from .distributed import device_of
+from .distributed import device_of, uses_bf16
 from .drawing import Captions, Condition, DrawingLoss, mixed, picture_vectors, random_times
 from .loop import Trainer
 from .runs import Run
@@ -61,7 +61,7 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         self.captions = Captions(towers, config.generator.words)
         self.device = device_of(config)
         self.model = FlowTransformer(self.generator_config).to(self.device).train()
-        self.training_model: nn.Module = DrawingLoss(self.model, config.precision == "bf16")
+        self.training_model: nn.Module = DrawingLoss(self.model, uses_bf16(config, self.device))
         if self.world > 1:
             self.training_model = DistributedDataParallel(self.training_model)
         self.threads = config.threads or usable_cpus()

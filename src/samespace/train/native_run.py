@@ -20,7 +20,7 @@ from ..models.generate.native import NativeBatch, NativeTransformer, native_loss
 from ..preprocess.stream import StreamWords
 from .config import RunConfig, Source
 from .data import Mixture
-from .distributed import device_of
+from .distributed import device_of, uses_bf16
 from .documents import DocumentLoader, open_documents
 from .drawing import random_times
 from .loop import Trainer
@@ -56,7 +56,7 @@ class NativeRun(Run[NativeBatch, NativeConfig]):
         self.native_config = replace(self.words.c, name=config.name)
         self.device = device_of(config)
         self.model = NativeTransformer(self.native_config).to(self.device).train()
-        self.training_model: nn.Module = NativeLoss(self.model, config.precision == "bf16")
+        self.training_model: nn.Module = NativeLoss(self.model, uses_bf16(config, self.device))
         if self.world > 1:  # a batch may have no sound, or no picture
             self.training_model = DistributedDataParallel(self.training_model, find_unused_parameters=True)
         self.loader = self._open_loader(config.train, config.seed, self.rank, self.world)

@@ -8,6 +8,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .config import RunConfig
+from .distributed import multiplies_bf16
+from .muon import Muon
 
 
 def lr_at(step: int, config: RunConfig) -> float:
@@ -56,15 +58,15 @@ def build_optimizer(model: nn.Module, config: RunConfig) -> Optimizer:
     """Return AdamW over the trainable parameters, or Muon over the matrices of blocks and AdamW over the rest.
 
     Vectors and scalars (biases, norms, temperature) have no weight decay. Each parameter group holds `lr_multiplier`, its
-    multiple of the learning rate. Muon: Jordan et al. 2024, scaled to AdamW's step length as in Liu et al. 2025, "Muon is
-    Scalable for LLM Training", §2.2.
+    multiple of the learning rate.
     """
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     matrices = {n: p for n, p in trainable.items() if config.optimizer == "muon" and p.ndim == 2 and ".blocks." in n}
     rest = {n: p for n, p in trainable.items() if n not in matrices}
     optimizers: list[torch.optim.Optimizer] = []
     if matrices:
-        optimizers.append(torch.optim.Muon(parameter_groups(matrices, config), lr=config.lr, adjust_lr_fn="match_rms_adamw"))
+        dtype = torch.bfloat16 if multiplies_bf16(next(iter(matrices.values())).device) else torch.float32
+        optimizers.append(Muon(parameter_groups(matrices, config), config.lr, dtype))
     if rest:
         groups = parameter_groups(rest, config)
         optimizers.append(torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), eps=1e-6))

@@ -99,7 +99,9 @@ class ConceptFile:
                 )
             concepts = [_concept_of(name, one) for name, one in values["concepts"].items()]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LibraryError(f"{self.location}/{FILE} cannot be read ({error}); restore it from a backup") from None
+            raise LibraryError(
+                f"{self.location}/{FILE} cannot be read ({error}); restore it from a backup, or begin anew: samespace doctor --library {self.location}"
+            ) from None
         return Contents({concept.name.casefold(): concept for concept in concepts})
 
     def change(self, name: str, change: Callable[[Concept], Concept | None]) -> None:

@@ -46,7 +46,7 @@ def clear_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate
             if "No field named" in text:
                 raise LibraryError(OLD_LIBRARY) from error
             raise LibraryError(
-                f"the library {self.location} cannot be used ({text[:200]}); index into a new --library"
+                f"the library {self.location} cannot be used ({text[:200]}); mend it: samespace doctor --library {self.location}"
             ) from error
 
     return wrapper

@@ -120,7 +120,7 @@ class ExactIndex(TableCopy):
         """Raises OSError or ValueError where there is no copy of this version."""
         table = _read_copy(path, version)
         super().__init__(table.drop(["z"]))
-        self._chunks = matrices(table["z"])  # on disk
+        self._chunks, self._dim = matrices(table["z"]), table.schema.field("z").type.list_size  # on disk
         self._last: tuple[np.ndarray, np.ndarray] | None = None  # a query and its scores: one for each modality, and for words
 
     def search(self, z: np.ndarray, limit: int, filter: Filter) -> list[Candidate]:
@@ -149,6 +149,10 @@ class ExactIndex(TableCopy):
         rows = filter.rows(self.table)
         step = max(1, -(-len(rows) // count))
         return np.stack([self._vector(row) for row in rows[::step]]), len(rows)
+
+    def vectors(self) -> tuple[list[str], np.ndarray]:
+        """Return the ids of its segments and their vectors: float32 (rows, dim)."""
+        return self.table["id"].to_pylist(), np.concatenate([np.empty((0, self._dim), np.float32), *self._chunks])
 
     def _scores(self, z: np.ndarray) -> np.ndarray:
         """Return the cosine of z with every row: float32 (rows,)."""

@@ -16,7 +16,19 @@ import pyarrow as pa
 
 from ...core.errors import LibraryBusy
 from ...core.paths import to_path, to_text
-from .arrow import COPIED, DISPLAYED, SCHEMA, SEGMENT_FIELDS, matrices, row_of, segment_of, segments_of, vector_column, vectors_of
+from .arrow import (
+    COPIED,
+    DISPLAYED,
+    SCHEMA,
+    SEGMENT_FIELDS,
+    int64_array,
+    matrices,
+    row_of,
+    segment_of,
+    segments_of,
+    vector_column,
+    vectors_of,
+)
 from .db_errors import clear_errors, uninterrupted, write_lock
 from .exact_index import MAX_ROWS, ROW_ID, ExactIndex, MetadataCache, segments_at, widened, with_all_columns, write_copy
 from .filter import WORDS, Filter, literals
@@ -27,6 +39,11 @@ from .records import AUDIO, IMAGE, MODALITIES, TEXT, Candidate, Grouping, Indexe
 from .words import VERSION, WordIndex, match, terms_of
 
 TABLE = "segments"
+VERSIONS = f"{TABLE}.lance/_versions"
+"""Where Lance keeps a manifest for each version of the table."""
+MANIFEST = ".manifest"
+NEWEST_FIRST = 2**64 - 1
+"""What Lance takes a version from to name its manifest, so that the newest sorts first."""
 METADATA_CACHE = "metadata.arrow"
 INDEX_ROWS = MAX_ROWS
 """From here on searches use an approximate index."""
@@ -185,6 +202,23 @@ class Store:
 
     @uninterrupted
     @clear_errors
+    def remove_ids(self, ids: Iterable[str]) -> None:
+        """Remove segments."""
+        for condition in id_conditions(ids):
+            self.table.delete(condition)
+
+    @uninterrupted
+    @clear_errors
+    def keep_one_of(self, ids: Iterable[str]) -> None:
+        """Remove all but the first of the segments that have the same id."""
+        for condition in id_conditions(ids):
+            rows = self.table.search().where(condition).to_arrow()
+            first = {id: row for row, id in reversed(list(enumerate(rows["id"].to_pylist())))}
+            self.table.delete(condition)
+            self.table.add(rows.take(int64_array(sorted(first.values()))))
+
+    @uninterrupted
+    @clear_errors
     def remove_audio_vectors(self, paths: Iterable[str], fingerprint: str) -> None:
         """Remove a space's vectors of files' audio, whose windows may come to begin elsewhere; the rest stays."""
         for condition in path_conditions(paths):
@@ -210,7 +244,7 @@ class Store:
 
     @clear_errors
     def finish(self, fingerprint: str) -> None:
-        """After writing: drop segments without vectors, join small files, keep indexes and copies up to date."""
+        """After writing: drop segments without vectors, join small files, keep indexes and copies up to date, and all of it on the disk."""
         spaces = self.metadata.spaces
         self._fold_again()
         if self.table.count_rows(bare := " AND ".join(f"{vector_column(other)} IS NULL" for other in spaces)):
@@ -230,6 +264,7 @@ class Store:
                 from lancedb.index import BTree
 
             self.table.create_index("id", config=BTree())
+        self.location.sync(f"{TABLE}.lance")
         self._refresh_copies(rows, fingerprint)
 
     def _fold_again(self) -> None:
@@ -247,7 +282,7 @@ class Store:
                 self._write_metadata_cache()
         for other in self.metadata.spaces:
             if rows > INDEX_ROWS:
-                self._exact_path(other).unlink(missing_ok=True)
+                self.exact_path(other).unlink(missing_ok=True)
             elif not self.exact_index(other):
                 self._write_exact_index(other)
 
@@ -262,7 +297,8 @@ class Store:
     def _has_index(self, column: str) -> bool:
         return any(index.columns == [column] for index in self.table.list_indices())
 
-    def _exact_path(self, fingerprint: str) -> Path:
+    def exact_path(self, fingerprint: str) -> Path:
+        """Return where the exact index of a space is, or would be."""
         return self.location.folder / f"exact-{fingerprint}.arrow"
 
     def _write_exact_index(self, fingerprint: str) -> None:
@@ -270,7 +306,7 @@ class Store:
         rows = self.table.search().where(f"{z} IS NOT NULL").select([*COPIED, z])
         vectors = pa.field("z", pa.list_(pa.float32(), self.metadata.spaces[fingerprint].dim))
         batches = (widened(b) for b in rows.to_batches(4096))
-        write_copy(self._exact_path(fingerprint), version, pa.schema([*map(SCHEMA.field, COPIED), vectors]), batches)
+        write_copy(self.exact_path(fingerprint), version, pa.schema([*map(SCHEMA.field, COPIED), vectors]), batches)
 
     def _write_metadata_cache(self) -> None:
         version = self.newest_version()
@@ -421,11 +457,11 @@ class Store:
 
     def exact_index(self, fingerprint: str) -> ExactIndex | None:
         """Return the exact index, where there is one as new as the table; of object storage one is made here, once per version."""
-        copy = self._open_copy(ExactIndex, self._exact_path(fingerprint))
+        copy = self._open_copy(ExactIndex, self.exact_path(fingerprint))
         if copy is None and self.location.remote and self.table.count_rows() <= INDEX_ROWS:
             with suppress(LibraryBusy), self.writing():  # concurrent readers fall back to LanceDB
                 self._write_exact_index(fingerprint)
-            copy = self._open_copy(ExactIndex, self._exact_path(fingerprint))
+            copy = self._open_copy(ExactIndex, self.exact_path(fingerprint))
         return copy
 
     def metadata_cache(self) -> MetadataCache | None:
@@ -566,9 +602,22 @@ class Store:
         return set(self.table.search().where(sql).select(["path"]).to_arrow()["path"].to_pylist())
 
     def newest_version(self) -> str:
-        """Return the name of the table's newest manifest; Lance names them so that the newest sorts first."""
-        names = self.location.names(f"{TABLE}.lance/_versions")
-        return min((name for name in names if name.endswith(".manifest")), default="")
+        """Return the name of the table's newest manifest."""
+        return min(self._manifests(), default="")
+
+    def versions(self) -> dict[int, str]:
+        """Return the table's versions, each with the name of its manifest, the newest first."""
+        return {NEWEST_FIRST - int(name.removesuffix(MANIFEST)): name for name in sorted(self._manifests())}
+
+    def _manifests(self) -> list[str]:
+        return [name for name in self.location.names(VERSIONS) if name.endswith(MANIFEST)]
+
+    @clear_errors
+    def at_version(self, version: int) -> Any:
+        """Return the table as it was. Raises LibraryError where that version's manifest cannot be read."""
+        table = self._database.open_table(TABLE)
+        table.checkout(version)
+        return table
 
 
 def path_conditions(paths: Iterable[str]) -> Iterator[str]:

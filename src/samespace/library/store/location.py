@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import shutil
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,37 @@ class Location:
         storage, path = self.filesystem
         with storage.open_output_stream(f"{path}/{name}") as file:
             file.write(text.encode())
+
+    def sync(self, inside: str) -> None:
+        """Wait until what is in a folder of the library is on the disk, as a power cut leaves it; object storage has it at once."""
+        for folder, _, names in os.walk(self.folder / inside) if not self.remote else ():
+            for name in (*names, "."):
+                with suppress(OSError):  # removed meanwhile, or a system that syncs no folders
+                    opened = os.open(os.path.join(folder, name), os.O_RDONLY)
+                    try:
+                        os.fsync(opened)
+                    finally:
+                        os.close(opened)
+
+    def rename(self, name: str, other: str) -> None:
+        """Give a file, or a folder, of the library another name; what has that name is replaced. Raises OSError."""
+        if self.remote:
+            storage, path = self.filesystem
+            storage.move(f"{path}/{name}", f"{path}/{other}")
+        elif (place := self.folder / other).is_dir():
+            shutil.rmtree(place)
+            os.rename(self.folder / name, place)
+        else:
+            os.replace(self.folder / name, place)
+
+    def remove(self, name: str) -> None:
+        """Remove a small file, if it is there. Raises OSError."""
+        if self.remote:
+            storage, path = self.filesystem
+            with suppress(FileNotFoundError):
+                storage.delete_file(f"{path}/{name}")
+        else:
+            (self.folder / name).unlink(missing_ok=True)
 
     def names(self, inside: str) -> list[str]:
         """Return the names in a folder of the library; none where it does not exist."""

@@ -153,7 +153,9 @@ class Marks:
             searches = {str(name): str(query) for name, query in values["searches"].items()}
             return Contents(files, searches, frozenset(map(str, values.get("reviewed", ()))))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LibraryError(f"{self.location}/{FILE} cannot be read ({error}); restore it from a backup") from None
+            raise LibraryError(
+                f"{self.location}/{FILE} cannot be read ({error}); restore it from a backup, or begin anew: samespace doctor --library {self.location}"
+            ) from None
 
     def change(self, files: Mapping[str, str], change: Change) -> None:
         """Say something of files: path → hash of its content. Raises LibraryError, LibraryBusy, OSError."""

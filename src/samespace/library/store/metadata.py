@@ -66,7 +66,9 @@ class LibraryMetadata:
                 spaces, tuple(values["modalities"]), bool(values.get("reads_pictures", False)), int(values.get("words", 1))
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise LibraryError(f"{self.location}/{FILE} cannot be read ({error}); restore it, or index into a new --library")
+            raise LibraryError(
+                f"{self.location}/{FILE} cannot be read ({error}); mend it: samespace doctor --library {self.location}"
+            )
 
     def update(self, **changes: Any) -> None:
         """Write the file with spaces, modalities or reads_pictures changed. Raises LibraryError, OSError."""

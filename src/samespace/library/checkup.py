@@ -1,0 +1,219 @@
+"""A library looked through, and mended: what a power cut, a failing disk or another program did to its files.
+
+What cannot be computed again, marks and concepts, is put aside and never thrown away; what can be, is removed, and indexing the same
+folders makes it anew.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import LibraryError
+from ..spaces.registry import SPACES
+from .store.arrow import SEGMENT_FIELDS, matrices, segment_of, vector_column
+from .store.concepts import FILE as CONCEPTS
+from .store.lance import METADATA_CACHE, TABLE, VERSIONS, Store
+from .store.location import Location
+from .store.marks import FILE as MARKS
+from .store.metadata import FILE as METADATA
+from .store.metadata import Contents, SpaceRecord
+
+ROWS = 8192
+"""Segments that are looked at at a time."""
+UNIT = 0.02
+"""Largest difference of a stored vector's length from 1: it is in half precision."""
+AGAIN = "index the same folders again"
+"""What is left to do where segments were removed."""
+DAMAGED = ".damaged"
+"""Ending of the name of what was put aside."""
+COLUMN = vector_column("")
+"""Beginning of the name of a space's column."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was wrong."""
+
+    what: str
+    done: str
+    """What was done about it, and what is left to do."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.done}"
+
+
+def check_up(where: Location) -> list[Finding]:
+    """Look through a library, all of it, and mend it; return what was wrong.
+
+    It is held for writing. Raises LibraryError where there is none, or nothing of it can be read, LibraryBusy.
+    """
+    store = Store(where)
+    if not store.exists and not where.names(f"{TABLE}.lance"):
+        raise LibraryError(f"there is no library at {where}; make one with: samespace index DIR --library {where}")
+    with store.writing():
+        findings = [*_words_of_people(where), *_readable_table(store)]
+        if where.names(f"{TABLE}.lance"):
+            store = Store(where)  # whatever was opened before may have been replaced
+            findings += [*_metadata(store), *_rows(store), *_indexes(store), *_copies(store)]
+            if spaces := store.metadata.spaces:
+                store.finish(next(reversed(spaces)))
+    return findings
+
+
+def _words_of_people(where: Location) -> Iterator[Finding]:
+    """Put marks and concepts aside that are no JSON: they cannot be computed again, and a person may read them still."""
+    for name in (MARKS, CONCEPTS):
+        if _is_damaged(where, name):
+            where.rename(name, name + DAMAGED)
+            yield Finding(f"{name} is damaged", f"it is kept as {name}{DAMAGED}; restore it from a backup, or begin anew")
+
+
+def _is_damaged(where: Location, name: str) -> bool:
+    """Whether a small file is there and is not what was written."""
+    try:
+        text = where.read(name)
+        return text is not None and "format" not in json.loads(text)
+    except (LibraryError, ValueError, TypeError):
+        return True
+
+
+# The table.
+
+
+def _readable_table(store: Store) -> Iterator[Finding]:
+    """Go back to the newest version of the table that can be read from beginning to end."""
+    where, versions = store.location, store.versions()
+    opening = [version for version in versions if _opens(store, version)]
+    for version in versions.keys() - set(opening):
+        manifest = versions[version]
+        where.rename(f"{VERSIONS}/{manifest}", f"{TABLE}.lance/{manifest}{DAMAGED}")
+    whole = next((version for version in opening if _is_whole(store, version)), None)
+    if whole is None:
+        if where.names(f"{TABLE}.lance"):
+            where.rename(f"{TABLE}.lance", f"{TABLE}.lance{DAMAGED}")
+            where.remove(METADATA)
+            yield Finding("no version of the table can be read", f"it is kept as {TABLE}.lance{DAMAGED}; {AGAIN}")
+        return
+    if whole != opening[0]:
+        store.at_version(whole).restore()
+    if undone := list(versions).index(whole):
+        yield Finding("the newest files of the table are damaged", f"the last {undone} writes were taken back; {AGAIN}")
+    elif len(opening) < len(versions):
+        yield Finding("manifests of older versions of the table are damaged", "they were put aside; nothing is lost")
+
+
+def _opens(store: Store, version: int) -> bool:
+    """Whether the list of a version's files can be read, and names columns: of a file that is all zeros it would not."""
+    try:
+        return bool("id" in store.at_version(version).schema.names)
+    except LibraryError:
+        return False
+
+
+def _is_whole(store: Store, version: int) -> bool:
+    """Whether every value of a version can be read."""
+    try:
+        table = store.at_version(version)
+        rows = sum(batch.num_rows for batch in table.search().to_batches(ROWS))
+        return bool(rows == table.count_rows())
+    except (LibraryError, RuntimeError, ValueError, OSError):  # as LanceDB says that it reads a damaged file
+        return False
+
+
+def _metadata(store: Store) -> Iterator[Finding]:
+    """Write library.json anew, from the table's columns, where it is damaged, or lacks a space."""
+    damaged = _is_damaged(store.location, METADATA)
+    if damaged:
+        store.location.rename(METADATA, METADATA + DAMAGED)
+    elif store.exists:
+        store.metadata.read()  # raises where another version wrote it
+    dims = {
+        field.name.removeprefix(COLUMN): field.type.list_size for field in store.table.schema if field.name.startswith(COLUMN)
+    }
+    known = {} if damaged else store.metadata.spaces
+    missing = {fingerprint: dim for fingerprint, dim in dims.items() if fingerprint not in known}
+    kept = {fingerprint: record for fingerprint, record in known.items() if fingerprint in dims}
+    if damaged or missing or len(kept) < len(known):
+        installed = {entry.config.fingerprint: entry.name for entry in SPACES.entries() if entry.config}
+        found = {f: SpaceRecord(installed.get(f, f), dim) for f, dim in missing.items()}
+        store.metadata.update(**vars(Contents(kept | found)) if damaged else {"spaces": kept | found})
+        yield Finding(f"{METADATA} {'is damaged' if damaged else 'names other spaces than the table'}", "it was written anew")
+
+
+def _rows(store: Store) -> Iterator[Finding]:
+    """Remove segments that are there a second time, are named after another place, or have a vector that is none."""
+    spaces = [vector_column(fingerprint) for fingerprint in store.metadata.spaces]
+    names = [*(name for name in SEGMENT_FIELDS if name in store.table.schema.names), "id"]
+    seen, twice, wrong = set[str](), set[str](), set[str]()
+    for batch in store.table.search().select([*names, *spaces]).to_batches(ROWS):
+        for row in batch.select(names).to_pylist():
+            if row["id"] != segment_of(row).id or not row["hash"]:
+                wrong.add(row["id"])
+            (twice if row["id"] in seen else seen).add(row["id"])
+        ids = batch["id"].to_pylist()
+        wrong.update(ids[row] for space in spaces for row in _without_unit_length(batch[space]))
+    if wrong:
+        store.remove_ids(wrong)
+        yield Finding(f"{len(wrong)} segments are not as they were written", f"removed; {AGAIN}")
+    if twice := twice - wrong:
+        store.keep_one_of(twice)
+        yield Finding(f"{len(twice)} segments were there more than once", "one of each was kept")
+
+
+def _without_unit_length(column: Any) -> list[int]:
+    """Return the rows whose vector is there and does not have unit length."""
+    valid = np.flatnonzero(np.asarray(column.is_valid()))
+    if not len(valid):
+        return []
+    import pyarrow as pa
+
+    (vectors,) = matrices(pa.chunked_array([column])) or [np.empty((0, 1))]
+    lengths = np.linalg.norm(vectors[valid].astype(np.float32), axis=1)
+    return [int(row) for row in valid[~(np.abs(lengths - 1) < UNIT)]]
+
+
+# What is made from the table.
+
+
+def _indexes(store: Store) -> Iterator[Finding]:
+    """Drop indexes that cannot be searched; they are built again when all is looked through."""
+    for index in store.table.list_indices():
+        (column,) = index.columns
+        try:
+            _search_index(store.table, column)
+        except (RuntimeError, ValueError, OSError):  # as LanceDB says that it reads a damaged file
+            store.table.drop_index(index.name)
+            yield Finding(f"the index of {column} is damaged", "it was built again")
+
+
+def _search_index(table: Any, column: str) -> None:
+    """Search an index for anything. Raises whatever LanceDB does."""
+    if column.startswith(COLUMN):
+        dim = table.schema.field(column).type.list_size
+        table.search(np.full(dim, dim**-0.5, np.float32), vector_column_name=column).limit(100).to_arrow()
+    elif column == "text":
+        from lancedb.query import MatchQuery
+
+        table.search(MatchQuery("the", "text"), query_type="fts").limit(100).to_arrow()  # type: ignore[call-arg]
+    else:
+        table.count_rows(f"{column} = ''")
+
+
+def _copies(store: Store) -> Iterator[Finding]:
+    """Remove copies that do not hold what the table does."""
+    for fingerprint in store.metadata.spaces:
+        if (copy := store.exact_index(fingerprint)) is None:
+            continue
+        stored = dict(zip(*store.vectors(fingerprint)))
+        try:
+            held = dict(zip(*copy.vectors()))
+            same = held.keys() == stored.keys() and all(np.allclose(held[id], stored[id], atol=UNIT) for id in held)
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            store.exact_path(fingerprint).unlink(missing_ok=True)
+            yield Finding("a copy of the table does not hold what the table does", "it was made again")
+    (store.location.folder / METADATA_CACHE).unlink(missing_ok=True)  # of a large library; finishing makes it again

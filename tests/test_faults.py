@@ -1,0 +1,18 @@
+"""What writes is killed at random moments, a few times each: `make faults` does it two hundred times."""
+
+import random
+
+import pytest
+
+from faults.__main__ import run
+from faults.kinds import KINDS
+
+RUNS = 3
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_killed_loses_nothing_and_writes_nothing_twice(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    kind = KINDS[name](tmp_path)
+    run(kind, RUNS, random.Random())
+    assert kind.completed + kind.killed >= RUNS
