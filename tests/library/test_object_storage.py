@@ -1,12 +1,17 @@
 """A library on object storage: a local S3 server (moto) holds its tables, a folder here the copies that searches read."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import platformdirs
 import pytest
 
-from samespace.core.errors import LibraryError
+from samespace.core.errors import LibraryBusy, LibraryError
 from samespace.library.library import Library
+from samespace.library.store import lease
+from samespace.library.store.marks import Change
+from samespace.library.store.storage import Bucket
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of boto3 and moto
 WHERE = "s3://pictures/of mine"
@@ -68,3 +73,61 @@ def test_captions_are_found_by_their_words(bucket, machine, folder, tiny_space):
     library.add([folder])
     assert library.write_captions({str(folder / "chelsea.png"): "a tabby named Chelsea"}) == 1
     assert library.search("chelsea tabby", 1)[0].path == str(folder / "chelsea.png")
+
+
+def test_one_machine_writes_at_a_time(bucket, machine, folder, tiny_space):
+    here = Library(WHERE, tiny_space)
+    here.add([folder])
+    with here.store.writing():
+        machine("two")
+        there = Library(WHERE, tiny_space)
+        with pytest.raises(LibraryBusy, match="the machine .* is writing into s3://pictures/of mine; wait for it"):
+            there.add([folder])
+        assert len(found(there)) == 3  # reading goes on
+    assert there.add([folder]).same == 3
+    assert not [item for item in bucket.list_objects_v2(Bucket="pictures")["Contents"] if item["Key"].endswith(".lease")]
+
+
+def test_marks_of_two_machines_are_all_kept(bucket, machine, folder, tiny_space):
+    """Each waits for the other: none overwrites what the other has just said."""
+    Library(WHERE, tiny_space).add([folder])
+    names, libraries = [f"tag{i}" for i in range(6)], []
+    for i in range(2):
+        machine(f"machine {i}")
+        libraries.append(Library(WHERE, tiny_space))
+        assert libraries[i].store.location.folder  # the copies' folder, as this machine has it
+
+    def mark(i: int) -> None:
+        libraries[i % 2].mark([folder / "coffee.png"], Change(tags=(names[i],)))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(mark, range(len(names))))
+    (one,) = libraries[0].marks.read().files.values()
+    assert list(one.tags) == names
+
+
+def test_a_machine_that_is_cut_off_loses_its_lease_and_knows_it(bucket, monkeypatch):
+    """A lease holds while it is renewed; one that is not runs out, and who had it may not write any more."""
+    monkeypatch.setattr(lease, "SECONDS", 2.0)
+    here, there = (lease.Lease(Bucket(WHERE), ".lock") for _ in range(2))
+    here.acquire()
+    time.sleep(4)
+    with pytest.raises(LibraryBusy, match="is writing into"):
+        there.acquire()
+    here.bucket.replace = _unreachable
+    there.acquire(seconds=20)
+    here.check()  # it cannot know yet
+    del here.bucket.replace
+    time.sleep(2)
+    with pytest.raises(LibraryError, match="has begun to write into s3://pictures/of mine while this machine could not reach it"):
+        here.check()
+    with pytest.raises(LibraryError, match="has begun to write"):
+        here.release()
+    there.check()
+    there.release()
+    here.acquire()
+    here.release()
+
+
+def _unreachable(*_):
+    raise OSError("the network is down")

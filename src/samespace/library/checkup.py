@@ -51,11 +51,11 @@ def check_up(where: Location) -> list[Finding]:
     It is held for writing. Raises LibraryError where there is none, or nothing of it can be read, LibraryBusy.
     """
     store = Store(where)
-    if not store.exists and not where.names(f"{TABLE}.lance"):
+    if not store.exists and not where.files.names(f"{TABLE}.lance"):
         raise LibraryError(f"there is no library at {where}; make one with: samespace index DIR --library {where}")
     with store.writing():
         findings = [*_words_of_people(where), *_readable_table(store)]
-        if where.names(f"{TABLE}.lance"):
+        if where.files.names(f"{TABLE}.lance"):
             store = Store(where)  # whatever was opened before may have been replaced
             findings += [*_metadata(store), *_rows(store), *_indexes(store), *_copies(store)]
             if spaces := store.metadata.spaces:
@@ -67,7 +67,7 @@ def _words_of_people(where: Location) -> Iterator[Finding]:
     """Put marks and concepts aside that are no JSON: they cannot be computed again, and a person may read them still."""
     for name in (MARKS, CONCEPTS):
         if _is_damaged(where, name):
-            where.rename(name, name + DAMAGED)
+            where.files.rename(name, name + DAMAGED)
             yield Finding(f"{name} is damaged", f"it is kept as {name}{DAMAGED}; restore it from a backup, or begin anew")
 
 
@@ -89,12 +89,12 @@ def _readable_table(store: Store) -> Iterator[Finding]:
     opening = [version for version in versions if _opens(store, version)]
     for version in versions.keys() - set(opening):
         manifest = versions[version]
-        where.rename(f"{VERSIONS}/{manifest}", f"{TABLE}.lance/{manifest}{DAMAGED}")
+        where.files.rename(f"{VERSIONS}/{manifest}", f"{TABLE}.lance/{manifest}{DAMAGED}")
     whole = next((version for version in opening if _is_whole(store, version)), None)
     if whole is None:
-        if where.names(f"{TABLE}.lance"):
-            where.rename(f"{TABLE}.lance", f"{TABLE}.lance{DAMAGED}")
-            where.remove(METADATA)
+        if where.files.names(f"{TABLE}.lance"):
+            where.files.rename(f"{TABLE}.lance", f"{TABLE}.lance{DAMAGED}")
+            where.files.remove(METADATA)
             yield Finding("no version of the table can be read", f"it is kept as {TABLE}.lance{DAMAGED}; {AGAIN}")
         return
     if whole != opening[0]:
@@ -127,7 +127,7 @@ def _metadata(store: Store) -> Iterator[Finding]:
     """Write library.json anew, from the table's columns, where it is damaged, or lacks a space."""
     damaged = _is_damaged(store.location, METADATA)
     if damaged:
-        store.location.rename(METADATA, METADATA + DAMAGED)
+        store.location.files.rename(METADATA, METADATA + DAMAGED)
     elif store.exists:
         store.metadata.read()  # raises where another version wrote it
     dims = {

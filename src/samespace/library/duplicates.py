@@ -158,7 +158,7 @@ class DuplicateReview:
             return []
 
     def _write_trashed(self, batches: list[list[str]]) -> None:
-        self._store.location.write(TRASHED, json.dumps([list(map(to_text, batch)) for batch in batches]))
+        self._store.location.files.write(TRASHED, json.dumps([list(map(to_text, batch)) for batch in batches]))
 
 
 def _group(id: str, hits: Sequence[Hit]) -> DuplicateGroup:

@@ -29,7 +29,8 @@ def orthogonalised(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).to(matrices.dtype)
+    near: Tensor = (x.mT if tall else x).to(matrices.dtype)
+    return near
 
 
 class Muon(torch.optim.Optimizer):
@@ -40,7 +41,7 @@ class Muon(torch.optim.Optimizer):
         self.dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # none is ever given
         """Update all matrices."""
         for group in self.param_groups:
             shapes = defaultdict[torch.Size, list[Tensor]](list)
@@ -54,6 +55,7 @@ class Muon(torch.optim.Optimizer):
 
     def _momentum(self, p: Tensor, momentum: float) -> Tensor:
         """Add a gradient to the mean of those before, and return Nesterov's: between both."""
+        assert p.grad is not None
         state = self.state[p]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(p)

@@ -113,7 +113,7 @@ class ConceptFile:
             if changed is not None:
                 concepts[name.casefold()] = changed
             values = {concept.name: _values_of(concept) for concept in concepts.values()}
-            self.location.write(FILE, json.dumps({"format": FORMAT, "concepts": values}, indent=1, ensure_ascii=False))
+            self.location.files.write(FILE, json.dumps({"format": FORMAT, "concepts": values}, indent=1, ensure_ascii=False))
 
 
 def check_name(name: str) -> None:

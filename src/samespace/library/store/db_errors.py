@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ...core.errors import LibraryBusy, LibraryError, SamespaceError
 from .filter import OLD_LIBRARY
+from .lease import Lease
 from .location import Location
 
 P = ParamSpec("P")
@@ -73,14 +74,15 @@ def uninterrupted(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenat
 
 
 @contextlib.contextmanager
-def write_lock(location: Location, name: str = ".lock", seconds: float = 0) -> Iterator[None]:
-    """Hold a library, or what another lock stands for, for writing.
+def write_lock(location: Location, name: str = ".lock", seconds: float = 0) -> Iterator[Lease | None]:
+    """Hold a library, or what another lock stands for, for writing; yield the lease, where it lies on object storage.
 
-    Raises LibraryBusy where another process of this machine does, at once or after so many seconds; LibraryError.
+    Raises LibraryBusy where another process, or another machine, does, at once or after so many seconds; LibraryError.
     """
     from filelock import FileLock, Timeout
 
     lock: Any
+    lease = Lease(location.bucket, name) if location.bucket else None
     try:
         location.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(location.folder / name, timeout=seconds)
@@ -90,4 +92,14 @@ def write_lock(location: Location, name: str = ".lock", seconds: float = 0) -> I
     except OSError as error:
         raise LibraryError(f"{location} cannot be written ({error.strerror}); choose another place with --library") from None
     with lock:
-        yield
+        if lease is None:
+            yield None
+            return
+        try:
+            lease.acquire(seconds)
+        except OSError as error:
+            raise LibraryError(f"{location} cannot be written ({error}); choose another place with --library") from None
+        try:
+            yield lease
+        finally:
+            lease.release()

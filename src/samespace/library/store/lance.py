@@ -3,7 +3,7 @@
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
@@ -32,6 +32,7 @@ from .arrow import (
 from .db_errors import clear_errors, uninterrupted, write_lock
 from .exact_index import MAX_ROWS, ROW_ID, ExactIndex, MetadataCache, segments_at, widened, with_all_columns, write_copy
 from .filter import WORDS, Filter, literals
+from .lease import Lease
 from .location import Location
 from .marks import Mark
 from .metadata import LibraryMetadata, SpaceRecord
@@ -82,6 +83,7 @@ class Store:
         self.metadata = LibraryMetadata(self.location)
         self._copies: dict[Path, tuple[str, Any]] = {}  # open copies, and the table's version they are of
         self._stack_sizes: tuple[str, Mapping[str, int]] | None = None  # the table's version, and what it is for that
+        self._lease: Lease | None = None
         self._samples: dict[tuple[str, str], tuple[str, np.ndarray, int]] = {}  # version, some vectors, number of all
 
     @property
@@ -89,9 +91,16 @@ class Store:
         """Whether there is a library. Raises LibraryError."""
         return self.metadata.exists
 
-    def writing(self) -> AbstractContextManager[None]:
-        """Hold the library for writing. Raises LibraryBusy at once where another process of this machine does."""
-        return write_lock(self.location)
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the library for writing. Raises LibraryBusy at once where another process does, or another machine."""
+        with write_lock(self.location) as self._lease:
+            yield
+
+    def _check_lease(self) -> None:
+        """Raises LibraryError where another machine has begun to write, because this one was cut off."""
+        if self._lease:
+            self._lease.check()
 
     @cached_property
     def _database(self) -> Any:
@@ -114,7 +123,7 @@ class Store:
     @clear_errors
     def add_space(self, fingerprint: str, record: SpaceRecord) -> None:
         """Make the table, and the column for a space's vectors, if they do not exist."""
-        if not self.location.names(f"{TABLE}.lance"):
+        if not self.location.files.names(f"{TABLE}.lance"):
             self._database.create_table(TABLE, schema=SCHEMA)
         if missing := [field for field in SCHEMA if field.name not in self.table.schema.names]:  # an older version made it
             self.table.add_columns(missing)
@@ -152,6 +161,7 @@ class Store:
     @clear_errors
     def upsert(self, writes: Iterable[SegmentWrite]) -> None:
         """Write segments; those with the same id are replaced. Segments that write the same columns are written all or none."""
+        self._check_lease()
         groups: dict[frozenset[str], dict[str, SegmentWrite]] = defaultdict(dict)
         for write in writes:  # by id, because several source rows for one key are undefined in a merge
             groups[frozenset(write.vectors)][write.segment.id] = write
@@ -245,6 +255,7 @@ class Store:
     @clear_errors
     def finish(self, fingerprint: str) -> None:
         """After writing: drop segments without vectors, join small files, keep indexes and copies up to date, and all of it on the disk."""
+        self._check_lease()
         spaces = self.metadata.spaces
         self._fold_again()
         if self.table.count_rows(bare := " AND ".join(f"{vector_column(other)} IS NULL" for other in spaces)):
@@ -264,7 +275,7 @@ class Store:
                 from lancedb.index import BTree
 
             self.table.create_index("id", config=BTree())
-        self.location.sync(f"{TABLE}.lance")
+        self.location.files.sync(f"{TABLE}.lance")
         self._refresh_copies(rows, fingerprint)
 
     def _fold_again(self) -> None:
@@ -610,7 +621,7 @@ class Store:
         return {NEWEST_FIRST - int(name.removesuffix(MANIFEST)): name for name in sorted(self._manifests())}
 
     def _manifests(self) -> list[str]:
-        return [name for name in self.location.names(VERSIONS) if name.endswith(MANIFEST)]
+        return [name for name in self.location.files.names(VERSIONS) if name.endswith(MANIFEST)]
 
     @clear_errors
     def at_version(self, version: int) -> Any:

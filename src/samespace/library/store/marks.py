@@ -206,7 +206,7 @@ class Marks:
             with self._writing():
                 self._write(replace(contents, files=files))
 
-    def _writing(self) -> AbstractContextManager[None]:
+    def _writing(self) -> AbstractContextManager[object]:
         """Hold the marks, not the library: marking goes on while files are indexed."""
         return write_lock(self.location, "marks.lock", seconds=10)
 
@@ -214,7 +214,7 @@ class Marks:
         files = {to_text(path): _values_of(mark) for path, mark in contents.files.items() if not mark.is_empty}
         values = {"format": FORMAT, "files": files, "searches": dict(contents.searches), "reviewed": sorted(contents.reviewed)}
         text = json.dumps(values, indent=1, ensure_ascii=False)
-        self.location.write(FILE, text)
+        self.location.files.write(FILE, text)
 
 
 def _changed(names: tuple[str, ...], added: Iterable[str], removed: Iterable[str]) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ class LibraryMetadata:
     def update(self, **changes: Any) -> None:
         """Write the file with spaces, modalities or reads_pictures changed. Raises LibraryError, OSError."""
         now = replace(self.read(), **changes)
-        self.location.write(FILE, json.dumps({"format": FORMAT} | asdict(now), indent=2))
+        self.location.files.write(FILE, json.dumps({"format": FORMAT} | asdict(now), indent=2))
 
     @property
     def spaces(self) -> dict[str, SpaceRecord]:
