@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table; ratios above 1 are in our favour.
 
-    python -m benchmarks [indexing] [encoder] [search] [cold] [training] [answering] [context] [media] [reading] [page] [operate]   # all without a name
+    python -m benchmarks [indexing] [encoder] [search] [cold] [training] [answering] [context] [load] [media] [reading] [page] [operate]   # all without a name
     BENCH_ROWS=10000,100000 python -m benchmarks search            # smaller search sizes
 
 Takes about half an hour on two cores, most of it the index over a million vectors. Work files go to .bench/ and are
@@ -14,7 +14,7 @@ import time
 
 from samespace.core.machine import usable_cpus
 
-from . import WORK, answering, cold, context, encoder, indexing, media, operate, page, reading, search, training
+from . import WORK, answering, cold, context, encoder, indexing, load, media, operate, page, reading, search, training
 
 PARTS = {
     "indexing": indexing.run,
@@ -24,6 +24,7 @@ PARTS = {
     "training": training.run,
     "answering": answering.run,
     "context": context.run,
+    "load": load.run,
     "media": media.run,
     "reading": reading.run,
     "page": page.run,

@@ -36,6 +36,7 @@ HOMES = {  # a heavy library → the only places that import it
     "diffusers": ("generate/stable_diffusion.py",),
     "lark": ("library/search/where.py",),
     "lancedb": ("library/store/lance.py",),
+    "obstore": ("library/store/storage.py",),
     "pyarrow": ("library/store/", "train/sources.py"),
     "av": ("media/audio.py", "media/subtitles.py", "media/video.py"),
     "charset_normalizer": ("media/text_file.py",),

@@ -120,6 +120,17 @@ def test_segments_that_are_there_twice_or_wrong_are_mended(made, damaged, tiny_s
     assert contents(damaged, tiny_space_folder) == before
 
 
+def test_what_may_not_be_read_is_not_taken_for_damaged(damaged):
+    file = next((damaged / "segments.lance" / "data").iterdir())
+    file.rename(damaged / "elsewhere")
+    file.mkdir()
+    (file / "x").symlink_to(damaged / "nowhere")
+    before = sorted(path.name for path in damaged.rglob("*"))
+    with pytest.raises(LibraryError, match="cannot be read .*; check its permissions and its disk"):
+        check_up(Location(damaged))
+    assert sorted(path.name for path in damaged.rglob("*") if path.name != ".lock") == [n for n in before if n != ".lock"]
+
+
 def test_what_is_no_library_or_in_use_is_one_sentence(damaged, tmp_path, tiny_space_folder):
     with pytest.raises(LibraryError, match="there is no library at"):
         check_up(Location(tmp_path / "nowhere"))

@@ -5,15 +5,15 @@ folders makes it anew.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..core.errors import LibraryError
 from ..spaces.registry import SPACES
-from .store.arrow import SEGMENT_FIELDS, matrices, segment_of, vector_column
+from .store.arrow import SEGMENT_FIELDS, segment_of, vector_column, without_unit_length
 from .store.concepts import FILE as CONCEPTS
 from .store.lance import METADATA_CACHE, TABLE, VERSIONS, Store
 from .store.location import Location
@@ -86,6 +86,7 @@ def _is_damaged(where: Location, name: str) -> bool:
 def _readable_table(store: Store) -> Iterator[Finding]:
     """Go back to the newest version of the table that can be read from beginning to end."""
     where, versions = store.location, store.versions()
+    _check_readable(where)
     opening = [version for version in versions if _opens(store, version)]
     for version in versions.keys() - set(opening):
         manifest = versions[version]
@@ -105,21 +106,36 @@ def _readable_table(store: Store) -> Iterator[Finding]:
         yield Finding("manifests of older versions of the table are damaged", "they were put aside; nothing is lost")
 
 
+def _check_readable(where: Location) -> None:
+    """Raises LibraryError where a file may not be read, which is no damage."""
+    for folder, _, names in os.walk(where.folder / f"{TABLE}.lance") if not where.remote else ():
+        for name in names:
+            try:
+                with open(os.path.join(folder, name), "rb") as file:
+                    file.read(1)
+            except OSError as error:
+                raise LibraryError(
+                    f"{folder}/{name} cannot be read ({error.strerror}); check its permissions and its disk"
+                ) from None
+
+
 def _opens(store: Store, version: int) -> bool:
     """Whether the list of a version's files can be read, and names columns: of a file that is all zeros it would not."""
     try:
         return bool("id" in store.at_version(version).schema.names)
     except LibraryError:
+        if store.location.remote:  # it is whole or absent there, and was not reached
+            raise
         return False
 
 
 def _is_whole(store: Store, version: int) -> bool:
     """Whether every value of a version can be read."""
     try:
-        table = store.at_version(version)
-        rows = sum(batch.num_rows for batch in table.search().to_batches(ROWS))
-        return bool(rows == table.count_rows())
-    except (LibraryError, RuntimeError, ValueError, OSError):  # as LanceDB says that it reads a damaged file
+        return store.can_be_read(version, ROWS)
+    except LibraryError:
+        if store.location.remote:
+            raise
         return False
 
 
@@ -133,10 +149,10 @@ def _metadata(store: Store) -> Iterator[Finding]:
     dims = {
         field.name.removeprefix(COLUMN): field.type.list_size for field in store.table.schema if field.name.startswith(COLUMN)
     }
-    known = {} if damaged else store.metadata.spaces
-    missing = {fingerprint: dim for fingerprint, dim in dims.items() if fingerprint not in known}
-    kept = {fingerprint: record for fingerprint, record in known.items() if fingerprint in dims}
-    if damaged or missing or len(kept) < len(known):
+    recorded = {} if damaged else store.metadata.spaces
+    missing = {fingerprint: dim for fingerprint, dim in dims.items() if fingerprint not in recorded}
+    kept = {fingerprint: record for fingerprint, record in recorded.items() if fingerprint in dims}
+    if damaged or missing or len(kept) < len(recorded):
         installed = {entry.config.fingerprint: entry.name for entry in SPACES.entries() if entry.config}
         found = {f: SpaceRecord(installed.get(f, f), dim) for f, dim in missing.items()}
         store.metadata.update(**vars(Contents(kept | found)) if damaged else {"spaces": kept | found})
@@ -154,7 +170,7 @@ def _rows(store: Store) -> Iterator[Finding]:
                 wrong.add(row["id"])
             (twice if row["id"] in seen else seen).add(row["id"])
         ids = batch["id"].to_pylist()
-        wrong.update(ids[row] for space in spaces for row in _without_unit_length(batch[space]))
+        wrong.update(ids[row] for space in spaces for row in without_unit_length(batch[space], UNIT))
     if wrong:
         store.remove_ids(wrong)
         yield Finding(f"{len(wrong)} segments are not as they were written", f"removed; {AGAIN}")
@@ -163,43 +179,17 @@ def _rows(store: Store) -> Iterator[Finding]:
         yield Finding(f"{len(twice)} segments were there more than once", "one of each was kept")
 
 
-def _without_unit_length(column: Any) -> list[int]:
-    """Return the rows whose vector is there and does not have unit length."""
-    valid = np.flatnonzero(np.asarray(column.is_valid()))
-    if not len(valid):
-        return []
-    import pyarrow as pa
-
-    (vectors,) = matrices(pa.chunked_array([column])) or [np.empty((0, 1))]
-    lengths = np.linalg.norm(vectors[valid].astype(np.float32), axis=1)
-    return [int(row) for row in valid[~(np.abs(lengths - 1) < UNIT)]]
-
-
 # What is made from the table.
 
 
 def _indexes(store: Store) -> Iterator[Finding]:
     """Drop indexes that cannot be searched; they are built again when all is looked through."""
-    for index in store.table.list_indices():
-        (column,) = index.columns
+    for name, column in store.indexes().items():
         try:
-            _search_index(store.table, column)
-        except (RuntimeError, ValueError, OSError):  # as LanceDB says that it reads a damaged file
-            store.table.drop_index(index.name)
+            store.try_index(column)
+        except LibraryError:
+            store.drop_index(name)
             yield Finding(f"the index of {column} is damaged", "it was built again")
-
-
-def _search_index(table: Any, column: str) -> None:
-    """Search an index for anything. Raises whatever LanceDB does."""
-    if column.startswith(COLUMN):
-        dim = table.schema.field(column).type.list_size
-        table.search(np.full(dim, dim**-0.5, np.float32), vector_column_name=column).limit(100).to_arrow()
-    elif column == "text":
-        from lancedb.query import MatchQuery
-
-        table.search(MatchQuery("the", "text"), query_type="fts").limit(100).to_arrow()  # type: ignore[call-arg]
-    else:
-        table.count_rows(f"{column} = ''")
 
 
 def _copies(store: Store) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from ..core.errors import QueryError, SamespaceError
 from ..core.paths import to_path, to_text
 from ..evaluate.zeroshot import TEMPLATES, label_vectors, probabilities
 from ..library.library import Library
+from .services.embeddings import Embedding
 from .services.lazy_assistant import LazyAssistant
 from .services.reranking import Reranking
 
@@ -52,7 +53,8 @@ class LibraryTools:
     """The tools over one library. Only files that are indexed in it are opened."""
 
     def __init__(self, library: Library, assistant: LazyAssistant):
-        self.library, self.assistant, self.reranking = library, assistant, Reranking(library, assistant)
+        self.library, self.assistant = library, assistant
+        self.reranking = Reranking(library, Embedding(library.space), assistant)
 
     def indexed_path(self, path: str) -> Path:
         """Return the path of an indexed file, given as text. Raises QueryError."""

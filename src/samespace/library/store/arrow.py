@@ -75,6 +75,17 @@ def vectors_of(column: pa.ChunkedArray) -> list[np.ndarray]:
     return [z.astype(np.float32) for matrix in matrices(column) for z in matrix]
 
 
+def without_unit_length(column: pa.FixedSizeListArray, tolerance: float) -> list[int]:
+    """Return the rows whose vector is there and has another length than 1."""
+    valid = np.flatnonzero(np.asarray(column.is_valid()))
+    if not len(valid):
+        return []
+    (vectors,) = matrices(pa.chunked_array([column]))
+    lengths = np.linalg.norm(vectors[valid].astype(np.float32), axis=1)
+    wrong: list[int] = valid[~(np.abs(lengths - 1) < tolerance)].tolist()
+    return wrong
+
+
 def numbers_of(column: pa.ChunkedArray) -> np.ndarray:
     """Return a column of numbers."""
     return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])

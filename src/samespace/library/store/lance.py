@@ -308,6 +308,36 @@ class Store:
     def _has_index(self, column: str) -> bool:
         return any(index.columns == [column] for index in self.table.list_indices())
 
+    @clear_errors
+    def indexes(self) -> dict[str, str]:
+        """Return the table's indexes: name → column."""
+        return {index.name: index.columns[0] for index in self.table.list_indices()}
+
+    @clear_errors
+    def try_index(self, column: str) -> None:
+        """Search the index of a column for anything. Raises LibraryError where it is damaged."""
+        if column.startswith(vector_column("")):
+            dim = self.table.schema.field(column).type.list_size
+            self.table.search(np.full(dim, dim**-0.5, np.float32), vector_column_name=column).limit(SAMPLE).to_arrow()
+        elif column == "text":
+            self.table.search(self._match("the"), query_type="fts").limit(SAMPLE).to_arrow()
+        else:
+            self.table.count_rows(f"{column} = ''")
+
+    @uninterrupted
+    @clear_errors
+    def drop_index(self, name: str) -> None:
+        """Remove an index; `finish` builds it again where it is needed."""
+        self.table.drop_index(name)
+
+    @staticmethod
+    def _match(words: str) -> Any:
+        """Return a query of the full-text index."""
+        with _IMPORTING:
+            from lancedb.query import MatchQuery
+
+        return MatchQuery(words, "text")  # type: ignore[call-arg]  # a dataclass of pydantic's, whose defaults mypy does not see
+
     def exact_path(self, fingerprint: str) -> Path:
         """Return where the exact index of a space is, or would be."""
         return self.location.folder / f"exact-{fingerprint}.arrow"
@@ -431,12 +461,8 @@ class Store:
     @clear_errors
     def search_texts(self, words: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[Candidate]:
         """Return the k segments whose texts match the words best (BM25; no phrases), with their texts."""
-        with _IMPORTING:
-            from lancedb.query import MatchQuery
-
         vectors = vector_column(fingerprint)
-        match = MatchQuery(words, "text")  # type: ignore[call-arg]  # a dataclass of pydantic's, whose defaults mypy does not see
-        query = self.table.search(match, query_type="fts").select([*self._present(DISPLAYED), vectors, "_score"])
+        query = self.table.search(self._match(words), query_type="fts").select([*self._present(DISPLAYED), vectors, "_score"])
         conditions = [f"{vectors} IS NOT NULL", *([filter.sql] if filter.sql else [])]
         found = query.where(" AND ".join(conditions), prefilter=True).limit(k).to_arrow()
         pairs = zip(segments_of(found), vectors_of(found[vectors]), strict=True)
@@ -629,6 +655,12 @@ class Store:
         table = self._database.open_table(TABLE)
         table.checkout(version)
         return table
+
+    @clear_errors
+    def can_be_read(self, version: int, rows: int) -> bool:
+        """Whether a version has all the rows that it says, reading so many at a time. Raises LibraryError where it cannot be read."""
+        table = self.at_version(version)
+        return sum(batch.num_rows for batch in table.search().to_batches(rows)) == int(table.count_rows())
 
 
 def path_conditions(paths: Iterable[str]) -> Iterator[str]:

@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, Response
 from ...core.errors import UnknownSpace
 from ...core.paths import to_text
 from ..services.chat import complete
-from ..services.embeddings import embeddings
 from ..services.schemas import ChatRequest, EmbeddingRequest, RerankRequest, SearchRequest
 from ..services.state import State
 
@@ -44,7 +43,7 @@ def describe(name: str) -> dict[str, Any]:
 @router.post("/embeddings")
 def embed(body: EmbeddingRequest, state: State) -> JSONResponse:
     """Embed texts and images."""
-    return JSONResponse(embeddings(body, state.library.space, state.allow_urls))
+    return JSONResponse(state.embedding.answer(body, state.allow_urls))
 
 
 @router.post("/search")
@@ -54,7 +53,7 @@ def search(body: SearchRequest, state: State) -> dict[str, Any]:
         body.query, body.top, min_relevance=body.min_relevance, files=False, where=body.where, group_by=body.group_by
     )
     hits = state.reranking.hits(body.query, hits) if body.rerank else hits
-    return {"object": "list", "data": [asdict(hit) | {"path": to_text(hit.path)} for hit in hits]}
+    return {"object": "list", "data": [asdict(hit) | {"id": hit.id, "path": to_text(hit.path)} for hit in hits]}
 
 
 @router.post("/rerank")

@@ -1,16 +1,16 @@
 """/v1/rerank, and the second look at hits: opened with the first request for it."""
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from ...assistant.request import Picture
 from ...assistant.rerank import Reranker, open_reranker, rerank
 from ...core.errors import RequestError
 from ...library.library import Library
 from ...library.search.hits import Hit
 from ...spaces.cross_encoder import RERANKERS
-from .embeddings import encode
+from .embeddings import Embedding
 from .lazy_assistant import LazyAssistant
 from .schemas import RerankRequest
 
@@ -21,8 +21,8 @@ FIRST = 20
 class Reranking:
     """Reads hits and documents again, for one library."""
 
-    def __init__(self, library: Library, assistant: LazyAssistant):
-        self.library, self.assistant = library, assistant
+    def __init__(self, library: Library, embedding: Embedding, assistant: LazyAssistant):
+        self.library, self.embedding, self.assistant = library, embedding, assistant
         self._opened: dict[str, Reranker] = {}
 
     def reranker(self, name: str = "") -> Reranker:
@@ -55,6 +55,5 @@ class Reranking:
         return {"object": "list", "model": name, "results": results, "usage": {"total_tokens": 0}}
 
     def _cosines(self, body: RerankRequest, urls_allowed: bool) -> list[float | None]:
-        z = encode(body.query, self.library.space)
-        documents: list[str | Picture] = list(body.read_documents(urls_allowed))
-        return [float(encode(one, self.library.space) @ z) for one in documents]
+        z, *documents = self.embedding.encode(chain([body.query], body.read_documents(urls_allowed)))
+        return [float(one @ z) for one in documents]

@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 
 from ...library.library import Library
 from .drawing import Drawing
+from .embeddings import Embedding
 from .indexing import IndexingJob
 from .lazy_assistant import LazyAssistant
 from .library_media import LibraryMedia
@@ -27,7 +28,8 @@ class ServerState:
         """`key` is empty where none is needed; `locations` are the libraries that the pages offer, where there are several."""
         self.library, self.assistant, self.key, self.allow_urls, self.locations = library, assistant, key, allow_urls, locations
         self.metrics, self.media, self.indexing = Metrics(), LibraryMedia(library), IndexingJob(library)
-        self.reranking = Reranking(library, assistant)
+        self.embedding = Embedding(library.space)
+        self.reranking = Reranking(library, self.embedding, assistant)
         self.search_page = SearchPage(library, self.media, self.reranking)
         self.comparison = SpaceComparison(library, self.media)
         self.timeline, self.map_page, self.drawing = Timeline(library), MapPage(library), Drawing()
