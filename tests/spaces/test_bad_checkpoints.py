@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from samespace.core import new_folder
 from samespace.core.errors import SamespaceError, UnknownSpace, WeightsMismatch
-from samespace.spaces.checkpoints import families, tensors
+from samespace.spaces.checkpoints import checkpoint, families, tensors
 from samespace.spaces.convert import conversion, export, install
 
 
@@ -82,6 +82,25 @@ def test_weights_that_are_cut_short_are_refused_before_a_library_builds_the_mode
     monkeypatch.setattr(conversion, "_opened", lambda folder: pytest.fail("the model was built"))
     with pytest.raises(WeightsMismatch, match="is not a readable weights file"):
         conversion.open_reference(copied)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("text_config", {"num_hidden_layers": 10**9}),
+        ("vision_config", {"hidden_size": 10**7, "num_attention_heads": 4}),
+        ("text_config", {"vocab_size": 10**12}),
+    ],
+)
+def test_a_config_that_asks_for_more_than_the_weights_hold_is_refused_before_anything_is_built(copied, monkeypatch, part, change):
+    """A whole and small weights file, and a config whose model would fill the memory: by our towers, and by a library's."""
+    values = json.loads((copied / "config.json").read_text())
+    values[part] |= change
+    (copied / "config.json").write_text(json.dumps(values))
+    monkeypatch.setattr(conversion, "_opened", lambda folder: pytest.fail("the model was built"))
+    for read in (conversion.open_reference, checkpoint.load):
+        with pytest.raises(WeightsMismatch, match="config and weights do not belong together"):
+            read(copied)
 
 
 def test_a_graph_with_operations_of_its_own(tmp_path, clip_tokenizer_folder):

@@ -23,7 +23,7 @@ from ..models.qwen3_vl import Qwen3Vl
 from ..models.smolvlm import SmolVlm
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.tokens import read_tokenizer
-from ..spaces.checkpoints.tensors import dequantize, fill, read_tensors
+from ..spaces.checkpoints.tensors import check_weights, dequantize, fill, read_tensors
 from ..spaces.checkpoints.towers import image_tower
 from ..spaces.checkpoints.weight_maps import Weights
 from . import transformers_folder
@@ -62,6 +62,7 @@ def read(folder: Path, quantized: bool = False) -> tuple[Llava, Language]:
 
     Raises UnknownAssistant, WeightsMismatch.
     """
+    check_weights(folder)
     if (folder / CONFIG).exists():
         model = _read_own(folder, quantized)
     elif (folder / "config.json").exists():

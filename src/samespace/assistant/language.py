@@ -10,7 +10,7 @@ from ..core.files import read_json
 from ..models.lm import Llama
 from ..preprocess.tokens import read_tokenizer
 from ..spaces.checkpoints.language_layout import language_config
-from ..spaces.checkpoints.tensors import fill, read_weights
+from ..spaces.checkpoints.tensors import check_weights, fill, read_weights
 from ..spaces.checkpoints.weight_maps import LLAMA, Weights, renamed
 
 DEFAULT_TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
@@ -35,6 +35,7 @@ def read_language(path: Path) -> Language:
         from .gguf_file import read_gguf
 
         return read_gguf(path)
+    check_weights(path)
     model = filled(language_config(read_json(path / "config.json"), path), renamed(read_weights(path), LLAMA))
     template, special_tokens = read_template(path)
     return Language(model, read_tokenizer(path / "tokenizer.json"), template, special_tokens)

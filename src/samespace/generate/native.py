@@ -28,7 +28,7 @@ from ..models.int8 import quantize
 from ..models.lm import Cache
 from ..preprocess.stream import Part, PictureValues, SoundValues, StreamWords, Tokens, decibels_of, sound_values
 from ..preprocess.vocoder import griffin_lim
-from ..spaces.checkpoints.tensors import dequantize, fill
+from ..spaces.checkpoints.tensors import check_weights, dequantize, fill
 from .generator import MOST_DRAWINGS, MOST_GUIDANCE, MOST_STEPS, check_range
 from .native_registry import NATIVES, read_native_config
 from .sampler import Pictures, from_rgba, sample
@@ -73,6 +73,7 @@ def load_native(name: str | Path = "native") -> "Native":
         )
     config = read_native_config(folder)
     try:
+        check_weights(folder)
         model = NativeTransformer(config)
         state = dequantize(load_file(folder / "model.safetensors"))
         fill(model, state | ({"lm.head.weight": state["lm.token_embed.weight"]} if config.lm.tied else {}))

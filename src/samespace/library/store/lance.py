@@ -660,7 +660,7 @@ class Store:
     def can_be_read(self, version: int, rows: int) -> bool:
         """Whether a version has all the rows that it says, reading so many at a time. Raises LibraryError where it cannot be read."""
         table = self.at_version(version)
-        return sum(batch.num_rows for batch in table.search().to_batches(rows)) == int(table.count_rows())
+        return bool(sum(batch.num_rows for batch in table.search().to_batches(rows)) == table.count_rows())
 
 
 def path_conditions(paths: Iterable[str]) -> Iterator[str]:

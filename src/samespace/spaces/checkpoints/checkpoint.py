@@ -24,7 +24,7 @@ from ..space import read_space_config
 from .families import check_kind
 from .image_processors import CLIP, FLEX, SIGLIP, flex_prep, open_clip_prep, processor_values, transformers_prep
 from .open_clip_layout import STRIP, open_clip_cleaning, towers_of
-from .tensors import dequantize, fill, read_tensors, read_weights
+from .tensors import check_weights, dequantize, fill, read_tensors, read_weights
 from .tokenizer_files import check_vocabulary, cleans_as_siglip, pad_id, read_tokenizer
 from .towers import dual_encoder
 from .transformers_layout import clip_towers, flex_siglip_towers, metaclip2_towers, siglip_towers
@@ -79,6 +79,7 @@ def load(folder: Path, name: str = "") -> Checkpoint:
     """
     for file, read in FAMILIES.items():
         if (folder / file).exists():
+            check_weights(folder)
             checkpoint = read(folder)
             checkpoint.config = replace(checkpoint.config, name=name or checkpoint.config.name or folder.name)
             checkpoint.model.eval()

@@ -1,5 +1,6 @@
 """Weights files and config files, read without executing anything from them."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -15,6 +16,17 @@ from .weight_maps import Weights
 
 MEMORY_PER_BYTE = 2.5
 """Memory that a byte of weights takes while it is converted."""
+
+MOST_IN_A_BYTE = 2
+"""Weights: int4 has two."""
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".onnx_data", ".data", ".gguf")
+"""Endings of files that hold weights."""
+CONFIGS = ("config.json", "open_clip_config.json", "space.json", "assistant.json", "native.json")
+"""Files that say how large a model is."""
+WIDTH = ("width", "hidden_size", "d_model", "n_embd", "embed_dim")
+LAYERS = ("layers", "num_hidden_layers", "num_layers", "n_layer", "depth")
+VOCABULARY = ("vocab", "vocab_size")
+"""What configs call the length of a token, the number of blocks, and the number of tokens."""
 
 
 def read_weights(folder: Path) -> Weights:
@@ -45,13 +57,42 @@ def check_memory(files: list[Path]) -> None:
 
 
 def check_weights(folder: Path) -> None:
-    """Raises WeightsMismatch where a weights file of a folder is no such file, or was cut short."""
+    """Raises WeightsMismatch where a weights file of a folder is no such file, was cut short, or holds far less than a config asks for.
+
+    It is asked before a model is built, which would take the memory of all that the config asks for.
+    """
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt"):  # reads its header
                 pass
         except (SafetensorError, OSError) as error:
             raise WeightsMismatch(f"{path} is not a readable weights file ({error}); download it again") from None
+    stored = MOST_IN_A_BYTE * sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in WEIGHT_SUFFIXES)
+    for path in (folder / name for name in CONFIGS if stored and (folder / name).exists()):
+        try:
+            asked = least_weights(json.loads(path.read_bytes()))
+        except (ValueError, OSError, RecursionError):  # whoever needs this file says what is wrong with it
+            continue
+        if asked > stored:
+            raise WeightsMismatch(
+                f"{path} asks for more than {asked:.1e} weights, and the files beside it hold {stored:.1e} at most; "
+                "config and weights do not belong together: download both again"
+            )
+
+
+def least_weights(values: object) -> float:
+    """Return fewer weights than a model of a config's settings can have: a block has several matrices of width × width."""
+    if isinstance(values, list):
+        return max(map(least_weights, values), default=0)
+    if not isinstance(values, dict):
+        return 0
+    width, layers, vocabulary = (max(0, *(_number(values.get(key)) for key in keys)) for keys in (WIDTH, LAYERS, VOCABULARY))
+    here = max(layers * max(width, 1) ** 2, vocabulary * width)
+    return max([here, *map(least_weights, values.values())])
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
 
 
 def read_tensors(path: Path) -> Weights:
