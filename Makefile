@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: demo serve lint check test coverage bench fuzz faults docs clean
+.PHONY: demo serve lint check test coverage bench fuzz faults audit docs clean
 
 demo: .venv/demo.done  ## index six photographs and search them
 	@$(BIN)/samespace demo
@@ -37,6 +37,11 @@ fuzz: .venv/dev.done  ## mutated inputs for every parser, and mutated files for 
 
 faults: .venv/dev.done  ## what writes is killed at random moments, and what is left looked at: make faults RUNS=200
 	@$(BIN)/python -m faults $(RUNS)
+
+audit: .venv/dev.done  ## what is installed, as a bill of materials, and what is known to be vulnerable in it
+	@$(PIP) pip-audit cyclonedx-bom
+	@$(BIN)/cyclonedx-py environment $(BIN)/python --of JSON -o .venv/sbom.json && echo "bill of materials: .venv/sbom.json"
+	@$(BIN)/pip-audit --skip-editable
 
 docs: .venv/dev.done  ## the API reference, from the docstrings, into .venv/docs
 	@$(BIN)/python -m docs.api .venv/docs

@@ -1,5 +1,8 @@
 """Through which doors nobody gets in: other sites, other names, other files, addresses inside the network, names that are scripts."""
 
+import socket
+import urllib.request
+
 import numpy as np
 import pytest
 from chromium import needs_chromium, opened
@@ -37,6 +40,16 @@ def library(tmp_path_factory):
 @pytest.fixture(scope="module")
 def app(library):
     return create_app(library)
+
+
+def test_a_key_of_any_letters_opens_the_page(library):
+    """As a cookie it may have neither of these characters; without a key on the server, none is set."""
+    key = "ключ; €\r\nSet-Cookie: x=1"
+    locked, free = (TestClient(create_app(library, key=key), base_url=HERE) for key in (key, ""))
+    assert locked.get("/").status_code == 401
+    assert locked.get("/", params={"key": key}).status_code == 200 and locked.get("/").status_code == 200
+    assert "x" not in locked.cookies
+    assert free.get("/", params={"key": key}).status_code == 200 and not free.cookies
 
 
 @pytest.fixture
@@ -131,3 +144,20 @@ def test_names_and_captions_run_nowhere_on_the_page(app, browser):
                         page.wait_for_timeout(200)
                         page.keyboard.press("Escape")
                 assert page.evaluate("window.hacked") is None, where
+
+
+def test_clients_that_never_read_hold_nobody_up(app):
+    """They ask for as much as they can, and leave it lying."""
+    with serving(app) as base:
+        host, port = base.removeprefix("http://").split(":")
+        waiting = []
+        for _ in range(60):
+            client = socket.create_connection((host, int(port)))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.sendall(f"GET /static/vendor/countries-50m.json HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode() * 20)
+            waiting.append(client)
+        for path in ("/", "/app/timeline", "/health"):
+            with urllib.request.urlopen(base + path, timeout=30) as answer:
+                assert answer.status == 200
+        for client in waiting:
+            client.close()

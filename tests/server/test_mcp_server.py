@@ -30,13 +30,19 @@ def test_search_ask_and_classify(server, photographs):
             about_file = await client.call_tool("ask", {"text": "What?", "paths": [cat], "max_tokens": 4})
             about_library = await client.call_tool("ask", {"text": "What?", "max_tokens": 4})
             ratios = await client.call_tool("classify", {"path": cat, "labels": ["a cat", "a dog"]})
+            too_much = [
+                await client.call_tool("search", {"query": "a cat", "top": 10**9}),
+                await client.call_tool("search", {"query": "cat " * 10_000}),
+                await client.call_tool("classify", {"path": cat, "labels": ["a cat"] * 100_000}),
+                await client.call_tool("ask", {"text": "What?", "max_tokens": 10**9}),
+            ]
             refused = [
                 await client.call_tool(name, {"path": "/etc/passwd", "paths": ["/etc/passwd"], "text": "x", "labels": ["a"]})
                 for name in ("ask", "classify")
             ]
-            return tools, hits, filtered, unclear, about_file, about_library, ratios, refused
+            return tools, hits, filtered, unclear, about_file, about_library, ratios, too_much, refused
 
-    tools, hits, filtered, unclear, about_file, about_library, ratios, refused = anyio.run(call_tools)
+    tools, hits, filtered, unclear, about_file, about_library, ratios, too_much, refused = anyio.run(call_tools)
     assert {tool.name for tool in tools} == {"search", "overview", "duplicates", "learn", "ask", "classify"}
     assert all(tool.annotations.read_only_hint == (tool.name != "learn") and tool.description for tool in tools)
     assert len(hits.structured_content["result"]) == 1
@@ -45,6 +51,7 @@ def test_search_ask_and_classify(server, photographs):
     assert about_file.structured_content["pictures"] == [cat]
     assert len(about_library.structured_content["pictures"]) == 2
     assert sum(ratios.structured_content.values()) == pytest.approx(1, abs=1e-3)
+    assert all(answer.is_error for answer in too_much)
     for answer in refused:
         assert answer.is_error
         assert "/etc/passwd is not in the library" in answer.content[0].text

@@ -29,6 +29,9 @@ EXTRAS = {  # extra: (a module of it, what it is for)
     "ray": ("ray", "indexing on many machines"),
 }
 
+MODELS = ("spaces", "assistants", "generators", "natives", "rerankers", "speech")
+"""Folders of models, in the user's data."""
+
 
 def doctor(
     library: Annotated[
@@ -45,7 +48,13 @@ def doctor(
 
     system = f"{platform.system()} {platform.machine()}, {usable_cpus()} CPUs"
     print_result(f"samespace {__version__}, Python {sys.version.split()[0]}, {system}")
-    for title, lines in (("", package_lines()), ("spaces", space_lines()), ("library", library_lines())):
+    parts = (
+        ("", package_lines()),
+        ("spaces", space_lines()),
+        ("library", library_lines()),
+        ("who may change them", exposed_lines()),
+    )
+    for title, lines in parts:
         if title:
             print_result(title)
         for line in lines:
@@ -115,6 +124,31 @@ def damaged_files(folder: Path) -> str:
     files = read_space_config(folder).files
     bad = [name for name, digest in files.items() if not (folder / name).exists() or sha256(folder / name) != digest]
     return f"damaged: {', '.join(bad)}; install it again" if bad else ""
+
+
+def exposed_lines() -> Iterator[str]:
+    """Yield a line for each folder of models or of the library that other users of the machine may write to."""
+    from ..core.paths import data_folder
+    from ..library.library import default_path
+    from ..library.store.location import Location
+
+    models = (data_folder(f"SAMESPACE_{kind.upper()}", kind) for kind in MODELS)
+    folders = [*models, Location(default_path()).folder]
+    exposed = [folder for folder in folders if folder.exists() and others_may_write(folder)]
+    for folder in exposed:
+        yield f"{folder}: other users of this machine may change what is in it; close it with: chmod -R go-w {folder}"
+    if not exposed:
+        yield "you alone"
+
+
+def others_may_write(folder: Path) -> bool:
+    """Whether users other than its owner may write into a folder, or into one above it, by which it could be exchanged."""
+    import os
+    import stat
+
+    above = [folder, *folder.resolve().parents] if os.name == "posix" else []
+    modes = [path.stat().st_mode for path in above]
+    return any(mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX for mode in modes)
 
 
 def library_lines() -> Iterator[str]:

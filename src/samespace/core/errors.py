@@ -7,7 +7,7 @@ SamespaceError
 ├── WrongSpace           vectors of one space meet another space
 ├── WeightsMismatch      a checkpoint does not fit the architecture it names
 ├── LibraryError         a library is missing, broken or busy
-│   ├── MissingLibrary   it is not there, or what is to be indexed is not
+│   ├── MissingLibrary   it is not there, or what is to be indexed, or was asked of it, is not
 │   └── LibraryBusy      another process is writing to it
 ├── QueryError           a query, label list or filter cannot be understood
 ├── UnknownAssistant     an assistant or language model cannot be found or understood
@@ -52,7 +52,7 @@ class LibraryError(SamespaceError):
 
 
 class MissingLibrary(LibraryError):
-    """A library, or what is to be indexed into it, is not there."""
+    """A library, what is to be indexed into it, or what is asked of it, is not there."""
 
 
 class LibraryBusy(LibraryError):

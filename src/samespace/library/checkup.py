@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import LibraryError
+from ..core.errors import LibraryError, MissingLibrary
 from ..spaces.registry import SPACES
 from .store.arrow import SEGMENT_FIELDS, segment_of, vector_column, without_unit_length
 from .store.concepts import FILE as CONCEPTS
@@ -48,11 +48,11 @@ class Finding:
 def check_up(where: Location) -> list[Finding]:
     """Look through a library, all of it, and mend it; return what was wrong.
 
-    It is held for writing. Raises LibraryError where there is none, or nothing of it can be read, LibraryBusy.
+    It is held for writing. Raises MissingLibrary where there is none, LibraryError where it may not be read, LibraryBusy.
     """
     store = Store(where)
     if not store.exists and not where.files.names(f"{TABLE}.lance"):
-        raise LibraryError(f"there is no library at {where}; make one with: samespace index DIR --library {where}")
+        raise MissingLibrary(f"there is no library at {where}; make one with: samespace index DIR --library {where}")
     with store.writing():
         findings = [*_words_of_people(where), *_readable_table(store)]
         if where.files.names(f"{TABLE}.lance"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import LibraryError, UnreadableMedia
+from ..core.errors import MissingLibrary, UnreadableMedia
 from ..core.paths import to_path, to_text
 from ..media import image
 from ..media.kinds import RAW
@@ -142,10 +142,10 @@ class DuplicateReview:
         return TrashReport(moved, [*problems, *refused])
 
     def restore(self) -> TrashReport:
-        """Take back the files that were moved to the trash last. They are to be indexed again. Raises LibraryError, OSError."""
+        """Take back the files that were moved to the trash last. They are to be indexed again. Raises MissingLibrary where there are none, LibraryError, OSError."""
         batches = self._trashed()
         if not batches:
-            raise LibraryError("nothing was moved to the trash from here, or all of it was taken back")
+            raise MissingLibrary("nothing was moved to the trash from here, or all of it was taken back")
         restored, problems = restore(batches[-1])
         self._write_trashed(batches[:-1])
         return TrashReport(restored, problems)

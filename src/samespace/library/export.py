@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..core.errors import LibraryError
+from ..core.errors import LibraryError, MissingLibrary
 from ..core.files import write_atomically
 from ..core.paths import expanded
 from .search.hits import Hit
@@ -14,11 +14,11 @@ from .search.hits import Hit
 def export(hits: Sequence[Hit], out: str | Path) -> int:
     """Write the files of hits, each once, and return how many there are. The ending of `out` says as what; without one, as links.
 
-    Raises LibraryError where nothing is found, or `out` exists; OSError.
+    Raises MissingLibrary where nothing is found, LibraryError where `out` exists; OSError.
     """
     path, files = expanded(out), list(dict.fromkeys(hit.path for hit in hits))
     if not files:
-        raise LibraryError("there is nothing to export; ask for something else")
+        raise MissingLibrary("there is nothing to export; ask for something else")
     if path.exists():
         raise LibraryError(f"{path} exists; name a new file or folder")
     if path.suffix.lower() not in WRITERS:

@@ -372,8 +372,8 @@ class Library:
     def _check_roots(self, roots: list[Path], additional: bool) -> None:
         """Check what is to be indexed.
 
-        Raises MissingLibrary where a folder does not exist, WrongSpace as `_check_space`, LibraryError where an indexed folder
-        has become empty: that is what a disk that is not mounted looks like.
+        Raises MissingLibrary where a folder does not exist, or an indexed one has become empty, which is what a disk that is not
+        mounted looks like; WrongSpace as `_check_space`.
         """
         for root in roots:
             if not root.exists():
@@ -385,7 +385,7 @@ class Library:
 
         for root in roots:
             if root.is_dir() and looks_unmounted(str(root)) and (indexed := self.files_below(root)):
-                raise LibraryError(
+                raise MissingLibrary(
                     f"{root} is empty now, and {len(indexed)} of its files are indexed; mount its disk, or remove them: "
                     f"samespace forget {root}"
                 )

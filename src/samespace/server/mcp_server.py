@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
+from pydantic import Field
 
 from .. import __version__
 from ..assistant.excerpts import excerpt
@@ -23,6 +24,7 @@ from ..library.library import Library
 from .services.embeddings import Embedding
 from .services.lazy_assistant import LazyAssistant
 from .services.reranking import Reranking
+from .services.schemas import MAX_QUERY
 
 if TYPE_CHECKING:
     from .screen_tools import ScreenTools
@@ -31,6 +33,12 @@ READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempot
 ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 LOOKS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=False, open_world_hint=True)
 ACTS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True)
+
+Words = Annotated[str, Field(max_length=MAX_QUERY)]
+Texts = Annotated[list[Words], Field(max_length=1000)]
+Count = Annotated[int, Field(ge=1, le=1000)]
+Tokens = Annotated[int, Field(ge=1, le=4096)]
+"""What a client may ask for, at most: a program that asks for everything would have it held in memory at once."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,7 +72,7 @@ class LibraryTools:
         return Path(absolute)
 
     def search(
-        self, query: str = "", top: int = 10, min_relevance: float = 0.0, where: str = "", rerank: bool = False
+        self, query: Words = "", top: Count = 10, min_relevance: float = 0.0, where: Words = "", rerank: bool = False
     ) -> list[dict[str, Any]]:
         """Find pictures, parts of videos and audio, and pages on this machine by what is in them.
 
@@ -82,7 +90,7 @@ class LibraryTools:
         layout = self.library.map.read() if self.library.map.exists else self.library.map.make()
         return [{"group": label.text, "count": label.count} for label in layout.labels if label.level <= 1]
 
-    def duplicates(self, where: str = "", top: int = 20) -> list[dict[str, Any]]:
+    def duplicates(self, where: Words = "", top: Count = 20) -> list[dict[str, Any]]:
         """List pictures and videos that are here more than once: the best file of each, why it is, and its other copies.
 
         `where` holds conditions as for `search`. Nothing is moved or deleted.
@@ -90,7 +98,7 @@ class LibraryTools:
         groups = islice(self.library.duplicates(where), top)
         return [{"why": group.why, "paths": [to_text(copy.hit.path) for copy in group.copies]} for group in groups]
 
-    def learn(self, name: str, paths: list[str], not_paths: list[str] | None = None) -> dict[str, Any]:
+    def learn(self, name: Words, paths: Texts, not_paths: Texts | None = None) -> dict[str, Any]:
         """Teach the library a word by indexed files that show it (three or more are best), and files that do not.
 
         The word then works in `search`: "Bella on the beach", or as the condition `concept:bella`.
@@ -99,7 +107,7 @@ class LibraryTools:
         concept = self.library.learn(name, yes, no)
         return {"name": concept.name, "examples": len(concept.yes), "against": len(concept.no)}
 
-    def ask(self, text: str, paths: list[str] | None = None, max_tokens: int = 256) -> dict[str, Any]:
+    def ask(self, text: Words, paths: Texts | None = None, max_tokens: Tokens = 256) -> dict[str, Any]:
         """Answer a question from files: those at `paths`, or those of the library that fit the question best."""
         assistant = self.assistant.open()
         if paths:
@@ -112,7 +120,7 @@ class LibraryTools:
         reply_text = answer.reply.text
         return {"answer": reply_text, "pictures": [to_text(hit.path) for hit in answer.cited(reply_text)]}
 
-    def classify(self, path: str, labels: list[str]) -> dict[str, float]:
+    def classify(self, path: str, labels: Texts) -> dict[str, float]:
         """Say how well each label fits an indexed picture: probabilities that sum to 1."""
         space = self.library.space
         z_image = space.image([self.indexed_path(path)])

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.errors import LibraryError, MissingExtra
+from ...core.errors import LibraryError, MissingExtra, MissingLibrary
 from ...core.files import write_atomically
 from ...spaces.space import Space
 from ..store.lance import Store
@@ -96,18 +96,18 @@ class SpaceMap:
         return self._store.newest_version(), self._path.stat().st_mtime_ns if self.exists else 0
 
     def read(self) -> Layout:
-        """Return the map of what is indexed now; what is new since it was made is placed on it. Raises LibraryError where there is none."""
+        """Return the map of what is indexed now; what is new since it was made is placed on it. Raises MissingLibrary where there is none."""
         if self._last is None or self._last[0] != self.version:
             layout = self._with_all_segments(self._load())
             self._last = self.version, layout
         return self._last[1]
 
     def make(self, progress: MapProgress = lambda doing: None) -> Layout:
-        """Lay the library out anew. Raises LibraryError where there is nothing, MissingExtra."""
+        """Lay the library out anew. Raises MissingLibrary where there is nothing, MissingExtra."""
         progress("reading vectors")
         ids, z = self._segments(self._wanted())
         if not len(ids):
-            raise LibraryError("there is no picture and no sound to map; index some first: samespace index DIR")
+            raise MissingLibrary("there is no picture and no sound to map; index some first: samespace index DIR")
         progress(f"laying out {len(ids):,} pictures and sounds")
         xy = laid_out(z)
         progress("naming groups")
@@ -171,13 +171,13 @@ class SpaceMap:
         write_atomically(self._path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
     def _load(self) -> Layout:
-        """Raises LibraryError where there is no map."""
+        """Raises MissingLibrary where there is no map."""
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 labels = tuple(Label(**one) for one in json.loads(str(file["labels"])))
                 return Layout(file["ids"], file["xy"], labels)
         except FileNotFoundError:
-            raise LibraryError("there is no map of this library yet; make one with: samespace map") from None
+            raise MissingLibrary("there is no map of this library yet; make one with: samespace map") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LibraryError(f"{self._path} cannot be read ({error}); make it again with: samespace map --again") from None
 

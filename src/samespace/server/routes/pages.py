@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter
 from jinja2 import Environment, FileSystemLoader
@@ -31,9 +31,10 @@ def page(state: ServerState, template: str, **values: Any) -> HTMLResponse:
 @router.get("/")
 def search_page(state: State, key: str = "") -> Response:
     """Return the search page; with `key`, set it as a cookie first."""
-    if key:  # it is right, or none is needed: the middleware has checked it
+    if key:
         response = RedirectResponse("/", headers=HEADERS)
-        response.set_cookie(KEY_COOKIE, key, httponly=True, samesite="strict")
+        if state.key:  # it is the right one: the middleware has checked it
+            response.set_cookie(KEY_COOKIE, quote(state.key, safe=""), httponly=True, samesite="strict")
         return response
     return page(state, "search.html")
 

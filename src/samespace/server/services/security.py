@@ -1,6 +1,7 @@
 """Who may ask what: the key, the headers of pages, and whether a request comes from this machine."""
 
 from ipaddress import ip_address
+from urllib.parse import unquote
 
 from starlette.requests import Request
 
@@ -21,7 +22,7 @@ def key_in(request: Request) -> bytes:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""  # RFC 9110, §11.1: in any case of letters
     parameter = request.query_params.get("key", "") if request.scope["path"] == "/" else ""
-    return (bearer or parameter or request.cookies.get(KEY_COOKIE, "")).encode()
+    return (bearer or parameter or unquote(request.cookies.get(KEY_COOKIE, ""))).encode()
 
 
 def is_loopback(request: Request) -> bool:
