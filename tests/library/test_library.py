@@ -1,6 +1,5 @@
 """A library over real files: what is added, reused, moved, removed, and what survives a kill."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -323,30 +322,6 @@ def test_a_killed_run_is_continued(tmp_path, tiny_space_folder, sig):
     report = Library(path, tiny_space_folder).add([pictures])
     assert report.same >= kept and report.same + report.added == 160
     assert len(Library(path, tiny_space_folder).search("x", top=1000)) == 160
-
-
-def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, tiny_space, album):
-    """On a file system of a few MB the run stops with a remedy, and goes on once there is space."""
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", small], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
-        library = Library(small / "library", tiny_space)
-        library.add([album])
-        filler = small / "filler"
-        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-        many_pictures(tmp_path / "many", 40)
-        with pytest.raises(LibraryError, match="is full"):
-            library.add([tmp_path / "many"])
-        assert names(Library(small / "library", tiny_space)) == ALL
-        filler.unlink()
-        assert Library(small / "library", tiny_space).add([tmp_path / "many"]).added == 40
-    finally:
-        subprocess.run(["umount", small], check=True)
 
 
 def test_files_of_a_folder_that_cannot_be_read_are_kept(library, album, monkeypatch):
