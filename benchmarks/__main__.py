@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table; ratios above 1 are in our favour.
 
-    python -m benchmarks [indexing] [encoder] [search] [cold] [training] [answering] [context] [load] [media] [reading] [page] [operate]   # all without a name
+    python -m benchmarks [indexing] [encoder] [search] [cold] [training] [answering] [context] [load] [media] [reading] [scale] [page] [operate]   # all without a name
     BENCH_ROWS=10000,100000 python -m benchmarks search            # smaller search sizes
 
 Takes about half an hour on two cores, most of it the index over a million vectors. Work files go to .bench/ and are
@@ -14,11 +14,12 @@ import time
 
 from samespace.core.machine import usable_cpus
 
-from . import WORK, answering, cold, context, encoder, indexing, load, media, operate, page, reading, search, training
+from . import WORK, answering, cold, context, encoder, indexing, load, media, operate, page, reading, scale, search, training
 
 PARTS = {
     "indexing": indexing.run,
     "encoder": encoder.run,
+    "scale": scale.run,
     "search": search.run,
     "cold": cold.run,
     "training": training.run,

@@ -209,8 +209,9 @@ class Library:
         """
         self.check_exists()
         with self.store.writing():
-            gone = sorted({path for given in paths for path in self.files_below(given)})
-            self.store.remove(gone)
+            below = [absolute(path) for path in paths]
+            gone = {path for given in below for path in self.store.files_below(given)}
+            self.store.remove_below(below)
             self.store.finish(self.space.fingerprint)
             self._clear_thumbnails()
         return len(gone)

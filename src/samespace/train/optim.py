@@ -1,11 +1,12 @@
 """Optimizers with parameter groups, the learning-rate schedule, and the moving average of the weights."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from .config import RunConfig
 from .distributed import multiplies_bf16
@@ -100,7 +101,16 @@ def set_lr(optimizer: Optimizer, lr: float) -> None:
 
 
 def build_ema(model: nn.Module, config: RunConfig) -> AveragedModel | None:
-    """Return the exponential moving average of a model's weights, if the run has one. Polyak and Juditsky 1992."""
+    """Return the exponential moving average of a model's weights, if the run has one. Polyak and Juditsky 1992.
+
+    At first it is nearly the mean of all weights so far, as in TensorFlow's ExponentialMovingAverage: random ones weigh little after
+    a few steps, however short the run is.
+    """
     if not config.ema_decay:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+
+    def average(averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        decay = min(config.ema_decay, (1 + float(count)) / (10 + float(count)))
+        torch._foreach_lerp_(list(averages), list(current), 1 - decay)
+
+    return AveragedModel(model, multi_avg_fn=average)

@@ -54,6 +54,8 @@ SAMPLE = 2048
 """Vectors sampled as the calibration cohort."""
 REFINE, EFFORT = 4, 128
 """Approximate search: candidates that are ranked again by their stored vectors, per hit, and fewest candidates at all."""
+ROWS_AT_A_TIME = 65_536
+"""Rows that are turned into Python's values at a time."""
 BATCH = 500
 """Paths, or ids, in one SQL condition."""
 ANNOTATED = (
@@ -135,13 +137,15 @@ class Store:
     @clear_errors
     def indexed(self, fingerprint: str, stale_audio: bool = False) -> dict[str, IndexedFile]:
         """Return path → what is stored of each file. `stale_audio`: treat audio and video files as not yet embedded."""
-        rows = self.table.search().select(["path", "size", "mtime", "hash", "described"]).to_arrow().to_pylist()
         fresh = " AND kind NOT IN ('audio', 'video')" if stale_audio else ""
-        embedded = self._paths_where(f"{vector_column(fingerprint)} IS NOT NULL{fresh}")
-        return {
-            to_path(r["path"]): IndexedFile(r["size"], r["mtime"], r["hash"], r["path"] in embedded, r["described"] or 0)
-            for r in rows
-        }
+        columns = {name: name for name in ("path", "size", "mtime", "hash", "described")}
+        columns["embedded"] = f"{vector_column(fingerprint)} IS NOT NULL{fresh}"
+        files: dict[str, IndexedFile] = {}
+        for batch in self.table.search().select(columns).to_batches(ROWS_AT_A_TIME):  # millions of rows do not fit as Python's
+            for path, size, mtime, hash, described, embedded in zip(*(batch[name].to_pylist() for name in columns)):
+                if path not in files or embedded:
+                    files[path] = IndexedFile(size, mtime, hash, embedded, described or 0)
+        return {to_path(path): file for path, file in files.items()}
 
     @clear_errors
     def by_hash(self, hashes: list[str], fingerprint: str) -> dict[str, list[SegmentWrite]]:
@@ -209,6 +213,13 @@ class Store:
         """Remove the segments of files."""
         for condition in path_conditions(paths):
             self.table.delete(condition)
+
+    @uninterrupted
+    @clear_errors
+    def remove_below(self, paths: Iterable[str]) -> None:
+        """Remove the segments of files, and of all that is below folders."""
+        for path in paths:
+            self.table.delete(_below(path))
 
     @uninterrupted
     @clear_errors
@@ -351,7 +362,7 @@ class Store:
 
     def _write_metadata_cache(self) -> None:
         version = self.newest_version()
-        batches = self.table.search().select(list(COPIED)).with_row_id(True).to_batches(65_536)
+        batches = self.table.search().select(list(COPIED)).with_row_id(True).to_batches(ROWS_AT_A_TIME)
         schema = pa.schema([*map(SCHEMA.field, COPIED), pa.field(ROW_ID, pa.uint64())])
         write_copy(self.location.folder / METADATA_CACHE, version, schema, (b.select(schema.names) for b in batches))
 
@@ -525,8 +536,7 @@ class Store:
     @clear_errors
     def files_below(self, path: str) -> set[str]:
         """Return the indexed files of a folder and its subfolders, or the file itself."""
-        inside = literals([to_text(os.path.join(path, ""))])
-        return {to_path(p) for p in self._paths_where(f"path = {literals([to_text(path)])} OR starts_with(path, {inside})")}
+        return {to_path(p) for p in self._paths_where(_below(path))}
 
     @clear_errors
     def hashes(self, paths: Iterable[str]) -> dict[str, str]:
@@ -661,6 +671,11 @@ class Store:
         """Whether a version has all the rows that it says, reading so many at a time. Raises LibraryError where it cannot be read."""
         table = self.at_version(version)
         return bool(sum(batch.num_rows for batch in table.search().to_batches(rows)) == table.count_rows())
+
+
+def _below(path: str) -> str:
+    """Return the SQL condition of being a file, or below a folder."""
+    return f"path = {literals([to_text(path)])} OR starts_with(path, {literals([to_text(os.path.join(path, ''))])})"
 
 
 def path_conditions(paths: Iterable[str]) -> Iterator[str]:
