@@ -2,12 +2,14 @@
 
 import contextlib
 import functools
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ...core.errors import LibraryBusy, LibraryError, SamespaceError
+from ...core.files import write_text_atomically
 from .filter import OLD_LIBRARY
 from .lease import Lease
 from .location import Location
@@ -82,7 +84,6 @@ def write_lock(location: Location, name: str = ".lock", seconds: float = 0) -> I
     from filelock import FileLock, Timeout
 
     lock: Any
-    lease = Lease(location.bucket, name) if location.bucket else None
     try:
         location.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(location.folder / name, timeout=seconds)
@@ -92,10 +93,11 @@ def write_lock(location: Location, name: str = ".lock", seconds: float = 0) -> I
     except OSError as error:
         raise LibraryError(f"{location} cannot be written ({error.strerror}); choose another place with --library") from None
     with lock:
-        if lease is None:
+        if location.bucket is None:
             yield None
             return
         try:
+            lease = Lease(location.bucket, name, _machine(location))
             lease.acquire(seconds)
         except OSError as error:
             raise LibraryError(f"{location} cannot be written ({error}); choose another place with --library") from None
@@ -103,3 +105,11 @@ def write_lock(location: Location, name: str = ".lock", seconds: float = 0) -> I
             yield lease
         finally:
             lease.release()
+
+
+def _machine(location: Location) -> str:
+    """Return what this machine calls itself to others, drawn once for a library. Raises OSError."""
+    file = location.folder / "machine"
+    if not file.exists():
+        write_text_atomically(file, os.urandom(16).hex())
+    return file.read_text("utf-8")

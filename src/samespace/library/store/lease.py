@@ -9,6 +9,7 @@ import os
 import platform
 import threading
 import time
+from typing import Any
 
 from ...core.errors import LibraryBusy, LibraryError
 from .storage import Bucket, Version
@@ -20,8 +21,9 @@ SECONDS = 60.0
 class Lease:
     """The right to write to a library on object storage, or to one of its small files, from `acquire` to `release`."""
 
-    def __init__(self, bucket: Bucket, name: str):
-        self.bucket, self.name = bucket, f"{name.strip('.')}.lease"
+    def __init__(self, bucket: Bucket, name: str, machine: str):
+        """machine: what no other machine calls itself. Who has its local lock may take its lease: a process of it has died."""
+        self.bucket, self.name, self.machine = bucket, f"{name.strip('.')}.lease", machine
         self._etag: str | None = None
         self._released = threading.Event()
         self._renewing: threading.Thread | None = None
@@ -62,22 +64,32 @@ class Lease:
             found = self.bucket.version(self.name)
         except FileNotFoundError:  # given back a moment ago
             return None
-        return self.bucket.replace(self.name, self._content(), found.etag) if self._ran_out(found) else None
+        free = self._holder_of(found.data).get("machine") == self.machine or self._ran_out(found)
+        return self.bucket.replace(self.name, self._content(), found.etag) if free else None
 
     def _ran_out(self, found: Version) -> bool:
         self.bucket.write(clock := f"{self.name}.clock", "")
         return self.bucket.version(clock).seconds - found.seconds > SECONDS
 
     def _content(self) -> bytes:
-        return json.dumps({"machine": platform.node(), "process": os.getpid(), "number": os.urandom(8).hex()}).encode()
+        named = {"machine": self.machine, "name": platform.node(), "process": os.getpid(), "number": os.urandom(8).hex()}
+        return json.dumps(named).encode()
+
+    @staticmethod
+    def _holder_of(data: bytes) -> dict[str, Any]:
+        try:
+            holder = json.loads(data)
+            return holder if isinstance(holder, dict) else {}
+        except ValueError:
+            return {}
 
     def _holder(self) -> str:
         """Return who has it, as a sentence begins."""
         try:
-            holder = json.loads(self.bucket.read(self.name))
-            return f"the machine {holder['machine']} (process {holder['process']})"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another machine"
+            holder = self._holder_of(self.bucket.read(self.name))
+        except OSError:
+            holder = {}
+        return f"the machine {holder['name']} (process {holder.get('process')})" if "name" in holder else "another machine"
 
     def _renew(self) -> None:
         while not self._released.wait(SECONDS / 3) and self._etag is not None:
