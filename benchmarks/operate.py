@@ -3,6 +3,9 @@
     python -m benchmarks operate                      # 45 tasks × 20 seeds; MINIWOB_SEEDS=3 for fewer, MINIWOB_TASKS=a,b for some
     SAMESPACE_OPERATOR=anthropic:MODEL python -m benchmarks operate      # another column
     MINIWOB_HELD_OUT=1 python -m benchmarks operate   # the 15 tasks that nothing was tuned on
+    MINIWOB_SIDES=ours python -m benchmarks operate   # one column alone: several can run at once, and a last run shows them together
+
+Each episode's reward is kept in .bench/miniwob, by what the policy's code is, so that a run that was stopped goes on where it was.
 
 Pages and rewards: Shi et al. 2017, "World of Bits"; Liu et al. 2018; Farama's package `miniwob` (MIT), of which the pages alone are used.
 Both lists were drawn before anything was tuned: random.Random(17).sample of 74 tasks that need neither dragging nor reactions, without
@@ -10,6 +13,8 @@ those of the first list that share a page's code with one of the second. The rew
 is 1, half done what the page says, wrong or out of steps 0.
 """
 
+import hashlib
+import json
 import os
 import random
 import statistics
@@ -46,6 +51,7 @@ HELD_OUT = (
     "email-inbox-star-reply enter-date focus-text focus-text-2 form-sequence-3 login-user login-user-popup simple-arithmetic"
 ).split()
 """Read once, at the end."""
+CODE = Path(samespace.__file__).parent / "operating"
 SEEDS, STEPS = 20, 12
 SCALE = 4
 """Pixels of a screenshot for each of the page's, which are few: 160 × 210."""
@@ -109,11 +115,26 @@ def episode(page: Any, task: str, seed: int, policy: Policy, times: list[float])
     return max(0.0, float(page.evaluate(REWARD)))
 
 
-def measure(make: Callable[[], Policy], tasks: list[str], seeds: int) -> tuple[dict[str, float], float]:
-    """Return the mean reward of each task, and the median seconds of a step."""
+class Kept:
+    """The rewards of a policy's episodes, and how long its steps took, in a file that is named after its code."""
+
+    def __init__(self, side: str):
+        code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(CODE.rglob("*.py"))))
+        self.file = WORK / "miniwob" / f"{side}-{code.hexdigest()[:12]}.jsonl"
+        lines = self.file.read_text("utf-8").splitlines() if self.file.exists() else []
+        self.episodes = {(one["task"], one["seed"]): one for one in map(json.loads, lines)}
+
+    def add(self, task: str, seed: int, reward: float, times: list[float]) -> None:
+        """Keep an episode."""
+        self.episodes[task, seed] = one = {"task": task, "seed": seed, "reward": reward, "times": times}
+        with open(self.file, "a", encoding="utf-8") as file:
+            file.write(json.dumps(one) + "\n")
+
+
+def measure(side: str, make: Callable[[], Policy], tasks: list[str], seeds: int) -> tuple[dict[str, float], float]:
+    """Return the mean reward of each task, and the median seconds of a step; what is kept is not measured again."""
+    kept, rewards, all_times = Kept(side), dict[str, float](), list[float]()
     playwright, browser = start_chromium()
-    rewards: dict[str, float] = {}
-    times: list[float] = []
     try:
         policy = make()
         for task in tasks:
@@ -121,13 +142,19 @@ def measure(make: Callable[[], Policy], tasks: list[str], seeds: int) -> tuple[d
                 viewport={"width": SIZE[0], "height": SIZE[1]}, device_scale_factor=SCALE, locale="en-US", timezone_id="UTC"
             )
             page = context.new_page()
-            rewards[task] = statistics.mean(episode(page, task, seed, policy, times) for seed in range(seeds))
+            for seed in range(seeds):
+                if (task, seed) not in kept.episodes:
+                    times: list[float] = []
+                    kept.add(task, seed, episode(page, task, seed, policy, times), times)
             context.close()
-            print(f"    {policy.name:10} {task:24} {rewards[task]:.2f}", file=sys.stderr, flush=True)
+            found = [kept.episodes[task, seed] for seed in range(seeds)]
+            rewards[task] = statistics.mean(one["reward"] for one in found)
+            all_times += [seconds for one in found for seconds in one["times"]]
+            print(f"    {side:10} {task:24} {rewards[task]:.2f}", file=sys.stderr, flush=True)
     finally:
         browser.close()
         playwright.stop()
-    return rewards, statistics.median(times) if times else 0.0
+    return rewards, statistics.median(all_times) if all_times else 0.0
 
 
 def run() -> Iterator[dict[str, Any]]:
@@ -142,18 +169,21 @@ def run() -> Iterator[dict[str, Any]]:
     }
     if operator := os.environ.get("SAMESPACE_OPERATOR"):
         sides["endpoint"] = lambda: open_policy(operator, lambda question: True)
+    if chosen := os.environ.get("MINIWOB_SIDES"):
+        sides = {side: sides[side] for side in chosen.split(",")}
     found: dict[str, dict[str, float]] = {}
     started = time.time()
     for side, make in sides.items():
-        found[side], step = measure(make, tasks, seeds)
+        found[side], step = measure(side, make, tasks, seeds)
         yield {
             "what": f"MiniWoB, {len(tasks)} tasks × {seeds} seeds, {side}: reward, s a step",
             "ours": f"{statistics.mean(found[side].values()):.3f}, {step:.2f} s",
         }
     for task in tasks:
+        last, *others = reversed(found)
         yield {
             "what": task,
-            "ours": f"{found['ours'][task]:.2f}",
-            "peer": f"text {found['text'][task]:.2f}, random {found['random'][task]:.2f}",
+            "ours": f"{found[last][task]:.2f}",
+            "peer": ", ".join(f"{side} {found[side][task]:.2f}" for side in others),
         }
     print(f"    {time.time() - started:.0f} s", file=sys.stderr)
