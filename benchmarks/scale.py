@@ -73,16 +73,16 @@ def write(folder: Path, rows: int) -> dict[str, float]:
 
 
 def table_of(template: pa.Table, numbers: range, rows: int, z: np.ndarray) -> pa.Table:
-    """Return pictures as rows; what is not said here is as in the template."""
+    """Return pictures as rows; what is not given here is as in the template."""
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(z.reshape(-1)), DIM)
     paths = [f"/photos/{i * FOLDERS // rows}/{i}.jpg" for i in numbers]
-    said: dict[str, Any] = {
+    given: dict[str, Any] = {
         "id": [f"{i:032x}" for i in numbers], "path": paths, "hash": [f"{i:032x}" for i in numbers],
         "time": [time_of(i) for i in numbers], f"z_{FINGERPRINT}": vectors,
     }  # fmt: skip
     count = len(numbers)
     columns = [
-        pa.array(said[field.name], field.type) if field.name in said else pa.repeat(template[field.name][0], count)
+        pa.array(given[field.name], field.type) if field.name in given else pa.repeat(template[field.name][0], count)
         for field in template.schema
     ]
     return pa.Table.from_arrays(columns, schema=template.schema)

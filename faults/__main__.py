@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -25,7 +26,11 @@ def started(kind: Kind) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "faults.child", kind.name, str(kind.folder)]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=kind.environment)
     assert running.stdout and running.stderr
-    if running.stdout.readline().strip() != "ready":
+    limit = threading.Timer(START_SECONDS, running.kill)
+    limit.start()
+    first = running.stdout.readline().strip()
+    limit.cancel()
+    if first != "ready":
         running.kill()
         raise Fault(f"it does not begin: {running.stderr.read()[-500:]}")
     return running
@@ -34,9 +39,9 @@ def started(kind: Kind) -> subprocess.Popen[str]:
 def undisturbed(kind: Kind) -> float:
     """Let the work end by itself; return how many seconds it took. Raises Fault where it fails."""
     running, begun = started(kind), time.monotonic()
-    _, said = running.communicate(timeout=600)
+    _, errors = running.communicate(timeout=600)
     if running.returncode:
-        raise Fault(f"it ends with {running.returncode}: {said[-500:]}")
+        raise Fault(f"it ends with {running.returncode}: {errors[-500:]}")
     return time.monotonic() - begun
 
 
@@ -74,12 +79,12 @@ def main(runs: int, names: list[str]) -> int:
             kind = KINDS[name](Path(folder))
             try:
                 run(kind, runs, random.Random())
-                said = "nothing lost, nothing double"
+                result = "nothing lost, nothing double"
             except Fault as fault:
                 failed += 1
-                said = f"FAULT: {fault}"
+                result = f"FAULT: {fault}"
         figures = f"{runs} runs, {kind.killed} killed, {kind.mended} mended, {kind.completed} completed"
-        print(f"{name:6} {figures}, {said}  {time.monotonic() - begun:.0f} s", flush=True)
+        print(f"{name:6} {figures}, {result}  {time.monotonic() - begun:.0f} s", flush=True)
     return failed
 
 

@@ -122,7 +122,7 @@ class OfLibrary(Kind):
     def check(self) -> None:
         if not (self.path / "segments.lance").exists():
             return
-        self.mended += bool(check_up(Location(self.path)))
+        self.mended += bool(list(check_up(Location(self.path))))
         found = self.stored()
         expected = self.kept.keys() & self.on_disk
         if lost := expected - found.keys():
@@ -265,7 +265,7 @@ class Trash(OfLibrary):
         in_trash = len(list((self.folder / "data" / "Trash" / "files").glob("copy of *")))
         if len(self.copies) + in_trash != COUNT:
             raise Fault(f"{len(self.copies)} copies are in their place and {in_trash} in the trash, of {COUNT}")
-        self.mended += bool(check_up(Location(self.path)))
+        self.mended += bool(list(check_up(Location(self.path))))
 
     def is_complete(self) -> bool:
         return True

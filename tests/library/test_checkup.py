@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+from lancedb.index import BTree
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -13,8 +14,10 @@ from samespace.cli.main import app
 from samespace.core.errors import LibraryBusy, LibraryError
 from samespace.library.checkup import check_up
 from samespace.library.library import Library
+from samespace.library.store.lance import Store
 from samespace.library.store.location import Location
 from samespace.library.store.marks import Change
+from samespace.library.store.storage import Folder
 
 COUNT = 24
 
@@ -91,7 +94,7 @@ def test_damage_to_any_file_is_mended(made, tmp_path, tiny_space_folder, how):
             file.unlink()
         else:
             file.write_bytes(data)
-        said[name] = [str(finding) for finding in check_up(Location(tmp_path / "library"))]
+        said[name] = [str(finding) for finding in list(check_up(Location(tmp_path / "library")))]
         library = Library(tmp_path / "library", tiny_space_folder)
         library.add([made / "pictures"])
         assert contents(tmp_path / "library", tiny_space_folder) == expected, (name, said[name])
@@ -99,7 +102,11 @@ def test_damage_to_any_file_is_mended(made, tmp_path, tiny_space_folder, how):
             assert said[name] and (tmp_path / "library" / "marks.json.damaged").exists()
         elif name != "marks.json":
             assert [mark.tags for mark in library.marks.read().files.values()] == [("blue",)], name
-        assert check_up(Location(tmp_path / "library")) == [], name
+        if (
+            "_versions" in name
+        ):  # nothing but the list of files is damaged: the caption, which indexing does not make again, stays
+            assert any(hit.text == "grey noise" for hit in library.search("x", top=100)), (name, said[name])
+        assert list(check_up(Location(tmp_path / "library"))) == [], name
     assert any("marks.json" in name for name in names) and any("data/" in name for name in names)
 
 
@@ -111,13 +118,64 @@ def test_segments_that_are_there_twice_or_wrong_are_mended(made, damaged, tiny_s
     moved, nameless = rows["id"].to_pylist()[-2:]
     table.update(where=f"id = '{moved}'", values={"path": "/elsewhere.png"})
     table.update(where=f"id = '{nameless}'", values={"hash": ""})
-    said = [str(finding) for finding in check_up(Location(damaged))]
+    said = [str(finding) for finding in list(check_up(Location(damaged)))]
     assert [one.split(":")[0] for one in said] == [
         "2 segments are not as they were written", "3 segments were there more than once",
     ]  # fmt: skip
     assert set(contents(damaged, tiny_space_folder)) == set(before) - {moved, nameless}
     Library(damaged, tiny_space_folder).add([made / "pictures"])
     assert contents(damaged, tiny_space_folder) == before
+
+
+def test_other_troubles_are_not_taken_for_damage(damaged, monkeypatch):
+    """For want of memory, or of a newer database, nothing is put aside."""
+
+    def fails(store, version, rows):
+        raise LibraryError("cannot be used") from RuntimeError("LanceError(IO): unsupported feature flag 4096")
+
+    monkeypatch.setattr(Store, "can_be_read", fails)
+    before = sorted(str(path) for path in damaged.rglob("*"))
+    with pytest.raises(LibraryError, match="cannot be used"):
+        list(check_up(Location(damaged)))
+    assert sorted(str(path) for path in damaged.rglob("*")) == before
+
+
+def test_marks_that_may_not_be_read_are_not_taken_for_damaged(damaged, monkeypatch):
+    real = Folder.read
+
+    def denied(folder, name):
+        if name == "marks.json":
+            raise PermissionError(13, "Permission denied")
+        return real(folder, name)
+
+    monkeypatch.setattr(Folder, "read", denied)
+    with pytest.raises(LibraryError, match="cannot be read"):
+        list(check_up(Location(damaged)))
+    assert (damaged / "marks.json").exists() and not (damaged / "marks.json.damaged").exists()
+
+
+def test_what_was_put_aside_is_never_overwritten(damaged):
+    contents = ["{first", "{second", "{third"]
+    for text in contents:
+        (damaged / "marks.json").write_text(text)
+        assert [str(one).split(":")[0] for one in check_up(Location(damaged))] == ["marks.json is damaged"]
+    assert sorted(path.read_text() for path in damaged.glob("marks.json.damaged*")) == sorted(contents)
+
+
+def test_an_index_that_finds_nothing_is_dropped(damaged, tiny_space_folder):
+    store = Library(damaged, tiny_space_folder).store
+    store.table.create_index("id", config=BTree())
+    (pages,) = (damaged / "segments.lance" / "_indices").rglob("page_data.lance")
+    pages.write_bytes(bytes(pages.stat().st_size))
+    assert "the index of id is damaged: it was built again" in map(str, check_up(Location(damaged)))
+    assert list(check_up(Location(damaged))) == []
+
+
+def test_a_space_that_only_some_pictures_have(made, damaged, tiny_space_folder):
+    """A column with and without vectors, joined in one file, is whole."""
+    other = Library(damaged, "starter")
+    other.add([made / "pictures" / f"{i}.png" for i in range(5)], additional=True)
+    assert list(check_up(Location(damaged))) == []
 
 
 def test_what_may_not_be_read_is_not_taken_for_damaged(damaged):
@@ -127,16 +185,16 @@ def test_what_may_not_be_read_is_not_taken_for_damaged(damaged):
     (file / "x").symlink_to(damaged / "nowhere")
     before = sorted(path.name for path in damaged.rglob("*"))
     with pytest.raises(LibraryError, match="cannot be read .*; check its permissions and its disk"):
-        check_up(Location(damaged))
+        list(check_up(Location(damaged)))
     assert sorted(path.name for path in damaged.rglob("*") if path.name != ".lock") == [n for n in before if n != ".lock"]
 
 
 def test_what_is_no_library_or_in_use_is_one_sentence(damaged, tmp_path, tiny_space_folder):
     with pytest.raises(LibraryError, match="there is no library at"):
-        check_up(Location(tmp_path / "nowhere"))
+        list(check_up(Location(tmp_path / "nowhere")))
     with Library(damaged, tiny_space_folder).store.writing(), pytest.raises(LibraryBusy):
-        check_up(Location(damaged))
+        list(check_up(Location(damaged)))
     values = json.loads((damaged / "library.json").read_text())
     (damaged / "library.json").write_text(json.dumps(values | {"format": 99}))
     with pytest.raises(LibraryError, match="format 99"):
-        check_up(Location(damaged))
+        list(check_up(Location(damaged)))

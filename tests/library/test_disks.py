@@ -95,7 +95,7 @@ def test_a_disk_that_is_full_at_any_write(small, tmp_path, tiny_space):
         assert found(Library(small / "library", tiny_space)) >= before
         assert sum("mine" in said.tags for said in library.marks.read().files.values()) == 6
         filler.unlink()
-        assert check_up(Location(small / "library")) == []
+        assert list(check_up(Location(small / "library"))) == []
         library = Library(small / "library", tiny_space)
         library.add([pictures])
         assert found(library) == {path.name for path in pictures.iterdir()}
@@ -125,7 +125,7 @@ def test_a_share_that_goes_away_and_comes_back(tmp_path, tiny_space, monkeypatch
     shutil.rmtree(place / "library", ignore_errors=True)
     mounted("--bind", share, place)
     try:
-        check_up(Location(place / "library"))
+        list(check_up(Location(place / "library")))
         library = Library(place / "library", tiny_space)
         assert len(found(library)) >= 6
         library.add([pictures])
@@ -165,7 +165,7 @@ def test_a_library_that_cannot_be_written_is_searched(tmp_path, tiny_space):
         subprocess.run(["mount", "-o", "remount,ro,bind", place], check=True)
         library = Library(place / "library", tiny_space)
         assert len(found(library)) == 3
-        for write in (index, mark, learn, forget, lambda *_: check_up(Location(place / "library"))):
+        for write in (index, mark, learn, forget, lambda *_: list(check_up(Location(place / "library")))):
             with pytest.raises(LibraryError, match="cannot be written"):
                 write(library, tmp_path / "pictures")
     finally:

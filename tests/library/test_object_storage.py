@@ -132,5 +132,33 @@ def test_a_machine_that_is_cut_off_loses_its_lease_and_knows_it(bucket, monkeypa
     here._released.set()
 
 
+def test_a_machine_that_slept_writes_nothing_more_and_leaves_the_others_lease(bucket, monkeypatch):
+    """It wakes, and writes before its renewal has had its turn."""
+    monkeypatch.setattr(lease, "SECONDS", 2.0)
+    here, there = (lease.Lease(Bucket(WHERE), ".lock", machine) for machine in ("one", "two"))
+    monkeypatch.setattr(lease.Lease, "_keep", lambda lease: None)
+    here.acquire()
+    time.sleep(3)
+    there.acquire()
+    for act in (here.check, here.release):
+        with pytest.raises(LibraryError, match="the machine .* has begun to write"):
+            act()
+    there.release()
+
+
+def test_a_renewal_whose_answer_was_lost_is_none(bucket):
+    here = lease.Lease(Bucket(WHERE), ".lock", "one")
+    here.acquire()
+    assert here.bucket.replace(here.name, here._content, here._tag)  # its answer never arrives
+    here._renew()
+    here.check()
+    here.release()
+
+
+def test_a_bucket_that_is_not_there_is_no_other_machine(bucket, machine, folder, tiny_space):
+    with pytest.raises(LibraryError, match="s3://nowhere/x"):
+        Library("s3://nowhere/x", tiny_space).add([folder])
+
+
 def _unreachable(*_):
     raise OSError("the network is down")

@@ -66,10 +66,11 @@ def mend(library: str) -> None:
     from ..library.checkup import check_up
     from ..library.store.location import Location
 
-    findings = check_up(Location(library))
-    for finding in findings:
+    is_whole = True
+    for finding in check_up(Location(library)):
+        is_whole = False
         print_result(str(finding))
-    if not findings:
+    if is_whole:
         print_result(f"{library} is whole")
 
 
@@ -134,21 +135,37 @@ def exposed_lines() -> Iterator[str]:
 
     models = (data_folder(f"SAMESPACE_{kind.upper()}", kind) for kind in MODELS)
     folders = [*models, Location(default_path()).folder]
-    exposed = [folder for folder in folders if folder.exists() and others_may_write(folder)]
-    for folder in exposed:
-        yield f"{folder}: other users of this machine may change what is in it; close it with: chmod -R go-w {folder}"
+    exposed = dict.fromkeys(path for folder in folders if folder.exists() and (path := open_to_others(folder)))
+    for path in exposed:
+        yield f"{path}: other users of this machine may change what is in it; close it with: chmod go-w {path}"
     if not exposed:
         yield "you alone"
 
 
-def others_may_write(folder: Path) -> bool:
-    """Whether users other than its owner may write into a folder, or into one above it, by which it could be exchanged."""
+def open_to_others(folder: Path) -> Path | None:
+    """Return a folder, or the one above it by which it could be exchanged, that users other than its owner may write into."""
     import os
     import stat
 
-    above = [folder, *folder.resolve().parents] if os.name == "posix" else []
-    modes = [path.stat().st_mode for path in above]
-    return any(mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX for mode in modes)
+    for path in [folder, *folder.resolve().parents] if os.name == "posix" else []:
+        status = path.stat()
+        mode = status.st_mode
+        by_group = mode & stat.S_IWGRP and not has_one_member(status.st_gid, status.st_uid)
+        if (mode & stat.S_IWOTH or by_group) and not mode & stat.S_ISVTX:
+            return path
+    return None
+
+
+def has_one_member(group: int, owner: int) -> bool:
+    """Whether a group is an owner's own, as many systems make one for each user."""
+    import grp
+    import pwd
+
+    try:
+        entry, user = grp.getgrgid(group), pwd.getpwuid(owner)
+    except KeyError:
+        return False
+    return entry.gr_name == user.pw_name and set(entry.gr_mem) <= {user.pw_name}
 
 
 def library_lines() -> Iterator[str]:

@@ -4,10 +4,10 @@ What cannot be computed again, marks and concepts, is put aside and never thrown
 folders makes it anew.
 """
 
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
@@ -15,11 +15,13 @@ from ..core.errors import LibraryError, MissingLibrary
 from ..spaces.registry import SPACES
 from .store.arrow import SEGMENT_FIELDS, segment_of, vector_column, without_unit_length
 from .store.concepts import FILE as CONCEPTS
+from .store.concepts import ConceptFile
 from .store.lance import METADATA_CACHE, TABLE, VERSIONS, Store
 from .store.location import Location
 from .store.marks import FILE as MARKS
+from .store.marks import Marks
 from .store.metadata import FILE as METADATA
-from .store.metadata import Contents, SpaceRecord
+from .store.metadata import SpaceRecord
 
 ROWS = 8192
 """Segments that are looked at at a time."""
@@ -29,8 +31,20 @@ AGAIN = "index the same folders again"
 """What is left to do where segments were removed."""
 DAMAGED = ".damaged"
 """Ending of the name of what was put aside."""
-COLUMN = vector_column("")
-"""Beginning of the name of a space's column."""
+DAMAGE = (
+    "magic",
+    "whole buffer",
+    "invalid range",
+    "range was invalid",
+    "decode",
+    "too small",
+    "not found",
+    "corrupt",
+    "out of bounds",
+    "eof",
+)
+NO_DAMAGE = ("out of memory", "allocat", "too many open files", "permission", "feature flag", "not supported", "unsupported")
+"""Words of LanceDB's reports on files that are not what was written, and of those on other troubles."""
 
 
 @dataclass(frozen=True)
@@ -45,39 +59,57 @@ class Finding:
         return f"{self.what}: {self.done}"
 
 
-def check_up(where: Location) -> list[Finding]:
-    """Look through a library, all of it, and mend it; return what was wrong.
+def check_up(where: Location) -> Iterator[Finding]:
+    """Look through a library, all of it, and mend it; yield what was wrong as it is found.
 
-    It is held for writing. Raises MissingLibrary where there is none, LibraryError where it may not be read, LibraryBusy.
+    It is held for writing. Raises MissingLibrary where there is none, LibraryError where it may not be read, or another version of
+    samespace wrote it, LibraryBusy.
     """
     store = Store(where)
-    if not store.exists and not where.files.names(f"{TABLE}.lance"):
+    if not where.files.names(f"{TABLE}.lance"):
         raise MissingLibrary(f"there is no library at {where}; make one with: samespace index DIR --library {where}")
     with store.writing():
-        findings = [*_words_of_people(where), *_readable_table(store)]
+        damaged = [name for name, read in _small_files(store).items() if _is_damaged(read)]
+        _check_readable(where)
+        for name in damaged:
+            kept = _put_aside(where, name)
+            redone = "it is written anew" if name == METADATA else "restore it from a backup, or begin anew"
+            yield Finding(f"{name} is damaged", f"it is kept as {kept}; {redone}")
+        yield from _readable_table(store)
         if where.files.names(f"{TABLE}.lance"):
-            store = Store(where)  # whatever was opened before may have been replaced
-            findings += [*_metadata(store), *_rows(store), *_indexes(store), *_copies(store)]
+            store.reopen()
+            yield from _metadata(store)
+            yield from _rows(store)
+            yield from _indexes(store)
+            yield from _copies(store)
             if spaces := store.metadata.spaces:
                 store.finish(next(reversed(spaces)))
-    return findings
 
 
-def _words_of_people(where: Location) -> Iterator[Finding]:
-    """Put marks and concepts aside that are no JSON: they cannot be computed again, and a person may read them still."""
-    for name in (MARKS, CONCEPTS):
-        if _is_damaged(where, name):
-            where.files.rename(name, name + DAMAGED)
-            yield Finding(f"{name} is damaged", f"it is kept as {name}{DAMAGED}; restore it from a backup, or begin anew")
+def _small_files(store: Store) -> dict[str, Callable[[], object]]:
+    """Return name → what reads it."""
+    where = store.location
+    return {MARKS: Marks(where).read, CONCEPTS: ConceptFile(where).read, METADATA: store.metadata.read}
 
 
-def _is_damaged(where: Location, name: str) -> bool:
-    """Whether a small file is there and is not what was written."""
+def _is_damaged(read: Callable[[], object]) -> bool:
+    """Whether a small file is there and is not what was written. Raises LibraryError where it may not be read, or a newer version wrote it."""
     try:
-        text = where.read(name)
-        return text is not None and "format" not in json.loads(text)
-    except (LibraryError, ValueError, TypeError):
-        return True
+        read()
+        return False
+    except LibraryError as error:
+        if isinstance(error.__context__, ValueError | KeyError | TypeError | AttributeError):
+            return True
+        raise
+
+
+def _put_aside(where: Location, name: str) -> str:
+    """Give a file or a folder of a library a name under which nothing looks for it, and return that."""
+    last = name.rpartition("/")[2]
+    there = where.files.names("")
+    free = next(free for n in count(1) if (free := f"{last}{DAMAGED}{'' if n == 1 else f'-{n}'}") not in there)
+    where.files.rename(name, free)
+    return free
 
 
 # The table.
@@ -85,24 +117,25 @@ def _is_damaged(where: Location, name: str) -> bool:
 
 def _readable_table(store: Store) -> Iterator[Finding]:
     """Go back to the newest version of the table that can be read from beginning to end."""
-    where, versions = store.location, store.versions()
-    _check_readable(where)
-    opening = [version for version in versions if _opens(store, version)]
-    for version in versions.keys() - set(opening):
-        manifest = versions[version]
-        where.files.rename(f"{VERSIONS}/{manifest}", f"{TABLE}.lance/{manifest}{DAMAGED}")
+    where, versions, put_aside = store.location, store.versions(), dict[int, str]()
+    for version in versions:  # a table can be opened where its newest manifest can, and so the newest comes first
+        if not _opens(store, version):
+            put_aside[version] = _put_aside(where, f"{VERSIONS}/{versions[version]}")
+    opening = [version for version in versions if version not in put_aside]
     whole = next((version for version in opening if _is_whole(store, version)), None)
     if whole is None:
-        if where.files.names(f"{TABLE}.lance"):
-            where.files.rename(f"{TABLE}.lance", f"{TABLE}.lance{DAMAGED}")
-            where.files.remove(METADATA)
-            yield Finding("no version of the table can be read", f"it is kept as {TABLE}.lance{DAMAGED}; {AGAIN}")
+        for version, name in put_aside.items():
+            where.files.rename(name, f"{VERSIONS}/{versions[version]}")
+        kept = _put_aside(where, f"{TABLE}.lance")
+        if where.read(METADATA) is not None:
+            _put_aside(where, METADATA)
+        yield Finding("no version of the table can be read", f"it is kept as {kept}; {AGAIN}")
         return
     if whole != opening[0]:
         store.at_version(whole).restore()
     if undone := list(versions).index(whole):
         yield Finding("the newest files of the table are damaged", f"the last {undone} writes were taken back; {AGAIN}")
-    elif len(opening) < len(versions):
+    elif put_aside:
         yield Finding("manifests of older versions of the table are damaged", "they were put aside; nothing is lost")
 
 
@@ -123,9 +156,8 @@ def _opens(store: Store, version: int) -> bool:
     """Whether the list of a version's files can be read, and names columns: of a file that is all zeros it would not."""
     try:
         return bool("id" in store.at_version(version).schema.names)
-    except LibraryError:
-        if store.location.remote:  # it is whole or absent there, and was not reached
-            raise
+    except LibraryError as error:
+        _check_damage(store, error)
         return False
 
 
@@ -133,30 +165,31 @@ def _is_whole(store: Store, version: int) -> bool:
     """Whether every value of a version can be read."""
     try:
         return store.can_be_read(version, ROWS)
-    except LibraryError:
-        if store.location.remote:
-            raise
+    except LibraryError as error:
+        _check_damage(store, error)
         return False
 
 
+def _check_damage(store: Store, error: LibraryError) -> None:
+    """Raise an error again that does not say that a file is damaged: nothing is put aside for want of memory, or of a newer LanceDB."""
+    said = str(error.__cause__ or error).lower()
+    is_damage = any(word in said for word in DAMAGE) and not any(word in said for word in NO_DAMAGE)
+    if store.location.remote or not is_damage:  # in a bucket an object is whole or absent
+        raise error
+
+
 def _metadata(store: Store) -> Iterator[Finding]:
-    """Write library.json anew, from the table's columns, where it is damaged, or lacks a space."""
-    damaged = _is_damaged(store.location, METADATA)
-    if damaged:
-        store.location.files.rename(METADATA, METADATA + DAMAGED)
-    elif store.exists:
-        store.metadata.read()  # raises where another version wrote it
-    dims = {
-        field.name.removeprefix(COLUMN): field.type.list_size for field in store.table.schema if field.name.startswith(COLUMN)
-    }
-    recorded = {} if damaged else store.metadata.spaces
+    """Write library.json anew, from the table's columns, where it is missing, or names other spaces."""
+    dims = store.dims()
+    recorded = store.metadata.spaces
     missing = {fingerprint: dim for fingerprint, dim in dims.items() if fingerprint not in recorded}
     kept = {fingerprint: record for fingerprint, record in recorded.items() if fingerprint in dims}
-    if damaged or missing or len(kept) < len(recorded):
+    if not store.exists or missing or len(kept) < len(recorded):
         installed = {entry.config.fingerprint: entry.name for entry in SPACES.entries() if entry.config}
         found = {f: SpaceRecord(installed.get(f, f), dim) for f, dim in missing.items()}
-        store.metadata.update(**vars(Contents(kept | found)) if damaged else {"spaces": kept | found})
-        yield Finding(f"{METADATA} {'is damaged' if damaged else 'names other spaces than the table'}", "it was written anew")
+        was_there = store.exists
+        store.metadata.update(spaces=kept | found, **({} if was_there else {"words": 1}))  # of unknown age: they are folded again
+        yield Finding(f"{METADATA} {'names other spaces than the table' if was_there else 'is missing'}", "it was written anew")
 
 
 def _rows(store: Store) -> Iterator[Finding]:
@@ -183,11 +216,13 @@ def _rows(store: Store) -> Iterator[Finding]:
 
 
 def _indexes(store: Store) -> Iterator[Finding]:
-    """Drop indexes that cannot be searched; they are built again when all is looked through."""
+    """Drop indexes that do not find what is there; they are built again when all is looked through."""
     for name, column in store.indexes().items():
         try:
-            store.try_index(column)
+            finds = store.index_finds(column)
         except LibraryError:
+            finds = False
+        if not finds:
             store.drop_index(name)
             yield Finding(f"the index of {column} is damaged", "it was built again")
 

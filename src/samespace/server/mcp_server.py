@@ -38,7 +38,7 @@ Words = Annotated[str, Field(max_length=MAX_QUERY)]
 Texts = Annotated[list[Words], Field(max_length=1000)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 Tokens = Annotated[int, Field(ge=1, le=4096)]
-"""What a client may ask for, at most: a program that asks for everything would have it held in memory at once."""
+"""This, and the three before it: what a client may ask for, at most. One that asks for everything would have it held in memory at once."""
 
 P = ParamSpec("P")
 R = TypeVar("R")

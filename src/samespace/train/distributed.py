@@ -53,7 +53,7 @@ def best_device() -> str:
 
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether a device has instructions for bf16; a processor without them would compute it many times slower than fp32."""
-    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return device.type != "cpu" or (torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
 
 
 def uses_bf16(config: RunConfig, device: torch.device) -> bool:

@@ -80,8 +80,8 @@ def without_unit_length(column: pa.FixedSizeListArray, tolerance: float) -> list
     valid = np.flatnonzero(np.asarray(column.is_valid()))
     if not len(valid):
         return []
-    (vectors,) = matrices(pa.chunked_array([column]))
-    lengths = np.linalg.norm(vectors[valid].astype(np.float32), axis=1)
+    (vectors,) = matrices(pa.chunked_array([column.drop_null()]))
+    lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
     wrong: list[int] = valid[~(np.abs(lengths - 1) < tolerance)].tolist()
     return wrong
 

@@ -24,7 +24,15 @@ class HasLocation(Protocol):
     location: Location
 
 
+class Writer(Protocol):
+    """An object that writes to a library."""
+
+    def check_lease(self) -> None:
+        """Raises LibraryError where another machine has begun to write."""
+
+
 S = TypeVar("S", bound=HasLocation)
+W = TypeVar("W", bound=Writer)
 
 
 def clear_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
@@ -55,11 +63,15 @@ def clear_errors(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate
     return wrapper
 
 
-def uninterrupted(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Delay Ctrl-C until a write is done: LanceDB would go on writing in the background, while the next write begins."""
+def uninterrupted(method: Callable[Concatenate[W, P], R]) -> Callable[Concatenate[W, P], R]:
+    """Delay Ctrl-C until a write is done: LanceDB would go on writing in the background, while the next write begins.
+
+    Nothing is written where another machine has begun to.
+    """
 
     @functools.wraps(method)
-    def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(self: W, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self.check_lease()
         if threading.current_thread() is not threading.main_thread():
             return method(self, *args, **kwargs)
         pressed: list[bool] = []
@@ -81,18 +93,7 @@ def write_lock(location: Location, name: str = ".lock", seconds: float = 0) -> I
 
     Raises LibraryBusy where another process, or another machine, does, at once or after so many seconds; LibraryError.
     """
-    from filelock import FileLock, Timeout
-
-    lock: Any
-    try:
-        location.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(location.folder / name, timeout=seconds)
-        lock.acquire()
-    except Timeout:
-        raise LibraryBusy(f"another process is indexing into {location}; wait for it, or use another --library") from None
-    except OSError as error:
-        raise LibraryError(f"{location} cannot be written ({error.strerror}); choose another place with --library") from None
-    with lock:
+    with local_lock(location, name, seconds):
         if location.bucket is None:
             yield None
             return
@@ -104,7 +105,27 @@ def write_lock(location: Location, name: str = ".lock", seconds: float = 0) -> I
         try:
             yield lease
         finally:
-            lease.release()
+            with contextlib.suppress(OSError):  # it is not reached now, and the lease runs out by itself
+                lease.release()
+
+
+@contextlib.contextmanager
+def local_lock(location: Location, name: str, seconds: float = 0) -> Iterator[None]:
+    """Hold back other processes of this machine. Raises LibraryBusy, LibraryError."""
+    from filelock import FileLock, Timeout
+
+    try:
+        location.folder.mkdir(parents=True, exist_ok=True)
+        lock: Any = FileLock(location.folder / name, timeout=seconds)
+        lock.acquire()
+    except Timeout:
+        raise LibraryBusy(f"another process is indexing into {location}; wait for it, or use another --library") from None
+    except OSError as error:
+        raise LibraryError(f"{location} cannot be written ({error.strerror}); choose another place with --library") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _machine(location: Location) -> str:

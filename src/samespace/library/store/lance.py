@@ -21,7 +21,6 @@ from .arrow import (
     DISPLAYED,
     SCHEMA,
     SEGMENT_FIELDS,
-    int64_array,
     matrices,
     row_of,
     segment_of,
@@ -29,7 +28,7 @@ from .arrow import (
     vector_column,
     vectors_of,
 )
-from .db_errors import clear_errors, uninterrupted, write_lock
+from .db_errors import clear_errors, local_lock, uninterrupted, write_lock
 from .exact_index import MAX_ROWS, ROW_ID, ExactIndex, MetadataCache, segments_at, widened, with_all_columns, write_copy
 from .filter import WORDS, Filter, literals
 from .lease import Lease
@@ -99,7 +98,7 @@ class Store:
         with write_lock(self.location) as self._lease:
             yield
 
-    def _check_lease(self) -> None:
+    def check_lease(self) -> None:
         """Raises LibraryError where another machine has begun to write, because this one was cut off."""
         if self._lease:
             self._lease.check()
@@ -119,6 +118,12 @@ class Store:
         """The LanceDB table of segments."""
         return self._database.open_table(TABLE)
 
+    def reopen(self) -> None:
+        """Forget what was opened: files have been exchanged."""
+        for name in ("_database", "table"):
+            vars(self).pop(name, None)
+        self._copies.clear()
+
     # --- writing --------------------------------------------------------------------------------
 
     @uninterrupted
@@ -131,8 +136,9 @@ class Store:
             self.table.add_columns(missing)
         if (name := vector_column(fingerprint)) not in self.table.schema.names:
             self.table.add_columns(pa.field(name, pa.list_(pa.float16(), record.dim)))
-        if fingerprint not in self.metadata.spaces:
-            self.metadata.record_space(fingerprint, record)
+        recorded = self.metadata.spaces.get(fingerprint)
+        if recorded is None or recorded.name == fingerprint:  # which is all that mending knows of a space that is not installed
+            self.metadata.record_space(fingerprint, record if recorded is None else replace(recorded, name=record.name))
 
     @clear_errors
     def indexed(self, fingerprint: str, stale_audio: bool = False) -> dict[str, IndexedFile]:
@@ -165,7 +171,6 @@ class Store:
     @clear_errors
     def upsert(self, writes: Iterable[SegmentWrite]) -> None:
         """Write segments; those with the same id are replaced. Segments that write the same columns are written all or none."""
-        self._check_lease()
         groups: dict[frozenset[str], dict[str, SegmentWrite]] = defaultdict(dict)
         for write in writes:  # by id, because several source rows for one key are undefined in a merge
             groups[frozenset(write.vectors)][write.segment.id] = write
@@ -218,8 +223,9 @@ class Store:
     @clear_errors
     def remove_below(self, paths: Iterable[str]) -> None:
         """Remove the segments of files, and of all that is below folders."""
-        for path in paths:
-            self.table.delete(_below(path))
+        conditions = [f"({_below(path)})" for path in paths]
+        for i in range(0, len(conditions), BATCH):
+            self.table.delete(" OR ".join(conditions[i : i + BATCH]))
 
     @uninterrupted
     @clear_errors
@@ -233,10 +239,10 @@ class Store:
     def keep_one_of(self, ids: Iterable[str]) -> None:
         """Remove all but the first of the segments that have the same id."""
         for condition in id_conditions(ids):
-            rows = self.table.search().where(condition).to_arrow()
-            first = {id: row for row, id in reversed(list(enumerate(rows["id"].to_pylist())))}
-            self.table.delete(condition)
-            self.table.add(rows.take(int64_array(sorted(first.values()))))
+            rows = self.table.search().where(condition).select(["id"]).with_row_id(True).to_arrow()
+            first = dict(zip(reversed(rows["id"].to_pylist()), reversed(rows[ROW_ID].to_pylist())))
+            more = sorted(set(rows[ROW_ID].to_pylist()) - set(first.values()))
+            self.table.delete(f"{ROW_ID} IN ({', '.join(map(str, more))})")
 
     @uninterrupted
     @clear_errors
@@ -266,7 +272,7 @@ class Store:
     @clear_errors
     def finish(self, fingerprint: str) -> None:
         """After writing: drop segments without vectors, join small files, keep indexes and copies up to date, and all of it on the disk."""
-        self._check_lease()
+        self.check_lease()
         spaces = self.metadata.spaces
         self._fold_again()
         if self.table.count_rows(bare := " AND ".join(f"{vector_column(other)} IS NULL" for other in spaces)):
@@ -320,20 +326,35 @@ class Store:
         return any(index.columns == [column] for index in self.table.list_indices())
 
     @clear_errors
+    def dims(self) -> dict[str, int]:
+        """Return the spaces that the table has a column for: fingerprint → length of their vectors."""
+        start = vector_column("")
+        fields = [field for field in self.table.schema if field.name.startswith(start)]
+        return {field.name.removeprefix(start): field.type.list_size for field in fields}
+
+    @clear_errors
     def indexes(self) -> dict[str, str]:
         """Return the table's indexes: name → column."""
         return {index.name: index.columns[0] for index in self.table.list_indices()}
 
     @clear_errors
-    def try_index(self, column: str) -> None:
-        """Search the index of a column for anything. Raises LibraryError where it is damaged."""
+    def index_finds(self, column: str) -> bool:
+        """Whether the index of a column finds a sample of what is there. Raises LibraryError where it cannot be read."""
         if column.startswith(vector_column("")):
             dim = self.table.schema.field(column).type.list_size
-            self.table.search(np.full(dim, dim**-0.5, np.float32), vector_column_name=column).limit(SAMPLE).to_arrow()
-        elif column == "text":
-            self.table.search(self._match("the"), query_type="fts").limit(SAMPLE).to_arrow()
-        else:
-            self.table.count_rows(f"{column} = ''")
+            some = self.table.search(np.full(dim, dim**-0.5, np.float32), vector_column_name=column).limit(SAMPLE)
+            return bool(len(some.to_arrow()) > 0)
+        if column == "text":
+            texts = self.table.search().where("text IS NOT NULL").select(["text"]).limit(100).to_arrow()["text"].to_pylist()
+            words = [max(text.split(), key=len) for text in texts if text.split()]
+            hits = [len(self.table.search(self._match(word), query_type="fts").limit(1).to_arrow()) for word in words]
+            return not words or any(hits)
+        ids = self.table.search().select([column]).to_arrow()[column].to_pylist()
+        some = ids[:: max(1, len(ids) // SAMPLE)]
+        return all(
+            self.table.count_rows(f"{column} IN ({literals(some[i : i + BATCH])})") == len(some[i : i + BATCH])
+            for i in range(0, len(some), BATCH)
+        )
 
     @uninterrupted
     @clear_errors
@@ -507,7 +528,7 @@ class Store:
         """Return the exact index, where there is one as new as the table; of object storage one is made here, once per version."""
         copy = self._open_copy(ExactIndex, self.exact_path(fingerprint))
         if copy is None and self.location.remote and self.table.count_rows() <= INDEX_ROWS:
-            with suppress(LibraryBusy), self.writing():  # concurrent readers fall back to LanceDB
+            with suppress(LibraryBusy), local_lock(self.location, "copy.lock"):  # concurrent readers fall back to LanceDB
                 self._write_exact_index(fingerprint)
             copy = self._open_copy(ExactIndex, self.exact_path(fingerprint))
         return copy
@@ -657,7 +678,8 @@ class Store:
         return {NEWEST_FIRST - int(name.removesuffix(MANIFEST)): name for name in sorted(self._manifests())}
 
     def _manifests(self) -> list[str]:
-        return [name for name in self.location.files.names(VERSIONS) if name.endswith(MANIFEST)]
+        names = self.location.files.names(VERSIONS)
+        return [name for name in names if name.endswith(MANIFEST) and name.removesuffix(MANIFEST).isdigit()]
 
     @clear_errors
     def at_version(self, version: int) -> Any:

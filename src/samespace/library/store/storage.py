@@ -1,7 +1,6 @@
 """Small files of a library: in a folder, or in a bucket of object storage."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -24,7 +23,7 @@ class Storage(Protocol):
         ...
 
     def rename(self, name: str, other: str) -> None:
-        """Give a file, or a folder, another name; what has that name is replaced. Raises OSError."""
+        """Give a file, or a folder, another name, which is free. Raises OSError."""
         ...
 
     def remove(self, name: str) -> None:
@@ -56,9 +55,7 @@ class Folder:
 
     def rename(self, name: str, other: str) -> None:
         """See Storage."""
-        if (self.folder / other).is_dir():
-            shutil.rmtree(self.folder / other)
-        os.replace(self.folder / name, self.folder / other)
+        os.rename(self.folder / name, self.folder / other)
 
     def remove(self, name: str) -> None:
         """See Storage."""
@@ -80,10 +77,14 @@ class Folder:
                         os.close(opened)
 
 
+Tag = dict[str, str]
+"""What names one version of an object, to conditional writes."""
+
+
 class Version(NamedTuple):
     """An object as it was when it was read or written."""
 
-    etag: str
+    tag: Tag
     data: bytes
     seconds: float
     """When it was written, by the storage's clock: seconds since 1970."""
@@ -153,24 +154,26 @@ class Bucket:
 
         with _as_os_error():
             found = obstore.get(self._store, self._key(name))
-            return Version(str(found.meta["e_tag"]), bytes(found.bytes()), found.meta["last_modified"].timestamp())
+            return Version(_tag(found.meta), bytes(found.bytes()), found.meta["last_modified"].timestamp())
 
-    def create(self, name: str, data: bytes) -> str | None:
-        """Write an object where there is none; return its etag, None where there is one. Raises OSError."""
+    def create(self, name: str, data: bytes) -> Tag | None:
+        """Write an object where there is none; return its tag, None where there is one. Raises OSError."""
         return self._put(name, data, "create")
 
-    def replace(self, name: str, data: bytes, etag: str) -> str | None:
-        """Write an object in the place of one version of it; return its etag, None where it is another by now. Raises OSError."""
-        return self._put(name, data, {"e_tag": etag})
+    def replace(self, name: str, data: bytes, tag: Tag) -> Tag | None:
+        """Write an object in the place of one version of it; return its tag, None where it is another by now. Raises OSError."""
+        with suppress(FileNotFoundError):
+            return self._put(name, data, tag)
+        return None
 
-    def _put(self, name: str, data: bytes, mode: Any) -> str | None:
+    def _put(self, name: str, data: bytes, mode: Any) -> Tag | None:
         import obstore
-        from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         with _as_os_error():
             try:
-                return str(obstore.put(self._store, self._key(name), data, mode=mode)["e_tag"])
-            except (AlreadyExistsError, PreconditionError, NotFoundError):
+                return _tag(obstore.put(self._store, self._key(name), data, mode=mode))
+            except (AlreadyExistsError, PreconditionError):
                 return None
 
     def _key(self, name: str) -> str:
@@ -183,6 +186,10 @@ class Bucket:
         with _as_os_error():
             inside = [entry["path"] for page in obstore.list(self._store, self._key(name)) for entry in page]
         return inside or [self._key(name)]
+
+
+def _tag(meta: Any) -> Tag:
+    return {key: str(meta[key]) for key in ("e_tag", "version") if meta.get(key)}
 
 
 @contextmanager

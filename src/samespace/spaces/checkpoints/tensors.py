@@ -67,11 +67,13 @@ def check_weights(folder: Path) -> None:
                 pass
         except (SafetensorError, OSError) as error:
             raise WeightsMismatch(f"{path} is not a readable weights file ({error}); download it again") from None
-    stored = MOST_IN_A_BYTE * sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in WEIGHT_SUFFIXES)
+    stored = MOST_IN_A_BYTE * sum(
+        path.stat().st_size for path in folder.rglob("*") if path.suffix in WEIGHT_SUFFIXES and path.is_file()
+    )
     for path in (folder / name for name in CONFIGS if stored and (folder / name).exists()):
         try:
             asked = least_weights(json.loads(path.read_bytes()))
-        except (ValueError, OSError, RecursionError):  # whoever needs this file says what is wrong with it
+        except (ValueError, OSError, OverflowError, RecursionError):  # reading it in earnest will say what is wrong with it
             continue
         if asked > stored:
             raise WeightsMismatch(
