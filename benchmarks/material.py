@@ -64,14 +64,18 @@ def vit_b_32_checkpoint() -> Path:
     folder = WORK / "ViT-B-32-256"
     if (folder / "tokenizer.json").exists():
         return folder
+    torch.manual_seed(0)
+    write_clip(folder, 512, {"image_size": 256, "hidden_act": "gelu"}, {"hidden_act": "gelu"})
+    return folder
+
+
+def write_clip(folder: Path, dim: int, vision: dict[str, object], text: dict[str, object]) -> None:
+    """Write a CLIP of random weights in transformers' layout; `vision` and `text` are settings of its towers."""
     from transformers import CLIPConfig, CLIPModel
 
-    torch.manual_seed(0)
-    vision = {"image_size": 256, "hidden_act": "gelu"}
-    CLIPModel(CLIPConfig(projection_dim=512, vision_config=vision, text_config={"hidden_act": "gelu"})).save_pretrained(folder)
+    CLIPModel(CLIPConfig(projection_dim=dim, vision_config=vision, text_config=text)).save_pretrained(folder)
     vocab, merges = clip_words()
     clip_tokenizer(vocab, merges).save(str(folder / "tokenizer.json"))
-    return folder
 
 
 def bpe_file() -> Path:

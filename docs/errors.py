@@ -140,7 +140,7 @@ CASES = (
     Case(errors.UnknownSpace, ["search", "dog", "--space", "nowhere"], ("/app/compare", {"query": "dog", "spaces": ["nowhere"]})),
     Case(errors.WrongSpace, ["search", "dog"], ("/v1/search", {"query": "dog"}), Place.another_space),
     Case(errors.WeightsMismatch, ["spaces", "pull", "{folder}/cut", "--yes"]),
-    Case(errors.LibraryError, ["albums", "export", "dog", "{folder}/album"]),
+    Case(errors.LibraryError, ["import", "rclip", "{folder}/nowhere.sqlite3"]),
     Case(errors.MissingLibrary, ["search", "dog", "--library", "{folder}/nowhere"], ("/v1/search", {"query": "dog"}), client=lambda place: place.client(place.folder / "nowhere")),
     Case(errors.LibraryBusy, ["index", "{folder}/album"], ("/app/index", {"folder": "/"}), Place.busy, Place.indexing),
     Case(errors.QueryError, ["search", "dog", "--where", "place:("], ("/v1/search", {"query": "dog", "where": "place:("})),

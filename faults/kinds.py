@@ -353,18 +353,10 @@ class Pull(Kind):
         return dict(os.environ) | {"SAMESPACE_SPACES": str(self.folder / "spaces")}
 
     def prepare(self) -> None:
-        import open_clip
-        from open_clip.push_to_hf_hub import save_for_hf
+        from benchmarks.material import write_clip
 
-        import benchmarks.torchvision_on_cpu  # noqa: F401  before open_clip
-
-        config = {
-            "embed_dim": 8,
-            "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},
-            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-        }
-        model = open_clip.CustomTextCLIP(**config)
-        save_for_hf(model, open_clip.SimpleTokenizer(), config, save_directory=self.folder / "clip", safe_serialization=True)
+        tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+        write_clip(self.folder / "clip", 8, tower | {"image_size": 32, "patch_size": 16}, tower)
 
     def work(self, ready: Callable[[], None]) -> None:
         from samespace.spaces.convert import install

@@ -86,9 +86,9 @@ def test_our_own_assistant_chooses_by_the_first_token_of_its_answer(tiny, photog
     close, closest = min(combinations(odds, 2), key=lambda pair: abs(odds[pair[0]] - odds[pair[1]]))  # a space begins all
     expected = 1 / (1 + exp(odds[closest] - odds[close]))
     assert 0.1 < expected < 0.9
-    assert tiny.choose(request, (f"{close}es", f"{closest}o")) == pytest.approx([expected, 1 - expected], abs=1e-3)
+    assert tiny.choose(request, (f"{close}es", f"{closest}o")) == pytest.approx([expected, 1 - expected], abs=5e-3)
     assert tiny.choose(request, (f"{close}es", f"{closest}o")) == pytest.approx(
-        [expected, 1 - expected], abs=1e-3
+        [expected, 1 - expected], abs=5e-3
     )  # from the cache
 
 

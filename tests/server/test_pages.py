@@ -22,6 +22,7 @@ from samespace.library.library import Library
 from samespace.library.search.hits import Hit
 from samespace.server import app
 from samespace.server.app import create_app, create_server
+from samespace.server.services.embeddings import Embedding
 from samespace.server.services.indexing import IndexingJob, IndexingState
 from samespace.server.services.lazy_assistant import LazyAssistant
 from samespace.server.services.library_media import LibraryMedia
@@ -214,7 +215,7 @@ def test_folders_are_added_from_this_machine_or_with_the_key(library, album):
 
 
 def test_the_line_stands_after_the_last_likely_hit(library, monkeypatch):
-    page = SearchPage(library, LibraryMedia(library), Reranking(library, LazyAssistant("none")))
+    page = SearchPage(library, LibraryMedia(library), Reranking(library, Embedding(library.space), LazyAssistant("none")))
     hits = [Hit(i, 0.5, f"/{i}.png", "image", p) for i, p in enumerate((0.9, 0.2, 0.6, 0.1), 1)]
     monkeypatch.setattr(library, "search", lambda *_, **__: hits)
     results = page.search(PageSearchRequest(query="x"))

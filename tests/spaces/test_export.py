@@ -97,7 +97,7 @@ def test_torch_reads_the_weights_that_onnx_runs(loaded, pairs, tmp_path, monkeyp
     again = checkpoint.load(tmp_path / "space")
     for onnx_z, torch_z in zip(towers(tmp_path / "space", pairs), torch_towers(again, pairs)):
         cosine = (onnx_z * torch_z).sum(axis=1)
-        assert cosine.min() > (0.995 if gated else 1 - 1e-6)  # int8 rounds activations too
+        assert cosine.min() > (0.99 if gated else 1 - 1e-6)  # int8 rounds activations too, and without VNNI saturates
     graphs = sum((tmp_path / "space" / f"{t}.onnx").stat().st_size for t in ("image", "text"))
     assert graphs < 0.1 * (tmp_path / "space" / "model.safetensors").stat().st_size
 

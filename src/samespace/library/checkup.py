@@ -172,8 +172,8 @@ def _is_whole(store: Store, version: int) -> bool:
 
 def _check_damage(store: Store, error: LibraryError) -> None:
     """Raise an error again that does not say that a file is damaged: nothing is put aside for want of memory, or of a newer LanceDB."""
-    said = str(error.__cause__ or error).lower()
-    is_damage = any(word in said for word in DAMAGE) and not any(word in said for word in NO_DAMAGE)
+    report = str(error.__cause__ or error).lower()
+    is_damage = any(word in report for word in DAMAGE) and not any(word in report for word in NO_DAMAGE)
     if store.location.remote or not is_damage:  # in a bucket an object is whole or absent
         raise error
 
