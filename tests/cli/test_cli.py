@@ -222,7 +222,7 @@ SEARCH = set(
     library.library library.indexing.report
     library.search.date_words library.search.hits library.search.negation library.search.query library.search.ranking library.search.searcher
     library.store.arrow library.store.concepts library.store.db_errors library.store.exact_index library.store.filter library.store.lance
-    library.store.location library.store.storage library.store.conditions library.store.marks library.store.metadata library.store.records library.store.words
+    library.store.location library.store.lease library.store.storage library.store.conditions library.store.marks library.store.metadata library.store.records library.store.words
     cli.albums cli.ask cli.console cli.doctor cli.draw cli.duplicates cli.learn cli.library cli.main cli.map cli.operate cli.rerankers cli.search cli.serve cli.spaces cli.speech cli.train""".split()
 )
 """Our modules that a search with words imports: a longer list is a slower start."""

@@ -109,8 +109,8 @@ def build_ema(model: nn.Module, config: RunConfig) -> AveragedModel | None:
     if not config.ema_decay:
         return None
 
-    def average(averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+    def update(averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
         decay = min(config.ema_decay, (1 + float(count)) / (10 + float(count)))
         torch._foreach_lerp_(list(averages), list(current), 1 - decay)
 
-    return AveragedModel(model, multi_avg_fn=average)
+    return AveragedModel(model, multi_avg_fn=update)
