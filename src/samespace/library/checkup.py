@@ -181,13 +181,12 @@ def _check_damage(store: Store, error: LibraryError) -> None:
 def _metadata(store: Store) -> Iterator[Finding]:
     """Write library.json anew, from the table's columns, where it is missing, or names other spaces."""
     dims = store.dims()
-    recorded = store.metadata.spaces
+    recorded, was_there = store.metadata.spaces, store.exists
     missing = {fingerprint: dim for fingerprint, dim in dims.items() if fingerprint not in recorded}
     kept = {fingerprint: record for fingerprint, record in recorded.items() if fingerprint in dims}
-    if not store.exists or missing or len(kept) < len(recorded):
+    if not was_there or missing or len(kept) < len(recorded):
         installed = {entry.config.fingerprint: entry.name for entry in SPACES.entries() if entry.config}
         found = {f: SpaceRecord(installed.get(f, f), dim) for f, dim in missing.items()}
-        was_there = store.exists
         store.metadata.update(spaces=kept | found, **({} if was_there else {"words": 1}))  # of unknown age: they are folded again
         yield Finding(f"{METADATA} {'names other spaces than the table' if was_there else 'is missing'}", "it was written anew")
 

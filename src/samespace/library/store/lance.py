@@ -351,10 +351,7 @@ class Store:
             return not words or any(hits)
         ids = self.table.search().select([column]).to_arrow()[column].to_pylist()
         some = ids[:: max(1, len(ids) // SAMPLE)]
-        return all(
-            self.table.count_rows(f"{column} IN ({literals(some[i : i + BATCH])})") == len(some[i : i + BATCH])
-            for i in range(0, len(some), BATCH)
-        )
+        return bool(sum(self.table.count_rows(condition) for condition in _conditions(column, some)) == len(some))
 
     @uninterrupted
     @clear_errors

@@ -1,7 +1,6 @@
 """Where a library is stored: a folder, or object storage (`s3://bucket/photos`) with a local folder for copies."""
 
 import hashlib
-import os
 from functools import cached_property
 from pathlib import Path
 
@@ -39,8 +38,7 @@ class Location:
     @cached_property
     def storage_options(self) -> dict[str, str]:
         """What the database needs in addition to the usual AWS_… variables."""
-        plain = self.remote and os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-        return {"allow_http": "true"} if plain else {}
+        return {"allow_http": "true"} if self.bucket and self.bucket.is_plain else {}
 
     @cached_property
     def files(self) -> Storage:

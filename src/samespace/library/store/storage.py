@@ -98,15 +98,19 @@ class Bucket:
         self.scheme, _, rest = uri.partition("://")
         self.bucket, _, self.path = rest.partition("/")
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is reached without TLS, as a server of one's own may be."""
+        return os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
+
     @cached_property
     def _store(self) -> Any:
         """Raises LibraryError."""
         from obstore.exceptions import BaseError
         from obstore.store import from_url
 
-        plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
         try:
-            return from_url(f"{self.scheme}://{self.bucket}", client_options={"allow_http": True} if plain else None)
+            return from_url(f"{self.scheme}://{self.bucket}", client_options={"allow_http": True} if self.is_plain else None)
         except (BaseError, ValueError) as error:
             raise LibraryError(
                 f"{self.uri} cannot be reached ({error_summary(error)}); give a folder, or s3://bucket/folder"
