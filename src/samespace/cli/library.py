@@ -11,6 +11,8 @@ from ..core.paths import expanded
 from .console import Json, LibraryPath, SpaceName, counting_bar, escape_control, indexing_bar, print_result, print_status
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from ..library.indexing.report import Report
     from ..library.library import Library
 
@@ -59,22 +61,25 @@ def watch(
     poll: Annotated[bool, typer.Option("--poll", help="Look at the files every second, as network drives need it.")] = False,
 ) -> None:
     """Index folders, and what is new in them within seconds of being complete, until Ctrl-C."""
+    import signal
     import threading
 
     from ..library.library import Library
     from ..library.watch import watch as watch_folders
 
+    stop = threading.Event()
+
+    def interrupt(number: int, frame: "FrameType | None") -> None:
+        stop.set()  # a library may swallow what is raised in one of its callbacks
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
     roots, opened = [expanded(folder).absolute() for folder in folders], Library(library, space)
     print_status(f"watching {', '.join(map(str, roots))}; stop with Ctrl-C")
     watch_folders(
-        opened,
-        roots,
-        lambda report: print_report(report, opened, False),
-        print_status,
-        threading.Event(),
-        exclude_dir or (),
-        poll,
-    )
+        opened, roots, lambda report: print_report(report, opened, False), print_status, stop, exclude_dir or (), poll
+    )  # fmt: skip
+    raise KeyboardInterrupt
 
 
 def read(library: LibraryPath = None, space: SpaceName = None) -> None:

@@ -24,7 +24,7 @@ from ..spaces.checkpoints import checkpoint
 from .augment import CUTOUTS
 from .config import RunConfig
 from .data import Batch, Loader, Mixture
-from .distributed import device_of, uses_bf16
+from .distributed import device_of, multiplies_bf16, uses_bf16
 from .drawing import Captions, Condition, DrawingLoss, mixed, picture_vectors, random_times
 from .loop import Trainer
 from .runs import Run
@@ -140,7 +140,7 @@ def draw(model: FlowTransformer, c: Condition, steps: int, guidance: float, rng:
 
     def predict(x: Pictures, t: float) -> Pictures:
         both = torch.from_numpy(np.concatenate([x, x])).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bf16(device)):
             wanted, free = model(both, torch.full((2 * count,), t, device=device), z, words, present).float().chunk(2)
         guided: Pictures = (free + guidance * (wanted - free)).cpu().numpy()
         return guided

@@ -19,6 +19,8 @@ CHANNELS = 4
 """Red, green and blue, multiplied by opacity, and opacity; each from −1 to 1."""
 MODULATIONS = 9
 """Vectors that scale, shift and gate a block: three for each of its three parts."""
+SEAM_WIDTH = 32
+"""Channels between the two convolutions that see across the borders of patches."""
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -63,7 +65,11 @@ class GuidedBlock(nn.Module):
 
 
 class FlowTransformer(nn.Module):
-    """A noisy picture, its time, z and words → the clean picture."""
+    """A noisy picture, its time, z and words → the clean picture.
+
+    What the transformer draws, patch by patch, is mended by two small convolutions. They see across the borders of patches, and the
+    noisy pixels, of which a token keeps too little where a patch has more numbers than the model is wide.
+    """
 
     def __init__(self, c: GeneratorConfig):
         super().__init__()
@@ -80,9 +86,11 @@ class FlowTransformer(nn.Module):
         self.norm = nn.LayerNorm(c.width, elementwise_affine=False)
         self.last = nn.Linear(c.width, 2 * c.width)
         self.to_pixels = nn.Linear(c.width, CHANNELS * c.patch**2)
-        for layer in (self.condition, self.last, self.to_pixels):  # at first every block is the identity, every picture grey
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        mended = nn.Conv2d(SEAM_WIDTH, CHANNELS, 3, padding=1)
+        self.seams = nn.Sequential(nn.Conv2d(2 * CHANNELS, SEAM_WIDTH, 3, padding=1), nn.SiLU(), mended)
+        for layer in (self.condition, self.last, self.to_pixels, mended):
+            for parameter in layer.parameters():  # at first every block is the identity, every picture grey
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor, words: Tensor, present: Tensor, tap: Tap | None = None) -> Tensor:
         """Predict the clean picture.
@@ -100,7 +108,8 @@ class FlowTransformer(nn.Module):
         shift, scale = self.last(asked)[:, None].chunk(2, dim=-1)
         patches = self.to_pixels(modulate(self.norm(h), shift, scale))
         size = {"h": self.grid, "p": self.c.patch, "q": self.c.patch}
-        return rearrange(patches, "b (h w) (c p q) -> b c (h p) (w q)", **size)  # (B, 4, S, S)
+        drawn = rearrange(patches, "b (h w) (c p q) -> b c (h p) (w q)", **size)  # (B, 4, S, S)
+        return drawn + self.seams(torch.cat([drawn, x], dim=1))
 
     def context(self, z: Tensor, words: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Return what pictures attend to, z's tokens and then those of words, and what hides padding: (B, T, D), (B, 1, 1, T)."""
