@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..core.assistant_config import AssistantConfig, LabelledAssistantConfig
-from ..core.config import from_dict, to_json
+from ..core.config import config_from_file, to_json
 from ..core.errors import UnknownAssistant
-from ..core.files import read_json, sha256, write_text_atomically
+from ..core.files import sha256, write_text_atomically
 from ..models import int4
 from ..models.int8 import quantize, use_int8_layers
 from ..models.llava import Llava
@@ -88,10 +88,7 @@ def _read_own(folder: Path, quantized: bool) -> Llava:
 
 def read_config(folder: Path) -> AssistantConfig:
     """Read FOLDER/assistant.json. Raises UnknownAssistant."""
-    values = read_json(folder / CONFIG)
-    if values.get("format") != AssistantConfig.format:
-        raise UnknownAssistant(f"{folder} has format {values.get('format')}, not {AssistantConfig.format}; upgrade samespace")
-    return from_dict(AssistantConfig, values, UnknownAssistant)
+    return config_from_file(folder / CONFIG, AssistantConfig, UnknownAssistant, "install the assistant again")
 
 
 def _with_tied_head(weights: Weights, c: AssistantConfig) -> Weights:

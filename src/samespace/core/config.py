@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import SamespaceError, UnknownSpace
@@ -374,6 +375,19 @@ def non_default_fields(config: "DataclassInstance") -> dict[str, Any]:
 def to_json(config: "DataclassInstance") -> str:
     """Return a dataclass as indented JSON."""
     return json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False) + "\n"
+
+
+def config_from_file(file: Path, kind: type[T], error: type[SamespaceError], mend: str) -> T:
+    """Build a dataclass from a model's config file. Raises `error`; its sentence ends with `mend`, what gives the folder anew."""
+    try:
+        values = json.loads(file.read_text("utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("it is not an object")
+    except (OSError, ValueError) as reason:
+        raise error(f"{file.parent} holds no readable {file.name} ({reason}); remove it, or {mend}") from None
+    if values.get("format") != (current := vars(kind)["format"]):
+        raise error(f"{file.parent} has format {values.get('format')}, this version reads {current}; {mend}")
+    return from_dict(kind, values, error)
 
 
 def from_dict(kind: type[T], values: dict[str, Any], error: type[SamespaceError] = UnknownSpace) -> T:

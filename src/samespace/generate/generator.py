@@ -1,6 +1,5 @@
 """A generator: words, pictures, sounds or their sum → drawings, on ONNX Runtime."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.config import from_dict
+from ..core.config import config_from_file
 from ..core.errors import QueryError, UnknownGenerator, error_summary
 from ..core.generator_config import GeneratorConfig
 from ..core.registry import Registry
@@ -66,17 +65,7 @@ class Step:
 
 def read_generator_config(folder: Path) -> GeneratorConfig:
     """Read FOLDER/generator.json. Raises UnknownGenerator."""
-    try:
-        values = json.loads((folder / "generator.json").read_text("utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError("it is not an object")
-    except (OSError, ValueError) as error:
-        raise UnknownGenerator(f"{folder} holds no readable generator.json ({error}); remove it, or train it again") from None
-    if values.get("format") != GeneratorConfig.format:
-        raise UnknownGenerator(
-            f"{folder} has format {values.get('format')}, this version reads {GeneratorConfig.format}; train it again"
-        )
-    return from_dict(GeneratorConfig, values, UnknownGenerator)
+    return config_from_file(folder / "generator.json", GeneratorConfig, UnknownGenerator, "train it again")
 
 
 GENERATORS = Registry("SAMESPACE_GENERATORS", "generators", "generator.json", read_generator_config, (("starter", STARTER),))

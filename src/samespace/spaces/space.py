@@ -1,7 +1,6 @@
 """A space in memory: its ONNX sessions, its preprocessing, and one call per modality."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import numpy as np
 
-from ..core.config import AudioTower, SpaceConfig, from_dict
+from ..core.config import AudioTower, SpaceConfig, config_from_file
 from ..core.errors import UnknownSpace, UnreadableMedia
 from ..preprocess.mel import spectrogram
 from .calibration import BACKGROUND_FILE, Calibration
@@ -207,14 +206,4 @@ class Space:
 
 def read_space_config(folder: Path) -> SpaceConfig:
     """Read FOLDER/space.json. Raises UnknownSpace."""
-    try:
-        values = json.loads((folder / "space.json").read_text("utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError("it is not an object")
-    except (OSError, ValueError) as error:
-        raise UnknownSpace(f"{folder} holds no readable space.json ({error}); remove it, or pull the space again") from None
-    if values.get("format") != SpaceConfig.format:
-        raise UnknownSpace(
-            f"{folder} has format {values.get('format')}, this version reads {SpaceConfig.format}; pull the space again"
-        )
-    return from_dict(SpaceConfig, values)
+    return config_from_file(folder / "space.json", SpaceConfig, UnknownSpace, "pull the space again")
