@@ -24,7 +24,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the client
 SHARE = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 """Threads of each process that runs tests: more of them than there are processors wait for each other, ten times as long."""
 torch.set_num_threads(SHARE)
-os.environ.setdefault("OMP_NUM_THREADS", str(SHARE))  # of what tests start
+os.environ.setdefault("SAMESPACE_THREADS", str(SHARE))  # of ONNX Runtime, here and in what tests start
+os.environ.setdefault("OMP_NUM_THREADS", str(SHARE))
 NEED_ALL = os.environ.get("SAMESPACE_TESTS_NEED_ALL") == "1"
 """Whether a skipped test is a failure, as in CI: what tests need is installed there."""
 PHOTOGRAPHS = Path(skimage.data.__file__).parent

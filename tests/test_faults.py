@@ -7,7 +7,7 @@ import pytest
 from faults.__main__ import run
 from faults.kinds import KINDS
 
-RUNS = 3
+RUNS = 2
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -52,10 +52,10 @@ def test_it_names_colours(starter):
 
 def test_it_distinguishes_colours(starter):
     """Of two shapes: half would be right if it took either's colour."""
-    pairs = [(one, other) for one in COLOURS for other in COLOURS if one != other]
+    pairs = [(one, other) for one in COLOURS for other in COLOURS if one != other][::2]
     right = 0
     for i, (one, other) in enumerate(pairs):
-        x, y = ((20, 140) if i % 2 else (140, 20)), 30 + 5 * i
+        x, y = ((20, 140) if i % 2 else (140, 20)), 30 + 10 * i
         shapes = [(s, c, (left, y, left + 60, y + 60)) for s, c, left in (("circle", one, x[0]), ("square", other, x[1]))]
         right += ask(starter, draw(*shapes), "What colour is the circle?") == one
     assert right >= 0.7 * len(pairs), right
@@ -76,11 +76,10 @@ def test_it_locates_things(starter):
     """One of two words at chance."""
     cases = []
     for one, other in (("circle", "square"), ("square", "circle")):
-        for near, far in ((25, 145), (40, 130)):
-            for first, second in ((near, far), (far, near)):
-                across = [(one, "blue", (first, 80, first + 55, 135)), (other, "red", (second, 80, second + 55, 135))]
-                down = [(one, "blue", (80, first, 135, first + 55)), (other, "red", (80, second, 135, second + 55))]
-                cases.append((across, f"Is the {one} left or right of the {other}?", "left" if first < second else "right"))
-                cases.append((down, f"Is the {one} above or below the {other}?", "above" if first < second else "below"))
+        for first, second in ((25, 145), (130, 40)):
+            across = [(one, "blue", (first, 80, first + 55, 135)), (other, "red", (second, 80, second + 55, 135))]
+            down = [(one, "blue", (80, first, 135, first + 55)), (other, "red", (80, second, 135, second + 55))]
+            cases.append((across, f"Is the {one} left or right of the {other}?", "left" if first < second else "right"))
+            cases.append((down, f"Is the {one} above or below the {other}?", "above" if first < second else "below"))
     right = sum(ask(starter, draw(*shapes), text) == word for shapes, text, word in cases)
     assert right >= 0.8 * len(cases), right
