@@ -82,12 +82,8 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
 
     def evaluate(self, trainer: Trainer[ConversationBatch]) -> dict[str, float]:
         """Return the mean loss of the validation conversations; empty where there are none."""
-        self.validation = self.measure(self.current_model(trainer))
+        self.validation = self.measure(cast(ConversationLoss, trainer.averaged))
         return self.validation
-
-    def current_model(self, trainer: Trainer[ConversationBatch]) -> ConversationLoss:
-        """Return the model to evaluate: the moving average, if the run has one."""
-        return cast(ConversationLoss, trainer.ema.module if trainer.ema is not None else trainer.unwrapped)
 
     @torch.no_grad()
     def measure(self, model: ConversationLoss) -> dict[str, float]:
@@ -100,7 +96,7 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
         """Write OUT/assistant, with what was measured in its card; None on helper processes."""
         if self.rank:
             return None
-        current = self.current_model(trainer)
+        current = cast(ConversationLoss, trainer.averaged)
         card = card | {"validation": self.validation or self.measure(current)}
         self.model.load_state_dict(current.model.state_dict())
         model = cast(Llava, self.lora.merge() if self.lora else self.model).cpu().eval()

@@ -100,16 +100,12 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         loss: Tensor = model(batch.pixels, noise, random_times(len(batch), rng).to(self.device), c)
         return loss
 
-    def current_model(self, trainer: Trainer[Batch]) -> DrawingLoss:
-        """Return the model to evaluate: the moving average, if the run has one."""
-        return cast(DrawingLoss, trainer.ema.module if trainer.ema is not None else trainer.unwrapped)
-
     @torch.no_grad()
     def evaluate(self, trainer: Trainer[Batch]) -> dict[str, float]:
         """Return the loss on the validation pairs, always of the same noise, and draw some of their captions to a sheet."""
         if not self.val:
             return {}
-        model = self.current_model(trainer)
+        model = cast(DrawingLoss, trainer.averaged)
         losses = [self._loss(model, batch, np.random.default_rng(i)).item() for i, batch in enumerate(self.val)]
         self._draw_sheet(model.model, Path(self.config.out) / "samples" / f"{trainer.step:06}.png")
         return {"loss": round(float(np.mean(losses)), 4)}
@@ -126,7 +122,7 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         validation = self.evaluate(trainer)
         if self.rank:
             return None
-        model = self.current_model(trainer).model.cpu().eval()
+        model = cast(DrawingLoss, trainer.averaged).model.cpu().eval()
         config = replace(self.generator_config, card=card | {"validation": validation})
         return export(model, config, Path(self.config.out) / "generator")
 

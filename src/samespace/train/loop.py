@@ -70,6 +70,11 @@ class Trainer(Generic[BatchT]):
             compile_in_place(self.unwrapped)
         self.checkpoint, self.step, self.sharded = folder / "checkpoint.pt", 0, isinstance(model, FSDPModule)
 
+    @property
+    def averaged(self) -> nn.Module:
+        """The module to evaluate: the moving average, if the run has one."""
+        return self.unwrapped if self.ema is None else self.ema.module
+
     def resume(self) -> None:
         """Go on from the checkpoint. Raises TrainingStopped where it is of another model or number of processes."""
         state = checkpoint.load(self.checkpoint)

@@ -92,16 +92,12 @@ class NativeRun(Run[NativeBatch, NativeConfig]):
         """Return the two parts of the loss."""
         return self.parts
 
-    def current_model(self, trainer: Trainer[NativeBatch]) -> NativeLoss:
-        """Return the model to evaluate: the moving average, if the run has one."""
-        return cast(NativeLoss, trainer.ema.module if trainer.ema is not None else trainer.unwrapped)
-
     @torch.no_grad()
     def evaluate(self, trainer: Trainer[NativeBatch]) -> dict[str, float]:
         """Return the losses on the validation documents, always of the same noise; empty where there are none."""
         if not self.val:
             return {}
-        model = self.current_model(trainer)
+        model = cast(NativeLoss, trainer.averaged)
         losses = [[x.item() for x in self._losses(model, batch, np.random.default_rng(i))] for i, batch in enumerate(self.val)]
         words, drawn = np.mean(losses, axis=0).tolist()
         return {"loss": round(words + FLOW_WEIGHT * drawn, 4), "words": round(words, 4), "drawn": round(drawn, 4)}
@@ -111,7 +107,7 @@ class NativeRun(Run[NativeBatch, NativeConfig]):
         validation = self.evaluate(trainer)
         if self.rank:
             return None
-        model = self.current_model(trainer).model.cpu().eval()
+        model = cast(NativeLoss, trainer.averaged).model.cpu().eval()
         config = replace(self.native_config, card=card | {"validation": validation})
         return export(model, self.words.tokenizer, config, Path(self.config.out) / "native")
 

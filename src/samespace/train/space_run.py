@@ -104,7 +104,7 @@ class SpaceRun(Run[Batch, SpaceConfig]):
     def current_model(self, trainer: Trainer[Batch]) -> DualEncoder:
         """Return the model to evaluate: the moving average, or gathered from all processes. Every process calls it."""
         if trainer.ema is not None:
-            return cast(TrainingModel, trainer.ema.module).model
+            return cast(TrainingModel, trainer.averaged).model
         if not self.config.fsdp or self.world == 1:
             return self.model
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
