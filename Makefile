@@ -2,11 +2,12 @@
 PYTHON ?= python3
 MINUTES ?= 10
 RUNS ?= 200
+SECONDS ?= 3600
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: demo serve lint check test coverage bench fuzz faults audit docs clean
+.PHONY: demo serve lint check test coverage bench fuzz faults soak audit docs clean
 
 demo: .venv/demo.done  ## index six photographs and search them
 	@$(BIN)/samespace demo
@@ -37,6 +38,9 @@ fuzz: .venv/dev.done  ## mutated inputs for every parser, and mutated files for 
 
 faults: .venv/dev.done  ## what writes is killed at random moments, and what is left looked at: make faults RUNS=200
 	@$(BIN)/python -m faults $(RUNS)
+
+soak: .venv/dev.done  ## a server under the load of 64 clients, for an hour: make soak SECONDS=3600
+	@LOAD_SECONDS=$(SECONDS) $(BIN)/python -m benchmarks load
 
 audit: .venv/dev.done  ## what is installed, as a bill of materials, and what is known to be vulnerable in it
 	@$(PIP) pip-audit cyclonedx-bom

@@ -38,7 +38,7 @@ MOST_CACHED = 200_000
 
 
 @dataclass
-class Condition:
+class Conditions:
     """What pictures are drawn from; row i of each field belongs to picture i."""
 
     z: Tensor
@@ -58,7 +58,7 @@ class Captions:
         self.read: dict[str, tuple[Tensor, Tensor]] = {}
 
     @torch.no_grad()
-    def __call__(self, texts: Sequence[str]) -> Condition:
+    def __call__(self, texts: Sequence[str]) -> Conditions:
         """Return z and the states of texts, padded to the longest."""
         if len(self.read) > MOST_CACHED:
             self.read.clear()
@@ -75,10 +75,10 @@ class Captions:
         words = nn.utils.rnn.pad_sequence([states.float() for _, states in rows], batch_first=True)
         lengths = torch.tensor([len(states) for _, states in rows])
         present = (torch.arange(words.shape[1]) < lengths[:, None]).float()
-        return Condition(torch.stack([z for z, _ in rows]), words, present)
+        return Conditions(torch.stack([z for z, _ in rows]), words, present)
 
 
-def mixed(captions: Condition, z_picture: Tensor, rng: np.random.Generator) -> Condition:
+def mixed(captions: Conditions, z_picture: Tensor, rng: np.random.Generator) -> Conditions:
     """Return the conditions that a batch is trained on: from words, from the picture, from between, or from nothing."""
     count = len(z_picture)
     choice, share = rng.random(count), rng.random(count)
@@ -91,7 +91,7 @@ def mixed(captions: Condition, z_picture: Tensor, rng: np.random.Generator) -> C
     noise = torch.from_numpy(rng.standard_normal(z.shape, np.float32)) / z.shape[1] ** 0.5
     length = torch.from_numpy(rng.random((count, 1), np.float32)) * MOST_NOISE
     z = nn.functional.normalize(z + length * noise, dim=-1)
-    return Condition(z * guided, captions.words, captions.present * guided * torch.from_numpy(read)[:, None])
+    return Conditions(z * guided, captions.words, captions.present * guided * torch.from_numpy(read)[:, None])
 
 
 class DrawingLoss(nn.Module):
@@ -101,7 +101,7 @@ class DrawingLoss(nn.Module):
         super().__init__()
         self.model, self.bf16 = model, bf16
 
-    def forward(self, pixels: Tensor, noise: Tensor, t: Tensor, c: Condition) -> Tensor:
+    def forward(self, pixels: Tensor, noise: Tensor, t: Tensor, c: Conditions) -> Tensor:
         """pixels: uint8 (B, S, S, 4); noise: float32 (B, 4, S, S); t: float32 (B,) → scalar."""
         picture = torch.from_numpy(from_rgba(pixels.cpu().numpy())).to(noise.device)
         noisy = (1 - t)[:, None, None, None] * noise + t[:, None, None, None] * picture

@@ -25,7 +25,7 @@ from .augment import CUTOUTS
 from .config import RunConfig
 from .data import Batch, Loader, Mixture
 from .distributed import device_of, multiplies_bf16, uses_bf16
-from .drawing import Captions, Condition, DrawingLoss, mixed, picture_vectors, random_times
+from .drawing import Captions, Conditions, DrawingLoss, mixed, picture_vectors, random_times
 from .loop import Trainer
 from .runs import Run
 from .sources import open_source
@@ -96,7 +96,7 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         c = mixed(self.captions(batch.captions), z, rng)
         shape = (len(batch), CHANNELS, self.prep.size, self.prep.size)
         noise = torch.from_numpy(rng.standard_normal(shape, np.float32)).to(self.device)
-        c = Condition(c.z.to(self.device), c.words.to(self.device), c.present.to(self.device))
+        c = Conditions(c.z.to(self.device), c.words.to(self.device), c.present.to(self.device))
         loss: Tensor = model(batch.pixels, noise, random_times(len(batch), rng).to(self.device), c)
         return loss
 
@@ -128,7 +128,7 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
 
 
 @torch.no_grad()
-def draw(model: FlowTransformer, c: Condition, steps: int, guidance: float, rng: np.random.Generator) -> Pictures:
+def draw(model: FlowTransformer, c: Conditions, steps: int, guidance: float, rng: np.random.Generator) -> Pictures:
     """Return drawings of conditions: float32 (B, 4, S, S)."""
     count, size, device = len(c.z), model.c.size, model.pos_embed.device
     z = torch.cat([c.z, torch.zeros_like(c.z)]).to(device)
