@@ -131,6 +131,20 @@ def test_no_graph_carries_large_weights_of_its_own(loaded, tiny_space_folder):
         assert inside == []
 
 
+@pytest.mark.parametrize("texts", [["", "a photograph of a cat on a sofa"], ["cat " * 200]])
+def test_padding_that_changes_nothing_is_not_computed(tiny_space_folder, monkeypatch, texts):
+    space, lengths = Space(tiny_space_folder), []
+    tower, context = space._text_tower, space.config.prep.context
+    padded = tower(*space.words.encode(texts))
+    run = type(tower).__call__
+    monkeypatch.setattr(
+        type(tower), "__call__", lambda self, ids, present: lengths.append(ids.shape[1]) or run(self, ids, present)
+    )
+    np.testing.assert_allclose(space.text(texts), padded, atol=1e-6)
+    assert lengths == [max(space.words.count(text) for text in texts)] and (lengths[0] == context) == (len(texts) == 1)
+    np.testing.assert_allclose(np.concatenate([space.text([text]) for text in texts]), padded, atol=1e-6)
+
+
 def test_the_gate_counts_what_recall_loses():
     z = np.eye(20, dtype=np.float32)
     exact = {"image": z, "text": z}

@@ -146,6 +146,11 @@ class TextTower:
     adapter: int = 0
     """Hidden width of a residual adapter after the tower; 0 for none."""
 
+    @property
+    def ignores_padding(self) -> bool:
+        """Whether what stands after a text's end changes nothing in its vector, as in CLIP: it need not be computed."""
+        return self.arch != "library" and self.mask == "causal" and self.pool == "end"
+
 
 @dataclass(frozen=True)
 class ForkedTextTower(TextTower):

@@ -114,7 +114,9 @@ class Tower:
             raise UnknownSpace(
                 f"{path} gives {', '.join(outputs[:4])}, of which none is known to be its vector; choose another model"
             )
-        rows = inputs[0].shape[0]
+        rows, *sides = inputs[0].shape
+        self.any_length = bool(sides) and not isinstance(sides[0], int)
+        """Whether texts of any length can be run, not only such as are padded to one."""
         self.fixed = isinstance(rows, int)
         self.most: int = rows if self.fixed else most
         """Inputs that are run at once: as many as a graph of a fixed size takes, fewer where the memory does not suffice for them."""

@@ -70,8 +70,7 @@ class Space:
         if isinstance(texts, str):
             texts = [texts]
         self.check_words()
-        words = self.words
-        batches = (words.encode(list(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH))
+        batches = (self._ids(texts[i : i + BATCH]) for i in range(0, len(texts), BATCH))
         z: np.ndarray = self._text_tower.all(batches, self.dim)
         return z
 
@@ -81,9 +80,17 @@ class Space:
         Raises UnknownSpace where there is no text tower, or one that was exported by an older version.
         """
         self.check_words()
-        ids, present = self.words.encode(list(texts))
+        ids, present = self._ids(texts)
         states: np.ndarray = self._text_tower.output("states", ids, present)
         return states, present
+
+    def _ids(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Texts → token ids and where they are no padding: int64 (B, T) each, T as small as the vectors allow."""
+        ids, present = self.words.encode(list(texts))
+        if self.config.text.ignores_padding and self._text_tower.any_length:
+            longest = max(2, int(present.sum(axis=1).max(initial=0)))  # padding is on the right
+            ids, present = ids[:, :longest], present[:, :longest]
+        return ids, present
 
     def check_words(self) -> None:
         """Raises UnknownSpace where there is no text tower."""

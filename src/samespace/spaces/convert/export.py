@@ -244,7 +244,7 @@ def traced_tower(checkpoint: Checkpoint, tower: str, state: State, scratch: Path
         example = next(batches(np.stack([square(Image.new("RGB", (p.size, p.size)), p)] * 2), p, 2))
         return trace(model, {"pixels": torch.from_numpy(example)}, [shapes], model.outputs, state, scratch)
     dims: dict[int, Any] = {0: batch}
-    if not config.prep.pad_to_context:
+    if config.text.ignores_padding or not config.prep.pad_to_context:
         dims[1] = torch.export.Dim("length", min=2, max=config.text.context)
     ids = torch.ones(2, config.prep.context, dtype=torch.int64)
     return trace(model, {"ids": ids}, [dims], model.outputs, state, scratch)
