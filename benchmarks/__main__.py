@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table; ratios above 1 are in our favour.
 
-    python -m benchmarks [indexing] [encoder] [search] [cold] [training] [answering] [context] [load] [media] [reading] [scale] [page] [operate]   # all without a name
+    python -m benchmarks [indexing] [encoder] [search] [cold] [training] [answering] [context] [load] [serving] [media] [reading] [scale] [page] [operate]   # all without a name
     BENCH_ROWS=10000,100000 python -m benchmarks search            # smaller search sizes
 
 Takes about half an hour on two cores, most of it the index over a million vectors. Work files go to .bench/ and are
@@ -14,7 +14,23 @@ import time
 
 from samespace.core.machine import usable_cpus
 
-from . import WORK, answering, cold, context, encoder, indexing, load, media, operate, page, reading, scale, search, training
+from . import (
+    WORK,
+    answering,
+    cold,
+    context,
+    encoder,
+    indexing,
+    load,
+    media,
+    operate,
+    page,
+    reading,
+    scale,
+    search,
+    serving,
+    training,
+)
 
 PARTS = {
     "indexing": indexing.run,
@@ -26,6 +42,7 @@ PARTS = {
     "answering": answering.run,
     "context": context.run,
     "load": load.run,
+    "serving": serving.run,
     "media": media.run,
     "reading": reading.run,
     "page": page.run,
