@@ -60,11 +60,32 @@ def test_what_cannot_be_done_is_a_sentence(action, sentence):
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"action": "fly"}, {"action": "click"}, {"action": "click", "x": "a", "y": 1}, {"action": "type", "text": "a", "x": 1}],
+    [
+        {},
+        {"action": "fly"},
+        {"action": "click"},
+        {"action": "click", "x": "a", "y": 1},
+        {"action": "type", "text": "a", "x": 1},
+        {"action": "type", "text": {}},
+        {"action": "done", "reached": "no"},
+        {"action": "click", "x": 1e999, "y": 1},
+        {"action": "wait", "seconds": "long"},
+    ],
 )
 def test_json_that_is_no_action_is_refused(values):
     with pytest.raises(RequestError, match="is no action .*the actions are click, move"):
         from_json(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "action"),
+    [
+        ({"action": "type", "text": 7}, Type("7")), ({"action": "key", "keys": ["ctrl", "a"]}, Key("ctrl+a")),
+        ({"action": "wait", "seconds": "2"}, Wait(2.0)), ({"action": "done", "answer": None}, Done()), ({"action": "click", "x": 3.2, "y": "4"}, Click(3, 4)),
+    ],
+)  # fmt: skip
+def test_values_of_another_type_that_mean_the_same(values, action):
+    assert from_json(values) == action
 
 
 def test_names_of_keys():
@@ -84,7 +105,7 @@ def test_names_of_keys():
     ("action", "secret", "reason"),
     [
         (Click(5, 5), False, "it says “Delete”"), (Click(25, 5), False, None), (Click(45, 5), False, "it says “löschen”"), (Key("enter"), False, "may send"),
-        (Key("tab"), False, None), (Type("x"), True, "password"), (Type("x"), False, None), (Scroll(5, 5, 0, 9), False, None),
+        (Key("tab"), False, None), (Type("x"), True, "password"), (Type("x"), False, None), (Type("x\n"), False, "ends a line"), (HoldKey("shift+enter", 1), False, "may send"), (Key("space"), False, "may send"), (Scroll(5, 5, 0, 9), False, None),
     ],
 )  # fmt: skip
 def test_a_person_is_asked_before_what_cannot_be_undone(action, secret, reason):

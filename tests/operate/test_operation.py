@@ -11,7 +11,7 @@ from samespace.operating.loop import HIDDEN, Limits, Operation
 from samespace.operating.replay import Replay, read_replay
 from samespace.operating.screen.actions import Click, Done, Drag, HoldKey, Key, Move, Scroll, Type, Wait, Zoom
 from samespace.operating.screen.consent import Consent
-from samespace.operating.screen.driver import BrowserDriver, PageDriver
+from samespace.operating.screen.driver import BrowserDriver, PageDriver, is_same_site
 from samespace.operating.screen.policy import Decision, Mark
 
 pytestmark = [*needs_chromium]
@@ -95,7 +95,7 @@ def test_every_action_does_what_it_says(at):
 def test_dialogs_windows_downloads_and_other_origins_are_refused_and_told(at):
     for path, note in (
         ("/alert", "the page said: Really?"), ("/window", "refused: a new window"), ("/away", "refused: http://example.invalid is not allowed; allow it"),
-        ("/download", "refused: a download"),
+        ("/download", "refused: a download"), ("/out", "refused: http://example.invalid is not allowed"),
     ):  # fmt: skip
         driver = at(path)
         driver.act(Click(20, 20))
@@ -103,6 +103,20 @@ def test_dialogs_windows_downloads_and_other_origins_are_refused_and_told(at):
         assert any(note in said for said in driver.notes), (path, driver.notes)
         assert driver.url().endswith(path) and len(driver.context.pages) == 1
     assert at("/alert").page.title() == "/alert"
+
+
+def test_redirects_are_followed_where_they_are_allowed(at, address, monkeypatch):
+    assert at("/to?/form").url() == f"{address}/form"
+    driver = at("/round")
+    driver.act(Click(20, 20))
+    assert driver.url() == f"{address}/form" and not driver.notes
+    with pytest.raises(
+        OperationStopped, match="it leads on; refused: http://example.invalid is not allowed; allow it with --allow"
+    ):
+        at("/to?http://example.invalid/")
+    pairs = [("http://example.org", "https://www.example.org/a", True), ("https://example.org/", "https://example.org.evil/", False),
+             ("http://example.org:81", "https://example.org:81", False), ("http://example.org", "http://example.com", False)]  # fmt: skip
+    assert all(is_same_site(one, other) == same for one, other, same in pairs)
 
 
 def test_pages_that_cannot_be_operated_are_a_sentence(at, monkeypatch):
@@ -125,18 +139,24 @@ def test_an_operation_ends_when_it_is_done_and_leaves_a_replay(at, tmp_path):
     mark = Mark(10, 10, 60, 40, "a <b>", 0.9)
     policy = Script(
         Decision((Click(int(name["x"] + 9), int(name["y"] + 9)), Type("Ada")), "the field <Name>", (mark,)),
-        (Click(int(secret["x"] + 9), int(secret["y"] + 9)), Type("hunter2")), Zoom(0, 0, 100, 80), Done("it is filled in"),
+        Decision((Click(int(secret["x"] + 9), int(secret["y"] + 9)),), "enter Password: 'hunter2'"),
+        Decision((Type("hunter2"),), "enter Password: 'hunter2'"), Zoom(0, 0, 100, 80), Done("it is filled in with hunter2"),
     )  # fmt: skip
-    replay = Replay(tmp_path / "replay.html", "Fill it in </script>", driver.url())
+    replay = Replay(tmp_path / "replay.html", "Fill it in </script> with hunter2", driver.url())
     outcome = Operation(driver, policy, Consent("never", allow), on_step=replay.add).run("Fill it in")
-    replay.write("done")
-    assert outcome.reached and outcome.answer == "it is filled in" and outcome.steps == 4 and not outcome.reason
+    replay.write(outcome.answer)
+    assert outcome.reached and outcome.answer == "it is filled in with hunter2" and outcome.steps == 5 and not outcome.reason
     assert driver.page.input_value("#secret") == "hunter2"
     text = (tmp_path / "replay.html").read_text("utf-8")
-    assert "hunter2" not in text and HIDDEN in text and text.count("data:image/jpeg") == 4 and "the field &lt;Name&gt;" in text
+    assert "hunter2" not in text and HIDDEN in text and text.count("data:image/jpeg") == 5 and "the field &lt;Name&gt;" in text
     task, address, actions = read_replay(tmp_path / "replay.html")
-    assert task == "Fill it in </script>" and address == driver.url() and actions[1] == Type("Ada") and actions[3] == Type(HIDDEN)
-    assert policy.looks[3].closer.size == policy.looks[3].screenshot.size and policy.looks[2].closer is None
+    assert (
+        task == f"Fill it in </script> with {HIDDEN}"
+        and address == driver.url()
+        and actions[1] == Type("Ada")
+        and actions[3] == Type(HIDDEN)
+    )
+    assert policy.looks[4].closer.size == policy.looks[4].screenshot.size and policy.looks[3].closer is None
 
 
 def test_what_a_person_refuses_is_not_done_and_is_told(at):
@@ -149,6 +169,17 @@ def test_what_a_person_refuses_is_not_done_and_is_told(at):
     outcome = Operation(driver, policy, Consent("submits", lambda question: bool(asked.append(question)))).run("Send it")
     assert asked == [f"click at {x}, {y} (it says “Send”): go on?"] and driver.page.title() == "/form"
     assert policy.looks[1].notes == (f"refused by you: click at {x}, {y}",) and not outcome.reached
+
+
+@pytest.mark.parametrize("by", [Click, Key])
+def test_a_person_is_asked_where_a_model_names_no_marks(at, by):
+    driver = at("/form")
+    send = driver.page.locator("#send").bounding_box()
+    click = Click(int(send["x"] + 4), int(send["y"] + 4))  # beside the word
+    asked = []
+    policy = Script(Decision((click if by is Click else Key("shift+kp_enter"),)), Done("", False))
+    Operation(driver, policy, Consent("submits", lambda question: bool(asked.append(question)))).run("Send it")
+    assert len(asked) == 1 and ("it says “Send”" if by is Click else "may send") in asked[0] and driver.page.title() == "/form"
 
 
 def test_limits_nonsense_and_a_closed_page_end_it(at):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..operating.loop import Step
     from ..operating.replay import Replay
     from ..operating.screen.actions import Action
+    from ..operating.screen.consent import Consent
     from ..operating.screen.driver import Driver
 
 
@@ -61,9 +62,10 @@ def operate(
     policy.begin(task, SIZE)  # a task that is not understood opens no browser
     driver = open_driver(url, tuple(allow_origin or ()), headed)
     try:
-        again(driver, earlier)
+        consent = Consent(confirm, ask_person)
+        again(driver, earlier, consent)
         record = Replay(expanded(replay), task, url, earlier)
-        operation = Operation(driver, policy, Consent(confirm, ask_person), Limits(steps), lambda step: on_step(step, record))
+        operation = Operation(driver, policy, consent, Limits(steps), lambda step: on_step(step, record))
         try:
             outcome = operation.run(task)
         except KeyboardInterrupt:
@@ -91,23 +93,27 @@ def report(answer: str, reached: bool, reason: str, steps: int, tokens: int, jso
 
 def on_step(step: "Step", record: "Replay") -> None:
     """Print a step in a line, and add it to the replay."""
+    from ..operating.loop import without
+
     done = "; ".join(map(str, step.done)) or "nothing"
     thought = f" ({step.decision.thought})" if step.decision.thought else ""
     result = "" if step.result == "done" else f": {step.result}"
-    print_status(escape_control(f"{step.number}. {done}{thought}{result}  {step.seconds:.1f} s"))
+    print_status(escape_control(without(step.secrets, f"{step.number}. {done}{thought}{result}  {step.seconds:.1f} s")))
     record.add(step)
 
 
-def again(driver: "Driver", actions: "list[Action]") -> None:
-    """Do what an earlier replay did; what was typed into password fields is not in it."""
+def again(driver: "Driver", actions: "list[Action]", consent: "Consent") -> None:
+    """Do what an earlier replay did, if the person agrees; what was typed into password fields is not in it. Raises QueryError."""
     from ..operating.loop import HIDDEN
     from ..operating.screen.actions import Done, Type
 
-    for action in actions:
-        if action == Type(HIDDEN):
-            raise QueryError("the replay hides what was typed into a password field; do this part by hand, in a task of its own")
-        if not isinstance(action, Done):
-            driver.act(action)
+    if Type(HIDDEN) in actions:
+        raise QueryError("the replay hides what was typed into a password field; do this part by hand, in a task of its own")
+    todo = [action for action in actions if not isinstance(action, Done)]
+    if todo and not consent.allows_again(todo):
+        raise QueryError("what the replay did is not done again; leave --resume out to begin anew")
+    for action in todo:
+        driver.act(action)
 
 
 def ask_person(question: str) -> bool:

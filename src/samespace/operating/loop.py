@@ -1,16 +1,17 @@
 """Look, decide, act, look again."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
 from ..core.errors import OperationStopped, RequestError
-from .screen.actions import Action, Done, Type, Zoom
-from .screen.consent import Consent
+from .local.marks import written
+from .screen.actions import Action, Click, Done, Type, Zoom
+from .screen.consent import NEVER, Consent
 from .screen.driver import Driver, settled
-from .screen.policy import REFUSED, Decision, Look, Outcome, Policy
+from .screen.policy import REFUSED, Decision, Look, Mark, Outcome, Policy
 
 MOST_STEPS = 20
 MOST_SECONDS = 600.0
@@ -18,7 +19,7 @@ MOST_TOKENS = 500_000
 MOST_NONSENSE = 3
 """Answers in a row that are no actions, after which a model is given up."""
 HIDDEN = "•" * 8
-"""What a replay shows in place of what was typed into a password field."""
+"""What is shown in place of what was typed into a password field."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,21 @@ class Step:
     decision: Decision
     done: tuple[Action, ...]
     """What was done of it; what was typed into a password field is hidden."""
+    secrets: tuple[str, ...]
+    """What was typed into password fields until now."""
     result: str
     """In a line."""
     seconds: float
 
 
 OnStep = Callable[[Step], None]
+
+
+def without(secrets: Sequence[str], text: str) -> str:
+    """Return a text with what was typed into password fields hidden."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
 
 
 class Operation:
@@ -56,6 +66,7 @@ class Operation:
         self.driver, self.policy, self.consent, self.limits = driver, policy, consent, limits
         self.on_step = on_step or (lambda step: None)
         self.outcome = Outcome()
+        self.secrets: list[str] = []
 
     def run(self, task: str) -> Outcome:
         """Do a task; what was done until Ctrl-C stays. Raises RequestError where the task is not understood."""
@@ -80,24 +91,27 @@ class Operation:
                 return self._end(str(error))
             self.outcome.steps += 1
             self.outcome.tokens += decision.tokens
-            done, pending = self._do(decision)
+            done, pending = self._do(decision, look.screenshot)
             closer = self._closer(decision, look.screenshot)
             result = "; ".join(pending) or "done"
-            self.on_step(Step(self.outcome.steps, look, decision, tuple(done), result, time.monotonic() - begun))
+            secrets, seconds = tuple(self.secrets), time.monotonic() - begun
+            self.on_step(Step(self.outcome.steps, look, decision, tuple(done), secrets, result, seconds))
             if done and isinstance(done[-1], Done):
                 self.outcome.answer, self.outcome.reached = done[-1].answer, done[-1].reached
                 return self._end("" if self.outcome.reached else done[-1].answer or "it cannot be done")
         return self._end(f"not done after {self.limits.steps} steps; allow more: --steps")
 
-    def _do(self, decision: Decision) -> tuple[list[Action], list[str]]:
+    def _do(self, decision: Decision, screenshot: Image.Image) -> tuple[list[Action], list[str]]:
         """Do what was decided, until something cannot be done: return what was done, and why not."""
         done: list[Action] = []
         for action in decision.actions:
-            secret = isinstance(action, Type) and getattr(self.driver, "types_secret", bool)()
-            shown = Type(HIDDEN) if secret else action
-            if not isinstance(action, Done) and not self.consent.allows(action, decision.marks, str(shown), secret):
-                return done, [f"{REFUSED} by you: {shown}"]
             try:
+                secret = action.text if isinstance(action, Type) and getattr(self.driver, "types_secret", bool)() else None
+                shown = action if secret is None else Type(HIDDEN)
+                marks = decision.marks or self._read(action, None if done else screenshot)
+                if not isinstance(action, Done) and not self.consent.allows(action, marks, str(shown), secret is not None):
+                    return done, [f"{REFUSED} by you: {shown}"]
+                self.secrets += [secret] if secret else []
                 self.driver.act(action)
             except (RequestError, OperationStopped) as error:
                 return done, [str(error)]
@@ -105,6 +119,12 @@ class Operation:
             if isinstance(action, Done):
                 break
         return done, []
+
+    def _read(self, action: Action, screenshot: Image.Image | None) -> Sequence[Mark]:
+        """Return what is written on the screen, where a person may have to be asked about a click whose policy names no marks."""
+        if not isinstance(action, Click) or self.consent.confirm == NEVER:
+            return ()
+        return written(screenshot or self.driver.screenshot())
 
     def _notes(self) -> list[str]:
         """Take what happened beside the screen."""

@@ -1,7 +1,8 @@
 """What was seen and done, as one HTML file that stands alone, and can be gone on from."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ..core.errors import RequestError
 from ..core.files import write_text_atomically
 from ..media.image import data_uri, jpeg
-from .loop import Step
+from .loop import Step, without
 from .screen.actions import Action, Click, Drag, Move, Scroll, from_json, to_json
 from .screen.policy import Mark
 
@@ -29,48 +30,70 @@ DATA = "samespace-replay"
 """The element that holds what was done, as JSON."""
 
 
+Words = Callable[[str], str]
+"""Hides what nobody may read in a text."""
+
+
 class Replay:
     """A replay that is written after every step, so that what was done is never lost."""
 
     def __init__(self, file: Path, task: str, address: str, earlier: Sequence[Action] = ()):
         """earlier: what was done in the replay that this one goes on from."""
         self.file, self.task, self.address = file, task, address
-        self.sections: list[str] = []
+        self.sections: list[Callable[[Words], str]] = []
+        self.secrets: tuple[str, ...] = ()
         self.actions: list[dict[str, Any]] = [to_json(action) for action in earlier]
 
     def add(self, step: Step) -> None:
         """Add a step and write the file. Raises OSError."""
         self.sections.append(section(step))
+        self.secrets = step.secrets
         self.actions += [to_json(action) for action in step.done]
         self.write()
 
     def write(self, ending: str = "") -> None:
-        """Write the file, whole or not at all. Raises OSError."""
-        data = {"task": self.task, "address": self.address, "actions": self.actions}
+        """Write the file, whole or not at all, without what was typed into password fields. Raises OSError."""
+        words = partial(without, self.secrets)
+        data = {"task": words(self.task), "address": self.address, "actions": [_hidden(one, words) for one in self.actions]}
         stored = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
         write_text_atomically(
             self.file,
-            f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(self.task)}</title><style>{STYLE}</style>"
-            f"<h1>{escape(self.task)}</h1><p class='note'>{escape(self.address)}</p>{''.join(self.sections)}"
-            f"<p><b>{escape(ending)}</b></p><script type='application/json' id='{DATA}'>{stored}</script></html>",
+            f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(words(self.task))}</title>"
+            f"<style>{STYLE}</style><h1>{escape(words(self.task))}</h1><p class='note'>{escape(self.address)}</p>"
+            f"{''.join(section(words) for section in self.sections)}<p><b>{escape(words(ending))}</b></p><script type='application/json' id='{DATA}'>{stored}</script></html>",
         )
 
 
-def section(step: Step) -> str:
-    """Return a step as HTML: the screenshot with its marks and what was done, and what came of it."""
+def _hidden(action: dict[str, Any], words: Words) -> dict[str, Any]:
+    """Return an action's JSON without what nobody may read."""
+    return {name: words(value) if isinstance(value, str) else value for name, value in action.items()}
+
+
+def section(step: Step) -> Callable[[Words], str]:
+    """Return a step as HTML: the screenshot with its marks and what was done, and what came of it.
+
+    Which words are hidden is said later: a thought may name a password before it is typed.
+    """
     width, height = step.look.screenshot.size
     picture = data_uri(jpeg(step.look.screenshot, SIDE), "jpeg")
     marks = "".join(_mark(mark, i) for i, mark in enumerate(step.decision.marks[:MARKS]))
     shapes = "".join(_shape(action) for action in step.done)
     done = "; ".join(map(str, step.done)) or "nothing"
-    return (
-        f"<section><h2>{step.number}. {escape(done)}</h2><p>{escape(step.decision.thought)}</p>"
+    figure = (
         f"<figure><img alt='The screen before step {step.number}' src='{picture}'>"
         f"<svg viewBox='0 0 {width} {height}' aria-hidden='true'>{marks}{shapes}</svg></figure>"
-        f"<p class='result'>{escape(step.result)} · {step.seconds:.1f} s · {escape(step.look.url)}</p>"
-        + "".join(f"<p class='note'>{escape(note)}</p>" for note in step.look.notes)
-        + "</section>"
     )
+    number, thought, result = step.number, step.decision.thought, f"{step.result} · {step.seconds:.1f} s · {step.look.url}"
+    notes = step.look.notes
+
+    def html(words: Words) -> str:
+        said = "".join(f"<p class='note'>{escape(words(note))}</p>" for note in notes)
+        return (
+            f"<section><h2>{number}. {escape(words(done))}</h2><p>{escape(words(thought))}</p>{figure}"
+            f"<p class='result'>{escape(words(result))}</p>{said}</section>"
+        )
+
+    return html
 
 
 def _mark(mark: Mark, i: int) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...core.errors import RequestError
-from ..screen.actions import Action, Click, Done, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom
+from ..screen.actions import Action, Click, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom
 from ..screen.policy import Decision, Look
+from .ending import ending
 from .frame import Frame, png
 from .http import Connection, key_for
 
@@ -30,6 +31,8 @@ SYSTEM = (
     "in words without a tool; begin with CANNOT where it cannot be done."
 )
 MOST_TOKENS = 4096
+TROUBLES = {"refusal": "the model refuses", "max_tokens": f"the answer was cut after {MOST_TOKENS} tokens"}
+"""Reasons to stop that are no end of a task."""
 
 
 class AnthropicPolicy:
@@ -50,31 +53,30 @@ class AnthropicPolicy:
 
     def decide(self, look: Look) -> Decision:
         """Tell the model what is seen, and return what it wants to do. Raises RequestError."""
-        if self.asked:
-            self.messages.append({"role": "user", "content": self.results(look)})
-        answer = self.connection.post("/v1/messages", self.body())
+        messages = [*self.messages, {"role": "user", "content": self.results(look)}] if self.asked else self.messages
+        answer = self.connection.post("/v1/messages", self.body(messages))
         content = answer.get("content")
         if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
             raise RequestError(f"{self.name} answers nothing that is a message; try again")
-        self.messages.append({"role": "assistant", "content": content})
+        self.messages = [*messages, {"role": "assistant", "content": content}]
         self.asked = [block for block in content if block.get("type") == "tool_use"]
         text = " ".join(str(block.get("text", "")) for block in content if block.get("type") == "text").strip()
         usage = answer.get("usage") or {}
         tokens = int(usage.get("input_tokens", 0)) + int(usage.get("output_tokens", 0))
         if not self.asked:
-            return Decision((Done(text.removeprefix("CANNOT").strip(" :"), not text.startswith("CANNOT")),), text, tokens=tokens)
+            return Decision((ending(text, TROUBLES.get(str(answer.get("stop_reason")), "")),), text, tokens=tokens)
         actions = tuple(action for block in self.asked for action in self.actions(block))
         return Decision(actions, text, tokens=tokens)
 
-    def body(self) -> dict[str, Any]:
-        """Return the next request."""
+    def body(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the request that goes on from messages."""
         width, height = self.frame.shown
         tool: dict[str, Any] = {"type": self.tool}
         if self.tool == TOOLSET:
             tool["configs"] = {name: {"enabled": False} for name in NOT_DONE}
         else:
             tool |= {"name": "computer", "display_width_px": width, "display_height_px": height, "enable_zoom": True}
-        return {"model": self.name, "max_tokens": MOST_TOKENS, "system": SYSTEM, "tools": [tool], "messages": self.messages}
+        return {"model": self.name, "max_tokens": MOST_TOKENS, "system": SYSTEM, "tools": [tool], "messages": messages}
 
     def results(self, look: Look) -> list[dict[str, Any]]:
         """Return a result for each action that was asked for, with the screenshot in the last one, and that of a zoom in its own."""

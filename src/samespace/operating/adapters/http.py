@@ -1,13 +1,19 @@
 """Requests to an endpoint; whatever goes wrong is one sentence."""
 
 import os
+import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from ...core.errors import MissingExtra, RequestError, error_summary
 
 SECONDS = 180.0
 KEY = "SAMESPACE_ASSISTANT_KEY"
 """Environment variable of an endpoint's key."""
+BUSY = (429, 500, 502, 503, 504, 529)
+"""What an endpoint answers that may answer later."""
+PAUSES = (2.0, 8.0)
+"""Seconds that are waited before it is asked again."""
 
 
 class Connection:
@@ -22,9 +28,14 @@ class Connection:
         self._client = httpx2.Client(headers=headers, timeout=SECONDS)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Send JSON and return the answer's. Raises RequestError."""
+        """Send JSON, again after a while where the endpoint is busy, and return the answer's. Raises RequestError."""
         try:
             answer = self._client.post(self.base + path, json=body)
+            for pause in PAUSES:
+                if answer.status_code not in BUSY:
+                    break
+                time.sleep(pause)
+                answer = self._client.post(self.base + path, json=body)
             values = answer.json()
         except (self._error, ValueError) as error:
             raise RequestError(f"{self.base} does not answer in JSON ({error_summary(error)}); check the address") from None
@@ -37,4 +48,6 @@ class Connection:
 
 def key_for(base: str, own: str, host: str) -> str:
     """Return the key for an endpoint: SAMESPACE_ASSISTANT_KEY, or the variable `own` where the address is its provider's host."""
-    return os.environ.get(KEY) or (os.environ.get(own) if base.startswith(host) else "") or "none"
+    given, its_own = urlsplit(base), urlsplit(host)
+    belongs = (given.scheme, given.netloc.lower()) == (its_own.scheme, its_own.netloc)
+    return os.environ.get(KEY) or (os.environ.get(own) if belongs else "") or "none"

@@ -9,6 +9,7 @@ from ...core.errors import RequestError
 from ..screen.actions import Action, Click, Done, Drag, Key, Move, Screenshot, Scroll, Type, Wait
 from ..screen.consent import Ask
 from ..screen.policy import Decision, Look
+from .ending import ending
 from .frame import Frame, png
 from .http import Connection, key_for
 
@@ -47,12 +48,11 @@ class OpenAIPolicy:
             raise RequestError(f"{self.name} answers nothing that is a response; try again")
         self.previous, usage = str(answer.get("id", "")), answer.get("usage") or {}
         tokens = int(usage.get("total_tokens", 0))
-        text = " ".join(
-            str(part.get("text", "")) for item in output for part in item.get("content") or [] if isinstance(part, dict)
-        ).strip()
+        parts = [part for item in output for part in item.get("content") or [] if isinstance(part, dict)]
+        text = " ".join(str(part.get("text") or part.get("refusal") or "") for part in parts).strip()
         calls = [item for item in output if item.get("type") == "computer_call"]
         if not calls:
-            return Decision((Done(text.removeprefix("CANNOT").strip(" :"), not text.startswith("CANNOT")),), text, tokens=tokens)
+            return Decision((ending(text, _trouble(answer, parts)),), text, tokens=tokens)
         self.call, self.checks = str(calls[0].get("call_id", "")), list(calls[0].get("pending_safety_checks") or [])
         if self.checks and not self.ask(
             f"{self.name}'s provider warns: {'; '.join(str(c.get('message')) for c in self.checks)}: go on?"
@@ -113,3 +113,11 @@ class OpenAIPolicy:
 
     def _point(self, values: dict[str, Any]) -> tuple[int, int]:
         return self.frame.to_screen(values["x"], values["y"])
+
+
+def _trouble(answer: dict[str, Any], parts: list[dict[str, Any]]) -> str:
+    """Return why an answer without a call is no end of a task; empty where it is one."""
+    if any(part.get("type") == "refusal" for part in parts):
+        return "the model refuses"
+    status = str(answer.get("status") or "completed")
+    return "" if status == "completed" else f"the answer is {status}"

@@ -138,6 +138,14 @@ class Screen:
         return bool(blue > 110 and blue > 1.6 * red and blue > 1.25 * green)
 
 
+def written(screenshot: Image.Image) -> list[Mark]:
+    """Return what is written on a screen, each text as far as a click beside it may still mean it. Raises MissingExtra."""
+    screen = read_screen(screenshot)
+    around = [(line, (line.bottom - line.top) // 2) for line in screen.lines]
+    lines = [replace(o, left=o.left - by, top=o.top - by, right=o.right + by, bottom=o.bottom + by) for o, by in around]
+    return [*lines, *screen.buttons]
+
+
 def read_screen(screenshot: Image.Image, task: str = "") -> Screen:
     """Find what is written and what may be pressed. Raises MissingExtra where no reader of text is installed.
 

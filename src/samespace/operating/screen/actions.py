@@ -229,18 +229,29 @@ def to_json(action: Action) -> dict[str, Any]:
 def from_json(values: dict[str, Any]) -> Action:
     """Return the action that JSON names. Raises RequestError where there is none like it."""
     try:
-        rest = dict(values)
+        rest = {name: value for name, value in values.items() if value is not None}
         kind = ACTIONS[rest.pop("action")]
         if unknown := set(rest) - {field.name for field in fields(kind)}:
             raise ValueError(f"{kind.kind} takes no {sorted(unknown)[0]}")
         if "path" in rest:
             rest["path"] = tuple((int(x), int(y)) for x, y in rest["path"])
         for field in fields(kind):
-            if field.name in rest and field.type is int:
-                rest[field.name] = int(rest[field.name])
+            if field.name in rest:
+                rest[field.name] = _as(field.type, rest[field.name])
         return kind(**rest)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RequestError(f"{values!r} is no action ({error}); the actions are {', '.join(ACTIONS)}") from None
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """Return what JSON has for a field as its type; a list of keys as one chord. Raises TypeError, ValueError, OverflowError."""
+    if kind is bool and not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    if kind is str and isinstance(value, list):
+        return "+".join(map(str, value))
+    if kind is str and not isinstance(value, str | int | float):
+        raise TypeError(f"{value!r} is no text")
+    return kind(value) if kind in (int, float, str) else value
 
 
 def check(action: Action, width: int, height: int) -> None:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Sequence
 
-from .actions import Action, Click, Key, Type
+from .actions import Action, Click, HoldKey, Key, Type
+from .keys import chord
 from .policy import Mark
 
 ALWAYS, SUBMITS, NEVER = CONFIRMS = ("always", "submits", "never")
@@ -14,6 +15,8 @@ RISKY = re.compile(
     re.I,
 )
 """Words on what sends, buys, deletes or downloads."""
+PRESSING = {"Enter", " "}
+"""Keys that press what has the focus."""
 
 Ask = Callable[[str], bool]
 """Asks a person a question; whether they agree."""
@@ -26,7 +29,10 @@ class Consent:
         self.confirm, self.ask = confirm, ask
 
     def allows(self, action: Action, marks: Sequence[Mark], what: str, secret: bool = False) -> bool:
-        """Whether an action may be done, described as `what`; `secret`: it types into a password field."""
+        """Whether an action may be done, described as `what`; `secret`: it types into a password field.
+
+        Raises RequestError on a key that there is not.
+        """
         if self.confirm == NEVER:
             return True
         reason = self.reason(action, marks, secret)
@@ -34,13 +40,19 @@ class Consent:
             return True
         return self.ask(f"{what}{f' ({reason})' if reason else ''}: go on?")
 
+    def allows_again(self, actions: Sequence[Action]) -> bool:
+        """Whether all that an earlier run did may be done again: what it sent or bought would be sent or bought twice."""
+        return self.confirm == NEVER or self.ask(f"do again: {'; '.join(map(str, actions))}: go on?")
+
     @staticmethod
     def reason(action: Action, marks: Sequence[Mark], secret: bool = False) -> str | None:
         """Return why a person should be asked; None where nothing speaks for it."""
         if isinstance(action, Type) and secret:
             return "it types into a password field"
-        if isinstance(action, Key) and action.keys.lower() in ("enter", "return"):
+        if isinstance(action, Key | HoldKey) and PRESSING & set(chord(action.keys)):
             return "it may send what was filled in"
+        if isinstance(action, Type) and any(end in action.text for end in "\r\n"):
+            return "it ends a line, which may send what was filled in"
         if isinstance(action, Click):
             for mark in marks:
                 if mark.holds(action.x, action.y) and (found := RISKY.search(mark.text)):

@@ -176,7 +176,7 @@ class BrowserDriver(PageDriver):
 
     def __init__(self, address: str, allowed: tuple[str, ...] = (), headed: bool = False, size: tuple[int, int] = SIZE):
         """allowed: origins, such as https://example.org, beside the address's own. Raises MissingExtra, OperationStopped."""
-        self.allowed = {origin_of(one) for one in (address, *allowed)}
+        self.allowed, self._opening = {origin_of(one) for one in (address, *allowed)}, address
         if bad := [one for one in (address, *allowed) if urlsplit(one).scheme not in ("http", "https")]:
             raise OperationStopped(f"{bad[0]} is no page of the web; give an address that begins with http:// or https://")
         self._playwright, self._browser = start_chromium(headed)
@@ -184,9 +184,10 @@ class BrowserDriver(PageDriver):
             self.context = self._browser.new_context(
                 viewport={"width": size[0], "height": size[1]}, accept_downloads=False, permissions=[], service_workers="block"
             )
-            self.context.route("**/*", self._check_address)
+            self.context.route("**/*", self._refuse_windows)
             super().__init__(self.context.new_page())
             self._watch(self.context)
+            self._watch_addresses(self.context)
             self._open(address)
         except BaseException:
             self.close()
@@ -199,8 +200,10 @@ class BrowserDriver(PageDriver):
             self.page.goto(address, timeout=1000 * LOADING_SECONDS, wait_until="load")
         except Error as error:
             if self.page.url == "about:blank":
-                raise OperationStopped(f"{address} cannot be opened ({_reason(error)}); check the address") from None
+                why = f"it leads on; {self.notes[-1]}" if self.notes else f"{_reason(error)}; check the address"
+                raise OperationStopped(f"{address} cannot be opened: {why}") from None
             self.notes.append("the page is still loading")  # what is there can be seen
+        self._opening = ""
 
     def _watch(self, context: "BrowserContext") -> None:
         """Refuse new windows and downloads."""
@@ -208,21 +211,39 @@ class BrowserDriver(PageDriver):
         context.on("page", lambda window: self._windows.append(window))  # a built-in is no handler
         self.page.on("download", lambda download: self.notes.append(f"{REFUSED}: a download, {download.suggested_filename[:80]}"))
 
-    def _check_address(self, route: "Route") -> None:
-        """Let a request through, unless it would lead the page elsewhere, or is of a new window."""
+    def _refuse_windows(self, route: "Route") -> None:
+        """Let a request through, unless it is of a new window."""
         from playwright.sync_api import Error
 
-        request = route.request
         try:
-            leads = request.is_navigation_request() and request.frame == self.page.main_frame
-        except Error:  # its frame is not there yet: a new window
+            route.request.frame  # noqa: B018  that of a new window is not there yet
+        except Error:
             route.abort("blockedbyclient")
             return
-        if leads and origin_of(request.url) not in self.allowed:
-            self.notes.append(f"{REFUSED}: {origin_of(request.url)} is not allowed; allow it with --allow-origin")
-            route.abort("aborted")  # the page stays where it is
-        else:
-            route.continue_()
+        route.continue_()
+
+    def _watch_addresses(self, context: "BrowserContext") -> None:
+        """Stop what would lead the page elsewhere, redirects too. A route does not see those; the DevTools protocol's Fetch domain does."""
+        session = context.new_cdp_session(self.page)
+        page = session.send("Page.getFrameTree")["frameTree"]["frame"]["id"]
+
+        def check(paused: dict[str, Any]) -> None:
+            address, answer = paused["request"]["url"], {"requestId": paused["requestId"]}
+            if paused["frameId"] != page or self._admits(address):
+                session.send("Fetch.continueRequest", answer)
+                return
+            self.notes.append(f"{REFUSED}: {origin_of(address)} is not allowed; allow it with --allow-origin")
+            session.send("Fetch.failRequest", answer | {"errorReason": "Aborted"})  # the page stays where it is
+
+        session.on("Fetch.requestPaused", check)
+        session.send("Fetch.enable", {"patterns": [{"resourceType": "Document", "requestStage": "Request"}]})
+
+    def _admits(self, address: str) -> bool:
+        """Whether the page may go to an address; where the first one only leads to its https or its www, that is admitted, too."""
+        origin = origin_of(address)
+        if self._opening and is_same_site(self._opening, address):
+            self.allowed.add(origin)
+        return origin in self.allowed
 
     def act(self, action: Action) -> None:
         """Do something, and close the windows that it opened. Raises RequestError, OperationStopped."""
@@ -270,6 +291,12 @@ def origin_of(address: str) -> str:
     """Return the origin of an address: https://example.org, or with a port that is not the scheme's own."""
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
+
+
+def is_same_site(one: str, other: str) -> bool:
+    """Whether two addresses, on the default ports, differ by http and https, or by a www before the name, at the most."""
+    hosts = [urlsplit(address).netloc.lower().removeprefix("www.") for address in (one, other)]
+    return hosts[0] == hosts[1] and ":" not in hosts[0]
 
 
 def settled(driver: Driver, seconds: float = 3.0) -> Image.Image:
