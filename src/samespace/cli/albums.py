@@ -102,4 +102,6 @@ def export(
     hits = opened.search(
         opened.marks.read().searches.get(query, query), top, min_relevance=min_relevance, files=False, group_by="file"
     )
-    print_status(f"{write(hits, out)} files: {out}")
+    written, wanted = write(hits, out), len({hit.path for hit in hits})
+    left_out = f"; {wanted - written} are not there and were left out" if written < wanted else ""
+    print_status(f"{written} files: {out}{left_out}")

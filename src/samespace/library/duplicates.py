@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 
@@ -87,6 +88,30 @@ class TrashReport:
     """Files that were not, and why."""
 
 
+class Leaving:
+    """Files that are to go away, by whatever paths lead to them."""
+
+    def __init__(self, paths: Iterable[str]):
+        files = [path for path in paths if not os.path.islink(path)]  # where a link goes, what it points to stays
+        self._real = set(map(os.path.realpath, files))
+        self._ids = {(status.st_dev, status.st_ino) for path in files if (status := _status(path))}
+
+    def leaves(self, file: Segment) -> bool:
+        """Whether a file is there as it was indexed, and is none of those that go, by another path (a linked folder, a bind mount)."""
+        status = _status(file.path)
+        if status is None or not S_ISREG(status.st_mode) or status.st_size != file.size:
+            return False
+        is_same = status.st_nlink == 1 and (status.st_dev, status.st_ino) in self._ids  # with more links each is a file
+        return not is_same and os.path.realpath(file.path) not in self._real
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
 class DuplicateReview:
     """The copies in a library, one group after the other, and what people decide about them."""
 
@@ -123,13 +148,13 @@ class DuplicateReview:
     def trash(self, paths: Iterable[str]) -> TrashReport:
         """Move copies to the system's trash; what is the last of its copies stays where it is.
 
-        The files are to be removed from the library afterwards. Raises LibraryError, LibraryBusy, OSError.
+        The library is to be held for writing, and the files are to be removed from it afterwards. Raises LibraryError, OSError.
         """
         wanted, allowed, problems = dict.fromkeys(paths), list[str](), list[Problem]()
         groups = {file.path: files for files in self._members().values() for file in files}
+        leaving = Leaving(wanted)
         for path in wanted:
-            others = [file.path for file in groups.get(path, ()) if file.path not in wanted and os.path.lexists(file.path)]
-            if others:
+            if any(file.path not in wanted and leaving.leaves(file) for file in groups.get(path, ())):
                 allowed.append(path)
             else:
                 problems.append((path, "no other copy of it is there; choose one that stays"))

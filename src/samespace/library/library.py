@@ -1,6 +1,7 @@
 """A library: folders of media, indexed into one store and searched by words and files. CLI and server both use it."""
 
 import contextlib
+import math
 import os
 import shutil
 import time
@@ -103,8 +104,8 @@ class Library:
         report.seconds = time.monotonic() - started
         return report
 
-    def read_pictures(self, progress: "ReadingProgress | None" = None) -> int:
-        """Read the text in pictures and videos that were not read yet; return how many were.
+    def read_pictures(self, progress: "ReadingProgress | None" = None, seconds: float = math.inf) -> int:
+        """Read the text in pictures and videos that were not read yet, for so long at the most; return how many were.
 
         Everything read so far is kept whatever interrupts it. Raises MissingExtra, LibraryError, LibraryBusy.
         """
@@ -114,7 +115,7 @@ class Library:
         self.check_searchable()
         if ocr.reader() is None:
             raise MissingExtra("reading text in pictures", "ocr")
-        return read_pictures(self.store, self.space.fingerprint, progress)
+        return read_pictures(self.store, self.space.fingerprint, progress, seconds)
 
     def compare(self, progress: "ComparingProgress | None" = None) -> int:
         """Find copies and stacks among the files that were not compared yet, which indexing does at its end; return how many were.
@@ -141,7 +142,7 @@ class Library:
         The files themselves are not touched. Raises LibraryError, LibraryBusy.
         """
         self.check_exists()
-        hashes = self.store.hashes(path for given in paths for path in self.files_below(given))
+        hashes = self.store.hashes_below(map(absolute, paths))
         self.marks.change(hashes, change)
         return len(hashes)
 
@@ -191,15 +192,19 @@ class Library:
 
     def trash(self, paths: Iterable[str | Path]) -> "TrashReport":
         """Move copies to the system's trash and forget them; the last copy of a picture stays. Raises LibraryError, LibraryBusy, OSError."""
-        report = self.review.trash(absolute(path) for path in paths)
-        self.forget(report.moved)
+        review = self.review
+        with self.store.writing():  # nothing is moved that could not be forgotten
+            report = review.trash(absolute(path) for path in paths)
+            self.forget(report.moved)
         return report
 
     def restore_trashed(self) -> "TrashReport":
         """Take back the files that `trash` moved last, and index them again. Raises LibraryError, LibraryBusy, OSError."""
-        report = self.review.restore()
-        if report.moved:
-            self.add(report.moved)
+        review = self.review
+        with self.store.writing():
+            report = review.restore()
+            if report.moved:
+                self.add(report.moved)
         return report
 
     def forget(self, paths: Iterable[str | Path]) -> int:
@@ -210,10 +215,13 @@ class Library:
         self.check_exists()
         with self.store.writing():
             below = [absolute(path) for path in paths]
-            gone = {path for given in below for path in self.store.files_below(given)}
+            gone = self.store.hashes_below(below)
+            had_copies = self.store.has_copies_below(below)
             self.store.remove_below(below)
             self.store.finish(self.space.fingerprint)
             self._clear_thumbnails()
+            if had_copies:  # what was a copy of one of them may be the only one now
+                self.compare()
         return len(gone)
 
     def search(

@@ -4,12 +4,13 @@ A file that changed a moment ago may still be being written, and waits. A folder
 files stay indexed, and it is watched again when it comes back.
 """
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from ..core.errors import LibraryBusy, LibraryError, MissingExtra
+from ..core.errors import LibraryBusy, LibraryError, MissingExtra, error_summary
 from .indexing.report import Report
 from .library import Library
 
@@ -17,6 +18,8 @@ SETTLE_SECONDS = 2.0
 """A file is complete when it has not changed for so long."""
 LOOK_SECONDS = 1.0
 """How often it is looked whether files that waited are complete, and folders still there."""
+READING_SECONDS = 20.0
+"""How long text in pictures is read before it is looked again whether there is something new."""
 
 
 def watch(
@@ -50,11 +53,16 @@ def watch(
             yield_on_timeout=True, ignore_permission_denied=True, watch_filter=None,
         )  # fmt: skip
         waiting, begun = run.index(present), False
-        for changed in changes:  # the watching begins here: what changed while files were indexed is found by indexing again
-            if changed or waiting or not begun:
-                waiting, begun = run.index(present), True
-            if [root for root in roots if root.is_dir()] != present:
-                break
+        try:
+            for changed in changes:  # the watching begins here: what changed while files were indexed is found by indexing again
+                if changed or waiting or not begun:
+                    waiting, begun = run.index(present), True
+                if [root for root in roots if root.is_dir()] != present:
+                    break
+        except OSError as error:  # a folder has just gone away, or there are more than the system watches
+            if all(root.is_dir() for root in present):
+                run.say(f"the system does not watch them ({error_summary(error)}); they are looked at instead, as with --poll")
+                poll = True
 
 
 @dataclass
@@ -67,22 +75,27 @@ class _Watch:
     exclude: Iterable[str]
     last: str = ""
     """What was said last of what hinders it."""
+    unread: bool = False
+    """Whether there may be pictures whose text was not read yet."""
 
     def index(self, roots: list[Path]) -> bool:
         """Index folders; return whether something in them waits."""
         try:
             report = self.library.add(roots, self.exclude, settle=SETTLE_SECONDS)
+            if report.processed or report.removed:
+                self.on_report(report)
+            self.unread |= report.processed > 0 and self.library.reads_pictures
+            if self.unread:
+                begun = time.monotonic()
+                self.library.read_pictures(seconds=READING_SECONDS)
+                self.unread = time.monotonic() - begun >= READING_SECONDS
         except LibraryBusy:
             return True
-        except LibraryError as error:
+        except (LibraryError, MissingExtra) as error:
             if all(root.is_dir() for root in roots):  # otherwise one has just gone away
                 self.say(str(error))
             return False
-        if report.processed or report.removed:
-            self.on_report(report)
-        if report.processed and self.library.reads_pictures:
-            self.library.read_pictures()
-        return report.unsettled > 0
+        return report.unsettled > 0 or self.unread
 
     def say(self, sentence: str) -> None:
         """Say what hinders it, unless that was said last."""

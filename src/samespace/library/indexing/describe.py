@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from ...core.errors import error_summary
 from ...core.machine import usable_cpus
 from ...media.metadata.description import Description, describe
 from ..store.filter import microseconds
@@ -37,9 +38,17 @@ def describe_again(store: Store, files: list[File], report: Report) -> None:
     with ThreadPoolExecutor(usable_cpus()) as pool:
         for i in range(0, len(files), BATCH):
             batch = files[i : i + BATCH]
-            descriptions = list(pool.map(lambda file: describe(Path(file.path), file.kind), batch))
+            descriptions = list(pool.map(_describe, batch))
             _store(store, dict(zip((file.path for file in batch), zip(batch, descriptions))))
             report.skipped += [problem for description in descriptions for problem in description.problems]
+
+
+def _describe(file: File) -> Description:
+    """Return what a file says about itself; one that no reader was prepared for is a problem of its own, and of no other file."""
+    try:
+        return describe(Path(file.path), file.kind)
+    except Exception as error:  # what is in files is made by many programs
+        return Description(problems=((file.path, f"what describes it cannot be read ({error_summary(error)}); write it again"),))
 
 
 def _store(store: Store, found: dict[str, tuple[File, Description]]) -> None:

@@ -78,7 +78,7 @@ def compare(store: Store, fingerprint: str, progress: ComparingProgress | None =
     seconds = {shots[0].path: length for shots, length in zip(videos, lengths)}
     stacks = stacks_of([_stacked(picture, groups[path], seconds.get(path, 0.0)) for path, picture in files.items()])
     changed = {
-        path: (groups[path], stacks.get(path, ""))
+        (path, picture.hash): (groups[path], stacks.get(path, ""))
         for path, picture in files.items()
         if (picture.duplicate, picture.stack) != (groups[path], stacks.get(path, ""))
     }

@@ -43,12 +43,15 @@ class AudioRefresh:
         self._record = store.metadata.spaces[space.fingerprint]
         self._listeners = listeners(space, self._record.audio)
         self.changed = self._record.audio != self._listeners
+        self._others_wrote = self._record.audio.partition("+")[2] != self._listeners.partition("+")[2]
 
     def begin(self, changes: Changes) -> None:
-        """Remove the audio vectors of files that are about to be embedded again: their windows may begin elsewhere."""
+        """Remove what was heard in files that are about to be embedded again: their windows and sentences may begin elsewhere."""
+        paths = [file.path for file in changes.to_embed if file.kind in WITH_AUDIO]
         if self.changed:
-            paths = [file.path for file in changes.to_embed if file.kind in WITH_AUDIO]
             self._store.remove_audio_vectors(paths, self._space.fingerprint)
+        if self._others_wrote:
+            self._store.remove_texts(paths)
 
     def finish(self, changes: Changes, indexed: dict[str, IndexedFile], report: Report) -> None:
         """Remove files that could not be read, and so have lost their audio vectors; record the tower if none are old."""

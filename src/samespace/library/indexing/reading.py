@@ -3,11 +3,13 @@
 It can be stopped at any time, and goes on with what was not read yet; the library is held for writing only while lines are stored.
 """
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
-from ...core.errors import UnreadableMedia
+from ...core.errors import LibraryBusy, UnreadableMedia
 from ...media import ocr
 from ...media.image import opaque
 from ...media.thumbnails import thumbnail
@@ -23,9 +25,13 @@ ReadingProgress = Callable[[int, int], None]
 """Called with the number of pictures read, and the number to read."""
 
 
-def read_pictures(store: Store, fingerprint: str, progress: ReadingProgress | None = None) -> int:
-    """Read the text in all pictures and shots that were not read yet; return how many were. Raises LibraryError, LibraryBusy."""
-    waiting, written, due = store.unread(), dict[str, str](), time.monotonic() + FLUSH_SECONDS
+def read_pictures(store: Store, fingerprint: str, progress: ReadingProgress | None = None, seconds: float = math.inf) -> int:
+    """Read the text in pictures and shots that were not read yet, for so long at the most; return how many were.
+
+    Raises LibraryError, LibraryBusy.
+    """
+    begun = time.monotonic()
+    waiting, written, due = store.unread(), dict[str, str](), begun + FLUSH_SECONDS
     by_content: dict[tuple[str, float | None], list[Segment]] = {}
     for segment in waiting:
         by_content.setdefault((segment.hash, segment.start), []).append(segment)
@@ -38,8 +44,11 @@ def read_pictures(store: Store, fingerprint: str, progress: ReadingProgress | No
                 count += len(copies)
             if progress:
                 progress(count, len(waiting))
+            if time.monotonic() > begun + seconds:
+                break
             if time.monotonic() > due:
-                _store(store, fingerprint, written)
+                with suppress(LibraryBusy):  # later
+                    _store(store, fingerprint, written)
                 due = time.monotonic() + FLUSH_SECONDS
     finally:
         _store(store, fingerprint, written)

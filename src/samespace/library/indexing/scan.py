@@ -141,7 +141,7 @@ def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Itera
             unsettled += 1
         else:
             to_embed.append(file)
-    inside = tuple(os.path.join(os.path.abspath(r), "") for r in roots)
+    inside = tuple(os.path.join(os.path.abspath(r), "") for r in roots if not r.is_file())
     exact = {os.path.abspath(r) for r in roots}
     missing = [p for p in indexed if p not in here and (p.startswith(inside) or p in exact) and _is_gone(p)]
     gone, unseen, unmounted = [], dict[str, list[str]](), dict[str, str]()  # folder → that which is not mounted, or nothing

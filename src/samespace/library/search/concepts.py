@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
@@ -141,9 +142,10 @@ class Concepts:
 
     def _mentioned(self, phrase: str) -> tuple[list[Concept], str]:
         """Return the concepts whose names stand in a phrase, longer names first; and its other words, if they say anything."""
-        found, rest = [], phrase
-        for name, concept in sorted(self.read().concepts.items(), key=lambda item: -len(item[0])):
-            without = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", " ", rest, flags=re.IGNORECASE)
+        found, rest = [], normalize("NFC", phrase)
+        for key, concept in sorted(self.read().concepts.items(), key=lambda item: -len(item[0])):
+            names = "|".join(re.escape(normalize("NFC", name)) for name in (concept.name, key))  # as written, and with ss for ß
+            without = re.sub(rf"(?<!\w)(?:{names})(?!\w)", " ", rest, flags=re.IGNORECASE)
             if without != rest:
                 found.append(concept)
                 rest = without

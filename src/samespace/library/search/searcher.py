@@ -111,12 +111,12 @@ class Searcher:
         depth = max(top, MIN_CANDIDATES) if len(modalities) > 1 else top
         filters = [replace(filter, modality=modality if len(modalities) > 1 else "") for modality in modalities]
         rankings = [self._ranking(query, modality, depth, one, group_by) for modality, one in zip(modalities, filters)]
-        by_words = self._by_words(query, depth, filter, marks) if query.phrase else []
+        by_words = self._by_words(query, depth, filter, marks, group_by) if query.phrase else []
         # what is written in a passage is the same evidence as the passage itself
         independent = [*rankings, [candidate for candidate in by_words if candidate.segment.modality != TEXT]]
         rankings = [ranking for ranking in (by_words, *rankings) if ranking]
         if len(rankings) <= 1:
-            return [candidate for ranking in rankings for candidate in ranking][:top]
+            return Candidate.first_of_each([candidate for ranking in rankings for candidate in ranking], group_by)[:top]
         if not query.words_only:
             return by_score(rankings, group_by)[:top]
         if any(candidate.relevance is None for ranking in rankings for candidate in ranking):
@@ -157,11 +157,11 @@ class Searcher:
         judged = [replace(candidate, relevance=round(float(one), 4)) for candidate, one in zip(candidates, p)]
         return sorted(judged, key=lambda candidate: -(candidate.relevance or 0))
 
-    def _by_words(self, query: Query, depth: int, filter: Filter, marks: Contents) -> Ranking:
+    def _by_words(self, query: Query, depth: int, filter: Filter, marks: Contents, group_by: Grouping) -> Ranking:
         """Rank what has words of a phrase in it, or in what people said of it, by the relevance of these words."""
         fingerprint, own = self._space.fingerprint, marks.saying(query.phrase)
-        by_words = self._store.search_words(query.phrase, query.z, depth, fingerprint, filter)
-        marked = self._store.search(query.z, depth, fingerprint, filter.narrowed(own)) if own.paths else []
+        by_words = self._store.search_words(query.phrase, query.z, depth, fingerprint, filter, group_by)
+        marked = self._store.search(query.z, depth, fingerprint, filter.narrowed(own), group_by) if own.paths else []
         found = [*(replace(candidate, relevance=CERTAIN) for candidate in marked), *by_words]
         return sorted(found, key=lambda candidate: -(candidate.relevance or 0))
 

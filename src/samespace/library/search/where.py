@@ -94,7 +94,7 @@ def narrowed(filter: Filter, where: str, names: Names, query: str = "") -> Filte
         filter = filter.narrowed(condition_of(where, names))
     if "is:hidden" in f"{query} {where}".lower() or not any(mark.hidden for mark in names.marks.files.values()):
         return filter
-    return filter.narrowed(Not(names.marks.matching(lambda mark: mark.hidden)))
+    return filter.narrowed(Not(names.marks.hidden))
 
 
 def _begins_condition(piece: str) -> bool:
@@ -238,7 +238,7 @@ def _is(value: str, _: str, names: Names) -> Condition:
         return DUPLICATE
     if value.lower() not in ("favourite", "favorite", "hidden"):
         raise ValueError(f"there is no is:{value}; use is:favourite, is:hidden, is:duplicate")
-    return names.marks.matching(lambda mark: mark.hidden if value.lower() == "hidden" else mark.favourite)
+    return names.marks.hidden if value.lower() == "hidden" else names.marks.matching(lambda mark: mark.favourite)
 
 
 def _concept(value: str, _: str, names: Names) -> Condition:

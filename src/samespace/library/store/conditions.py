@@ -228,5 +228,5 @@ def _accented() -> dict[str, str]:
 
 
 def literal(text: str) -> str:
-    """Return a text as a regular expression of RE2 that matches it."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)  # of ASCII alone: RE2 knows no other escapes
+    """Return a text as a regular expression that matches it, to RE2 and to the database's engine."""
+    return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)  # nothing else: to the database's engine \< is the beginning of a word

@@ -6,6 +6,7 @@ second, most of it imports. A large one's, the metadata cache, holds what hits d
 vectors in 5 ms and would take 8 more to fetch a dozen columns of them.
 """
 
+import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,8 @@ FEW_ROWS = 20
 
 def _read_copy(path: Path, version: str) -> pa.Table:
     """Raises OSError or ValueError where there is no copy of this version."""
-    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    source = pa.memory_map(str(path)) if os.name != "nt" else pa.py_buffer(path.read_bytes())  # Windows replaces no mapped file
+    table = pa.ipc.open_file(source).read_all()
     if (table.schema.metadata or {}).get(b"version") != version.encode():
         raise ValueError(f"{path} is out of date")
     if "id" not in table.schema.names:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any, TypeVar
 
 import numpy as np
@@ -85,6 +85,7 @@ class Store:
         self._copies: dict[Path, tuple[str, Any]] = {}  # open copies, and the table's version they are of
         self._stack_sizes: tuple[str, Mapping[str, int]] | None = None  # the table's version, and what it is for that
         self._lease: Lease | None = None
+        self._holder: int | None = None  # the thread that writes
         self._samples: dict[tuple[str, str], tuple[str, np.ndarray, int]] = {}  # version, some vectors, number of all
 
     @property
@@ -94,9 +95,16 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the library for writing. Raises LibraryBusy at once where another process does, or another machine."""
-        with write_lock(self.location) as self._lease:
+        """Hold the library for writing, within itself too. Raises LibraryBusy at once where another thread, process or machine does."""
+        if self._holder == get_ident():
             yield
+            return
+        with write_lock(self.location) as self._lease:
+            self._holder = get_ident()
+            try:
+                yield
+            finally:
+                self._holder = None
 
     def check_lease(self) -> None:
         """Raises LibraryError where another machine has begun to write, because this one was cut off."""
@@ -223,9 +231,8 @@ class Store:
     @clear_errors
     def remove_below(self, paths: Iterable[str]) -> None:
         """Remove the segments of files, and of all that is below folders."""
-        conditions = [f"({_below(path)})" for path in paths]
-        for i in range(0, len(conditions), BATCH):
-            self.table.delete(" OR ".join(conditions[i : i + BATCH]))
+        for condition in _below_any(paths):
+            self.table.delete(condition)
 
     @uninterrupted
     @clear_errors
@@ -251,6 +258,13 @@ class Store:
         for condition in path_conditions(paths):
             where = f"modality = '{AUDIO}' AND {condition}"
             self.table.update(where=where, values_sql={vector_column(fingerprint): "NULL"})
+
+    @uninterrupted
+    @clear_errors
+    def remove_texts(self, paths: Iterable[str]) -> None:
+        """Remove the segments of files that are made from text: what is said in them."""
+        for condition in path_conditions(paths):
+            self.table.delete(f"modality = '{TEXT}' AND {condition}")
 
     @uninterrupted
     @clear_errors
@@ -389,15 +403,7 @@ class Store:
     @clear_errors
     def search(self, z: np.ndarray, k: int, fingerprint: str, filter: Filter, group_by: Grouping = "stack") -> list[Candidate]:
         """Return the k best stacks, files or places in files, each as its best segment, best first."""
-        limit = k = min(k, 1_000_000)
-        while True:
-            candidates = self._search_segments(z, limit, fingerprint, filter)
-            best: dict[Any, Candidate] = {}
-            for candidate in candidates:
-                best.setdefault(candidate.segment.key(group_by), candidate)
-            if len(best) >= k or len(candidates) < limit:
-                return list(best.values())[:k]
-            limit *= 4
+        return _best(lambda limit: self._search_segments(z, limit, fingerprint, filter), k, group_by)
 
     def _search_segments(self, z: np.ndarray, limit: int, fingerprint: str, filter: Filter) -> list[Candidate]:
         if exact := self.exact_index(fingerprint):
@@ -450,8 +456,13 @@ class Store:
         return self._stack_sizes[1]
 
     @clear_errors
-    def search_words(self, phrase: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter) -> list[Candidate]:
-        """Return up to k segments in which words of a phrase stand, or parts of them, most relevant first; of equals the nearest."""
+    def search_words(
+        self, phrase: str, z: np.ndarray, k: int, fingerprint: str, filter: Filter, group_by: Grouping = "stack"
+    ) -> list[Candidate]:
+        """Return up to k stacks, files or places in which words of a phrase stand, or parts of them, each as its best segment.
+
+        The most relevant come first, and of equals the nearest.
+        """
         if not (terms := terms_of(phrase)):
             return []
         exact = self.exact_index(fingerprint)
@@ -461,11 +472,15 @@ class Store:
         if filter != Filter():
             passing = np.isin(rows, filter.rows(table))
             rows, scores = rows[passing], scores[passing]
-        if exact:
-            return self._matching(terms, exact.best(rows, scores, z, k))
-        rows = rows[np.argsort(-scores, kind="stable")[: 4 * k]]
-        ids = [segment.id for segment in segments_at(table, rows)]
-        return self._matching(terms, self._with_cosines(ids, z, fingerprint))[:k]
+        order = np.argsort(-scores, kind="stable")
+
+        def found(limit: int) -> list[Candidate]:
+            if exact:
+                return self._matching(terms, exact.best(rows, scores, z, limit))
+            ids = [segment.id for segment in segments_at(table, rows[order[: 4 * limit]])]
+            return self._matching(terms, self._with_cosines(ids, z, fingerprint))[:limit]
+
+        return _best(found, k, group_by)
 
     def _with_cosines(self, ids: list[str], z: np.ndarray, fingerprint: str) -> list[Candidate]:
         """Return the segments of these ids that have a vector, nearest first."""
@@ -515,11 +530,12 @@ class Store:
 
     def _sample(self, fingerprint: str, filter: Filter) -> tuple[np.ndarray, int]:
         """Return some vectors, by the beginning of their segments' ids, which are hashes; and the number of all."""
-        name, count = vector_column(fingerprint), self.table.count_rows(filter.sql)
+        name = vector_column(fingerprint)
+        wanted = " AND ".join([f"{name} IS NOT NULL", *([filter.sql] if filter.sql else [])])
+        count = self.table.count_rows(wanted)
         until = f"{min(0xFFFFFFFF, SAMPLE * 2**32 // max(1, count)):08x}"
-        wanted = " AND ".join([f"id < '{until}'", f"{name} IS NOT NULL", *([filter.sql] if filter.sql else [])])
-        rows = self.table.search().where(wanted).select([name]).limit(2 * SAMPLE).to_arrow()
-        return np.array(rows[name].to_pylist(), np.float32), count
+        rows = self.table.search().where(f"id < '{until}' AND {wanted}").select([name]).limit(2 * SAMPLE).to_arrow()
+        return np.array(rows[name].to_pylist(), np.float32).reshape(-1, self.metadata.spaces[fingerprint].dim), count
 
     def exact_index(self, fingerprint: str) -> ExactIndex | None:
         """Return the exact index, where there is one as new as the table; of object storage one is made here, once per version."""
@@ -555,6 +571,18 @@ class Store:
     def files_below(self, path: str) -> set[str]:
         """Return the indexed files of a folder and its subfolders, or the file itself."""
         return {to_path(p) for p in self._paths_where(_below(path))}
+
+    @clear_errors
+    def has_copies_below(self, paths: Iterable[str]) -> bool:
+        """Whether any of these files, or of those below these folders, has copies or is in a stack."""
+        if not self._present(["duplicate"]):
+            return False
+        return any(self.table.count_rows(f"({one}) AND (duplicate <> '' OR stack <> '')") for one in _below_any(paths))
+
+    @clear_errors
+    def hashes_below(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return path → hash of the content of these files, and of all that are below these folders."""
+        return self._hashes_where(_below_any(paths))
 
     @clear_errors
     def hashes(self, paths: Iterable[str]) -> dict[str, str]:
@@ -622,12 +650,16 @@ class Store:
 
     @uninterrupted
     @clear_errors
-    def write_stacks(self, files: Mapping[str, tuple[str, str]]) -> None:
-        """Store what files have in common with their copies, and their stacks: path → both."""
-        rows = self.table.search().where("kind IN ('image', 'video')").select(["id", "path"]).to_arrow().to_pylist()
-        found = [(row["id"], *files[path]) for row in rows if (path := to_path(row["path"])) in files]
-        ids, duplicates, stacks = (list(column) for column in zip(*found))
-        self._merge({"id": ids, "duplicate": duplicates, "stack": stacks})
+    def write_stacks(self, files: Mapping[tuple[str, str], tuple[str, str]]) -> None:
+        """Store what files have in common with their copies, and their stacks: path and hash of the content → both.
+
+        A file that has changed since is left to be compared again.
+        """
+        rows = self.table.search().where("kind IN ('image', 'video')").select(["id", "path", "hash"]).to_arrow().to_pylist()
+        found = [(row["id"], *files[key]) for row in rows if (key := (to_path(row["path"]), row["hash"])) in files]
+        if found:
+            ids, duplicates, stacks = (list(column) for column in zip(*found))
+            self._merge({"id": ids, "duplicate": duplicates, "stack": stacks})
 
     def _merge(self, columns: Mapping[str, list[Any]]) -> None:
         """Replace some columns of segments, by id."""
@@ -692,9 +724,27 @@ class Store:
         return bool(sum(batch.num_rows for batch in table.search().to_batches(rows)) == table.count_rows())
 
 
+def _best(found: Callable[[int], list[Candidate]], k: int, group_by: Grouping) -> list[Candidate]:
+    """Return the k best stacks, files or places. `found` returns up to so many candidates, best first."""
+    limit = k = min(k, 1_000_000)
+    while True:
+        candidates = found(limit)
+        best = Candidate.first_of_each(candidates, group_by)
+        if len(best) >= k or len(candidates) < limit:
+            return best[:k]
+        limit *= 4
+
+
 def _below(path: str) -> str:
     """Return the SQL condition of being a file, or below a folder."""
     return f"path = {literals([to_text(path)])} OR starts_with(path, {literals([to_text(os.path.join(path, ''))])})"
+
+
+def _below_any(paths: Iterable[str]) -> Iterator[str]:
+    """Yield SQL conditions of being one of some files, or below one of some folders."""
+    conditions = list(map(_below, paths))
+    for i in range(0, len(conditions), BATCH):
+        yield " OR ".join(conditions[i : i + BATCH])
 
 
 def path_conditions(paths: Iterable[str]) -> Iterator[str]:

@@ -5,7 +5,8 @@ path and to a content: a file that is moved keeps it, and so does one that is ch
 """
 
 import json
-from collections import Counter
+import os
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import Any
 
 from ...core.errors import LibraryError, QueryError
 from ...core.paths import to_path, to_text
-from .conditions import AllOf, AnyOf, Condition, InFiles, Not
+from .conditions import AllOf, AnyOf, Condition, InFiles, Not, OneOf
 from .db_errors import write_lock
 from .location import Location
 from .words import folded, terms_of
@@ -42,6 +43,18 @@ class Mark:
     def words(self) -> str:
         """Tags, albums and people, folded as what can be found by words is."""
         return folded("\n".join((*self.tags, *self.albums, *self.people)))
+
+    def joined(self, other: "Mark") -> "Mark":
+        """Return a mark that says what both say."""
+        return replace(
+            self,
+            tags=_changed(self.tags, other.tags, ()),
+            albums=_changed(self.albums, other.albums, ()),
+            people=_changed(self.people, other.people, ()),
+            favourite=self.favourite or other.favourite,
+            hidden=self.hidden and other.hidden,
+            rating=max(self.rating, other.rating),
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -102,6 +115,11 @@ class Contents:
         found = {path: mark.hash for path, mark in self.files.items() if wanted(mark)}
         return InFiles(tuple(map(to_text, found)), tuple(sorted(set(found.values()))))
 
+    @property
+    def hidden(self) -> Condition:
+        """The condition of being hidden: of these very files, for of copies one stays to be seen."""
+        return OneOf("path", tuple(to_text(path) for path, mark in self.files.items() if mark.hidden))
+
     def with_tag(self, name: str) -> Condition:
         """Return the condition of having a tag of one's own."""
         return self.matching(lambda mark: folded(name) in map(folded, mark.tags))
@@ -130,6 +148,31 @@ class Contents:
     def tags(self) -> list[tuple[str, int]]:
         """Return one's own tags by name, and how many files each has."""
         return sorted(Counter(tag for mark in self.files.values() for tag in mark.tags).items())
+
+
+def followed(marks: Mapping[str, Mark], indexed: Mapping[str, str]) -> dict[str, Mark]:
+    """Return marks by the paths that their files have now. `indexed`: path → hash.
+
+    Of copies that were moved together each keeps its own; the marks of those for which no path is left are joined with another's.
+    """
+    files = {path: replace(mark, hash=indexed[path]) for path, mark in marks.items() if path in indexed}
+    free: dict[str, list[str]] = defaultdict(list)
+    for path, hash in indexed.items():
+        if path not in marks:
+            free[hash].append(path)
+    for path, mark in marks.items():
+        if path in indexed:
+            continue
+        paths = free.get(mark.hash)
+        if not paths:
+            files[path] = mark  # it may come back
+            continue
+        same_name = (one for one in paths if os.path.basename(one) == os.path.basename(path))
+        moved = next(same_name, paths[0])
+        files[moved] = mark.joined(files[moved]) if moved in files else mark
+        if len(paths) > 1:
+            paths.remove(moved)
+    return files
 
 
 class Marks:
@@ -192,18 +235,10 @@ class Marks:
 
         Files that are not indexed keep theirs: they may come back.
         """
-        contents = self.read()
-        by_hash = {hash: path for path, hash in indexed.items()}
-        files: dict[str, Mark] = {}
-        for path, mark in contents.files.items():
-            if path in indexed:
-                files[path] = replace(mark, hash=indexed[path])
-            elif (moved := by_hash.get(mark.hash)) and moved not in contents.files:
-                files[moved] = mark
-            else:
-                files[path] = mark
-        if files != contents.files:
-            with self._writing():
+        with self._writing():
+            contents = self.read()
+            files = followed(contents.files, indexed)
+            if files != contents.files:
                 self._write(replace(contents, files=files))
 
     def _writing(self) -> AbstractContextManager[object]:

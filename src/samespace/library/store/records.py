@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -164,6 +164,14 @@ class Candidate:
     """float32 (dim,), unit length."""
     relevance: float | None = None
     """Calibrated probability that it is what the query means."""
+
+    @staticmethod
+    def first_of_each(candidates: Iterable["Candidate"], group_by: Grouping) -> "list[Candidate]":
+        """Return the first candidate of each stack, file or place."""
+        first: dict[Hashable, Candidate] = {}
+        for candidate in candidates:
+            first.setdefault(candidate.segment.key(group_by), candidate)
+        return list(first.values())
 
     @staticmethod
     def listed(segment: Segment) -> "Candidate":

@@ -4,6 +4,7 @@ The sources, the first that knows a thing decides, and words add up: an XMP file
 program), the file itself (EXIF, XMP, IPTC, a container's tags), Google Takeout's JSON file beside it, a date in its name.
 """
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,6 +84,11 @@ def sidecar_names(name: str) -> tuple[str, ...]:
     from . import takeout, xmp
 
     return *xmp.sidecar_names(name), *takeout.sidecar_names(name)
+
+
+def is_absent(error: Exception) -> bool:
+    """Whether an error says that a file beside another is not there; its name may be longer than any can be."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 def unique(words: Iterable[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .description import Description, possible_place, possible_time, unique
+from .description import Description, is_absent, possible_place, possible_time, unique
 
 MAX_BYTES = 4_000_000
 """Larger files are not read: Google's have a few thousand."""
@@ -41,12 +41,13 @@ def read_sidecar(path: Path) -> Description:
             if sidecar.stat().st_size > MAX_BYTES:
                 return Description(problems=((str(sidecar), "it is too large for a description; move it elsewhere"),))
             values = json.loads(sidecar.read_bytes())
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, RecursionError):
-            return Description(problems=((str(sidecar), "it cannot be read as JSON; take it from the download again"),))
-        if isinstance(values, dict) and "photoTakenTime" in values:
-            return _described(values)
+            if isinstance(values, dict) and "photoTakenTime" in values:
+                return _described(values)
+        except (OSError, ValueError, RecursionError, TypeError, AttributeError, OverflowError) as error:  # also of odd values
+            if not is_absent(error):
+                return Description(
+                    problems=((str(sidecar), "it cannot be read as Google's JSON; take it from the download again"),)
+                )
     return Description()
 
 

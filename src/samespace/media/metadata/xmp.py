@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .description import Description, possible_place, unique
+from .description import Description, is_absent, possible_place, unique
 from .times import when_of
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def read_sidecar(path: Path) -> Description:
             if is_of_another(path, packet):
                 continue
             return parse(packet)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if is_absent(error):
+                continue
             return Description(problems=((str(sidecar), "it cannot be read as XMP; write it again from the photo program"),))
     return Description()
 
@@ -77,7 +77,7 @@ def parse(packet: bytes) -> Description:
 
     try:
         root: Element = fromstring(packet.strip(b"\0 \t\r\n\xef\xbb\xbf"))
-    except (ParseError, RecursionError) as error:
+    except (ParseError, RecursionError, LookupError) as error:  # LookupError: an encoding that there is not
         raise ValueError(str(error)) from None
     values: dict[str, list[str]] = {}
     for description in root.iter(f"{RDF}Description"):

@@ -60,10 +60,13 @@ class LibraryMedia:
         return thumbnail(segment, LONGEST_SIDE[LARGE] // 2)
 
     def playable_file(self, segment: Segment) -> Path:
-        """Return the audio or video file of a segment. Raises UnreadableMedia where it may not be served."""
+        """Return the audio or video file of a segment. Raises UnreadableMedia where it may not be served, or is not there."""
         if segment.kind not in PLAYABLE:
             raise UnreadableMedia(f"{segment.path} is nothing to play; look at it instead")
-        return resolve_within(segment.path, segment.root)
+        path = resolve_within(segment.path, segment.root)
+        if not path.is_file():
+            raise UnreadableMedia(f"{segment.path} is not there; mount its disk, or index its folder again")
+        return path
 
 
 def not_found(id: str) -> HTTPException:
