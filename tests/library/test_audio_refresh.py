@@ -11,7 +11,7 @@ from samespace.library.indexing.report import Report
 from samespace.library.indexing.scan import Changes
 from samespace.library.store.lance import Store
 from samespace.library.store.metadata import SpaceRecord
-from samespace.library.store.records import AUDIO, File, Segment, SegmentWrite
+from samespace.library.store.records import AUDIO, TEXT, File, Segment, SegmentWrite
 
 FP, DIM = "abc123", 4
 Z = np.ones(DIM, np.float32) / 2
@@ -62,6 +62,18 @@ def test_another_tower_removes_the_audio_vectors_of_files_that_are_embedded_agai
     assert audio.changed and {path for path, old in indexed.items() if not old.has_vector} == {VIDEO.path, RECORDING.path}
     audio.begin(Changes([VIDEO, IMAGE_FILE], 0, []))
     assert has_vector(store) == [True, False, True]
+
+
+def test_what_another_speech_model_wrote_down_is_removed_with_it(store):
+    said = Segment(RECORDING.path, "audio", 0.0, 2.0, modality=TEXT, text="wrong")
+    store.upsert([SegmentWrite(said, {FP: Z})])
+    AudioRefresh(store, space("new")).begin(Changes([RECORDING], 0, []))
+    assert store.segment(said.id, FP)  # the same model would write the same
+    store.metadata.record_space(FP, SpaceRecord("tiny", DIM, audio="old+tiny.en"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("samespace.media.speech.model_name", lambda: "base.en")
+        AudioRefresh(store, space("old")).begin(Changes([RECORDING], 0, []))
+    assert store.segment(said.id, FP) is None
 
 
 def test_the_tower_is_recorded_once_no_audio_is_stale(store):

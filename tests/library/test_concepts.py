@@ -121,6 +121,15 @@ def test_what_was_taught_comes_first_alone_and_among_words_and_passes_its_filter
     assert names(library.search("felixed", top=100)) == names(library.search("felixed", top=100, where="kind:image"))
 
 
+@pytest.mark.parametrize("name, query", [
+    ("Weißer Hund", "der weißer hund am strand"), ("Weißer Hund", "WEISSER HUND"), ("Amélie", "ame\u0301lie at home"), ("Ame\u0301lie", "amélie"),
+])  # fmt: skip
+def test_names_are_known_in_any_spelling(library, album, name, query):
+    library.learn(name, [album / "chelsea.png"], [album / "coffee.png"])
+    assert names(library.search(query))[0] == "chelsea.png"
+    assert [concept.name for concept in library._searcher.concepts._mentioned(query)[0]] == [name]
+
+
 def test_the_latest_word_on_an_example_counts_and_a_word_can_be_forgotten(library, album):
     library.learn("Felix", [album / "chelsea.png", album / "coffee.png"])
     concept = library.learn("FELIX", no=[album / "coffee.png"])

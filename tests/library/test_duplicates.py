@@ -13,10 +13,11 @@ from media_files import write_video
 from PIL import Image
 
 import samespace
-from samespace.core.errors import LibraryError
+from samespace.core.errors import LibraryBusy, LibraryError
 from samespace.library.indexing.neighbours import pairs
 from samespace.library.indexing.stacks import StackedFile, stacks_of
 from samespace.library.library import Library
+from samespace.library.store.db_errors import write_lock
 from samespace.library.store.marks import Change
 from samespace.media.alignment import comparable, is_copy, is_textured
 from samespace.media.look import descriptors, look_of, parts_of, pixels_of
@@ -175,6 +176,37 @@ def test_the_last_copy_stays_whatever_is_asked(library, album):
     (album / "coffee.png").unlink()  # by another program
     (album / "half.jpg").unlink()
     assert library.trash([album / "turned.jpg"]).moved == []
+
+
+def test_links_are_no_copies(library, album, tmp_path):
+    (album / "link.png").symlink_to(album / "rocket.jpg")
+    (tmp_path / "alias").symlink_to(album, target_is_directory=True)
+    (album / "dangling.jpg").symlink_to(album / "half.jpg")
+    library.add([album, tmp_path / "alias"])
+    here = {path.name for path in album.iterdir()}
+    assert library.trash([album / "rocket.jpg"]).moved == []  # only a link would be left
+    assert library.trash([tmp_path / "alias" / name for name in COFFEES]).moved == []  # they are the same files
+    assert {path.name for path in album.iterdir()} == here
+    assert library.trash([album / "link.png"]).moved == [str(album / "link.png")] and (album / "rocket.jpg").exists()
+
+
+def test_a_copy_that_was_changed_since_is_none(library, album):
+    for name in ("coffee.png", "turned.jpg"):
+        (album / name).write_bytes(b"something else")
+    assert library.trash([album / "half.jpg"]).moved == [] and (album / "half.jpg").exists()
+
+
+def test_what_was_a_copy_of_a_forgotten_file_is_one_no_more(library, album):
+    library.trash([album / "half.jpg"])
+    assert len(library.search("is:duplicate", group_by="file")) == 2
+    library.forget([album / "turned.jpg"])
+    assert library.search("is:duplicate") == [] and groups(library) == []
+
+
+def test_nothing_is_moved_while_another_writes(library, album):
+    with write_lock(library.store.location), pytest.raises(LibraryBusy):
+        library.trash([album / "half.jpg"])
+    assert (album / "half.jpg").exists() and groups(library) == [COFFEES]
 
 
 def test_two_who_delete_at_once_get_a_sentence(library, album):

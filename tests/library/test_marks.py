@@ -113,6 +113,37 @@ def test_a_copy_of_a_marked_file_is_found_with_it(library, album):
     assert found(library, "tag:cat") == ["chelsea.png", "copy.png"]
 
 
+def test_hiding_a_copy_leaves_the_other_to_be_seen(library, album):
+    shutil.copy(album / "chelsea.png", album / "copy.png")
+    library.add([album])
+    library.mark([album / "copy.png"], Change(hidden=True))
+    assert "chelsea.png" in found(library, "kind:image") and "copy.png" not in found(library, "kind:image")
+    assert found(library, "is:hidden") == ["copy.png"]
+
+
+def test_marks_of_copies_that_move_together_are_each_kept(library, album):
+    pets, moved = album / "pets", album / "moved"
+    pets.mkdir()
+    for name in ("chelsea.png", "copy.png"):
+        shutil.copy(album / "chelsea.png", pets / name)
+    (album / "chelsea.png").unlink()
+    shutil.move(album / "rocket.jpg", pets)
+    library.add([album])
+    library.mark([pets / "chelsea.png"], Change(tags=("cat",)))
+    library.mark([pets / "copy.png"], Change(albums=("Pets",), hidden=True))
+    pets.rename(moved)
+    library.add([album])
+    files = library.marks.read().files
+    assert files.keys() == {str(moved / "chelsea.png"), str(moved / "copy.png")}
+    assert files[str(moved / "chelsea.png")].tags == ("cat",) and not files[str(moved / "chelsea.png")].hidden
+    assert files[str(moved / "copy.png")].albums == ("Pets",) and files[str(moved / "copy.png")].hidden
+    (moved / "copy.png").unlink()
+    (moved / "chelsea.png").rename(album / "one.png")
+    library.add([album])
+    (mark,) = library.marks.read().files.values()  # one file is left for both
+    assert mark.tags == ("cat",) and mark.albums == ("Pets",) and not mark.hidden
+
+
 def test_many_mark_at_once_and_nothing_is_lost(library, album):
     def mark(n: int) -> None:
         library.mark([album / "chelsea.png"], Change(tags=(f"tag {n}",)))
@@ -167,6 +198,12 @@ def test_hits_are_exported(library, tmp_path):
     export(hits, tmp_path / "a.zip")
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert sorted(archive.namelist()) == names and archive.testzip() is None
+    (tmp_path / "b.zip.part").write_text("another program's download")
+    os.remove(hits[0].path)
+    assert export(hits, tmp_path / "b.zip") == 4 and (tmp_path / "b.zip.part").exists()
+    with pytest.raises(LibraryError, match="mount their disk"):
+        export(hits[:1], tmp_path / "c.zip")
+    assert not (tmp_path / "c.zip").exists()
     export(hits, tmp_path / "a.m3u")
     assert (tmp_path / "a.m3u").read_text().splitlines() == ["#EXTM3U", *(hit.path for hit in hits)]
     export(hits, tmp_path / "a.html")

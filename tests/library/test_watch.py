@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from samespace.core.errors import LibraryBusy
 from samespace.library import watch as watch_module
 from samespace.library.indexing.report import Report
 from samespace.library.library import Library
@@ -63,6 +64,47 @@ def test_new_moved_and_deleted_files_are_followed(library, album, photographs, p
         watcher.until(["astronaut.png", "coffee.png", "rocket.jpg", "tabby.png", "😀 a logo.png"])
         (album / "rocket.jpg").unlink()
         watcher.until(["astronaut.png", "coffee.png", "tabby.png", "😀 a logo.png"])
+
+
+def test_a_library_that_is_busy_while_text_is_read_is_read_later(library, album, photographs, monkeypatch):
+    monkeypatch.setattr(watch_module, "READING_SECONDS", 0.2)
+    library.add([album])
+    library.reads_pictures = True
+    read, calls = [], []
+
+    def read_pictures(self, progress=None, seconds=None):
+        calls.append(seconds)
+        if len(calls) == 1:
+            raise LibraryBusy("another process is indexing; wait")
+        time.sleep(0.25 if len(calls) == 2 else 0)  # the second time it is not finished
+        read.append(len(calls))
+
+    monkeypatch.setattr(Library, "read_pictures", read_pictures)
+    with Watcher(library, [album]) as watcher:
+        shutil.copy(photographs / "logo.png", album / "logo.png")
+        watcher.until(sorted([*ALL, "logo.png"]))
+        end = time.monotonic() + 30
+        while len(read) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+    assert read == [2, 3] and calls == [0.2] * 3 and not watcher.troubles
+
+
+def test_a_system_that_watches_no_more_folders_is_looked_at(library, album, photographs, monkeypatch):
+    import watchfiles
+
+    real = watchfiles.watch
+
+    def refuse(*paths, force_polling, **options):
+        if not force_polling:
+            raise OSError("OS file watch limit reached.")
+        yield from real(*paths, force_polling=True, **options)
+
+    monkeypatch.setattr(watchfiles, "watch", refuse)
+    with Watcher(library, [album]) as watcher:
+        watcher.until(ALL)
+        shutil.copy(photographs / "logo.png", album / "logo.png")
+        watcher.until(sorted([*ALL, "logo.png"]))
+    assert len(watcher.troubles) == 1 and "watch limit reached" in watcher.troubles[0]
 
 
 def test_a_file_that_is_being_written_waits(library, album, photographs):

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import lancedb
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
@@ -13,6 +14,8 @@ from samespace.core.errors import LibraryError
 from samespace.library.library import Library
 from samespace.library.store.filter import Filter
 from samespace.library.store.lance import TABLE, Store
+from samespace.library.store.metadata import SpaceRecord
+from samespace.library.store.records import Segment, SegmentWrite
 from samespace.media import ocr
 
 
@@ -57,6 +60,23 @@ def test_files_are_found_by_their_words(library, monkeypatch, way):
     if way == "database":
         monkeypatch.setattr(Store, "exact_index", lambda self, fingerprint: None)
     assert {query: first(library, query) for query in WORDS} == WORDS
+
+
+@pytest.mark.parametrize("way", ["copy", "database"])
+def test_a_file_of_many_parts_leaves_room_for_others(tmp_path, tiny_space, monkeypatch, way):
+    """Each shot carries the name of its film."""
+    if way == "database":
+        monkeypatch.setattr(Store, "exact_index", lambda self, fingerprint: None)
+    store, z = Store(tmp_path / "library"), np.eye(tiny_space.dim, dtype=np.float32)[0]
+    shots = [Segment("/p/holiday.mp4", "video", float(i), i + 1.0) for i in range(60)]
+    pictures = [Segment(f"/p/holiday {i}.jpg", "image") for i in range(5)]
+    with store.writing():
+        store.add_space(tiny_space.fingerprint, SpaceRecord("tiny", tiny_space.dim))
+        store.upsert(SegmentWrite(segment, {tiny_space.fingerprint: z}) for segment in [*shots, *pictures])
+        store.finish(tiny_space.fingerprint)
+    hits = store.search_words("holiday", z, 6, tiny_space.fingerprint, Filter())
+    assert {hit.segment.path for hit in hits} == {segment.path for segment in [*shots, *pictures]}
+    assert len(store.search_words("holiday", z, 20, tiny_space.fingerprint, Filter(), "place")) == 20
 
 
 CONDITIONS = {

@@ -261,6 +261,8 @@ BOMB = "<!DOCTYPE x [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;&a;&a
         ("a.jpg.xmp", b"<x", "XMP"),
         ("a.jpg.xmp", BOMB.encode(), "XMP"),
         ("a.jpg.xmp", b"", "XMP"),
+        ("a.jpg.xmp", b'<?xml version="1.0" encoding="unicode"?><x/>', "XMP"),
+        ("a.jpg.json", b'{"photoTakenTime": {}, "people": 5}', "JSON"),
         ("a.jpg.xmp", bytes(9_000_000), "too large"),
         ("a.jpg.json", b"{", "JSON"),
         ("a.jpg.json", b"[" * 100_000, "JSON"),
@@ -273,6 +275,11 @@ def test_broken_files_beside_a_picture_are_named(tmp_path, beside, content, reas
     found = describe(path, "image")
     ((where, why),) = found.problems
     assert found.caption == "mine" and where == str(tmp_path / beside) and reason in why
+
+
+def test_names_as_long_as_any_can_be_have_nothing_beside_them(tmp_path):
+    path = saved(tmp_path, "x" * 251 + ".jpg")
+    assert describe(path, "image").problems == ()
 
 
 @pytest.mark.parametrize("content", [b"[1]", b'{"title": "a manifest"}', b'{"photoTakenTime": 3, "people": [1], "geoData": "x"}'])
