@@ -118,6 +118,11 @@ def test_an_area_is_a_condition(library):
     assert not {hit.id for hit in library.search("", top=100, where=f"-{where}", group_by="file")} & found
 
 
+def test_vectors_of_few_numbers_are_laid_out():
+    z = np.random.default_rng(0).standard_normal((60, 8)).astype(np.float32)
+    assert laid_out(z).shape == (60, 2)
+
+
 @pytest.mark.parametrize("area", ["", "1,1", "1,1 2,2", "a,b c,d e,f", "1,1 2,2 3", "1,1,1 2,2,2 3,3,3"])
 def test_what_is_no_area_is_refused_in_a_sentence(library, area):
     library.map.make()

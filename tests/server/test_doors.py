@@ -16,6 +16,7 @@ from samespace.library.contact_sheet import write_contact_sheet
 from samespace.library.library import Library
 from samespace.server.app import create_app
 from samespace.server.services import urls
+from samespace.server.services.schemas import MOST_PARTS, MOST_PICTURES, ChatRequest
 
 HERE = "http://127.0.0.1"
 SCRIPT = "<img src=x onerror=\"window.hacked=1\">&'x'.png"
@@ -73,6 +74,33 @@ def test_no_page_of_another_site_changes_anything(app, web, origin):
     for method, path in routes:
         response = web.request(method, path, headers={"Origin": origin, "Content-Type": "text/plain"}, content="{}")
         assert response.status_code == 403 and "refused" in response.json()["error"]["message"], (method, path)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_no_page_of_another_site_makes_it_work(web, site):
+    """A picture in a page is asked for without an origin."""
+    for path in (
+        "/app/export.zip?where=kind:image",
+        "/app/lab/costs",
+        "/app/duplicates",
+        "/v1/models",
+        "/pictures/x/small",
+        "/media/x",
+    ):
+        response = web.get(path, headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"})
+        assert response.status_code == 403 and "other sites" in response.json()["error"]["message"], path
+    assert web.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200  # a link may lead here
+    assert web.get("/v1/models", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+
+
+@pytest.mark.parametrize("part, count", [
+    ({"type": "image_url", "image_url": "data:image/png;base64,AA"}, MOST_PICTURES + 1), ({"type": "text", "text": "x"}, MOST_PARTS + 1),
+])  # fmt: skip
+def test_a_conversation_is_bounded_before_anything_of_it_is_read(part, count):
+    half = {"role": "user", "content": [part] * (count // 2)}
+    request = ChatRequest(model="any", messages=[half, {"role": "user", "content": [part] * (count - count // 2)}])
+    with pytest.raises(RequestError, match=f"has {count} parts, .* send {MOST_PARTS} and {MOST_PICTURES} at most"):
+        request.request(False)
 
 
 @pytest.mark.parametrize(

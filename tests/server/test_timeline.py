@@ -234,7 +234,7 @@ def test_a_time_in_words_is_offered_and_applied_when_chosen(page):
 def test_the_keyboard_moves_through_it(page):
     expect(page.locator(".tile img").first).to_be_visible()
     page.focus("#query")
-    for key in ("ArrowDown", "ArrowRight", "ArrowDown", "ArrowUp"):
+    for key in ("ArrowDown", "ArrowUp", "ArrowRight", "End", "ArrowDown", "ArrowDown", "ArrowUp"):  # beyond its edges, too
         page.keyboard.press(key)
     page.keyboard.press("Enter")
     expect(page.locator("#viewer-name")).to_contain_text("IMG_")

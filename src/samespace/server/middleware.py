@@ -20,6 +20,8 @@ MAX_BODY = 64_000_000
 """Bytes of a request."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names of this machine."""
+WORKING = ("/app/", "/v1/", "/pictures/", "/media/")
+"""Beginnings of the routes that do some work or show what is in a library; pages may be linked to from anywhere."""
 
 
 class MetricsMiddleware:
@@ -69,6 +71,10 @@ class AccessMiddleware:
         origin = request.headers.get("origin")
         if origin and request.method not in ("GET", "HEAD") and origin.partition("://")[2] != host:
             message = f"requests from pages of {origin!r} are refused; ask from a page of this server"
+            return error_response(403, message, "permission_error")
+        elsewhere = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")  # a picture in a page has no origin
+        if elsewhere and request.scope["path"].startswith(WORKING):
+            message = "requests from pages of other sites are refused; ask from a page of this server"
             return error_response(403, message, "permission_error")
         needs_key = self.key and request.scope["path"] != "/health"
         if needs_key and not hmac.compare_digest(key_in(request), self.key.encode()):

@@ -208,7 +208,7 @@ def laid_out(z: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng(0)
     z = z + rng.normal(0, SPREAD, z.shape).astype(np.float32)
     fitted = np.sort(rng.permutation(len(z))[:FITTED])
-    reduction = PCA(min(DIMENSIONS, len(fitted) - 1), random_state=0).fit(z[fitted])
+    reduction = PCA(min(DIMENSIONS, len(fitted) - 1, z.shape[1]), random_state=0).fit(z[fitted])
     reduced = reduction.transform(z)
     perplexity = min(30.0, max(1.0, (len(fitted) - 1) / 4))
     tsne = TSNE(perplexity=perplexity, n_iter=ITERATIONS, initialization="pca", random_state=0, n_jobs=-1)

@@ -51,6 +51,8 @@ class MapPage:
             self.library.map.make(self._tell)
         except (SamespaceError, OSError) as problem:
             error = str(problem)
+        except Exception as problem:  # for the page; the server goes on
+            error = f"something went wrong here ({type(problem).__name__}: {problem}); the server goes on"
         self._state = MapState(self.library.map.exists, error=error)
 
     def _tell(self, doing: str) -> None:

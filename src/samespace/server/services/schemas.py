@@ -22,6 +22,10 @@ class ImageUrl(BaseModel):
     url: str
 
 
+MOST_PARTS, MOST_PICTURES = 2000, 100
+"""Parts of all messages of a conversation, and pictures among them."""
+
+
 class ContentPart(BaseModel):
     """A part of a message's content."""
 
@@ -97,6 +101,12 @@ class ChatRequest(BaseModel):
                 raise RequestError(reason)
         if self.n not in (None, 1):
             raise RequestError("one answer is given to a request; leave n out, or send the request again")
+        parts = [part for message in self.messages for part in message.parts]
+        pictures = sum(not isinstance(part, str) and part.image_url is not None for part in parts)
+        if len(parts) > MOST_PARTS or pictures > MOST_PICTURES:  # before any is read
+            raise RequestError(
+                f"the conversation has {len(parts)} parts, {pictures} of them pictures; send {MOST_PARTS} and {MOST_PICTURES} at most"
+            )
         return Request(
             tuple(message.message(urls_allowed) for message in self.messages),
             self.max_completion_tokens or self.max_tokens or 256,

@@ -3,7 +3,7 @@ import { ask } from "./ask.js";
 import { at, element } from "./dom.js";
 
 const STARS = [1, 2, 3, 4, 5];
-const marked = new EventTarget(); // "change": something was said of a file
+const marked = new EventTarget(); // "change": something was said of a file, and what
 export const onMarked = (listener) => marked.addEventListener("change", listener);
 
 let shown = ""; // the id of the file in the viewer
@@ -19,7 +19,7 @@ export async function showMark(hit) {
 async function change(id, values) {
   const answer = await ask("/app/mark", { ids: [id], ...values });
   if (answer.error) return at("mark").append(element("p", answer.error, { className: "note wrong", role: "alert" }));
-  marked.dispatchEvent(new Event("change"));
+  marked.dispatchEvent(new CustomEvent("change", { detail: values }));
   if (shown === id) showMark({ id });
 }
 

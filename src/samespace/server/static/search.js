@@ -141,7 +141,8 @@ const timeline = new Timeline({ root: at("timeline"), scrubber: at("scrubber"), 
 const viewer = new Viewer({
   request: searchRequest,
   phrase: firstPhrase,
-  onClose(index) {
+  async onClose(index) {
+    if (timeline.stale && viewer.source === timeline) await timeline.load(timeline.where);
     if (document.activeElement === at("query")) return; // somebody may be typing again
     if (viewer.source === timeline) timeline.focus(index);
     else grid.focus(indexOf(viewer.hit.id));
@@ -283,7 +284,10 @@ at("save").addEventListener("submit", async (event) => {
   at("save-name").value = "";
   showOwn();
 });
-onMarked(showOwn);
+onMarked(({ detail }) => {
+  showOwn();
+  timeline.stale ||= "hidden" in detail || Boolean(timeline.where); // other files may meet the conditions now
+});
 onTeaching({
   change: search,
   taught(name) {

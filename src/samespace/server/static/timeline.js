@@ -94,7 +94,7 @@ export class Timeline {
     if (outline.error) return outline;
     const bytes = Uint8Array.from(atob(outline.ratios), (c) => c.charCodeAt(0));
     this.ratios = Float32Array.from(bytes, (byte) => Math.min(3.5, Math.max(0.45, byte ? byte / RATIO_UNIT : 4 / 3)));
-    Object.assign(this, { where, days: outline.days, length: bytes.length, chunks: new Map() });
+    Object.assign(this, { where, days: outline.days, length: bytes.length, chunks: new Map(), stale: false });
     this.clear();
     this.show(this.visible);
     return { count: this.length };
@@ -224,7 +224,7 @@ export class Timeline {
       const middle = boxes.x[i] + boxes.width[i] / 2;
       let edge = down ? firstIndex(this.length, (k) => boxes.y[k] > boxes.y[i]) : firstIndex(this.length, (k) => boxes.y[k] >= boxes.y[i]) - 1;
       const y = boxes.y[edge];
-      for (to = edge; boxes.y[edge] === y; edge += down ? 1 : -1) if (Math.abs(boxes.x[edge] + boxes.width[edge] / 2 - middle) < Math.abs(boxes.x[to] + boxes.width[to] / 2 - middle)) to = edge;
+      for (to = edge; edge >= 0 && edge < this.length && boxes.y[edge] === y; edge += down ? 1 : -1) if (Math.abs(boxes.x[edge] + boxes.width[edge] / 2 - middle) < Math.abs(boxes.x[to] + boxes.width[to] / 2 - middle)) to = edge;
     }
     if (!(to >= 0 && to < this.length)) return;
     event.preventDefault();

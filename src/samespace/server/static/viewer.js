@@ -40,7 +40,7 @@ export class Viewer {
     if (!(index >= 0 && index < source.length)) return;
     const hit = await source.at(index);
     if (!hit) return;
-    Object.assign(this, { hit, index, source });
+    Object.assign(this, { hit, index, source, repaint: () => null }); // no marks of another file are painted over this one
     at("viewer-name").textContent = hit.name;
     at("viewer-path").textContent = hit.folder;
     at("viewer-image").src = `/pictures/${hit.id}/large`;
@@ -137,7 +137,9 @@ export class Viewer {
     at("why-words").replaceChildren();
     at("why-text").textContent = "";
     if (at("why").hidden) return;
-    if (await this.markWords(hit, phrase)) {
+    const written = await this.markWords(hit, phrase);
+    if (this.hit !== hit) return;
+    if (written) {
       at("why-text").textContent = "The marked words are written here.";
       return;
     }
@@ -145,7 +147,7 @@ export class Viewer {
     if (at("why").hidden) return;
     at("why-text").textContent = "Comparing parts of the picture with the words…";
     const answer = await this.latestExplanation((signal) => ask(`/app/why/${hit.id}?words=${encodeURIComponent(phrase)}`, null, signal));
-    if (!answer) return;
+    if (!answer || this.hit !== hit) return;
     if (answer.error) {
       at("why-text").textContent = answer.error;
       return;
