@@ -6,6 +6,7 @@ starter=${1:-work}
 bash recipes/starter/fetch.sh "$starter"
 python recipes/starter/prepare.py "$starter"
 python recipes/assistant/prepare.py "$starter" scenes pictures=40000
+samespace assistants pull SmolLM2-135M-Instruct --yes
 samespace train recipes/assistant/regions.toml train=scenes/train.json val=scenes/val.json
 python recipes/assistant/labels.py "$starter" runs/regions/assistant half-labelled half=first
 python recipes/assistant/prepare.py "$starter" other-half pictures=12000 half=second

@@ -62,7 +62,7 @@ def operations(config: RunConfig) -> float:
 def measured(work: Path, folder: Path) -> dict[str, float]:
     """Return how often a model finds the caption of a held-out picture among a hundred."""
     native = load_native(folder)
-    found = picture_pairs(work / "draw" / "test.jsonl", native.config.size)
+    found = picture_pairs(str(work / "draw" / "test.jsonl"), native.config.size)
     rows = list(different([captions for _, captions in found]))[:CHOICES]
     pictures, words = [found[i][0] for i in rows], [found[i][1][0] for i in rows]
     return NativeEvaluation(native).names("caption", pictures, words) | {"validation": native.config.card["validation"]["words"]}

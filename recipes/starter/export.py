@@ -20,6 +20,7 @@ from samespace.preprocess.tokens import read_tokenizer
 from samespace.spaces import registry
 from samespace.spaces.checkpoints.checkpoint import Checkpoint
 from samespace.spaces.convert import export
+from samespace.spaces.space import read_space_config
 from samespace.train import checkpoint
 from samespace.train.metrics import read_curves
 
@@ -75,7 +76,9 @@ def main(work: Path) -> None:
     state = checkpoint.load(work / "checkpoint.pt")
     model.load_state_dict(interpolated_weights(state["ema"], work / "start.pt"))
     counts = {s: sum(p["split"] == "train" and p["source"] == s for p in pairs) for s in {p["source"] for p in pairs}}
+    earlier = read_space_config(registry.STARTER)  # its audio tower listens into the same space, and stays
     config = SpaceConfig(
+        audio=earlier.audio, audio_weights=earlier.audio_weights,
         name="starter", image=image_tower(), text=text_tower(), prep=PREP, logit_scale=model.logit_scale.exp().item(),
         licence="Apache-2.0",
         origin="EfficientNet-Lite0 (Apache-2.0), all-MiniLM-L6-v2 (Apache-2.0); trained on emoji and Open Clip Art",
@@ -84,7 +87,9 @@ def main(work: Path) -> None:
     )  # fmt: skip
     tokenizer = read_tokenizer(work / MINILM / "tokenizer.json")
     towers = Checkpoint(model, config, tokenizer)
-    config = export.export(towers, registry.STARTER, export.held_out_pairs(towers, write_gate(work, pairs)))
+    config = export.export(
+        towers, registry.STARTER, export.held_out_pairs(towers, write_gate(work, pairs)), audio_from=registry.STARTER
+    )
     print(json.dumps(config.card["precision"], indent=1), config.calibration)
     print({f.name: f.stat().st_size for f in registry.STARTER.iterdir()})
 

@@ -5,16 +5,17 @@ import threading
 
 import pytest
 import torch
+from cachetools import LRUCache
 
 from samespace.assistant import checkpoint
 from samespace.assistant.chat import Chat
 from samespace.assistant.engine import CHUNK
 from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture, Request, question
-from samespace.assistant.sampling import Sampler
 from samespace.core.errors import RequestError, UnreadableMedia
 from samespace.models.llava import IMAGE_TOKEN
 from samespace.models.lm import Cache
+from samespace.models.sampling import Sampler
 
 
 @pytest.fixture
@@ -109,6 +110,17 @@ def test_a_closed_reply_stops_generating(tiny):
     assert len(tiny.prompts) == 1
 
 
+def test_what_is_remembered_has_its_memory(tiny, monkeypatch, cat):
+    tiny.prompts.clear()
+    want = tiny.answer(question("What is it?", [cat], max_tokens=4)).text
+    monkeypatch.setattr("samespace.assistant.engine.PROMPT_BYTES", 1)
+    monkeypatch.setattr("samespace.assistant.engine.IMAGE_BYTES", 1)
+    monkeypatch.setattr(tiny, "features", LRUCache(1, getsizeof=lambda features: features.bytes))
+    for words in ("What is it?", "Which colour?", "What is it?"):
+        got = tiny.answer(question(words, [cat], max_tokens=4)).text
+    assert got == want and len(tiny.prompts) == 1 and not tiny.features
+
+
 def test_max_tokens_and_stop_strings(tiny):
     whole = tiny.answer(question("Tell me", [], max_tokens=60))
     text = whole.text
@@ -143,7 +155,7 @@ def test_seeds_repeat_answers_and_temperature_varies_them(tiny):
 
 def test_top_p_samples_from_the_nucleus():
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
-    samplers = [Sampler(Request(question("x", []).messages, temperature=1.0, top_p=p, seed=0)) for p in (0.5, 0.7, 1.0)]
+    samplers = [Sampler(1.0, p, 0) for p in (0.5, 0.7, 1.0)]
     sampled = [{sampler.pick(logits) for _ in range(300)} for sampler in samplers]
     assert sampled == [{0}, {0, 1}, {0, 1, 2, 3}]
 

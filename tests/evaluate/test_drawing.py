@@ -17,11 +17,12 @@ from samespace.evaluate.drawing import Evaluation, different, kid
 
 def test_kid_is_the_unbiased_kernel_distance():
     rng = np.random.default_rng(0)
-    a, b, far = rng.standard_normal((40, 8)), rng.standard_normal((30, 8)), rng.standard_normal((30, 8)) + 1
+    sets = rng.standard_normal((40, 8)), rng.standard_normal((30, 8)), rng.standard_normal((30, 8)) + 1
+    a, b, far = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in sets)
 
     def slow(x, y):
-        def kernel(u, v):
-            return (u @ v / 8 + 1) ** 3
+        def kernel(u, v):  # of features of length √8
+            return (8**0.5 * u @ (8**0.5 * v) / 8 + 1) ** 3
 
         xx = np.mean([kernel(x[i], x[j]) for i in range(len(x)) for j in range(len(x)) if i != j])
         yy = np.mean([kernel(y[i], y[j]) for i in range(len(y)) for j in range(len(y)) if i != j])
@@ -29,6 +30,8 @@ def test_kid_is_the_unbiased_kernel_distance():
 
     assert kid(a, b) == pytest.approx(slow(a, b)) and kid(a, far) == pytest.approx(slow(a, far))
     assert abs(kid(a, b)) < 0.3 < kid(a, far)
+    two = np.concatenate([np.tile(side, (20, 1)) for side in (a[0], -a[0])])  # always the same two, of the right mean
+    assert kid(a, two) > 0.3
 
 
 @pytest.mark.parametrize("name", [*COLOURS, "pink", "brown", "grey"])

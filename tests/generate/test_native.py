@@ -151,6 +151,15 @@ def test_a_document_goes_on_until_there_is_no_room(picture):
         native.read(["a" * 96])
 
 
+def test_no_picture_is_drawn_beyond_what_the_model_reads():
+    native = tiny_native()
+    room = native.config.lm.context - native.config.lengths["picture"] - 2
+    words = "a" * (room - len(native.words.tokens(["a"])) + 1)
+    assert len(native.draw([words], settings=Settings(steps=1))) == 1
+    with pytest.raises(RequestError, match="shorten it"):
+        native.draw([words + "a"], settings=Settings(steps=1))
+
+
 def test_a_folder_is_what_was_written(tmp_path, picture):
     native = tiny_native()
     config = export(native.model, native.words.tokenizer, native.config, tmp_path / "native")

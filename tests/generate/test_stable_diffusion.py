@@ -153,6 +153,10 @@ def test_what_cannot_be_drawn_is_refused(made, query, settings, message):
         made[2].draw(query, **settings)
 
 
+def test_words_that_are_not_read_are_noticed(made):
+    assert not made[2].is_cut("a cat") and made[2].is_cut("a very " * 80 + "old cat") and made[2].is_cut("a cat - " + "big " * 80)
+
+
 def test_a_picture_does_not_steer_it(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("cat.png").write_bytes(b"x")

@@ -183,6 +183,15 @@ def test_pairs_that_cannot_be_read(loaded, tmp_path):
             export.held_out_pairs(loaded, tmp_path / "odd.tsv")
 
 
+def test_equal_captions_are_one_pair_and_many_are_few(loaded, tmp_path, photographs, monkeypatch):
+    monkeypatch.setattr(export, "MOST_PAIRS", 3)
+    rows = [f"{photographs / 'coffee.png'}\t{title}" for title in ("a cup", "A cup ", "coffee", "a saucer", "a spoon")]
+    (tmp_path / "pairs.tsv").write_text("filepath\ttitle\n" + "\n".join(rows[:3]))
+    assert len(export.held_out_pairs(loaded, tmp_path / "pairs.tsv").ids) == 2
+    (tmp_path / "pairs.tsv").write_text("filepath\ttitle\n" + "\n".join(rows))
+    assert len(export.held_out_pairs(loaded, tmp_path / "pairs.tsv").ids) == 3
+
+
 def test_a_failed_export_leaves_nothing_behind(loaded, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "save_with_shared_weights", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

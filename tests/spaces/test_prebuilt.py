@@ -8,6 +8,7 @@ import tiny_checkpoints as tiny
 
 import samespace
 from samespace.core.errors import UnknownSpace
+from samespace.evaluate.zeroshot import probabilities
 from samespace.spaces.checkpoints import families
 from samespace.spaces.convert import conversion, install, prebuilt, verify
 
@@ -62,6 +63,12 @@ def test_transformers_js_graphs_are_transformers_model(tmp_path, clip_tokenizer,
     space, _ = installed(tiny.transformers_js(tmp_path / "model", source), tmp_path / "space")
     found = verify.check_exact(space, verify.ask(conversion.open_reference(source)))
     assert max(found["image_difference"], found["text_difference"]) < 1e-5
+    z = space.text(["a cat", "a dog"])
+    if kind == "clip":
+        assert probabilities(space, z, z).sum(axis=1) == pytest.approx(1)
+    else:  # its temperature and bias are not in the graphs
+        with pytest.raises(UnknownSpace, match="hold no temperature"):
+            probabilities(space, z, z)
 
 
 def test_what_does_not_belong_together_is_refused(immich, tmp_path):

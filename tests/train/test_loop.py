@@ -147,6 +147,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(config, tmp
         trainer.train(lambda batch, weight: torch.tensor(float("nan")), lambda progress: None)
     assert len((tmp_path / "run" / "bad_batch.txt").read_text().splitlines()) == 16
 
+    trainer.loader = [object()]
+    with pytest.raises(TrainingStopped, match=r"the loss is nan at step 0; lower lr"):  # a batch that has no names
+        trainer.train(lambda batch, weight: torch.tensor(float("nan")), lambda progress: None)
+    trainer.loader = run.loader
+
     def overflow(batch, weight):
         run.model.logit_scale.grad = torch.tensor(float("inf"))
         return torch.tensor(1.0)

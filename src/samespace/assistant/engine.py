@@ -16,6 +16,7 @@ from ..core.assistant_config import AnyresAssistantConfig
 from ..core.errors import RequestError
 from ..models.llava import IMAGE_TOKEN, ImageFeatures, Llava
 from ..models.lm import Cache
+from ..models.sampling import Sampler
 from ..models.starter.labelled_llava import LabelledLlava
 from ..preprocess.pixels import normalize_pixels
 from .augment import Augmenter, augmented
@@ -24,12 +25,12 @@ from .grounding import GroundingAugmenter
 from .long_context import LongContext
 from .ocr_augmenter import OcrAugmenter
 from .request import Message, Outcome, Picture, Reply, Request
-from .sampling import Sampler
 
 CHUNK = 256
 """Prompt tokens that are read while the lock is held; other answers continue in between."""
-CACHED_PROMPTS, CACHED_IMAGES = 4, 64
-"""How many prompts and images are cached."""
+CACHED_PROMPTS = 4
+PROMPT_BYTES, IMAGE_BYTES = 2**30, 2**29
+"""How many prompts are cached, and the memory that they, and the features of images, may take; the latest prompt always stays."""
 
 
 class Assistant:
@@ -43,7 +44,9 @@ class Assistant:
         self.model.lm.c = self.long.of(model.lm.c)
         self.name = name or model.c.name
         self.lock, self.image_lock = threading.Lock(), threading.Lock()  # for a step; one image is decoded at a time
-        self.features: LRUCache[tuple[str, bool], ImageFeatures] = LRUCache(CACHED_IMAGES)  # by digest and whether it is alone
+        self.features: LRUCache[tuple[str, bool], ImageFeatures] = LRUCache(  # by digest and whether it is alone
+            IMAGE_BYTES, getsizeof=lambda features: features.bytes
+        )
         self.grounding = _grounding_of(model, chat)
         self.augmenters: list[Augmenter] = [
             *([self.grounding] if self.grounding else ()),
@@ -111,7 +114,7 @@ class Assistant:
         self, prompt: Prompt, image_tokens: dict[str, Tensor], request: Request, limit: int, outcome: Outcome
     ) -> Iterator[int | None]:
         """Generate the answer's tokens; None while the prompt is read, so that a client that waits may leave."""
-        sampler, (cache, keys) = Sampler(request), self._recall(prompt)
+        sampler, (cache, keys) = Sampler(request.temperature, request.top_p, request.seed), self._recall(prompt)
         outcome.reused = len(keys)
         try:
             logits = yield from self._prefill(prompt, image_tokens, cache, keys)
@@ -168,7 +171,10 @@ class Assistant:
             if cache.holds(len(keys)):
                 cache.cut(len(keys))
                 self.prompts.append((keys, cache))
-                del self.prompts[:-CACHED_PROMPTS]
+                while len(self.prompts) > 1 and (
+                    len(self.prompts) > CACHED_PROMPTS or sum(cache.bytes for _, cache in self.prompts) > PROMPT_BYTES
+                ):
+                    self.prompts.pop(0)
 
     def encode_images(self, messages: tuple[Message, ...]) -> dict[str, ImageFeatures]:
         """Return the features of every image by its digest: tokens of all its views, the rest of the whole.
@@ -190,7 +196,9 @@ class Assistant:
                         tokens = self.model.arrange(views.tokens, seen.tiling)
                     text = self.model.picture_text(self.chat.mark, views.tokens.shape[1], seen.tiling)
                     features = ImageFeatures(tokens, views.patches[0], views.crop_embeddings[0], text, views.grid)
-                self.features[picture.digest, alone] = found[picture.digest] = features
+                found[picture.digest] = features
+                if features.bytes <= IMAGE_BYTES:
+                    self.features[picture.digest, alone] = features
         return found
 
 

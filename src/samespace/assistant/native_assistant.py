@@ -1,5 +1,6 @@
 """A native model as an assistant: pictures, sounds and words are one document, which goes on with the answer."""
 
+import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -44,7 +45,8 @@ class NativeAssistant:
         if len(tokens) >= self.room:
             raise RequestError(f"the conversation takes {len(tokens)} tokens and the model reads {self.room}; shorten it")
         outcome = Outcome(prompt=len(tokens), pictures=int((tokens.kinds != 0).sum()), context=self.room)
-        settings = Settings(temperature=request.temperature, seed=request.seed or 0, longest=request.max_tokens)
+        seed = random.randrange(2**31) if request.seed is None and request.temperature else request.seed or 0
+        settings = Settings(request.temperature, request.top_p, seed=seed, longest=request.max_tokens)
         return Reply(self._pieces(parts, settings, request.stop, outcome), outcome)
 
     def choose(self, request: Request, answers: Sequence[str]) -> list[float]:

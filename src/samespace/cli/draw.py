@@ -173,6 +173,8 @@ def draw_with_diffusion(
         from ..generate import files
         from ..generate.stable_diffusion import StableDiffusion
     opened = StableDiffusion(folder)
+    if opened.is_cut(query):
+        print_status("only the first 75 word pieces are read; shorten what is asked for")
     steps, guidance = opened.defaults[0] if steps is None else steps, opened.defaults[1] if guidance is None else guidance
     with counting_bar("drawing") as count:
         drawings = opened.draw(query, grid, seed=seed, steps=steps, guidance=guidance, size=size, on_step=count)

@@ -332,7 +332,7 @@ class SpaceConfig:
     short: int = 0
     """Numbers of z that are used, the first ones; 0 for all. For models that were trained so (Matryoshka)."""
     logit_scale: float = 100.0
-    """Inverse temperature: logits = logit_scale · cosine + logit_bias."""
+    """Inverse temperature: logits = logit_scale · cosine + logit_bias; 0 where it is not known."""
     logit_bias: float | None = None
     """SigLIP's bias; None for softmax-trained spaces."""
     calibration: dict[str, Any] = field(default_factory=dict)

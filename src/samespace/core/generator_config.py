@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """A transformer that predicts a clean picture from a noisy one. The defaults are the starter's."""
+    """A transformer that predicts a clean picture from a noisy one."""
 
     name: str = ""
     """Name shown to people."""

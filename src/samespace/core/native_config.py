@@ -19,7 +19,7 @@ CHANNELS = 4
 
 @dataclass(frozen=True)
 class NativeConfig:
-    """native.json: a transformer over one stream. The defaults are the starter's.
+    """native.json: a transformer over one stream.
 
     Pictures are squares of `size` pixels in patches of `patch`, sounds log-mel spectrograms in chunks of `chunk` frames.
     """

@@ -151,11 +151,15 @@ def spoken(space: Space, words: str) -> np.ndarray:
 
 
 def kid(real: np.ndarray, made: np.ndarray) -> float:
-    """Return the kernel distance of two sets of features, float32 (N, E) and (M, E). Bińkowski et al. 2018, §3.1 (unbiased MMD², cubic)."""
-    dim, (n, m) = real.shape[1], (len(real), len(made))
+    """Return the kernel distance of two sets of vectors of unit length, float32 (N, E) and (M, E).
+
+    Bińkowski et al. 2018, §3.1 (unbiased MMD², cubic). Its kernel divides by E, for features of about that squared length; these are
+    scaled to it, for otherwise nothing would count but the means.
+    """
+    n, m = len(real), len(made)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        values: np.ndarray = (a @ b.T / dim + 1) ** 3
+        values: np.ndarray = (a @ b.T + 1) ** 3
         return values
 
     among_real, among_made = kernel(real, real), kernel(made, made)

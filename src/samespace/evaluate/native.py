@@ -38,7 +38,7 @@ class NativeEvaluation:
         }
 
     def names(self, name: str, shown: Sequence[PictureValues | SoundValues], words: Sequence[str]) -> dict[str, float]:
-        """Return how often the words of item i are found first, and among five, of all; and where nothing is shown.
+        """Return how often the words of item i are found first, and among five, of all; and where another item is shown.
 
         Words are ranked by how much likelier the item makes them than nothing does, so that common ones do not win by being common.
         """
@@ -48,7 +48,7 @@ class NativeEvaluation:
             scores.append(self.native.log_likelihood([item], words) - prior)
             self.report(i + 1, len(shown))
         right = np.eye(len(shown), len(words), dtype=bool)
-        blind = np.tile(prior, (len(shown), 1))
+        blind = np.roll(scores, 1, axis=0)
         return {
             f"{kind}_recall@{k}": recall_at_k(values, right, k)
             for kind, values in ((name, np.stack(scores)), (f"{name}_blind", blind))

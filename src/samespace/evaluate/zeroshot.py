@@ -46,10 +46,10 @@ def accuracy(
 def probabilities(space: Space, z_image: np.ndarray, z_labels: np.ndarray) -> np.ndarray:
     """Return softmax(scale · cosine) over the labels, or SigLIP's independent sigmoids: float32 (B, K).
 
-    z_image: float32 (B, E), z_labels: float32 (K, E), unit length.
+    z_image: float32 (B, E), z_labels: float32 (K, E), unit length. Raises UnknownSpace where the space has no probabilities.
     """
     p: np.ndarray
-    logits = space.config.logit_scale * z_image @ z_labels.T
+    logits = space.logit_scale * z_image @ z_labels.T
     if space.config.logit_bias is not None:
         p = 1 / (1 + np.exp(-(logits + space.config.logit_bias)))
         return p

@@ -26,6 +26,7 @@ from ..media.kinds import kind_of
 from ..models.generate.native import NativeTransformer, Stream
 from ..models.int8 import quantize
 from ..models.lm import Cache
+from ..models.sampling import Sampler
 from ..preprocess.stream import Part, PictureValues, SoundValues, StreamWords, Tokens, decibels_of, sound_values
 from ..preprocess.vocoder import griffin_lim
 from ..spaces.checkpoints.tensors import check_weights, dequantize, fill
@@ -45,6 +46,8 @@ class Settings:
 
     temperature: float = 0.0
     """0 always takes the likeliest word."""
+    top_p: float = 1.0
+    """Share of probability that the words that are chosen among have."""
     steps: int = STEPS
     guidance: float = GUIDANCE
     seed: int = 0
@@ -132,10 +135,11 @@ class Native:
         None now and then, so that a client that waits may leave. Raises RequestError.
         """
         reading, rng = self.read(parts), np.random.default_rng(settings.seed)
+        sampler = Sampler(settings.temperature, settings.top_p, settings.seed)
         pending: list[int] = []
         for _ in range(min(settings.longest, self.config.lm.context - reading.cache.length - 1)):
             yield None
-            word = self._pick(reading, settings, rng)
+            word = sampler.pick(self.model.lm.logits(reading.hidden[:1])[0])
             if word in (self.words.end, stop):
                 break
             if (name := next((n for n, mark in self.words.begins.items() if mark == word), None)) is not None:
@@ -157,7 +161,11 @@ class Native:
         self, parts: Sequence[Part], name: str = PICTURE, count: int = 1, settings: Settings = Settings()
     ) -> list[PictureValues | SoundValues]:
         """Return pictures, or sounds, that follow a document. Raises RequestError."""
-        reading = self.read(parts, count)
+        reading, needed = self.read(parts, count), self.config.lengths[name] + 2
+        if reading.cache.length + needed > self.config.lm.context:
+            raise RequestError(
+                f"the document takes {reading.cache.length} tokens and a {name} {needed}; the model reads {self.config.lm.context}: shorten it"
+            )
         self.step(reading, self.words.begins[name])
         return self.draw_block(reading, name, settings, np.random.default_rng(settings.seed))
 
@@ -233,14 +241,6 @@ class Native:
         scores = torch.cat([first[:, None], after], dim=1).gather(2, padded[..., None])[..., 0]
         lengths = torch.tensor([len(row) for row in ids])
         return np.asarray((scores * (torch.arange(longest) < lengths[:, None])).sum(dim=1).double())
-
-    def _pick(self, reading: ReadDocument, settings: Settings, rng: np.random.Generator) -> int:
-        """Return the next word of the first document."""
-        logits = self.model.lm.logits(reading.hidden[:1])[0].float()
-        if not settings.temperature:
-            return int(logits.argmax())
-        p = torch.softmax(logits / settings.temperature, dim=-1).double().numpy()
-        return int(rng.choice(len(p), p=p / p.sum()))
 
     @torch.inference_mode()
     def _predict(self, reading: ReadDocument, name: str, x: Pictures, t: float) -> Pictures:

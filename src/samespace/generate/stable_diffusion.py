@@ -165,6 +165,11 @@ class StableDiffusion:
         drawings: list[Image.Image] = done.images
         return drawings
 
+    def is_cut(self, query: str) -> bool:
+        """Whether a query has more words than the model reads. Raises QueryError."""
+        sides = [" ".join(text for text, _ in side) for side in pieces_of(query)]
+        return any(encoder.words.is_cut(text) for encoder in self.encoders for text in sides)
+
     def _conditions(self, wanted: Weighted, unwanted: Weighted, guided: bool) -> dict[str, Tensor]:
         """Return what the pipeline is given of the words."""
         made = {"": wanted} | ({"negative_": unwanted} if guided else {})

@@ -30,6 +30,11 @@ class ImageFeatures(NamedTuple):
     grid: tuple[int, int] = (0, 0)
     """Rows and columns of the tokens, where each has a position of its own in both."""
 
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        return sum(x.untyped_storage().nbytes() for x in (self.tokens, self.patches, self.crop_embeddings))
+
 
 class ImageTowerModule(Protocol):
     """What LLaVA needs of an image tower: its features, and how long each is."""

@@ -69,6 +69,10 @@ class Words:
         ids[ids == self.zeroed] = 0
         return ids, np.array([e.attention_mask for e in encoded], np.int64).reshape(shape)
 
+    def is_cut(self, text: str) -> bool:
+        """Whether a text has more tokens than are read."""
+        return bool(self.tokenizer.encode(self._whole(text)).overflowing)
+
     def count(self, text: str) -> int:
         """Return the number of tokens of a text, cut at the context, without padding."""
         return sum(self.tokenizer.encode(self._whole(text)).attention_mask)

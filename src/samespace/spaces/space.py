@@ -61,6 +61,15 @@ class Space:
         return self.config.fingerprint
 
     @property
+    def logit_scale(self) -> float:
+        """Inverse temperature of its scores. Raises UnknownSpace where its files do not say it, so that it has no probabilities."""
+        if not self.config.logit_scale:
+            raise UnknownSpace(
+                f"the ONNX files of {self.name} hold no temperature, so it says what is nearest but not how likely; pull the original"
+            )
+        return self.config.logit_scale
+
+    @property
     def has_audio(self) -> bool:
         """Whether it has an audio tower."""
         return self.config.audio is not None

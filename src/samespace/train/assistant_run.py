@@ -13,7 +13,7 @@ from ..assistant import registry as assistant_registry
 from ..assistant.chat import Chat
 from ..assistant.language import Language
 from ..core.assistant_config import AssistantConfig
-from ..core.errors import ConfigError, UnknownAssistant
+from ..core.errors import ConfigError
 from ..core.machine import usable_cpus
 from ..core.paths import expanded
 from ..models.llava import Llava
@@ -105,16 +105,12 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
 
 
 def load_start(config: RunConfig) -> tuple[Llava, Language]:
-    """Return what a run starts from: an assistant, or a space's image tower and a language model with a new projector.
+    """Return what a run starts from: an assistant, or, where a language model is named, a space's image tower, it and a new projector.
 
     Raises UnknownAssistant, UnknownSpace, ConfigError.
     """
-    try:
+    if not config.language:
         model, language = assistant_checkpoint.read(assistant_registry.find(config.start))
-    except UnknownAssistant:
-        if not config.language:
-            raise
-    else:
         if not model.in_order:
             raise ConfigError(f"{config.start} orders a picture's tokens in its own way and cannot be trained; use a LLaVA 1.5")
         return model, language

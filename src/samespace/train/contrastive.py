@@ -95,7 +95,7 @@ class Objective:
         same = group[:, None] == group
         loss = LOSSES[self.config.loss](z_image, z_text, scale, *bias, same=same, rows=rows)
         if self.teacher is not None and teacher_z is not None:
-            distilled = distil_loss(z_image, z_text, *teacher_z, scale, self.teacher.config.logit_scale, rows)
+            distilled = distil_loss(z_image, z_text, *teacher_z, scale, self.teacher.logit_scale, rows)
             loss = loss + self.config.teacher_weight * distilled
         return loss
 

@@ -180,7 +180,8 @@ def packed(documents: Sequence[TokenizedDocument], row: int, width: int) -> Nati
             block += int(tokens.blocks.max(initial=0))
             at += len(tokens)
     arrays = (torch.from_numpy(x) for x in (ids, kinds, values, blocks, numbers, positions))
-    return NativeBatch(Stream(*arrays), torch.from_numpy(targets), torch.from_numpy(drawn))
+    names = tuple(document.name for document in documents)
+    return NativeBatch(Stream(*arrays), torch.from_numpy(targets), torch.from_numpy(drawn), names)
 
 
 def targets_of(tokens: Tokens) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..core.errors import ConfigError, UnreadableMedia
+from ..core.files import write_atomically
 from ..generate.sampler import from_rgba
 from ..models.generate.flow import FlowTransformer
 from ..models.losses import flow_loss
@@ -140,7 +141,8 @@ def picture_vectors(sources: Sequence[Source], space: Space, file: Path, threads
         raise ConfigError("no picture of the sources can be read; check their paths")
     if len(found) > before:
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, space=space.fingerprint, names=np.array(list(found)), z=np.stack(list(found.values())))
+        columns = {"space": np.array(space.fingerprint), "names": np.array(list(found)), "z": np.stack(list(found.values()))}
+        write_atomically(file, lambda out: np.savez(out, **columns))  # type: ignore[arg-type]
     return found
 
 

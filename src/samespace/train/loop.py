@@ -170,12 +170,11 @@ class Trainer(Generic[BatchT]):
     def _describe_failure(self, what: str, batch: Any) -> str:
         """Return the message on a loss or gradient that is not finite, and write the names of its batch to a file."""
         file = self.checkpoint.with_name(f"bad_batch{rank() or ''}.txt")
-        rows = zip(batch.names, batch.captions)
-        file.write_text("".join(f"{name}\t{caption}\n" for name, caption in rows), "utf-8", "replace")
-        return (
-            f"{what} at step {self.step}, for a batch that begins with {batch.names[0]} (all: {file}); "
-            "lower lr or raise warmup, then go on with --resume"
-        )
+        names = list(getattr(batch, "names", ()))  # a task's batches may have neither names nor captions
+        captions = getattr(batch, "captions", [""] * len(names))
+        file.write_text("".join(f"{name}\t{caption}\n" for name, caption in zip(names, captions)), "utf-8", "replace")
+        which = f", for a batch that begins with {names[0]} (all: {file})" if names else ""
+        return f"{what} at step {self.step}{which}; lower lr or raise warmup, then go on with --resume"
 
 
 def compile_in_place(model: nn.Module) -> None:

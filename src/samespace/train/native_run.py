@@ -53,7 +53,9 @@ class NativeRun(Run[NativeBatch, NativeConfig]):
     def __init__(self, config: RunConfig):
         super().__init__(config)
         self.words = open_words(config)
-        self.native_config = replace(self.words.c, name=config.name)
+        lm = self.words.c.lm
+        lm = replace(lm, context=min(lm.context, config.row or lm.context))  # places beyond a row are never learnt
+        self.native_config = replace(self.words.c, name=config.name, lm=lm)
         self.device = device_of(config)
         self.model = NativeTransformer(self.native_config).to(self.device).train()
         self.training_model: nn.Module = NativeLoss(self.model, uses_bf16(config, self.device))

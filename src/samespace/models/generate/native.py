@@ -131,6 +131,8 @@ class NativeBatch:
     """int64 (B, N): the word after each token; IGNORE where it is not learnt."""
     drawn: Tensor
     """bool (B, N): patches and chunks that are learnt to be drawn."""
+    names: tuple[str, ...] = ()
+    """Of the documents."""
 
 
 def native_losses(

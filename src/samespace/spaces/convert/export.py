@@ -204,6 +204,7 @@ def add_audio_tower(
 def held_out_pairs(checkpoint: Checkpoint, table: Path) -> Pairs:
     """Read pairs (a TSV with the columns filepath and title, paths relative to it) for a checkpoint's towers.
 
+    Of the pictures of equal captions one is taken, for each caption means one picture; and MOST_PAIRS at most, drawn by chance.
     Raises QueryError on a table, or an image of it, that cannot be read.
     """
     try:
@@ -213,6 +214,9 @@ def held_out_pairs(checkpoint: Checkpoint, table: Path) -> Pairs:
         raise QueryError(f"{table} cannot be read as pairs ({error!r}); write a TSV with the columns filepath and title")
     if not rows:
         raise QueryError(f"{table} holds no pairs; write a TSV with the columns filepath and title")
+    row_of = {rows[i][1].strip().lower(): int(i) for i in np.random.default_rng(0).permutation(len(rows))[::-1]}
+    if len(row_of) < len(rows) or len(rows) > MOST_PAIRS:
+        rows = [rows[i] for i in sorted(list(row_of.values())[:MOST_PAIRS])]
     prep = checkpoint.config.prep
     squares = []
     for path, _ in rows:

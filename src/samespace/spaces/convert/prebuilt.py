@@ -97,13 +97,19 @@ def install(folder: Path, target: Path, name: str, origin: str, short: int = 0) 
         library, dim = f"{layout.name}'s ONNX", dims["text"]
         files = {f.relative_to(made).as_posix(): sha256(f) for f in sorted(made.rglob("*")) if f.is_file()}
         config = SpaceConfig(
-            name=name or folder.name, origin=origin, short=checked_length(short, dim), prep=prep, files=files, weights=hashlib.sha256("".join(files.values()).encode()).hexdigest(),
+            name=name or folder.name, origin=origin, logit_scale=_logit_scale(folder), short=checked_length(short, dim), prep=prep, files=files, weights=hashlib.sha256("".join(files.values()).encode()).hexdigest(),
             image=LibraryImageTower(image_size=prep.size, dim=dim, library=library),
             text=LibraryTextTower(context=prep.context, pad=prep.pad, dim=dim, library=library),
             card={"unverified": f"{library} is taken as it is, and there is no library to compare it with"},
         )  # fmt: skip
         write_text_atomically(made / "space.json", to_json(config))
     return config
+
+
+def _logit_scale(folder: Path) -> float:
+    """Return the inverse temperature: a CLIP's is 100; a SigLIP's is its own, like its bias, and in neither graph: 0. Raises UnknownSpace."""
+    values = read_json(folder / "config.json")
+    return 0.0 if str(values.get("model_type", "")).startswith("siglip") or "init_logit_bias" in values else 100.0
 
 
 def _copied(graph: Path, folder: Path) -> Path:

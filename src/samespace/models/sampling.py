@@ -3,19 +3,18 @@
 import torch
 from torch import Tensor
 
-from .request import Request
-
 
 class Sampler:
-    """Picks tokens by the temperature, top_p and seed of a request."""
+    """Picks tokens by a temperature, top_p and seed."""
 
-    def __init__(self, request: Request):
-        self._temperature, self._top_p = request.temperature, request.top_p
+    def __init__(self, temperature: float, top_p: float = 1.0, seed: int | None = None):
+        """Without a seed it is another one each time."""
+        self._temperature, self._top_p = temperature, top_p
         self._generator = torch.Generator()
-        if request.seed is None:
+        if seed is None:
             self._generator.seed()
         else:
-            self._generator.manual_seed(request.seed)
+            self._generator.manual_seed(seed)
 
     def pick(self, logits: Tensor) -> int:
         """Return the likeliest token, or one sampled from the nucleus (Holtzman et al. 2019, §3.1): (V,) → id."""
