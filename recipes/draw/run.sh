@@ -6,7 +6,7 @@ work=${1:-work}
 bash recipes/starter/fetch.sh "$work"
 python recipes/starter/prepare.py "$work"
 python recipes/draw/prepare.py "$work"
-sources() { echo "[{path=\"$PWD/$work/draw/$1.jsonl\", image=\"filepath\", caption=\"captions\"${2:-}}]"; }
+sources() { echo "[{path=\"$work/draw/$1.jsonl\", image=\"filepath\", caption=\"captions\"${2:-}}]"; }
 samespace train recipes/draw/run.toml "out=$work/draw/run" "train=$(sources train)" "val=$(sources val)"
 python recipes/draw/atlas.py "$work" "$work/draw/run/generator"
 samespace train recipes/draw/judge.toml "out=$work/draw/judge" "train=$(sources judge ', templates=["{}", "a {}"]')" "val=$(sources judge_val)"

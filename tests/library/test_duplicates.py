@@ -194,6 +194,8 @@ def test_a_copy_that_was_changed_since_is_none(library, album):
     for name in ("coffee.png", "turned.jpg"):
         (album / name).write_bytes(b"something else")
     assert library.trash([album / "half.jpg"]).moved == [] and (album / "half.jpg").exists()
+    report = library.trash([album / "turned.jpg"])  # what is in it now is nowhere else
+    assert report.moved == [] and "has changed since" in report.problems[0][1] and (album / "turned.jpg").exists()
 
 
 def test_what_was_a_copy_of_a_forgotten_file_is_one_no_more(library, album):

@@ -119,6 +119,9 @@ def test_hiding_a_copy_leaves_the_other_to_be_seen(library, album):
     library.mark([album / "copy.png"], Change(hidden=True))
     assert "chelsea.png" in found(library, "kind:image") and "copy.png" not in found(library, "kind:image")
     assert found(library, "is:hidden") == ["copy.png"]
+    (album / "copy.png").unlink()
+    library.add([album])  # what was said of the one that is gone goes to the other, but for its being hidden
+    assert "chelsea.png" in found(library, "kind:image") and found(library, "is:hidden") == []
 
 
 def test_marks_of_copies_that_move_together_are_each_kept(library, album):

@@ -105,7 +105,7 @@ def test_names_of_keys():
     ("action", "secret", "reason"),
     [
         (Click(5, 5), False, "it says “Delete”"), (Click(25, 5), False, None), (Click(45, 5), False, "it says “löschen”"), (Key("enter"), False, "may send"),
-        (Key("tab"), False, None), (Type("x"), True, "password"), (Type("x"), False, None), (Type("x\n"), False, "ends a line"), (HoldKey("shift+enter", 1), False, "may send"), (Key("space"), False, "may send"), (Scroll(5, 5, 0, 9), False, None),
+        (Key("tab"), False, None), (Type("x"), True, "password"), (Type("x"), False, None), (Type("x\n"), False, "ends a line"), (HoldKey("shift+enter", 1), False, "may send"), (Key("space"), False, "may send"), (Click(25, 5, keys="enter"), False, "may send"), (Scroll(5, 5, 0, 9), False, None),
     ],
 )  # fmt: skip
 def test_a_person_is_asked_before_what_cannot_be_undone(action, secret, reason):

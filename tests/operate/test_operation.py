@@ -9,7 +9,7 @@ from pages import pages
 from samespace.core.errors import OperationStopped, RequestError
 from samespace.operating.loop import HIDDEN, Limits, Operation
 from samespace.operating.replay import Replay, read_replay
-from samespace.operating.screen.actions import Click, Done, Drag, HoldKey, Key, Move, Scroll, Type, Wait, Zoom
+from samespace.operating.screen.actions import Click, Done, Drag, HoldKey, Key, Move, Scroll, Type, Wait, Zoom, to_json
 from samespace.operating.screen.consent import Consent
 from samespace.operating.screen.driver import BrowserDriver, PageDriver, is_same_site
 from samespace.operating.screen.policy import Decision, Mark
@@ -169,6 +169,27 @@ def test_what_a_person_refuses_is_not_done_and_is_told(at):
     outcome = Operation(driver, policy, Consent("submits", lambda question: bool(asked.append(question)))).run("Send it")
     assert asked == [f"click at {x}, {y} (it says “Send”): go on?"] and driver.page.title() == "/form"
     assert policy.looks[1].notes == (f"refused by you: click at {x}, {y}",) and not outcome.reached
+
+
+def test_a_password_that_was_refused_is_not_in_the_replay(at, tmp_path):
+    driver = at("/form")
+    box = driver.page.locator("#secret").bounding_box()
+    typed = Decision(
+        (Click(int(box["x"] + 9), int(box["y"] + 9)), Type("hun\\ter 2")), f"enter Password: {'hun' + chr(92) + 'ter 2'!r}"
+    )
+    replay = Replay(tmp_path / "replay.html", "Enter hun\\ter 2 into Password", f"{driver.url()}?p=hun%5Cter+2")
+    refuse = Consent("submits", lambda question: False)
+    Operation(driver, Script(typed, Done("", False)), refuse, on_step=replay.add).run("x")
+    text = (tmp_path / "replay.html").read_text("utf-8")
+    assert "hun" not in text and "ter 2" not in text and "ter+2" not in text and HIDDEN in text
+    assert driver.page.input_value("#secret") == ""
+
+
+def test_short_passwords_break_no_replay(tmp_path):
+    replay = Replay(tmp_path / "replay.html", "type c into the left box", "http://127.0.0.1/")
+    replay.actions, replay.secrets = [to_json(Click(1, 2)), to_json(Type("Ada"))], ("c", "left", "type")
+    replay.write()
+    assert read_replay(tmp_path / "replay.html")[2] == [Click(1, 2), Type("Ada")]
 
 
 @pytest.mark.parametrize("by", [Click, Key])

@@ -45,7 +45,7 @@ def operate(
     json_: Json = False,
 ) -> None:
     """Do a task on a web page: look, decide, act, look again. A fresh browser profile, and a replay of every step."""
-    from ..operating.loop import Limits, Operation
+    from ..operating.loop import Limits, Operation, without
     from ..operating.replay import Replay, read_replay
     from ..operating.screen.consent import CONFIRMS, Consent
 
@@ -76,7 +76,7 @@ def operate(
             print_status(f"replay: {escape_control(str(replay))}")
     finally:
         driver.close()
-    report(outcome.answer, outcome.reached, outcome.reason, outcome.steps, outcome.tokens, json_)
+    report(without(operation.secrets, outcome.answer), outcome.reached, outcome.reason, outcome.steps, outcome.tokens, json_)
 
 
 def report(answer: str, reached: bool, reason: str, steps: int, tokens: int, json_: bool) -> None:
@@ -107,7 +107,7 @@ def again(driver: "Driver", actions: "list[Action]", consent: "Consent") -> None
     from ..operating.loop import HIDDEN
     from ..operating.screen.actions import Done, Type
 
-    if Type(HIDDEN) in actions:
+    if any(isinstance(action, Type) and HIDDEN in action.text for action in actions):
         raise QueryError("the replay hides what was typed into a password field; do this part by hand, in a task of its own")
     todo = [action for action in actions if not isinstance(action, Done)]
     if todo and not consent.allows_again(todo):

@@ -241,7 +241,7 @@ def classify(
     loaded = registry.load(space or "starter")
     names = read_lines(Path(labels[1:])) if labels.startswith("@") else [name.strip() for name in labels.split(",")]
     z_labels = label_vectors(loaded, names, read_lines(templates) if templates else TEMPLATES)
-    failed = 0
+    failed, _ = 0, loaded.logit_scale  # a space without probabilities is refused before any picture is read
     for image in images:
         try:
             p = probabilities(loaded, loaded.image([image]), z_labels)[0]

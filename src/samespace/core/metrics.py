@@ -40,3 +40,8 @@ def expected_calibration_error(probabilities: ArrayLike, relevant: ArrayLike, bi
     bin_of = np.minimum((p * bins).astype(int), bins - 1)
     gaps = [abs(r[bin_of == b].mean() - p[bin_of == b].mean()) * (bin_of == b).mean() for b in np.unique(bin_of)]
     return float(sum(gaps))
+
+
+def caption_key(caption: str) -> str:
+    """Return a caption without outer spaces and in lower case: captions with one key are equal, in training and evaluation."""
+    return caption.strip().lower()

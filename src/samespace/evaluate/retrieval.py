@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..core.metrics import recall_at_k
+from ..core.metrics import caption_key, recall_at_k
 
 KS = (1, 5, 10)
 """Each k that recall is reported at."""
@@ -33,11 +33,6 @@ def retrieval(encoder: Encoder, z_images: np.ndarray, captions: Sequence[Sequenc
     scores = encoder.text(queries) @ z_images.T
     recalls = {f"image_retrieval_recall@{k}": recall_at_k(scores, relevant, k) for k in KS}
     return recalls | {f"text_retrieval_recall@{k}": recall_at_k(scores.T, relevant.T, k) for k in KS}
-
-
-def caption_key(caption: str) -> str:
-    """Return a caption without outer spaces and in lower case: captions with one key are equal, in training and evaluation."""
-    return caption.strip().lower()
 
 
 def queries_of(captions: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:

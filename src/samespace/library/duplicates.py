@@ -99,10 +99,16 @@ class Leaving:
     def leaves(self, file: Segment) -> bool:
         """Whether a file is there as it was indexed, and is none of those that go, by another path (a linked folder, a bind mount)."""
         status = _status(file.path)
-        if status is None or not S_ISREG(status.st_mode) or status.st_size != file.size:
+        if status is None or not is_as_indexed(file):
             return False
         is_same = status.st_nlink == 1 and (status.st_dev, status.st_ino) in self._ids  # with more links each is a file
         return not is_same and os.path.realpath(file.path) not in self._real
+
+
+def is_as_indexed(file: Segment) -> bool:
+    """Whether a file is there, of the size and time that it had."""
+    status = _status(file.path)
+    return status is not None and S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (file.size, file.mtime)
 
 
 def _status(path: str) -> os.stat_result | None:
@@ -154,7 +160,10 @@ class DuplicateReview:
         groups = {file.path: files for files in self._members().values() for file in files}
         leaving = Leaving(wanted)
         for path in wanted:
-            if any(file.path not in wanted and leaving.leaves(file) for file in groups.get(path, ())):
+            copies = groups.get(path, ())
+            if not os.path.islink(path) and not all(is_as_indexed(file) for file in copies if file.path == path):
+                problems.append((path, "it has changed since it was indexed; index its folder again"))
+            elif any(file.path not in wanted and leaving.leaves(file) for file in copies):
                 allowed.append(path)
             else:
                 problems.append((path, "no other copy of it is there; choose one that stays"))

@@ -90,14 +90,16 @@ class Library:
 
         roots, started, report = [expanded(p) for p in paths], time.monotonic(), Report()
         self._check_roots(roots, additional)
+        marked = self.marks.read().files
+        before = self.store.hashes_of_marked(marked) if marked and self.store.exists else {}
         try:
             encoder = encoder or self._cluster or Embedder(self.space)
             Indexer(self.store, self.space, encoder).run(roots, exclude, report, progress, settle)
         finally:
             if report.removed:
                 self._clear_thumbnails()
-        if (marked := self.marks.read().files) and report.processed:
-            self.marks.follow(self.store.hashes_of_marked(marked))
+        if marked and report.processed:
+            self.marks.follow(self.store.hashes_of_marked(marked), before)
         if report.removed or self.store.uncompared():
             report.comparing = True
             self.compare(progress and (lambda done, total: progress(report, done, total)))
@@ -216,7 +218,7 @@ class Library:
         with self.store.writing():
             below = [absolute(path) for path in paths]
             gone = self.store.hashes_below(below)
-            had_copies = self.store.has_copies_below(below)
+            had_copies = self.store.has_copies_below(below) and self.space.fingerprint in self._metadata.spaces
             self.store.remove_below(below)
             self.store.finish(self.space.fingerprint)
             self._clear_thumbnails()

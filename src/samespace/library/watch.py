@@ -5,7 +5,7 @@ files stay indexed, and it is watched again when it comes back.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -53,16 +53,13 @@ def watch(
             yield_on_timeout=True, ignore_permission_denied=True, watch_filter=None,
         )  # fmt: skip
         waiting, begun = run.index(present), False
-        try:
-            for changed in changes:  # the watching begins here: what changed while files were indexed is found by indexing again
-                if changed or waiting or not begun:
-                    waiting, begun = run.index(present), True
-                if [root for root in roots if root.is_dir()] != present:
-                    break
-        except OSError as error:  # a folder has just gone away, or there are more than the system watches
-            if all(root.is_dir() for root in present):
-                run.say(f"the system does not watch them ({error_summary(error)}); they are looked at instead, as with --poll")
-                poll = True
+        while (changed := run.next_of(changes)) is not None:
+            # the watching begins with the first: what changed while files were indexed is found by indexing again
+            if changed or waiting or not begun:
+                waiting, begun = run.index(present), True
+            if [root for root in roots if root.is_dir()] != present:
+                break
+        poll |= run.is_blind
 
 
 @dataclass
@@ -77,25 +74,48 @@ class _Watch:
     """What was said last of what hinders it."""
     unread: bool = False
     """Whether there may be pictures whose text was not read yet."""
+    is_blind: bool = False
+    """Whether the system does not tell of changes."""
+
+    def next_of(self, changes: Iterator[object]) -> object | None:
+        """Return the next changes, which may be none yet; None where no more are told of."""
+        try:
+            return next(changes, None)
+        except FileNotFoundError:  # a folder has just gone away
+            return None
+        except OSError as error:  # there are more than the system watches
+            self.say(f"the system does not watch them ({error_summary(error)}); they are looked at instead, as with --poll")
+            self.is_blind = True
+            return None
 
     def index(self, roots: list[Path]) -> bool:
         """Index folders; return whether something in them waits."""
         try:
             report = self.library.add(roots, self.exclude, settle=SETTLE_SECONDS)
-            if report.processed or report.removed:
-                self.on_report(report)
-            self.unread |= report.processed > 0 and self.library.reads_pictures
-            if self.unread:
-                begun = time.monotonic()
-                self.library.read_pictures(seconds=READING_SECONDS)
-                self.unread = time.monotonic() - begun >= READING_SECONDS
         except LibraryBusy:
             return True
-        except (LibraryError, MissingExtra) as error:
+        except LibraryError as error:
             if all(root.is_dir() for root in roots):  # otherwise one has just gone away
                 self.say(str(error))
             return False
+        if report.processed or report.removed:
+            self.on_report(report)
+        self.unread |= report.processed > 0 and self.library.reads_pictures
+        if self.unread:
+            self._read()
         return report.unsettled > 0 or self.unread
+
+    def _read(self) -> None:
+        """Read text in pictures for a while."""
+        begun = time.monotonic()
+        try:
+            self.library.read_pictures(seconds=READING_SECONDS)
+            self.unread = time.monotonic() - begun >= READING_SECONDS
+        except LibraryBusy:
+            pass  # later
+        except (LibraryError, MissingExtra) as error:
+            self.say(str(error))
+            self.unread = False
 
     def say(self, sentence: str) -> None:
         """Say what hinders it, unless that was said last."""

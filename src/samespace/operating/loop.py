@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
 
 from PIL import Image
 
@@ -51,9 +52,10 @@ OnStep = Callable[[Step], None]
 
 
 def without(secrets: Sequence[str], text: str) -> str:
-    """Return a text with what was typed into password fields hidden."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+    """Return a text with what was typed into password fields hidden, as it stands, in quotes and in addresses."""
+    forms = {form for secret in secrets if secret for form in (secret, repr(secret)[1:-1], quote(secret), quote_plus(secret))}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, HIDDEN)
     return text
 
 
@@ -109,9 +111,9 @@ class Operation:
                 secret = action.text if isinstance(action, Type) and getattr(self.driver, "types_secret", bool)() else None
                 shown = action if secret is None else Type(HIDDEN)
                 marks = decision.marks or self._read(action, None if done else screenshot)
+                self.secrets += [secret] if secret else []  # also where it is refused: the task may hold it
                 if not isinstance(action, Done) and not self.consent.allows(action, marks, str(shown), secret is not None):
                     return done, [f"{REFUSED} by you: {shown}"]
-                self.secrets += [secret] if secret else []
                 self.driver.act(action)
             except (RequestError, OperationStopped) as error:
                 return done, [str(error)]

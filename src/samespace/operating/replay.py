@@ -54,19 +54,23 @@ class Replay:
     def write(self, ending: str = "") -> None:
         """Write the file, whole or not at all, without what was typed into password fields. Raises OSError."""
         words = partial(without, self.secrets)
-        data = {"task": words(self.task), "address": self.address, "actions": [_hidden(one, words) for one in self.actions]}
+        data = {
+            "task": words(self.task),
+            "address": words(self.address),
+            "actions": [_hidden(one, words) for one in self.actions],
+        }
         stored = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
         write_text_atomically(
             self.file,
             f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(words(self.task))}</title>"
-            f"<style>{STYLE}</style><h1>{escape(words(self.task))}</h1><p class='note'>{escape(self.address)}</p>"
+            f"<style>{STYLE}</style><h1>{escape(words(self.task))}</h1><p class='note'>{escape(words(self.address))}</p>"
             f"{''.join(section(words) for section in self.sections)}<p><b>{escape(words(ending))}</b></p><script type='application/json' id='{DATA}'>{stored}</script></html>",
         )
 
 
 def _hidden(action: dict[str, Any], words: Words) -> dict[str, Any]:
     """Return an action's JSON without what nobody may read."""
-    return {name: words(value) if isinstance(value, str) else value for name, value in action.items()}
+    return {name: words(value) if name in ("text", "answer") else value for name, value in action.items()}
 
 
 def section(step: Step) -> Callable[[Words], str]:

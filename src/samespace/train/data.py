@@ -23,7 +23,7 @@ from torch import Tensor
 from ..core.config import Prep
 from ..core.errors import ConfigError, UnreadableMedia, error_summary
 from ..core.machine import usable_cpus
-from ..evaluate.retrieval import caption_key
+from ..core.metrics import caption_key
 from ..media import image as image_media
 from ..preprocess.pixels import square
 from ..preprocess.tokens import Words

@@ -19,7 +19,7 @@ from ..store.records import Segment
 SIDE = 1000
 """Pixels along the shorter side of what is read."""
 FLUSH_SECONDS = 60
-"""Lines are stored this often; a pass that is killed reads no more than this again."""
+"""Lines are stored this often, unless the library is busy; a pass that is killed reads what it has not stored again."""
 
 ReadingProgress = Callable[[int, int], None]
 """Called with the number of pictures read, and the number to read."""

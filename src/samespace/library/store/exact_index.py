@@ -127,7 +127,7 @@ class ExactIndex(TableCopy):
 
     def search(self, z: np.ndarray, limit: int, filter: Filter) -> list[Candidate]:
         """Return the `limit` best segments, best first."""
-        scores = self._scores(z)
+        scores = self.cosines(z)
         rows = np.arange(len(scores)) if filter == Filter() else filter.rows(self.table)
         if limit < len(rows):
             rows = rows[np.argpartition(-scores[rows], limit)[:limit]]
@@ -136,12 +136,10 @@ class ExactIndex(TableCopy):
         found = zip(rows, segments_at(self.table, rows), strict=True)
         return [Candidate(segment, float(scores[row]), self._vector(row)) for row, segment in found]
 
-    def best(self, rows: np.ndarray, scores: np.ndarray, z: np.ndarray, limit: int) -> list[Candidate]:
-        """Return the `limit` segments of highest score among these rows, of equals the nearest to z."""
-        cosines = self._scores(z)[rows]
-        order = np.lexsort((-cosines, -scores))[:limit]
-        found = zip(order, segments_at(self.table, rows[order]), strict=True)
-        return [Candidate(segment, float(cosines[i]), self._vector(rows[i])) for i, segment in found]
+    def candidates(self, rows: np.ndarray, z: np.ndarray) -> list[Candidate]:
+        """Return rows by number, in their order, as found by z."""
+        cosines, segments = self.cosines(z)[rows], segments_at(self.table, rows)
+        return [Candidate(*found, self._vector(row)) for row, found in zip(rows, zip(segments, cosines.tolist()), strict=True)]
 
     def sample(self, count: int, filter: Filter) -> tuple[np.ndarray, int]:
         """Return about `count` vectors spread over the rows that pass, and how many pass."""
@@ -156,7 +154,7 @@ class ExactIndex(TableCopy):
         """Return the ids of its segments and their vectors: float32 (rows, dim)."""
         return self.table["id"].to_pylist(), np.concatenate([np.empty((0, self._dim), np.float32), *self._chunks])
 
-    def _scores(self, z: np.ndarray) -> np.ndarray:
+    def cosines(self, z: np.ndarray) -> np.ndarray:
         """Return the cosine of z with every row: float32 (rows,)."""
         last = self._last
         if last is None or not np.array_equal(last[0], z):

@@ -472,11 +472,13 @@ class Store:
         if filter != Filter():
             passing = np.isin(rows, filter.rows(table))
             rows, scores = rows[passing], scores[passing]
-        order = np.argsort(-scores, kind="stable")
+        order = np.lexsort((-exact.cosines(z)[rows], -scores)) if exact else np.argsort(-scores, kind="stable")
+        if group_by != "place" and len(rows) > k:  # a film's name stands in each of its shots
+            order = order[first_of_each(table["path"], rows[order])]
 
         def found(limit: int) -> list[Candidate]:
             if exact:
-                return self._matching(terms, exact.best(rows, scores, z, limit))
+                return self._matching(terms, exact.candidates(rows[order[:limit]], z))
             ids = [segment.id for segment in segments_at(table, rows[order[: 4 * limit]])]
             return self._matching(terms, self._with_cosines(ids, z, fingerprint))[:limit]
 
@@ -722,6 +724,12 @@ class Store:
         """Whether a version has all the rows that it says, reading so many at a time. Raises LibraryError where it cannot be read."""
         table = self.at_version(version)
         return bool(sum(batch.num_rows for batch in table.search().to_batches(rows)) == table.count_rows())
+
+
+def first_of_each(column: pa.ChunkedArray, rows: np.ndarray) -> np.ndarray:
+    """Return where in some rows, by number, each value of a column stands first: ascending."""
+    codes = column.take(pa.array(rows)).combine_chunks().dictionary_encode().indices.to_numpy()
+    return np.sort(np.unique(codes, return_index=True)[1])
 
 
 def _best(found: Callable[[int], list[Candidate]], k: int, group_by: Grouping) -> list[Candidate]:

@@ -7,7 +7,7 @@ path and to a content: a file that is moved keeps it, and so does one that is ch
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -150,29 +150,40 @@ class Contents:
         return sorted(Counter(tag for mark in self.files.values() for tag in mark.tags).items())
 
 
-def followed(marks: Mapping[str, Mark], indexed: Mapping[str, str]) -> dict[str, Mark]:
-    """Return marks by the paths that their files have now. `indexed`: path → hash.
+def followed(marks: Mapping[str, Mark], indexed: Mapping[str, str], before: Collection[str] = ()) -> dict[str, Mark]:
+    """Return marks by the paths that their files have now. `indexed`: path → hash; `before`: the paths that were indexed earlier.
 
-    Of copies that were moved together each keeps its own; the marks of those for which no path is left are joined with another's.
+    Of copies that were moved together each keeps its own; the marks of those for which no path is left are joined with another's. What
+    was hidden hides no copy that was there before.
     """
     files = {path: replace(mark, hash=indexed[path]) for path, mark in marks.items() if path in indexed}
     free: dict[str, list[str]] = defaultdict(list)
     for path, hash in indexed.items():
         if path not in marks:
             free[hash].append(path)
-    for path, mark in marks.items():
-        if path in indexed:
-            continue
-        paths = free.get(mark.hash)
-        if not paths:
+    lost = [path for path in marks if path not in indexed]
+    moved = {path: to for path in lost if (to := _taken(free[marks[path].hash], os.path.basename(path)))}
+    for path in lost:
+        mark = marks[path]
+        if (
+            to := moved.get(path)
+            or _taken(free[mark.hash])
+            or next((to for other, to in moved.items() if marks[other].hash == mark.hash), "")
+        ):
+            moved[path] = to
+            mark = replace(mark, hidden=mark.hidden and to not in before)
+            files[to] = mark.joined(files[to]) if to in files else mark
+        else:
             files[path] = mark  # it may come back
-            continue
-        same_name = (one for one in paths if os.path.basename(one) == os.path.basename(path))
-        moved = next(same_name, paths[0])
-        files[moved] = mark.joined(files[moved]) if moved in files else mark
-        if len(paths) > 1:
-            paths.remove(moved)
     return files
+
+
+def _taken(paths: list[str], name: str = "") -> str:
+    """Remove and return the first of some paths, or the first of a name; empty where there is none."""
+    found = next((path for path in paths if not name or os.path.basename(path) == name), "")
+    if found:
+        paths.remove(found)
+    return found
 
 
 class Marks:
@@ -230,14 +241,14 @@ class Marks:
             contents = self.read()
             self._write(replace(contents, reviewed=contents.reviewed | frozenset(hashes)))
 
-    def follow(self, indexed: Mapping[str, str]) -> None:
-        """After indexing: marks go with files that were moved, and stay with files that were changed. `indexed`: path → hash.
+    def follow(self, indexed: Mapping[str, str], before: Collection[str] = ()) -> None:
+        """After indexing: marks go with files that were moved, and stay with files that were changed.
 
-        Files that are not indexed keep theirs: they may come back.
+        `indexed`: path → hash; `before`: the paths that were indexed earlier. Files that are not indexed keep theirs: they may come back.
         """
         with self._writing():
             contents = self.read()
-            files = followed(contents.files, indexed)
+            files = followed(contents.files, indexed, before)
             if files != contents.files:
                 self._write(replace(contents, files=files))
 

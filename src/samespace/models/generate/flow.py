@@ -21,6 +21,8 @@ MODULATIONS = 9
 """Vectors that scale, shift and gate a block: three for each of its three parts."""
 SEAM_WIDTH = 32
 """Channels between the two convolutions that see across the borders of patches."""
+SEAM_STEP = 2
+"""They see squares of so many pixels a side as one, and so five times as far."""
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -86,8 +88,8 @@ class FlowTransformer(nn.Module):
         self.norm = nn.LayerNorm(c.width, elementwise_affine=False)
         self.last = nn.Linear(c.width, 2 * c.width)
         self.to_pixels = nn.Linear(c.width, CHANNELS * c.patch**2)
-        mended = nn.Conv2d(SEAM_WIDTH, CHANNELS, 3, padding=1)
-        self.seams = nn.Sequential(nn.Conv2d(2 * CHANNELS, SEAM_WIDTH, 3, padding=1), nn.SiLU(), mended)
+        seen, mended = 2 * CHANNELS * SEAM_STEP**2, nn.Conv2d(SEAM_WIDTH, CHANNELS * SEAM_STEP**2, 3, padding=1)
+        self.seams = nn.Sequential(nn.Conv2d(seen, SEAM_WIDTH, 3, padding=1), nn.SiLU(), mended)
         for layer in (self.condition, self.last, self.to_pixels, mended):
             for parameter in layer.parameters():  # at first every block is the identity, every picture grey
                 nn.init.zeros_(parameter)
@@ -109,7 +111,8 @@ class FlowTransformer(nn.Module):
         patches = self.to_pixels(modulate(self.norm(h), shift, scale))
         size = {"h": self.grid, "p": self.c.patch, "q": self.c.patch}
         drawn = rearrange(patches, "b (h w) (c p q) -> b c (h p) (w q)", **size)  # (B, 4, S, S)
-        return drawn + self.seams(torch.cat([drawn, x], dim=1))
+        seen = nn.functional.pixel_unshuffle(torch.cat([drawn, x], dim=1), SEAM_STEP)
+        return drawn + nn.functional.pixel_shuffle(self.seams(seen), SEAM_STEP)
 
     def context(self, z: Tensor, words: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Return what pictures attend to, z's tokens and then those of words, and what hides padding: (B, T, D), (B, 1, 1, T)."""

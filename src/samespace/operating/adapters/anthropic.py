@@ -31,8 +31,9 @@ SYSTEM = (
     "in words without a tool; begin with CANNOT where it cannot be done."
 )
 MOST_TOKENS = 4096
+ENDS = ("end_turn", "stop_sequence", "None")
+"""Reasons to stop that are a model's own end."""
 TROUBLES = {"refusal": "the model refuses", "max_tokens": f"the answer was cut after {MOST_TOKENS} tokens"}
-"""Reasons to stop that are no end of a task."""
 
 
 class AnthropicPolicy:
@@ -64,7 +65,7 @@ class AnthropicPolicy:
         usage = answer.get("usage") or {}
         tokens = int(usage.get("input_tokens", 0)) + int(usage.get("output_tokens", 0))
         if not self.asked:
-            return Decision((ending(text, TROUBLES.get(str(answer.get("stop_reason")), "")),), text, tokens=tokens)
+            return Decision((ending(text, _trouble(str(answer.get("stop_reason")))),), text, tokens=tokens)
         actions = tuple(action for block in self.asked for action in self.actions(block))
         return Decision(actions, text, tokens=tokens)
 
@@ -108,7 +109,7 @@ class AnthropicPolicy:
         name, values = self._name(block), block.get("input") or {}
         try:
             return self._actions(name, values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RequestError(f"{self.name} asks for {name} with {values!r}, which is no action ({error})") from None
 
     def _actions(self, name: str, values: dict[str, Any]) -> Sequence[Action]:
@@ -140,3 +141,8 @@ class AnthropicPolicy:
             x, y = values["coordinate"]
             self.position = self.frame.to_screen(x, y)
         return self.position
+
+
+def _trouble(reason: str) -> str:
+    """Return why an answer without an action is no end of a task; empty where it is one."""
+    return "" if reason in ENDS else TROUBLES.get(reason, f"the model stopped: {reason}")

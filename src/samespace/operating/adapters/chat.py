@@ -66,7 +66,7 @@ def json_in(text: str) -> dict[str, Any]:
 
 def scaled(values: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     """Return an action's JSON with coordinates in thousandths as pixels. Raises RequestError."""
-    (width, height), out = size, dict(values)
+    (width, height), out = size, {name: value for name, value in values.items() if value is not None or name == "reached"}
 
     def pixel(value: Any, length: int) -> int:
         return min(length - 1, max(0, round(float(value) * length / THOUSANDTHS)))
@@ -80,6 +80,6 @@ def scaled(values: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
                 out[name] = round(float(out[name]) * length / THOUSANDTHS)
         if "path" in out:
             out["path"] = [(pixel(x, width), pixel(y, height)) for x, y in out["path"]]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise RequestError(f"{values!r} has coordinates that are no numbers; give them from 0 to {THOUSANDTHS}") from None
     return out

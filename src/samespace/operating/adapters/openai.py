@@ -83,7 +83,7 @@ class OpenAIPolicy:
         """Return an action of OpenAI's as ours. Raises RequestError."""
         try:
             return self._action(values["type"], values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RequestError(f"{self.name} asks for {values!r}, which is no action ({error})") from None
 
     def _action(self, kind: str, values: dict[str, Any]) -> Action:

@@ -49,7 +49,7 @@ class Consent:
         """Return why a person should be asked; None where nothing speaks for it."""
         if isinstance(action, Type) and secret:
             return "it types into a password field"
-        if isinstance(action, Key | HoldKey) and PRESSING & set(chord(action.keys)):
+        if isinstance(action, Key | HoldKey | Click) and PRESSING & set(chord(action.keys)):
             return "it may send what was filled in"
         if isinstance(action, Type) and any(end in action.text for end in "\r\n"):
             return "it ends a line, which may send what was filled in"

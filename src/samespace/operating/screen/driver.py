@@ -176,7 +176,7 @@ class BrowserDriver(PageDriver):
 
     def __init__(self, address: str, allowed: tuple[str, ...] = (), headed: bool = False, size: tuple[int, int] = SIZE):
         """allowed: origins, such as https://example.org, beside the address's own. Raises MissingExtra, OperationStopped."""
-        self.allowed, self._opening = {origin_of(one) for one in (address, *allowed)}, address
+        self.allowed, self._opening, self._refused = {origin_of(one) for one in (address, *allowed)}, address, ""
         if bad := [one for one in (address, *allowed) if urlsplit(one).scheme not in ("http", "https")]:
             raise OperationStopped(f"{bad[0]} is no page of the web; give an address that begins with http:// or https://")
         self._playwright, self._browser = start_chromium(headed)
@@ -200,7 +200,7 @@ class BrowserDriver(PageDriver):
             self.page.goto(address, timeout=1000 * LOADING_SECONDS, wait_until="load")
         except Error as error:
             if self.page.url == "about:blank":
-                why = f"it leads on; {self.notes[-1]}" if self.notes else f"{_reason(error)}; check the address"
+                why = f"it leads on; {self._refused}" if self._refused else f"{_reason(error)}; check the address"
                 raise OperationStopped(f"{address} cannot be opened: {why}") from None
             self.notes.append("the page is still loading")  # what is there can be seen
         self._opening = ""
@@ -224,16 +224,20 @@ class BrowserDriver(PageDriver):
 
     def _watch_addresses(self, context: "BrowserContext") -> None:
         """Stop what would lead the page elsewhere, redirects too. A route does not see those; the DevTools protocol's Fetch domain does."""
+        from playwright.sync_api import Error
+
         session = context.new_cdp_session(self.page)
         page = session.send("Page.getFrameTree")["frameTree"]["frame"]["id"]
 
         def check(paused: dict[str, Any]) -> None:
             address, answer = paused["request"]["url"], {"requestId": paused["requestId"]}
-            if paused["frameId"] != page or self._admits(address):
-                session.send("Fetch.continueRequest", answer)
-                return
-            self.notes.append(f"{REFUSED}: {origin_of(address)} is not allowed; allow it with --allow-origin")
-            session.send("Fetch.failRequest", answer | {"errorReason": "Aborted"})  # the page stays where it is
+            with suppress(Error):  # it may be cancelled by now
+                if paused["frameId"] != page or self._admits(address):
+                    session.send("Fetch.continueRequest", answer)
+                    return
+                self._refused = f"{REFUSED}: {origin_of(address)} is not allowed; allow it with --allow-origin"
+                self.notes.append(self._refused)
+                session.send("Fetch.failRequest", answer | {"errorReason": "Aborted"})  # the page stays where it is
 
         session.on("Fetch.requestPaused", check)
         session.send("Fetch.enable", {"patterns": [{"resourceType": "Document", "requestStage": "Request"}]})

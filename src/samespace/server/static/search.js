@@ -64,7 +64,7 @@ function showError(text) {
 
 // The timeline of all files that meet conditions, instead of what a search has found.
 async function showTimeline(where, signal) {
-  const answer = timeline.where === where && timeline.length ? { count: timeline.length } : await timeline.load(where, signal);
+  const answer = timeline.where === where && timeline.length && !timeline.stale ? { count: timeline.length } : await timeline.load(where, signal);
   if (answer.error) return answer;
   state.hits = [];
   grid.show([], -1);
@@ -142,7 +142,7 @@ const viewer = new Viewer({
   request: searchRequest,
   phrase: firstPhrase,
   async onClose(index) {
-    if (timeline.stale && viewer.source === timeline) await timeline.load(timeline.where);
+    if (timeline.stale && timeline.visible) await search();
     if (document.activeElement === at("query")) return; // somebody may be typing again
     if (viewer.source === timeline) timeline.focus(index);
     else grid.focus(indexOf(viewer.hit.id));

@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 from ...core.config import AudioTower, HybridImageTower, SpaceConfig, to_json
 from ...core.errors import QueryError, UnknownSpace, UnreadableMedia
 from ...core.files import sha256, write_text_atomically
-from ...core.metrics import recall_at_k
+from ...core.metrics import caption_key, recall_at_k
 from ...core.new_folder import new_folder
 from ...media import image as image_media
 from ...models.clip import DualEncoder
@@ -214,7 +214,7 @@ def held_out_pairs(checkpoint: Checkpoint, table: Path) -> Pairs:
         raise QueryError(f"{table} cannot be read as pairs ({error!r}); write a TSV with the columns filepath and title")
     if not rows:
         raise QueryError(f"{table} holds no pairs; write a TSV with the columns filepath and title")
-    row_of = {rows[i][1].strip().lower(): int(i) for i in np.random.default_rng(0).permutation(len(rows))[::-1]}
+    row_of = {caption_key(rows[i][1]): int(i) for i in np.random.default_rng(0).permutation(len(rows))[::-1]}
     if len(row_of) < len(rows) or len(rows) > MOST_PAIRS:
         rows = [rows[i] for i in sorted(list(row_of.values())[:MOST_PAIRS])]
     prep = checkpoint.config.prep

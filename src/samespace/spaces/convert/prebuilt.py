@@ -109,7 +109,7 @@ def install(folder: Path, target: Path, name: str, origin: str, short: int = 0) 
 def _logit_scale(folder: Path) -> float:
     """Return the inverse temperature: a CLIP's is 100; a SigLIP's is its own, like its bias, and in neither graph: 0. Raises UnknownSpace."""
     values = read_json(folder / "config.json")
-    return 0.0 if str(values.get("model_type", "")).startswith("siglip") or "init_logit_bias" in values else 100.0
+    return 0.0 if str(values.get("model_type", "")).startswith("siglip") or values.get("init_logit_bias") is not None else 100.0
 
 
 def _copied(graph: Path, folder: Path) -> Path:
