@@ -338,12 +338,62 @@ def test_any_assistant_that_sees_answers_in_thousandths():
         '{"action": "click", "x": "here", "y": 1}',
         '{"action": "click", "x": 1',
         "[1]",
+        '{"action": "click", "x": Infinity, "y": 1}',
+        '{"action": "done", "reached": null}',
     ],
 )
 def test_nonsense_of_an_assistant_is_a_sentence(text):
     policy = ChatPolicy(Answering(text))
     policy.begin("x", SCREEN)
     with pytest.raises(RequestError):
+        policy.decide(look())
+
+
+def test_fields_that_are_null_are_not_there():
+    policy = ChatPolicy(Answering('{"action": "type", "text": "a", "x": null, "y": null}'))
+    policy.begin("x", SCREEN)
+    assert policy.decide(look()).actions == (Type("a"),)
+
+
+@pytest.mark.parametrize(
+    ("stop", "reached"), [("end_turn", True), ("refusal", False), ("max_tokens", False), ("model_context_window_exceeded", False)]
+)
+def test_only_an_end_of_ones_own_is_a_success(provider, stop, reached):
+    provider.answers += [message({"type": "text", "text": "It is"}, stop=stop)]
+    policy = anthropic.AnthropicPolicy("m", provider.address)
+    policy.begin("x", SCREEN)
+    (done,) = policy.decide(look()).actions
+    assert done.reached == reached and "It is" in done.answer
+
+
+@pytest.mark.parametrize(("answer", "reached"), [
+    ({"output": [{"type": "message", "content": [{"type": "output_text", "text": "Yes"}]}]}, True),
+    ({"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "No"}]}]}, False),
+    ({"output": [{"type": "message", "content": [{"type": "output_text", "text": "Ye"}]}], "status": "incomplete"}, False), ({"output": []}, False),
+])  # fmt: skip
+def test_openais_refusals_and_cut_answers_are_no_success(provider, answer, reached):
+    provider.answers += [(200, answer)]
+    policy = openai.OpenAIPolicy("gpt", provider.address)
+    policy.begin("x", SCREEN)
+    (done,) = policy.decide(look()).actions
+    assert done.reached == reached
+
+
+def test_an_endpoint_that_is_busy_is_asked_again_with_the_same(provider, monkeypatch):
+    monkeypatch.setattr("samespace.operating.adapters.http.PAUSES", (0.01, 0.01))
+    first = message(tool_use(1, "screenshot"))
+    provider.answers += [
+        first,
+        (529, {"error": {"message": "overloaded"}}),
+        message({"type": "text", "text": "Done"}, stop="end_turn"),
+    ]
+    policy = anthropic.AnthropicPolicy("m", provider.address)
+    policy.begin("x", SCREEN)
+    policy.decide(look())
+    policy.decide(look())
+    assert provider.asked[1][2] == provider.asked[2][2]
+    provider.answers += [(429, {"error": {"message": "slow down"}})] * 3
+    with pytest.raises(RequestError, match="429"):
         policy.decide(look())
 
 
