@@ -111,7 +111,7 @@ def test_redirects_are_followed_where_they_are_allowed(at, address, monkeypatch)
     driver.act(Click(20, 20))
     assert driver.url() == f"{address}/form" and not driver.notes
     with pytest.raises(
-        OperationStopped, match="it leads on; refused: http://example.invalid is not allowed; allow it with --allow"
+        OperationStopped, match="leads elsewhere; refused: http://example.invalid is not allowed; allow it with --allow"
     ):
         at("/to?http://example.invalid/")
     pairs = [("http://example.org", "https://www.example.org/a", True), ("https://example.org/", "https://example.org.evil/", False),

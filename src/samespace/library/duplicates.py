@@ -96,19 +96,17 @@ class Leaving:
         self._real = set(map(os.path.realpath, files))
         self._ids = {(status.st_dev, status.st_ino) for path in files if (status := _status(path))}
 
-    def leaves(self, file: Segment) -> bool:
-        """Whether a file is there as it was indexed, and is none of those that go, by another path (a linked folder, a bind mount)."""
-        status = _status(file.path)
-        if status is None or not is_as_indexed(file):
-            return False
+    def leaves(self, path: str) -> bool:
+        """Whether a file that is there is none of those that go, by another path (a linked folder, a bind mount)."""
+        status = os.stat(path)
         is_same = status.st_nlink == 1 and (status.st_dev, status.st_ino) in self._ids  # with more links each is a file
-        return not is_same and os.path.realpath(file.path) not in self._real
+        return not is_same and os.path.realpath(path) not in self._real
 
 
-def is_as_indexed(file: Segment) -> bool:
-    """Whether a file is there, of the size and time that it had."""
-    status = _status(file.path)
-    return status is not None and S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (file.size, file.mtime)
+def is_file_of(path: str, size_and_time: tuple[int, int] | None) -> bool:
+    """Whether a file is there, of the size and time (nanoseconds since 1970) that it had when it was indexed."""
+    status = _status(path)
+    return status is not None and S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == size_and_time
 
 
 def _status(path: str) -> os.stat_result | None:
@@ -158,12 +156,13 @@ class DuplicateReview:
         """
         wanted, allowed, problems = dict.fromkeys(paths), list[str](), list[Problem]()
         groups = {file.path: files for files in self._members().values() for file in files}
-        leaving = Leaving(wanted)
+        leaving, indexed = Leaving(wanted), self._store.sizes_and_times({f.path for path in wanted for f in groups.get(path, ())})
         for path in wanted:
-            copies = groups.get(path, ())
-            if not os.path.islink(path) and not all(is_as_indexed(file) for file in copies if file.path == path):
+            copies = [file.path for file in groups.get(path, ())]
+            here = [copy for copy in copies if is_file_of(copy, indexed.get(copy))]
+            if path in copies and path not in here and os.path.exists(path):
                 problems.append((path, "it has changed since it was indexed; index its folder again"))
-            elif any(file.path not in wanted and leaving.leaves(file) for file in copies):
+            elif any(copy not in wanted and leaving.leaves(copy) for copy in here):
                 allowed.append(path)
             else:
                 problems.append((path, "no other copy of it is there; choose one that stays"))

@@ -91,10 +91,10 @@ def section(step: Step) -> Callable[[Words], str]:
     notes = step.look.notes
 
     def html(words: Words) -> str:
-        said = "".join(f"<p class='note'>{escape(words(note))}</p>" for note in notes)
+        lines = "".join(f"<p class='note'>{escape(words(note))}</p>" for note in notes)
         return (
             f"<section><h2>{number}. {escape(words(done))}</h2><p>{escape(words(thought))}</p>{figure}"
-            f"<p class='result'>{escape(words(result))}</p>{said}</section>"
+            f"<p class='result'>{escape(words(result))}</p>{lines}</section>"
         )
 
     return html

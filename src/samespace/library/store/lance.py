@@ -592,6 +592,15 @@ class Store:
         return self._hashes_where(path_conditions(paths))
 
     @clear_errors
+    def sizes_and_times(self, paths: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """Return path → size and time of change (nanoseconds since 1970) of those of these files that are indexed."""
+        found: dict[str, tuple[int, int]] = {}
+        for condition in path_conditions(paths):
+            rows = self.table.search().where(condition).select(["path", "size", "mtime"]).to_arrow().to_pylist()
+            found |= {to_path(row["path"]): (row["size"], row["mtime"]) for row in rows}
+        return found
+
+    @clear_errors
     def hashes_of_marked(self, marked: Mapping[str, Mark]) -> dict[str, str]:
         """Return path → hash of the files that have one of these paths, or the content of one."""
         return self._hashes_where([*path_conditions(marked), *_conditions("hash", {mark.hash for mark in marked.values()})])

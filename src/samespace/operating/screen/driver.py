@@ -200,8 +200,9 @@ class BrowserDriver(PageDriver):
             self.page.goto(address, timeout=1000 * LOADING_SECONDS, wait_until="load")
         except Error as error:
             if self.page.url == "about:blank":
-                why = f"it leads on; {self._refused}" if self._refused else f"{_reason(error)}; check the address"
-                raise OperationStopped(f"{address} cannot be opened: {why}") from None
+                if self._refused:
+                    raise OperationStopped(f"{address} leads elsewhere; {self._refused}") from None
+                raise OperationStopped(f"{address} cannot be opened ({_reason(error)}); check the address") from None
             self.notes.append("the page is still loading")  # what is there can be seen
         self._opening = ""
 

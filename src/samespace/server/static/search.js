@@ -286,7 +286,7 @@ at("save").addEventListener("submit", async (event) => {
 });
 onMarked(({ detail }) => {
   showOwn();
-  timeline.stale ||= "hidden" in detail || Boolean(timeline.where); // other files may meet the conditions now
+  timeline.stale ||= "hidden" in detail || ("favourite" in detail && timeline.where.includes("is:")); // other files meet the conditions now
 });
 onTeaching({
   change: search,
