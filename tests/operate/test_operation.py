@@ -109,6 +109,7 @@ def test_redirects_are_followed_where_they_are_allowed(at, address, monkeypatch)
     assert at("/to?/form").url() == f"{address}/form"
     driver = at("/round")
     driver.act(Click(20, 20))
+    driver.page.wait_for_url("**/form")
     assert driver.url() == f"{address}/form" and not driver.notes
     with pytest.raises(
         OperationStopped, match="leads elsewhere; refused: http://example.invalid is not allowed; allow it with --allow"

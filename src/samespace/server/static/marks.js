@@ -7,11 +7,14 @@ const marked = new EventTarget(); // "change": something was said of a file, and
 export const onMarked = (listener) => marked.addEventListener("change", listener);
 
 let shown = ""; // the id of the file in the viewer
+let drawn = ""; // the id of the file whose mark is drawn
+let turn = 0; // of several answers only the last one asked for is drawn
 
 export async function showMark(hit) {
   shown = hit.id;
+  const mine = ++turn;
   const mark = await ask(`/app/mark/${hit.id}`);
-  if (shown !== hit.id) return;
+  if (turn !== mine) return;
   if (mark.error) at("mark").replaceChildren(element("p", mark.error, { className: "note" }));
   else draw(hit.id, mark);
 }
@@ -34,7 +37,15 @@ function draw(id, mark) {
   const hide = toggle(mark.hidden ? "Hidden" : "Hide", "Hide it, except where is:hidden asks for it", mark.hidden, () => change(id, { hidden: !mark.hidden }));
   const line = element("p", "", { className: "actions" });
   line.append(heart, stars, hide);
+  const boxes = drawn === id ? [...at("mark").querySelectorAll("input")] : []; // somebody may be typing in one
+  const typed = new Map(boxes.map((box) => [box.ariaLabel, box.value]));
+  const focused = boxes.find((box) => box === document.activeElement)?.ariaLabel;
   at("mark").replaceChildren(line, names(id, "tags", "Tag", mark.tags), names(id, "albums", "Album", mark.albums));
+  drawn = id;
+  for (const box of at("mark").querySelectorAll("input")) {
+    box.value = typed.get(box.ariaLabel) ?? "";
+    if (box.ariaLabel === focused) box.focus();
+  }
 }
 
 function toggle(text, label, pressed, onClick) {
@@ -55,7 +66,9 @@ function names(id, kind, label, present) {
   form.append(input);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (input.value.trim()) change(id, { [kind]: [input.value.trim()] });
+    const name = input.value.trim();
+    input.value = "";
+    if (name) change(id, { [kind]: [name] });
   });
   return form;
 }
