@@ -122,9 +122,10 @@ def test_unknown_and_broken_generators_have_a_reason(tmp_path, run, tiny_space):
         samespace.load_generator(tmp_path)
 
 
-def test_a_run_that_was_stopped_goes_on_with_the_same_batches_and_noise(tmp_path):
+def test_a_run_that_was_stopped_goes_on_with_the_same_batches_and_noise(tmp_path, monkeypatch):
+    monkeypatch.setattr("samespace.train.drawing_run.export", lambda model, config, folder: config)  # which takes longest
     table = write_table(tmp_path)
-    whole = replace(a_run(table, tmp_path / "whole"), steps=6, save_every=3, evaluate_every=6)
+    whole = replace(a_run(table, tmp_path / "whole"), steps=6, save_every=3, evaluate_every=6, val=())
     losses = {"whole": [], "parts": []}
     train(DrawingRun, whole, False, lambda p, c: losses["whole"].append(p.loss))
     stopped = replace(whole, out=str(tmp_path / "parts"))

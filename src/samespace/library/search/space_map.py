@@ -16,6 +16,7 @@ import numpy as np
 
 from ...core.errors import LibraryError, MissingExtra, MissingLibrary
 from ...core.files import write_atomically
+from ...core.machine import usable_cpus
 from ...spaces.space import Space
 from ..store.lance import Store
 from ..store.records import TEXT
@@ -211,7 +212,7 @@ def laid_out(z: np.ndarray) -> np.ndarray:
     reduction = PCA(min(DIMENSIONS, len(fitted) - 1, z.shape[1]), random_state=0).fit(z[fitted])
     reduced = reduction.transform(z)
     perplexity = min(30.0, max(1.0, (len(fitted) - 1) / 4))
-    tsne = TSNE(perplexity=perplexity, n_iter=ITERATIONS, initialization="pca", random_state=0, n_jobs=-1)
+    tsne = TSNE(perplexity=perplexity, n_iter=ITERATIONS, initialization="pca", random_state=0, n_jobs=usable_cpus())
     places = tsne.fit(reduced[fitted])
     xy = np.empty((len(z), 2))
     xy[fitted] = places
