@@ -1,5 +1,6 @@
 """Exported towers against the ones they come from, and the gate that lets narrow weights in."""
 
+import copy
 import json
 import shutil
 
@@ -181,6 +182,19 @@ def test_pairs_that_cannot_be_read(loaded, tmp_path):
         (tmp_path / "odd.tsv").write_text(text)
         with pytest.raises(QueryError, match=says):
             export.held_out_pairs(loaded, tmp_path / "odd.tsv")
+
+
+def test_equal_weights_keep_their_names(loaded, pairs, tmp_path):
+    """Biases of new weights are all zero."""
+    zeroed = copy.deepcopy(loaded)
+    with torch.no_grad():
+        for name, parameter in zeroed.model.named_parameters():
+            if name.endswith("qkv.bias"):
+                parameter.zero_()
+    graph = export.traced_tower(zeroed, "text", fp32_state(zeroed.model), tmp_path)
+    names = [initializer.name for initializer in graph.graph.initializer]
+    assert len(names) == len(set(names))
+    onnx.checker.check_model(graph)
 
 
 def test_equal_captions_are_one_pair_and_many_are_few(loaded, tmp_path, photographs, monkeypatch):

@@ -10,6 +10,7 @@ import json
 import logging
 import struct
 import warnings
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,16 +80,22 @@ def _simplify(model: onnx.ModelProto) -> None:
 
 
 def _name_weights(model: onnx.ModelProto, state: State) -> None:
-    """Rename initializers after the parameters they equal; `X.T` where the exporter has transposed one."""
-    by_content = {}
+    """Rename initializers after the parameters they equal, each after its own; `X.T` where the exporter has transposed one.
+
+    Parameters may have equal contents, such as biases of zeros.
+    """
+    by_content: dict[bytes, list[str]] = defaultdict(list)
     for name, tensor in state.items():
-        by_content[_digest(tensor.numpy())] = name
+        by_content[_digest(tensor.numpy())].append(name)
+    for name, tensor in state.items():
         if tensor.ndim == 2:
-            by_content.setdefault(_digest(tensor.T.numpy()), f"{name}.T")
-    renamed: dict[str, str] = {}
+            by_content[_digest(tensor.T.numpy())].append(f"{name}.T")
+    taken, renamed = {initializer.name for initializer in model.graph.initializer}, dict[str, str]()
     for initializer in model.graph.initializer:
-        found = by_content.get(_digest(numpy_helper.to_array(initializer)))
-        if found and found not in renamed.values():
+        equal = by_content[_digest(numpy_helper.to_array(initializer))]
+        found = next((name for name in equal if name not in taken), None)
+        if initializer.name not in equal and found:
+            taken.add(found)
             renamed[initializer.name] = found
             initializer.name = found
     for node in model.graph.node:
