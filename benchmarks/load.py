@@ -152,9 +152,10 @@ def look_at(process: int, end: float, seen: Seen) -> None:
 
 
 def index_beside(base: str, folder: Path, end: float, seen: Seen) -> None:
-    """Add pictures and have the server index them, every half minute."""
+    """Add pictures and have the server index them, every half minute, unless it still does."""
     added = PICTURES
     while time.monotonic() < end - 30:
+        requests.get(f"{base}/app/index", timeout=600)  # ends when nothing is being indexed any more
         write_pictures(folder, 10, added)
         added += 10
         ask("index", seen, requests.post, f"{base}/app/index", json={"folder": str(folder)}, timeout=600)
