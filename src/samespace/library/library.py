@@ -90,15 +90,15 @@ class Library:
 
         roots, started, report = [expanded(p) for p in paths], time.monotonic(), Report()
         self._check_roots(roots, additional)
-        marked = self.marks.read().files
-        before = self.store.hashes_of_marked(marked) if marked and self.store.exists else {}
+        hidden = {path: mark for path, mark in self.marks.read().files.items() if mark.hidden}
+        before = self.store.hashes_of_marked(hidden) if hidden and self.store.exists else {}
         try:
             encoder = encoder or self._cluster or Embedder(self.space)
             Indexer(self.store, self.space, encoder).run(roots, exclude, report, progress, settle)
         finally:
             if report.removed:
                 self._clear_thumbnails()
-        if marked and report.processed:
+        if (marked := self.marks.read().files) and report.processed:
             self.marks.follow(self.store.hashes_of_marked(marked), before)
         if report.removed or self.store.uncompared():
             report.comparing = True
