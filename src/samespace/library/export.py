@@ -26,54 +26,51 @@ def export(hits: Sequence[Hit], out: str | Path) -> int:
         raise LibraryError(
             f"{path.suffix} cannot be written; end the name in .m3u, .zip or .html, or give a folder without an ending"
         )
-    return WRITERS[path.suffix.lower()](path, files, hits)
+    if path.suffix.lower() == ".zip":
+        files = [file for file in files if os.access(file, os.R_OK)]  # a disk may not be there
+        if not files:
+            raise LibraryError("none of the files is there; mount their disk")
+    WRITERS[path.suffix.lower()](path, files, hits)
+    return len(files)
 
 
-def _links(folder: Path, files: list[str], _: Sequence[Hit]) -> int:
+def _links(folder: Path, files: list[str], _: Sequence[Hit]) -> None:
     """Make a folder of symbolic links, numbered so that the order stays."""
     folder.mkdir(parents=True)
     digits = len(str(len(files)))
     for number, file in enumerate(files, 1):
         os.symlink(file, folder / f"{number:0{digits}} {os.path.basename(file)}")
-    return len(files)
 
 
-def _playlist(path: Path, files: list[str], _: Sequence[Hit]) -> int:
+def _playlist(path: Path, files: list[str], _: Sequence[Hit]) -> None:
     if any("\n" in file for file in files):
         raise LibraryError("a name has a line break in it, which a playlist cannot hold; export a folder or a ZIP file")
     data = os.fsencode("".join(f"{line}\n" for line in ("#EXTM3U", *files)))
     write_atomically(path, lambda file: file.write(data))
-    return len(files)
 
 
-def _zip(path: Path, files: list[str], _: Sequence[Hit]) -> int:
+def _zip(path: Path, files: list[str], _: Sequence[Hit]) -> None:
     """Write a ZIP file; pictures and videos are stored as they are, for they are compressed already."""
     used: set[str] = set()
 
     def write(out: IO[bytes]) -> None:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
             for number, file in enumerate(files, 1):
-                if not os.access(file, os.R_OK):
-                    continue  # its disk is not there, or it was deleted
                 name = os.path.basename(file)
                 name = name if name.casefold() not in used else f"{number} {name}"
                 used.add(name.casefold())  # Windows and macOS unpack names that differ in case into one file
                 archive.write(file, name.encode("utf-8", "replace").decode())
-        if not used:
-            raise LibraryError("none of the files is there; mount their disk")
 
     write_atomically(path, write)
-    return len(used)
 
 
-def _page(path: Path, files: list[str], hits: Sequence[Hit]) -> int:
+def _page(path: Path, _: list[str], hits: Sequence[Hit]) -> None:
     from .contact_sheet import write_contact_sheet
 
     write_contact_sheet(path, path.stem, list(hits))
-    return len(files)
 
 
-WRITERS: dict[str, Callable[[Path, list[str], Sequence[Hit]], int]] = {
+WRITERS: dict[str, Callable[[Path, list[str], Sequence[Hit]], None]] = {
     "": _links, ".m3u": _playlist, ".m3u8": _playlist, ".zip": _zip, ".html": _page,
 }  # fmt: skip
 """Ending → what writes it."""

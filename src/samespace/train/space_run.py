@@ -16,7 +16,6 @@ from torch.nn.parallel import DistributedDataParallel
 from ..core.config import Prep, SpaceConfig, TextTower
 from ..core.errors import ConfigError, as_utf8, error_summary
 from ..core.machine import usable_cpus
-from ..core.metrics import caption_key
 from ..evaluate.retrieval import retrieval
 from ..evaluate.zeroshot import accuracy
 from ..models.clip import DualEncoder
@@ -165,9 +164,7 @@ class SpaceRun(Run[Batch, SpaceConfig]):
     def _gate_pairs(self, trained: Checkpoint) -> space_export.Pairs:
         """Return pairs for the exporter's gate: validation pairs of different captions, or else those every space is gated on."""
         squares, captions = self.val or (np.empty(0, np.uint8), [])
-        shuffled = np.random.default_rng(0).permutation(len(captions))
-        row_of = {caption_key(captions[i][0]): int(i) for i in shuffled[::-1]}
-        rows = list(row_of.values())[: space_export.MOST_PAIRS]
+        rows = space_export.different([some[0] for some in captions])
         if len(rows) < space_export.ENOUGH_PAIRS:
             return space_export.held_out_pairs(trained, space_export.HELD_OUT)
         pixels = normalize_pixels(squares[rows], trained.config.prep)

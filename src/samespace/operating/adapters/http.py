@@ -30,12 +30,11 @@ class Connection:
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Send JSON, again after a while where the endpoint is busy, and return the answer's. Raises RequestError."""
         try:
-            answer = self._client.post(self.base + path, json=body)
-            for pause in PAUSES:
-                if answer.status_code not in BUSY:
-                    break
+            for pause in (0.0, *PAUSES):
                 time.sleep(pause)
                 answer = self._client.post(self.base + path, json=body)
+                if answer.status_code not in BUSY:
+                    break
             values = answer.json()
         except (self._error, ValueError) as error:
             raise RequestError(f"{self.base} does not answer in JSON ({error_summary(error)}); check the address") from None

@@ -214,9 +214,7 @@ def held_out_pairs(checkpoint: Checkpoint, table: Path) -> Pairs:
         raise QueryError(f"{table} cannot be read as pairs ({error!r}); write a TSV with the columns filepath and title")
     if not rows:
         raise QueryError(f"{table} holds no pairs; write a TSV with the columns filepath and title")
-    row_of = {caption_key(rows[i][1]): int(i) for i in np.random.default_rng(0).permutation(len(rows))[::-1]}
-    if len(row_of) < len(rows) or len(rows) > MOST_PAIRS:
-        rows = [rows[i] for i in sorted(list(row_of.values())[:MOST_PAIRS])]
+    rows = [rows[i] for i in sorted(different([title for _, title in rows]))]
     prep = checkpoint.config.prep
     squares = []
     for path, _ in rows:
@@ -227,6 +225,12 @@ def held_out_pairs(checkpoint: Checkpoint, table: Path) -> Pairs:
     titles = [title for _, title in rows]
     ids = checkpoint.words.ids(titles) if checkpoint.config.has_words else np.empty((len(rows), 0), np.int64)
     return Pairs(normalize_pixels(np.stack(squares), prep), ids)
+
+
+def different(captions: Sequence[str]) -> list[int]:
+    """Return rows of different captions, drawn by chance, MOST_PAIRS at most."""
+    shuffled = np.random.default_rng(0).permutation(len(captions))
+    return list({caption_key(captions[i]): int(i) for i in shuffled[::-1]}.values())[:MOST_PAIRS]
 
 
 def _calibrate(z: Vectors, folder: Path) -> tuple[float, ...]:
