@@ -16,6 +16,7 @@ from samespace.library.store.records import SegmentWrite
 from samespace.spaces import registry
 
 from . import material
+from .served import SAMESPACE
 
 ROWS, RUNS = 10_000, 9
 BARE_IMPORTS = "import numpy, PIL, onnxruntime, pyarrow, typer, rich, tokenizers"
@@ -23,7 +24,7 @@ BARE_IMPORTS = "import numpy, PIL, onnxruntime, pyarrow, typer, rich, tokenizers
 
 def run() -> list[dict[str, str]]:
     with tempfile.TemporaryDirectory() as scratch:
-        ours = [str(Path(sys.executable).with_name("samespace")), "search", "a cat", "--library", str(library(Path(scratch)))]
+        ours = [str(SAMESPACE), "search", "a cat", "--library", str(library(Path(scratch)))]
         peer, env = rclip_command(Path(scratch))
         bare = [sys.executable, "-c", BARE_IMPORTS]
         times: dict[str, list[float]] = {"ours": [], "rclip": [], "bare": []}

@@ -9,15 +9,12 @@ server's own, looked at every two seconds.
 import os
 import random
 import shutil
-import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +23,8 @@ import requests
 from PIL import Image
 
 from samespace.library.demo import photographs
+
+from .served import SAMESPACE, served
 
 SECONDS = float(os.environ.get("LOAD_SECONDS", "3600"))
 CLIENTS = int(os.environ.get("LOAD_CLIENTS", "64"))
@@ -62,36 +61,6 @@ def write_pictures(folder: Path, count: int, first: int = 0) -> None:
         rng = np.random.default_rng(i)
         pixels = np.asarray(sources[i % len(sources)].rotate(float(rng.uniform(-20, 20))), np.float32) * rng.uniform(0.6, 1.2, 3)
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{i}.jpg", quality=85)
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[tuple[str, int]]:
-    """Serve a library of pictures; yield its address and process id."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [
-        str(Path(sys.executable).with_name("samespace")),
-        "serve",
-        "--library",
-        str(folder / "library"),
-        "--port",
-        str(port),
-    ]
-    with open(folder / "log", "wb") as log:
-        running = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        base = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            try:
-                requests.get(f"{base}/health").raise_for_status()
-                break
-            except requests.RequestException:
-                time.sleep(0.2)
-        yield base, running.pid
-    finally:
-        running.terminate()
-        running.wait(60)
 
 
 def kinds_of(base: str, ids: list[str]) -> dict[str, Callable[[requests.Session, random.Random], requests.Response]]:
@@ -169,16 +138,17 @@ def load(seconds: float, clients: int) -> Seen:
         folder = Path(name)
         (pictures := folder / "pictures").mkdir()
         write_pictures(pictures, PICTURES)
-        samespace = str(Path(sys.executable).with_name("samespace"))
-        subprocess.run([samespace, "assistants", "pull", "starter"], check=True, capture_output=True)
-        subprocess.run([samespace, "index", str(pictures), "--library", str(folder / "library")], check=True, capture_output=True)
-        with server(folder) as (base, process):
+        library = ["--library", str(folder / "library")]
+        subprocess.run([SAMESPACE, "assistants", "pull", "starter"], check=True, capture_output=True)
+        subprocess.run([SAMESPACE, "index", str(pictures), *library], check=True, capture_output=True)
+        with served([SAMESPACE, "serve", *library]) as server:
+            base = server.address
             hits = requests.post(f"{base}/v1/search", json={"query": "a cat", "top": 100}, timeout=60).json()["data"]
             end = time.monotonic() + seconds
             work: list[tuple[Callable[..., None], tuple]] = [
                 *((client, (base, [hit["id"] for hit in hits], end, seed, seen)) for seed in range(clients - ANSWERED)),
                 *((asking_client, (base, end, seen)) for _ in range(ANSWERED)),
-                (look_at, (process, end, seen)),
+                (look_at, (server.process, end, seen)),
                 (index_beside, (base, pictures, end, seen)),
             ]
             threads = [threading.Thread(target=does, args=arguments) for does, arguments in work]

@@ -2,12 +2,9 @@
 
 import os
 import shutil
-import socket
 import statistics
 import subprocess
-import sys
 import time
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,8 +18,8 @@ from samespace.library.store.records import Segment, SegmentWrite
 from samespace.spaces import registry
 
 from . import WORK
+from .served import SAMESPACE, served
 
-SAMESPACE = str(Path(sys.executable).with_name("samespace"))
 ROWS, PAINTS = 100_000, 7
 PHRASES = (
     "a cat", "a cup of coffee", "rocket launch", "galaxies", "a motorcycle", "an astronaut smiling", "something to drink", "space",
@@ -65,23 +62,15 @@ MOVING = """async () => {
 def run() -> list[dict[str, str]]:
     from playwright.sync_api import sync_playwright
 
-    port, made = free_port(), library()
+    made = library()
     started = time.perf_counter()
     subprocess.run([SAMESPACE, "map", "--again", "-l", str(made)], check=True, capture_output=True)
     laid_out = time.perf_counter() - started
-    command = [SAMESPACE, "serve", "-l", str(made), "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_for(f"{address}/health")
-        with sync_playwright() as play:
-            browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            first, *others = (painted(browser, address) for _ in range(PAINTS))
-            times, frames, moves = typed(browser, address), scrolled(browser, address), moved(browser, address)
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait()
+    with served([SAMESPACE, "serve", "-l", str(made)]) as server, sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        first, *others = (painted(browser, server.address) for _ in range(PAINTS))
+        times, frames, moves = (measure(browser, server.address) for measure in (typed, scrolled, moved))
+        browser.close()
     p50, p95 = statistics.median(times), float(np.percentile(times, 95))
     return [
         {
@@ -180,19 +169,3 @@ def row(folder: Path, originals: list[Path], z: np.ndarray, i: int, rng: np.rand
         taken_at=datetime.fromtimestamp(taken / 1e6, UTC), time=taken,
     )  # fmt: skip
     return SegmentWrite(segment, {fingerprint: near / np.linalg.norm(near)})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(url: str) -> None:
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise RuntimeError(f"{url} does not answer")

@@ -5,17 +5,13 @@
 Both serve one ViT-B/32 of random weights on 127.0.0.1, ours in fp32 and int8, infinity by torch; an environment for infinity is made once.
 """
 
-import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import venv
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +20,7 @@ import requests
 from . import WORK
 from .load import WORDS
 from .material import vit_b_32_checkpoint, vit_b_32_space
+from .served import SAMESPACE, served
 
 CLIENTS, SECONDS = 24, 20.0
 INFINITY = "infinity-emb[torch,server]==0.0.78"
@@ -53,27 +50,6 @@ def checkpoint() -> Path:
     return folder
 
 
-@contextmanager
-def served(command: Sequence[str | Path], env: Mapping[str, str] = {}) -> Iterator[str]:
-    """Run a server, whose command is given a port, and yield its address."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    with tempfile.TemporaryFile() as log:
-        running = subprocess.Popen([*command, "--port", str(port)], env=os.environ | env, stdout=log, stderr=log)
-        try:
-            for _ in range(900):
-                try:
-                    requests.get(f"http://127.0.0.1:{port}/health", timeout=5).raise_for_status()
-                    break
-                except requests.RequestException:
-                    time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            running.terminate()
-            running.wait(60)
-
-
 def rate(url: str, model: str) -> tuple[float, float]:
     """Return embeddings a second of all clients, and the median seconds of a request."""
     latencies: list[float] = []
@@ -98,17 +74,16 @@ def rate(url: str, model: str) -> tuple[float, float]:
 
 def ours(precision: str) -> tuple[float, float]:
     """Measure samespace."""
-    with tempfile.TemporaryDirectory() as library:
-        command = [Path(sys.executable).with_name("samespace"), "serve", "--library", library]
-        with served([*command, "--space", str(vit_b_32_space(precision))]) as base:
-            return rate(f"{base}/v1/embeddings", "")
+    space = str(vit_b_32_space(precision))
+    with tempfile.TemporaryDirectory() as library, served([SAMESPACE, "serve", "-l", library, "-s", space]) as server:
+        return rate(f"{server.address}/v1/embeddings", "")
 
 
 def run() -> list[dict[str, str]]:
     """Return the table's rows."""
     command = [infinity(), "v2", "--model-id", str(checkpoint()), "--device", "cpu", "--engine", "torch", "--host", "127.0.0.1"]
-    with served([*command, "--served-model-name", "clip"], OFFLINE) as base:
-        their_rate, their_median = rate(f"{base}/embeddings", "clip")
+    with served([*command, "--served-model-name", "clip"], OFFLINE) as server:
+        their_rate, their_median = rate(f"{server.address}/embeddings", "clip")
     rows = []
     for precision in ("fp32", "int8"):
         our_rate, our_median = ours(precision)

@@ -11,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from ...assistant.request import AssistantBackend, Outcome, Reply
-from ...core.errors import SamespaceError
-from .errors import error_body
+from .errors import error_body, sentence
 from .events import event
 from .schemas import ChatRequest
 
@@ -66,8 +65,7 @@ async def events(pieces: AsyncIterator[str], reply: Reply, head: dict[str, Any],
         if include_usage:
             yield event(head | {"choices": [], "usage": usage(reply.outcome)})
     except Exception as error:  # the status has been sent: all that is left is an event
-        message = str(error) if isinstance(error, SamespaceError) else f"something went wrong here ({type(error).__name__})"
-        yield event(error_body(message, "server_error"))
+        yield event(error_body(sentence(error), "server_error"))
     yield "data: [DONE]\n\n"
 
 

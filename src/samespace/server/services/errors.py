@@ -44,9 +44,13 @@ def error_response(status: int, message: str, kind: str, code: str | None = None
     return JSONResponse(error_body(as_utf8(message), kind, code, param), status)
 
 
-def unexpected(error: Exception) -> str:
-    """Return the message for an error that nothing else handles."""
-    return f"something went wrong here ({type(error).__name__}); the server goes on"
+def sentence(error: Exception) -> str:
+    """Return what a person reads of an error: its own sentence, or that something unforeseen happened."""
+    return (
+        str(error)
+        if isinstance(error, SamespaceError)
+        else f"something went wrong here ({type(error).__name__}); the server goes on"
+    )
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -72,4 +76,4 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_unexpected_error(_: Request, error: Exception) -> Response:
-        return error_response(500, unexpected(error), "server_error")
+        return error_response(500, sentence(error), "server_error")

@@ -7,10 +7,11 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, replace
 
-from ...core.errors import LibraryBusy, SamespaceError
+from ...core.errors import LibraryBusy
 from ...core.paths import absolute, to_path, to_text
 from ...library.indexing.report import Report
 from ...library.library import Library
+from .errors import sentence
 
 INTERVAL = 0.3
 """Seconds between two events."""
@@ -90,10 +91,8 @@ class IndexingJob:
         try:
             report = self.library.add([path], progress=on_progress)
             self.state = replace(self.state, report=ReportSummary.of(report))
-        except SamespaceError as failure:
-            error = str(failure)
         except Exception as failure:  # for the page; the server goes on
-            error = f"something went wrong here ({type(failure).__name__}: {failure}); the server goes on"
+            error = sentence(failure)
         finally:
             self.state = replace(self.state, running=False, error=error)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ...core.errors import LibraryBusy, SamespaceError
+from ...core.errors import LibraryBusy
 from ...library.library import Library
 from ...library.search.where import MAP_UNITS
+from .errors import sentence
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,8 @@ class MapPage:
         error = ""
         try:
             self.library.map.make(self._tell)
-        except (SamespaceError, OSError) as problem:
-            error = str(problem)
         except Exception as problem:  # for the page; the server goes on
-            error = f"something went wrong here ({type(problem).__name__}: {problem}); the server goes on"
+            error = sentence(problem)
         self._state = MapState(self.library.map.exists, error=error)
 
     def _tell(self, doing: str) -> None:
