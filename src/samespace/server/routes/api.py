@@ -4,12 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from ...core.errors import UnknownSpace
 from ...core.paths import to_text
-from ..services.chat import complete
+from ..services.chat import complete, in_thread
 from ..services.schemas import ChatRequest, EmbeddingRequest, RerankRequest, SearchRequest
 from ..services.state import State
 
@@ -65,5 +64,5 @@ def rerank(body: RerankRequest, state: State) -> dict[str, Any]:
 @router.post("/chat/completions")
 async def chat(body: ChatRequest, request: Request, state: State) -> Response:
     """Answer a conversation, whole or streamed."""
-    assistant = await run_in_threadpool(state.assistant.open, body.model)
+    assistant = await in_thread(state.assistant.open, body.model)
     return await complete(body, assistant, request, state.allow_urls, state.metrics.count_tokens)
