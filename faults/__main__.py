@@ -48,9 +48,11 @@ def undisturbed(kind: Kind) -> float:
 def run(kind: Kind, runs: int, rng: random.Random) -> None:
     """Kill the work so many times. Raises Fault where something is lost, double, or cannot be gone on with."""
     kind.prepare()
-    span = kind.span or undisturbed(kind)
-    kind.compare()
-    kind.begin_anew()
+    span = kind.span
+    if not span:
+        span = undisturbed(kind)
+        kind.compare()
+        kind.begin_anew()
     for _ in range(runs):
         running = started(kind)
         end = time.monotonic() + rng.uniform(0, span)
@@ -58,7 +60,9 @@ def run(kind: Kind, runs: int, rng: random.Random) -> None:
             kind.meanwhile(rng)
             time.sleep(min(0.02, max(0.0, end - time.monotonic())))
         running.kill()
-        running.communicate()
+        _, errors = running.communicate()
+        if running.returncode > 0:
+            raise Fault(f"it ends with {running.returncode}: {errors[-500:]}")
         kind.killed += running.returncode < 0
         kind.check()
         if kind.is_complete():
@@ -74,16 +78,16 @@ def main(runs: int, names: list[str]) -> int:
     """Run kinds that are named, or all; return how many failed."""
     failed = 0
     for name in names or KINDS:
-        begun = time.monotonic()
+        begun, seed = time.monotonic(), random.randrange(2**32)
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
             kind = KINDS[name](Path(folder))
             try:
-                run(kind, runs, random.Random())
+                run(kind, runs, random.Random(seed))
                 result = "nothing lost, nothing double"
             except Fault as fault:
                 failed += 1
                 result = f"FAULT: {fault}"
-        figures = f"{runs} runs, {kind.killed} killed, {kind.mended} mended, {kind.completed} completed"
+        figures = f"{runs} runs, {kind.killed} killed, {kind.mended} mended, {kind.completed} completed, seed {seed}"
         print(f"{name:6} {figures}, {result}  {time.monotonic() - begun:.0f} s", flush=True)
     return failed
 

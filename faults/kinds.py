@@ -314,6 +314,7 @@ class Train(Kind):
         from samespace.train.runs import train
         from samespace.train.space_run import SpaceRun
 
+        SpaceRun.export = lambda *_: None  # type: ignore[method-assign,assignment]  # what is compared are checkpoints
         config = read_config(self.folder / "run.toml")
         ready()
         train(SpaceRun, config, (self.folder / "run" / "checkpoint.pt").exists(), lambda *_: None)
@@ -346,7 +347,7 @@ class Train(Kind):
 class Pull(Kind):
     """`samespace spaces pull FOLDER`: a checkpoint becomes a space, whole or not at all."""
 
-    name = "pull"
+    name, span = "pull", 12.0
 
     @property
     def environment(self) -> dict[str, str]:

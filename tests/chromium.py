@@ -29,6 +29,36 @@ def browser():
         browser.close()
 
 
+class _Shared:
+    """A browser that many have: closing it closes what was opened in it."""
+
+    def __init__(self, browser):
+        self._browser, self._contexts = browser, []
+
+    def new_context(self, **options):
+        self._contexts.append(self._browser.new_context(**options))
+        return self._contexts[-1]
+
+    def close(self) -> None:
+        while self._contexts:
+            self._contexts.pop().close()
+
+
+class _Running:
+    """Stands for a Playwright that goes on when it is to be stopped."""
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def shared_chromium(browser):
+    """Drivers get new profiles of one Chromium, instead of starting one each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("samespace.operating.screen.driver.start_chromium", lambda headed=False: (_Running(), _Shared(browser)))
+        yield
+
+
 @contextmanager
 def opened(browser, address: str, where: str = "", **options) -> Iterator:
     """A page that fails the test when its console complains or a request goes elsewhere."""

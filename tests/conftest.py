@@ -11,11 +11,11 @@ import clip_words
 import pytest
 import skimage.data
 import torch
-from chromium import browser  # noqa: F401  a fixture
+from chromium import browser, shared_chromium  # noqa: F401  fixtures
 from media_files import PLAIN, on_white
 from PIL import Image
 from random_weights import randomised
-from tiny_assistant import smollm2, tiny, tiny_folder, tiny_with_labels  # noqa: F401  fixtures
+from tiny_assistant import few_texts, smollm2, tiny, tiny_folder, tiny_with_labels  # noqa: F401  fixtures
 from tiny_generator import tiny_generator  # noqa: F401  a fixture
 
 import benchmarks.torchvision_on_cpu  # noqa: F401  before anything imports torchvision
@@ -63,6 +63,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.stem in SLOW.get(item.path.parent.name, ()):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # the long files first, so that workers end together
 
 
 @pytest.hookimpl(wrapper=True)
@@ -125,24 +126,27 @@ def tiny_clip_folder(tmp_path_factory, clip_tokenizer_folder) -> Path:
 
 
 @pytest.fixture(scope="session")
-def traced_once():
-    """From here on equal towers are traced once: what is exported from them again begins with a copy of the same fp32 graph."""
-    import onnx
+def traced_once(tmp_path_factory):
+    """From here on towers of equal architectures are traced once, by all processes of a run: graphs are the same but for their weights."""
+    from traced_graphs import TracedGraphs
 
+    from samespace.generate import export as generator_export
     from samespace.spaces.convert import export
-    from samespace.spaces.convert.onnx import digest_of_state
 
-    trace, graphs = export.traced_tower, {}
-
-    def traced_tower(checkpoint, tower, state, scratch):
-        settings = repr((checkpoint.config.image, checkpoint.config.text, checkpoint.config.prep))
-        key = (tower, settings, repr(checkpoint.model), digest_of_state(state))
-        if key not in graphs:
-            graphs[key] = trace(checkpoint, tower, state, scratch).SerializeToString()
-        return onnx.ModelProto.FromString(graphs[key])
-
+    base = tmp_path_factory.getbasetemp()  # one beside those of all processes, which the next run does not find
+    graphs = TracedGraphs((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "traced")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "traced_tower", traced_tower)
+        for module in (export, generator_export):
+            patch.setattr(module, "trace", graphs.trace)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def opened_once():
+    """Sessions and tokenizers are shared by all spaces whose files are the same."""
+    from opened_files import opened_files
+
+    with opened_files():
         yield
 
 

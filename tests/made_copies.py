@@ -20,6 +20,7 @@ def make(folder: Path, seed: int = 0) -> None:
     folder.mkdir()
     for n, name in enumerate(PHOTOGRAPHS):
         photograph = Image.open(Path(data.__file__).parent / name).convert("RGB")
+        photograph.thumbnail((800, 800))
         photograph.save(folder / f"{n} photograph.jpg", quality=92)
         for what, picture, options in copies(photograph, rng):
             picture.save(folder / f"{n} copy {what}", **options)

@@ -13,6 +13,7 @@ RUNS = 2
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_killed_loses_nothing_and_writes_nothing_twice(name, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    kind = KINDS[name](tmp_path)
-    run(kind, RUNS, random.Random())
+    kind, seed = KINDS[name](tmp_path), random.randrange(2**32)
+    print("seed", seed)
+    run(kind, RUNS, random.Random(seed))
     assert kind.completed + kind.killed >= RUNS

@@ -208,8 +208,8 @@ def test_every_module_imports_without_what_windows_lacks():
         "for name in names: importlib.import_module(name)",
         "for name in [n for n in sys.modules if n.partition('.')[0] == 'samespace']: del sys.modules[name]",
         f"for name in {POSIX_ONLY}: sys.modules[name] = None",
-        "for name in ('sched_getaffinity', 'killpg', 'getuid', 'register_at_fork'): delattr(os, name)",
-        "for name in ('SIGKILL', 'alarm'): delattr(signal, name)",
+        "for name in ('fork', 'getuid', 'killpg', 'register_at_fork', 'sched_getaffinity', 'sched_setaffinity'): delattr(os, name)",
+        "for name in ('SIGKILL', 'alarm', 'setitimer'): delattr(signal, name)",
         "for name in names: importlib.import_module(name)",
     ]
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, cwd=ROOT.parents[1])

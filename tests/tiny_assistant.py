@@ -68,6 +68,16 @@ def tiny_with_labels() -> Assistant:
     return Assistant(model, Chat(Language(model.lm, byte_tokenizer(), TEMPLATE, {})), "tiny")
 
 
+@pytest.fixture(scope="module")
+def few_texts(tmp_path_factory):
+    """Three of the texts on which narrow weights are measured while an assistant is installed: enough to see that they are fit."""
+    file = tmp_path_factory.mktemp("texts") / "few.txt"
+    file.write_text("\n\n".join(registry.TEXTS.read_text("utf-8").split("\n\n")[:3]), "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "TEXTS", file)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     """The folder of an assistant with random weights."""

@@ -4,8 +4,10 @@
 
 Reads what `recipes/starter/fetch.sh` and `recipes/starter/prepare.py` left in WORK. Writes to WORK/draw: `pictures/*.webp`
 (RGBA, at most 96 px), `train.jsonl`, `val.jsonl` (3 % of the concepts, in all designs) and `held_out.jsonl` (10 % of the concepts,
-in all designs, and Google's design) and `test.jsonl` (of each of those concepts Google's picture; only the evaluation reads these two). A picture is trained on as it is, mirrored where that
-changes nothing, and in other colours, which its captions then name.
+in all designs, and Google's design) and `test.jsonl` (of each of those concepts Google's picture; only the evaluation reads these two). A
+picture is trained on as it is, mirrored where that changes nothing, and in other colours, which its captions then name. What is held out by
+its name may still have a twin of another name among the training pictures (a couple with heart, and one of woman and man): such
+concepts are left out of the test.
 """
 
 import hashlib
@@ -22,6 +24,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from samespace.evaluate.colours import HUES, dominant_colour
+from samespace.evaluate.drawing import COPIED
+from samespace.generate.nearest import TILE, TrainingPictures
+from samespace.generate.sampler import on_white
+from samespace.train.augment import cutout
 
 SIDE = 96
 HELD_OUT, VALIDATION = 0.10, 0.03
@@ -145,27 +151,48 @@ def write_judge(work: Path) -> None:
     of every design but Google's, on which the drawings are measured.
     """
     for name, splits in (("judge", ("train", "held_out")), ("judge_val", ("val",))):
-        rows = [
-            json.loads(line) for split in splits for line in (work / "draw" / f"{split}.jsonl").read_text("utf-8").splitlines()
-        ]
+        rows = [row for split in splits for row in rows_of(work, split)]
         plain = [row for row in rows if "-" not in Path(row["filepath"]).stem]  # neither mirrored nor in another colour
         chosen = [row for row in plain if row["source"] != HELD_OUT_DESIGN]
         lines = [json.dumps({"filepath": row["filepath"], "captions": row["captions"]}, ensure_ascii=False) for row in chosen]
         (work / "draw" / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
 
 
+def rows_of(work: Path, split: str) -> list[dict]:
+    """Return the rows of a split."""
+    return [json.loads(line) for line in (work / "draw" / f"{split}.jsonl").read_text("utf-8").splitlines()]
+
+
 def write_test(work: Path) -> None:
-    """Write test.jsonl: of each held-out concept that can be drawn, Google's picture with its name."""
-    rows = [json.loads(line) for line in (work / "draw" / "held_out.jsonl").read_text("utf-8").splitlines()]
+    """Write test.jsonl: of each held-out concept that can be drawn, and that no training picture shows, Google's picture with its name."""
+    rows, trained = rows_of(work, "held_out"), rows_of(work, "train")
     held = {row["name"] for row in rows if row["source"] not in (HELD_OUT_DESIGN, "openclipart")}
+    named = {caption.lower() for row in trained for caption in row["captions"]}
     chosen = [
         row
         for row in rows
-        if row["source"] == HELD_OUT_DESIGN and row["name"] in held and row["topic"] not in ("flags", "symbols")
+        if row["source"] == HELD_OUT_DESIGN
+        and row["topic"] not in ("flags", "symbols")
+        and row["name"] in held
+        and row["name"].lower() not in named
     ]
-    chosen.sort(key=lambda row: hashed(row["name"]))
+    names = {row["name"] for row in chosen}
+    twins = {row["name"] for row in seen_in_training([row for row in rows if row["name"] in names], trained, work)}
+    chosen = sorted((row for row in chosen if row["name"] not in twins), key=lambda row: hashed(row["name"]))
     lines = [json.dumps({"filepath": row["filepath"], "title": row["name"]}, ensure_ascii=False) for row in chosen]
     (work / "draw" / "test.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    print(f"{len(chosen)} concepts to test, without {len(twins)} that a training picture shows: {', '.join(sorted(twins))}")
+
+
+def seen_in_training(rows: list[dict], trained: list[dict], work: Path) -> list[dict]:
+    """Return the rows whose picture is as near to a training picture as a copy would be."""
+
+    def squares(some: list[dict]) -> np.ndarray:
+        return np.stack([cutout(Image.open(work / "draw" / row["filepath"]), TILE) for row in some])
+
+    plain = [row for row in trained if "-" not in Path(row["filepath"]).stem]  # mirrored ones are compared anyway
+    nearest = TrainingPictures(on_white(squares(plain)), [row["name"] for row in plain]).nearest(squares(rows))
+    return [row for row, one in zip(rows, nearest) if one.distance < COPIED]
 
 
 def main(work: Path) -> None:

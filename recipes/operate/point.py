@@ -11,10 +11,8 @@ import sys
 from pathlib import Path
 from statistics import mean, median
 
-from PIL import Image
-
 from samespace.assistant.open import open_assistant
-from samespace.assistant.request import question
+from samespace.assistant.request import Picture, question
 
 
 def point_of(answer: str) -> tuple[float, float] | None:
@@ -29,8 +27,7 @@ def main(name: str, files: list[Path]) -> None:
         hits, misses, areas, centres = [], [], [], []
         for row in json.loads(file.read_text("utf-8")):
             left, top, right, bottom = row["box"]
-            with Image.open(file.parent / row["image"]) as image:
-                reply = assistant.answer(question(row["question"], [image.convert("RGB")], max_tokens=8))
+            reply = assistant.answer(question(row["question"], [Picture.read(file.parent / row["image"])], max_tokens=8))
             x, y = point_of("".join(reply)) or (-1.0, -1.0)
             hits.append(left <= x <= right and top <= y <= bottom)
             misses.append(((x - (left + right) / 2) ** 2 + (y - (top + bottom) / 2) ** 2) ** 0.5)

@@ -48,7 +48,7 @@ def test_smollm2_logits_are_transformers(both):
 def test_smollm2_answers_are_transformers(both):
     """Token by token, with a cache: each is the likeliest to transformers too, after the same tokens."""
     ours, theirs, _ = both
-    for prompt in PROMPTS:
+    for prompt in PROMPTS[::3]:
         ids = torch.tensor([ours.tokenizer.encode(prompt).ids])
         answer = greedy(ours.model, ids, 12)
         with torch.inference_mode():

@@ -37,7 +37,9 @@ def test_what_is_too_long_says_what_to_do_and_is_read_where_more_is_asked_for(ti
     with pytest.raises(RequestError, match="--context N, --cache window"):
         opened(tiny_folder).answer(asked(600))
     reply = opened(tiny_folder, context=4096).answer(asked(600))
-    assert "".join(reply) is not None and reply.outcome.prompt > 512 and reply.outcome.context == 4096
+    text = "".join(reply)
+    assert text and text == "".join(opened(tiny_folder, context=4096).answer(asked(600)))
+    assert reply.outcome.prompt > 512 and reply.outcome.context == 4096
 
 
 def test_int8_answers_a_conversation_that_goes_on(tiny_folder):

@@ -1,6 +1,5 @@
 """A native model as an assistant, as a generator and looked into."""
 
-import json
 import wave
 
 import numpy as np
@@ -13,7 +12,7 @@ from samespace.assistant.excerpts import excerpt
 from samespace.assistant.native_assistant import NativeAssistant
 from samespace.assistant.open import open_assistant
 from samespace.assistant.request import Message, Picture, Recording, Request, question
-from samespace.cli.draw import draw_with_native, native_folder
+from samespace.cli.draw import Wish, draw_with_native, native_folder
 from samespace.core.errors import QueryError, RequestError, UnreadableMedia
 from samespace.core.native_config import PATCH, WORD
 from samespace.explain.stream import stream_lines, trace_stream
@@ -84,10 +83,10 @@ def test_a_stop_string_ends_the_answer(picture):
 
 def test_it_draws_pictures_and_sounds_from_words_pictures_and_sounds(folder, tmp_path, capsys, picture):
     assert native_folder(str(folder)) == folder and native_folder("starter") is None
-    draw_with_native(folder, "a red square", tmp_path / "out.png", 4, 1, 3, 2.0, 2)
+    draw_with_native(folder, Wish("a red square", tmp_path / "out.png", 4, 1, 3, 2.0, 2))
     with Image.open(tmp_path / "out.png") as sheet:
         assert sheet.size == (64, 64) and sheet.info["Description"] == "a red square" and "tiny" in sheet.info["Comment"]
-    draw_with_native(folder, str(tmp_path / "a.png"), tmp_path / "out.wav", 1, 1, 3, 2.0, 2)
+    draw_with_native(folder, Wish(str(tmp_path / "a.png"), tmp_path / "out.wav", 1, 1, 3, 2.0))
     with wave.open(str(tmp_path / "out.wav")) as file:
         assert file.getframerate() == 16_000 and file.getnframes() == 7 * 160
     assert "out.wav" in capsys.readouterr().out
@@ -102,6 +101,10 @@ def test_it_draws_pictures_and_sounds_from_words_pictures_and_sounds(folder, tmp
         ("a", {"steps": 0}, "steps is 0"),
         ("a", {"guidance": 99.0}, "guidance is 99"),
         ("tests/conftest.py", {}, "neither a picture nor a sound"),
+        ("a dog + snow", {}, "adds or weighs nothing"),
+        ("2:castle", {}, "adds or weighs nothing"),
+        ("./gone.png", {}, "is no file"),
+        ("a", {"seed": -1}, "seed is -1"),
     ],
 )
 def test_what_cannot_be_drawn_is_a_sentence(query, settings, sentence):
@@ -115,6 +118,7 @@ def test_the_one_stream_is_shown(picture):
     trace = trace_stream(native, parts, 4)
     assert [(run.start, run.stop, run.kind) for run in trace.runs] == [(0, 1, WORD), (1, 5, PATCH), (5, 13, WORD)]
     assert trace.runs[0].text == "<picture>" and trace.runs[2].text == "</picture>\nWhat?\n"
+    assert trace.answer
     for word in trace.answer:
         assert sum(word.shares.values()) == pytest.approx(1, abs=1e-4) and word.candidates[0][1] >= word.candidates[1][1]
     lines = list(stream_lines(trace))
@@ -123,14 +127,20 @@ def test_the_one_stream_is_shown(picture):
         and "4 patches, which see each other" in lines[2]
         and "rows 1–2, columns 1–2" in lines[2]
     )
-    assert np.isclose(sum(p for _, p in trace.answer[0].candidates), sum(sorted((p for _, p in trace.answer[0].candidates))))
+    likely = [p for _, p in trace.answer[0].candidates]
+    assert sum(likely) <= 1 + 1e-6 and likely == sorted(likely, reverse=True)
 
 
 def test_its_likelihoods_agree_with_its_answers(picture):
-    """The first word of the greedy answer is the likeliest of all first words."""
+    """The first word of the greedy answer is the likeliest of all first words, and as likely as the answer's trace says."""
     native = tiny_native()
     parts = NativeAssistant(native).document((Message("user", (picture, "What?")),))
     trace = trace_stream(native, parts, 1)
-    first = int(native.model.lm.logits(native.read(parts).hidden)[0].argmax())
-    assert not trace.answer or native.words.tokenizer.decode([first]) == trace.answer[0].text
-    assert json.dumps([run.text for run in trace.runs])
+    assert trace.answer
+    reading = native.read(parts)
+    first = int(native.model.lm.logits(reading.hidden)[0].argmax())
+    text, (_, p) = trace.answer[0].text, trace.answer[0].candidates[0]
+    assert native.words.tokenizer.decode([first]) == text and native.words.ids(text) == [first]
+    native.step(reading, first)
+    ends = native.model.lm.logits(reading.hidden)[0].log_softmax(dim=-1)[native.words.end]
+    assert native.log_likelihood(parts, [text])[0] == pytest.approx(np.log(p) + float(ends), abs=1e-4)

@@ -12,7 +12,7 @@ COLOURS = {"red": (215, 35, 35), "green": (40, 150, 60), "blue": (40, 90, 215), 
 
 
 @pytest.fixture(scope="module")
-def starter(tmp_path_factory, smollm2):
+def starter(tmp_path_factory, smollm2, few_texts):
     """The starter, as `samespace assistants pull starter` installs it."""
     model, language = registry.load_starter()
     folder = tmp_path_factory.mktemp("assistants") / "starter"
@@ -41,13 +41,6 @@ def test_it_fits_into_the_package():
 
 
 # It is small and briefly trained: these ask for far more than chance; docs/assistant.md has the measurements.
-
-
-def test_it_names_colours(starter):
-    """One of eleven colours at chance."""
-    cases = [(s, c, x, y) for s, x, y in (("circle", 30, 30), ("square", 140, 120)) for c in COLOURS]
-    right = sum(ask(starter, draw((s, c, (x, y, x + 60, y + 60))), f"What colour is the {s}?") == c for s, c, x, y in cases)
-    assert right >= 0.4 * len(cases), right
 
 
 def test_it_distinguishes_colours(starter):

@@ -208,6 +208,7 @@ def test_detail_limits_what_a_picture_costs(photographs, monkeypatch, tmp_path):
         registry.limited(AssistantConfig(), 20)
 
 
+@pytest.mark.parametrize("family", ["SmolVLM"], indirect=True)
 def test_what_answers_otherwise_than_transformers_is_not_installed(family, monkeypatch, tmp_path):
     monkeypatch.setenv("SAMESPACE_ASSISTANTS", str(tmp_path / "assistants"))
     *_, folder = family
@@ -226,6 +227,7 @@ def test_what_answers_otherwise_than_transformers_is_not_installed(family, monke
     assert not registry.ASSISTANTS.installed()
 
 
+@pytest.mark.parametrize("family", ["SmolVLM"], indirect=True)
 def test_what_cannot_be_compared_says_so(family, monkeypatch):
     *_, ours, folder = family
     language = checkpoint.read(folder)[1]

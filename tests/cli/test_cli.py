@@ -1,4 +1,4 @@
-"""The command as people run it: a process, its output, its exit code."""
+"""The command as people run it: its output and its exit code, and where it matters its process."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import in_process
 import pytest
 from PIL import Image
 
@@ -17,7 +18,16 @@ ERRORS = 1
 USAGE = 2
 
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
+
 def run(*arguments, cwd=None, **env) -> subprocess.CompletedProcess:
+    """Run the command here."""
+    return in_process.run(*arguments, cwd=cwd, env=env)
+
+
+def run_process(*arguments, cwd=None, **env) -> subprocess.CompletedProcess:
+    """Run the command in a process of its own."""
     command = [sys.executable, "-c", "from samespace.cli.main import main; main()", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"} | env
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, errors="surrogateescape")
@@ -56,7 +66,7 @@ def own_indexed(album, tiny_space_folder, tmp_path) -> dict[str, str]:
 
 
 def test_version():
-    assert run("--version").stdout.strip() == f"samespace {samespace.__version__}"
+    assert run_process("--version").stdout.strip() == f"samespace {samespace.__version__}"
 
 
 def test_search_prints_ranked_paths(indexed, shared_album):
@@ -174,7 +184,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_sentence(case, tmp_path):
     arguments, code, message = BAD[case]
-    done = run(*arguments, cwd=tmp_path)
+    done = (run_process if case == "unknown folder" else run)(*arguments, cwd=tmp_path)
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr

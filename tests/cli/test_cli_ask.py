@@ -1,9 +1,10 @@
-"""`samespace ask`, `chat`, `eval vqa` and `assistants`, as processes."""
+"""`samespace ask`, `chat`, `eval vqa` and `assistants`: what they print and exit with."""
 
 import json
 import subprocess
 import sys
 
+import in_process
 import pytest
 from media_files import scene, tone, write_audio, write_document, write_video
 
@@ -13,9 +14,7 @@ from samespace.assistant.registry import ASSISTANTS
 @pytest.fixture
 def run(tiny_folder, tmp_path):
     def command(*words: str, input: str = "", code: int = 0) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            [sys.executable, "-m", "samespace", *words], capture_output=True, text=True, input=input, timeout=120, cwd=tmp_path
-        )
+        done = in_process.run(*words, input=input, cwd=tmp_path)
         assert done.returncode == code, done.stderr
         return done
 
@@ -29,6 +28,14 @@ def test_ask_prints_text_or_json(run, tiny_folder, photographs):
     assert answer["sources"] == [{"path": str(photographs / "coffee.png")}]
     shown = run(*words).stdout.removesuffix("\n")
     assert shown == "".join(c for c in answer["answer"] if c.isprintable() or c in "\n\t")
+
+
+def test_a_process_of_the_package_answers(run, tiny_folder, photographs, tmp_path):
+    words = ("ask", str(photographs / "coffee.png"), "What is it?", "-a", str(tiny_folder), "--max-tokens", "6", "--json")
+    command = [sys.executable, "-m", "samespace", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(run(*words).stdout)
 
 
 def test_ask_about_video_document_and_audio(run, tiny_folder, tmp_path):
@@ -75,7 +82,7 @@ def test_mistakes_are_one_sentence(run, tiny_folder, photographs):
         assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
-def test_assistants_are_pulled_and_listed(run, tiny_folder):
+def test_assistants_are_pulled_and_listed(run, tiny_folder, few_texts):
     assert "installed" in run("assistants", "pull", str(tiny_folder)).stderr
     listed = json.loads(run("assistants", "list", "--json").stdout)
     assert listed["name"] == "tiny" and listed["bytes"] > 0

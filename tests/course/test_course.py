@@ -35,8 +35,9 @@ def picture_of(width: int, height: int, tmp_path) -> Picture:
 @pytest.mark.parametrize("sides", [(32, 32), (400, 120), (100, 300), (640, 640)])
 def test_the_cost_of_an_image_is_what_its_prompt_takes(tiny, tmp_path, sides):
     cost = assistant_cost(tiny, *sides)
-    reply = tiny.answer(question("What?", [picture_of(*sides, tmp_path)], max_tokens=1))
-    assert reply.text is not None and cost.tokens == reply.outcome.pictures
+    short, long = (tiny.answer(question("What?", [picture_of(*sides, tmp_path)], max_tokens=count)) for count in (1, 6))
+    text = short.text
+    assert long.text.startswith(text) and cost.tokens == short.outcome.pictures
     assert cost.tokens == cost.views * cost.tokens_per_view
 
 

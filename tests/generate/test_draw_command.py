@@ -34,6 +34,17 @@ def test_a_grid_its_steps_and_a_scale(run):
         assert picture.size == (48, 32) == animation.size and animation.n_frames == 3
 
 
+def test_an_animation_of_that_name_is_not_replaced(run):
+    Path("cat.gif").write_bytes(b"mine")
+    assert run("cat", "--gif", "--steps", "2").stdout == "cat 2.png\ncat 2.gif\n" and Path("cat.gif").read_bytes() == b"mine"
+
+
+def test_a_query_that_is_not_utf_8_is_drawn(run):
+    assert run("caf\udce9", "--steps", "1", "-o", "out.png").exit_code == 0
+    with Image.open("out.png") as picture:
+        assert picture.text["Description"] == "caf?"
+
+
 def test_a_picture_a_sound_and_a_sum_are_drawn(run, photographs, tmp_path):
     Image.new("RGB", (50, 50), "green").save(tmp_path / "my cat.png")
     assert run("my cat.png", "--steps", "1").stdout == "my cat 2.png\n"
@@ -47,7 +58,9 @@ def test_a_picture_a_sound_and_a_sum_are_drawn(run, photographs, tmp_path):
         (("cat", "--guidance", "99"), "guidance is 99"), (("cat", "-o", "a.jpg"), "does not end in .png"), (("cat", "--with", "x"), "no generator 'x'"),
         (("cat", "-o", "no such folder/a.png"), "no such folder/a.png"), (("./gone.png",), "is no file"), (("cat", "--size", "64"), "draws one size"),
         (("cat", "--strokes", "999"), "1 to 256 strokes"), (("cat", "--strokes", "8", "-o", "a.png"), "does not end in .svg"),
-        (("cat", "--guide", "nobody"), "nobody"), (("猫",), "does not know"),
+        (("cat", "--guide", "nobody"), "nobody"), (("猫",), "does not know"), (("猫", "--strokes", "8"), "does not know"),
+        (("cat", "--strokes", "8", "--gif", "--grid", "4"), "leave --grid and --gif out"), (("cat", "--seed", str(2**64)), "seed is"),
+        (("cat", "--grid", "64", "--scale", "16", "--gif"), "more than one file should hold"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_one_sentence(run, arguments, message):

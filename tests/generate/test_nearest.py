@@ -17,7 +17,7 @@ def drawing(colour: str, left: int) -> np.ndarray:
 def known(tmp_path) -> TrainingPictures:
     pictures = [drawing(colour, left) for colour in ("red", "green", "blue") for left in (2, 17)]
     write_atlas(pictures, [f"{colour} {left}" for colour in ("red", "green", "blue") for left in (2, 17)], tmp_path)
-    return TrainingPictures(tmp_path)
+    return TrainingPictures.read(tmp_path)
 
 
 def test_the_nearest_is_found_with_its_distance_and_mirrored_ones_too(known):

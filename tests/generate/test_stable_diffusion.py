@@ -4,11 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
-import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, EulerDiscreteScheduler, PNDMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 from typer.testing import CliRunner
 
@@ -31,6 +29,8 @@ def text_encoder(kind, vocab: int, act: str, projection: int = 32):
 
 
 def vae():
+    from diffusers import AutoencoderKL
+
     torch.manual_seed(2)
     return AutoencoderKL(
         block_out_channels=(8, 16), norm_num_groups=4, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
@@ -39,6 +39,8 @@ def vae():
 
 
 def unet(cross: int, **more):
+    from diffusers import UNet2DConditionModel
+
     torch.manual_seed(3)
     return UNet2DConditionModel(
         block_out_channels=(8, 16), layers_per_block=1, sample_size=16, norm_num_groups=4, in_channels=4, out_channels=4,
@@ -49,6 +51,9 @@ def unet(cross: int, **more):
 
 def pipeline(kind: str, tokenizer: CLIPTokenizer):
     """Return a pipeline of diffusers with random weights."""
+    import diffusers  # seconds, which collecting the tests need not wait for
+    from diffusers import EulerDiscreteScheduler, PNDMScheduler
+
     vocab, scheduler = len(tokenizer), {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     if kind == "xl":
         return diffusers.StableDiffusionXLPipeline(
@@ -146,11 +151,36 @@ def test_steps_are_counted_and_the_size_is_kept(made):
         ("a cat", {"steps": 0}, "steps is 0"),
         ("a cat", {"size": 65}, "multiple of 8"),
         ("a cat", {"n": 0}, "drawings is 0"),
+        ("a cat", {"seed": 2**64}, "seed is"),
+        ("a cat - dog", {"guidance": 1.0}, "nothing can be subtracted; leave 'dog' out"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(made, query, settings, message):
     with pytest.raises(QueryError, match=message):
         made[2].draw(query, **settings)
+
+
+def test_a_turbo_is_known_by_the_name_that_people_use(made):
+    """The folder of a hub's snapshot is called by its commit."""
+    assert StableDiffusion(made[2].folder, "stabilityai/sd-turbo").defaults == (1, 0.0)
+
+
+def test_many_are_drawn_a_few_at_a_time(made):
+    ours, seen = made[2], []
+    many = ours.draw("a cat", 5, steps=2, guidance=2.0, on_step=lambda done, of: seen.append((done, of)))
+    assert len(many) == 5 and seen[-1] == (4, 4) and seen == sorted(seen)
+    assert np.abs(pixels([many[4]]) - pixels(ours.draw("a cat", steps=2, guidance=2.0, seed=4))).max() <= 1
+
+
+def test_too_little_memory_is_one_sentence(made, monkeypatch):
+    def full(**given):
+        raise RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
+        )
+
+    monkeypatch.setattr(made[2], "pipeline", full)
+    with pytest.raises(QueryError, match="not enough memory"):
+        made[2]._run({})
 
 
 def test_words_that_are_not_read_are_noticed(made):
@@ -169,6 +199,11 @@ def test_folders_that_lack_a_part_or_hold_something_else_are_refused(made, tmp_p
     (folder / "unet" / "diffusion_pytorch_model.safetensors").rename(folder / "unet" / "diffusion_pytorch_model.bin")
     with pytest.raises(UnknownGenerator, match="no safetensors"):
         StableDiffusion(folder)
+    (folder / "unet" / "diffusion_pytorch_model.bin").rename(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    weights = (folder / "text_encoder" / "model.safetensors").rename(folder / "text_encoder" / "pytorch_model.bin")
+    with pytest.raises(UnknownGenerator, match="text_encoder has no safetensors"):
+        StableDiffusion(folder)
+    weights.rename(folder / "text_encoder" / "model.safetensors")
     shutil.rmtree(folder / "vae")
     with pytest.raises(UnknownGenerator, match="lacks vae"):
         StableDiffusion(folder)
@@ -192,15 +227,22 @@ def test_the_command_draws_with_it(made, tmp_path, monkeypatch):
         assert picture.size == (128, 64) and "steps 2" in picture.text["Comment"]
 
 
+FILES = """model_index.json README.md v1-5-pruned.safetensors unet/config.json unet/diffusion_pytorch_model.safetensors
+    unet/diffusion_pytorch_model.fp16.safetensors unet/diffusion_pytorch_model.bin vae/config.json vae/diffusion_pytorch_model.safetensors
+    text_encoder/model.safetensors text_encoder/config.json tokenizer/merges.txt tokenizer/vocab.json safety_checker/model.safetensors
+    scheduler/scheduler_config.json unet/nested/more.safetensors""".split()
+
+
 def test_only_the_parts_that_are_needed_are_downloaded():
-    files = """model_index.json README.md v1-5-pruned.safetensors unet/config.json unet/diffusion_pytorch_model.safetensors
-        unet/diffusion_pytorch_model.fp16.safetensors unet/diffusion_pytorch_model.bin vae/config.json vae/diffusion_pytorch_model.fp16.safetensors
-        text_encoder/model.safetensors text_encoder/config.json tokenizer/merges.txt tokenizer/vocab.json safety_checker/model.safetensors
-        scheduler/scheduler_config.json unet/nested/more.safetensors""".split()
-    assert needed(files) == sorted(
-        """model_index.json unet/config.json unet/diffusion_pytorch_model.safetensors vae/config.json vae/diffusion_pytorch_model.fp16.safetensors
+    assert needed(FILES) == sorted(
+        """model_index.json unet/config.json unet/diffusion_pytorch_model.safetensors vae/config.json vae/diffusion_pytorch_model.safetensors
         text_encoder/model.safetensors text_encoder/config.json tokenizer/merges.txt tokenizer/vocab.json scheduler/scheduler_config.json""".split()
     )
+
+
+def test_a_part_without_weights_that_are_opened_is_refused_before_it_is_downloaded():
+    with pytest.raises(UnknownGenerator, match="its part vae has no safetensors in full precision"):
+        needed([file for file in FILES if file != "vae/diffusion_pytorch_model.safetensors"] + ["vae/model.fp16.safetensors"])
 
 
 def test_a_text_encoder_is_read_with_its_own_padding(made):

@@ -28,7 +28,7 @@ def cluster():
 def folder(tmp_path: Path) -> Path:
     """Images, a copy of one, and a file that is none."""
     rng = np.random.default_rng(0)
-    for i in range(200):
+    for i in range(120):
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / f"{i:03} ü.png")
     (tmp_path / "copy.png").write_bytes((tmp_path / "000 ü.png").read_bytes())
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 cut short")
@@ -65,11 +65,11 @@ def test_a_cluster_that_loses_a_worker_writes_the_same_library(cluster, folder, 
     killer.join()
     assert killed and len(report.skipped) == 1 and report.skipped[0][0].endswith("broken.jpg")
     want, got = vectors(alone), vectors(many)
-    assert got.keys() == want.keys() and len(got) == 201
+    assert got.keys() == want.keys() and len(got) == 121
     assert all(np.allclose(got[path], want[path], atol=2e-3) for path in want)  # fp16
     (folder / "001 ü.png").rename(folder / "moved.png")
     again = many.add([folder])
-    assert (again.same, again.moved, again.added, again.removed) == (200, 1, 0, 0)
+    assert (again.same, again.moved, again.added, again.removed) == (120, 1, 0, 0)
 
 
 def test_no_cluster_is_one_sentence(tmp_path):

@@ -153,11 +153,11 @@ def test_a_key_that_is_missing_or_wrong_is_one_sentence(library, server, monkeyp
 def test_what_is_not_there_is_one_sentence(library, tmp_path, monkeypatch):
     (tmp_path / "no.db").write_text("this is no database")
     monkeypatch.setenv("IMMICH_API_KEY", "right")
-    for said in (
-        takeout(str(tmp_path / "none")),
-        digikam(str(tmp_path / "none")),
-        digikam(str(tmp_path / "no.db")),
-        immich("http://127.0.0.1:1"),
+    for said, message in (
+        (takeout(str(tmp_path / "none")), "is no folder; unpack the archives"),
+        (digikam(str(tmp_path / "none")), "is no file; digiKam keeps its database"),
+        (digikam(str(tmp_path / "no.db")), "cannot be read as digiKam's database"),
+        (immich("http://127.0.0.1:1"), "cannot be read .* give the address of an Immich server"),
     ):
-        with pytest.raises(LibraryError):
+        with pytest.raises(LibraryError, match=message):
             migrate(library, said)

@@ -108,17 +108,17 @@ def test_marks_of_two_machines_are_all_kept(bucket, machine, folder, tiny_space)
 
 def test_a_machine_that_is_cut_off_loses_its_lease_and_knows_it(bucket, monkeypatch):
     """A lease holds while it is renewed; one that is not runs out, and who had it may not write any more."""
-    monkeypatch.setattr(lease, "SECONDS", 2.0)
+    monkeypatch.setattr(lease, "SECONDS", 1.0)
     here, there = (lease.Lease(Bucket(WHERE), ".lock", machine) for machine in ("one", "two"))
     here.acquire()
-    time.sleep(4)
+    time.sleep(2)
     with pytest.raises(LibraryBusy, match="is writing into"):
         there.acquire()
     here.bucket.replace = _unreachable
     there.acquire(seconds=20)
     here.check()  # it cannot know yet
     del here.bucket.replace
-    time.sleep(2)
+    time.sleep(1)
     with pytest.raises(LibraryError, match="has begun to write into s3://pictures/of mine while this machine could not reach it"):
         here.check()
     with pytest.raises(LibraryError, match="has begun to write"):
@@ -134,11 +134,11 @@ def test_a_machine_that_is_cut_off_loses_its_lease_and_knows_it(bucket, monkeypa
 
 def test_a_machine_that_slept_writes_nothing_more_and_leaves_the_others_lease(bucket, monkeypatch):
     """It wakes, and writes before its renewal has had its turn."""
-    monkeypatch.setattr(lease, "SECONDS", 2.0)
+    monkeypatch.setattr(lease, "SECONDS", 1.0)
     here, there = (lease.Lease(Bucket(WHERE), ".lock", machine) for machine in ("one", "two"))
     monkeypatch.setattr(lease.Lease, "_keep", lambda lease: None)
     here.acquire()
-    time.sleep(3)
+    time.sleep(2)
     there.acquire()
     for act in (here.check, here.release):
         with pytest.raises(LibraryError, match="the machine .* has begun to write"):

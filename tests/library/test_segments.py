@@ -86,6 +86,14 @@ def starter_library(tmp_path_factory, mixed_once) -> Library:
 
 
 @pytest.fixture(scope="module")
+def audio_library(tmp_path_factory, mixed_once, audio_space_folder) -> Library:
+    """A folder of every kind of file in a space that hears; no test changes it."""
+    library = Library(tmp_path_factory.mktemp("with audio") / "library", Space(audio_space_folder))
+    library.add([mixed_once])
+    return library
+
+
+@pytest.fixture(scope="module")
 def mixed_once(tmp_path_factory, photographs) -> Path:
     folder = tmp_path_factory.mktemp("media") / "mixed 🎬"
     folder.mkdir()
@@ -122,14 +130,13 @@ def test_every_kind_has_its_segments(tmp_path, mixed, audio_space):
     assert len({hit.path for hit in library.search("anything", 100)}) == 4 == len(library.search("anything", 100))
 
 
-def test_a_hit_leads_to_its_segment(tmp_path, mixed, audio_space):
-    library = Library(tmp_path / "library", audio_space)
-    library.add([mixed])
+def test_a_hit_leads_to_its_segment(mixed_once, audio_library):
+    library, audio_space = audio_library, audio_library.space
     hits = {h.kind: h for h in library.search("anything", 10)}
     for hit in hits.values():
         found = library.segment(hit.id)
         assert found.path == hit.path and (found.modality, found.ordinal) == (hit.modality, hit.ordinal)
-        assert (found.root, found.size) == (str(mixed), Path(hit.path).stat().st_size) and len(found.hash) == 32
+        assert (found.root, found.size) == (str(mixed_once), Path(hit.path).stat().st_size) and len(found.hash) == 32
         z = library.vector(hit.id)
         assert float(z @ audio_space.text(["anything"])[0]) == pytest.approx(hit.score, abs=2e-3)
         assert min(thumbnail(hit, 100).size) >= 90 and thumbnail(found, 100).size == thumbnail(hit, 100).size
@@ -146,9 +153,8 @@ def test_pages_are_stored_whole_and_by_halves(tmp_path, mixed, audio_space):
     ]  # fmt: skip
 
 
-def test_a_file_is_a_query(tmp_path, mixed, audio_space):
-    library = Library(tmp_path / "library", audio_space)
-    library.add([mixed])
+def test_a_file_is_a_query(tmp_path, mixed, audio_library):
+    library = audio_library
     shutil.copy(mixed / "tone.wav", tmp_path / "again.wav")
     assert Path(library.search(str(tmp_path / "again.wav"), 1, Filter(kinds=("audio",)))[0].path).name == "tone.wav"
     assert library.search(str(mixed / "two scenes.mp4"), 10) and library.search(str(mixed / "letter.pdf"), 10)
@@ -399,11 +405,9 @@ def test_reading_a_long_video_is_cancelled_when_its_consumer_stops():
     assert ended.is_set()
 
 
-def test_a_contact_sheet_links_to_the_moment_and_the_page(tmp_path, mixed, audio_space):
-    library = Library(tmp_path / "library", audio_space)
-    library.add([mixed])
+def test_a_contact_sheet_links_to_the_moment_and_the_page(audio_library):
     for kind, ends in (("video", r"\.mp4#t=\d+\.\d\d"), ("document", r"\.pdf#page=\d"), ("image", r"\.png")):
-        (hit,) = library.search("a thing", 1, Filter(kinds=(kind,)))
+        (hit,) = audio_library.search("a thing", 1, Filter(kinds=(kind,)))
         assert re.search(ends + "$", link(hit))
 
 

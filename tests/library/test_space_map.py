@@ -68,22 +68,39 @@ def test_inside_is_by_the_even_odd_rule():
     assert layout.inside([(0.1, 0.1), (0.8, 0.1), (0.8, 0.8)]) == ["a" * 32]
 
 
-@pytest.fixture
-def library(tmp_path, album) -> Library:
-    """Twelve shades of each of four photographs, which are no copies of one another."""
-    for path in [path for path in album.rglob("*") if path.is_file()]:
-        picture = Image.open(path).convert("RGB")
+@pytest.fixture(scope="module")
+def shades(tmp_path_factory, photographs) -> Path:
+    """Twelve shades of each of four photographs, which are no copies of one another, in a folder without and a library with no map."""
+    folder = tmp_path_factory.mktemp("shades")
+    (folder / "album").mkdir()
+    for name in ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png"):
+        picture = Image.open(photographs / name).convert("RGB")
         for i in range(12):
             width, height = picture.size
             part = picture.crop((i * width // 40, i * height // 40, width - (12 - i) * width // 30, height - i * height // 30))
-            ImageEnhance.Color(part).enhance(i / 6).save(album / f"{path.stem} {i}.jpg")
-        path.unlink()
-    opened = Library(tmp_path / "library", load("starter"))
-    opened.add([album])
-    return opened
+            ImageEnhance.Color(part).enhance(i / 6).save(folder / "album" / f"{Path(name).stem} {i}.jpg")
+    Library(folder / "library", load("starter")).add([folder / "album"])
+    return folder
 
 
-def test_a_library_is_laid_out_once_and_grows_without_moving(library, album):
+@pytest.fixture
+def library(shades, tmp_path) -> Library:
+    """A library of its own, of pictures that stay as they are."""
+    return Library(shutil.copytree(shades / "library", tmp_path / "library"), load("starter"))
+
+
+@pytest.fixture(scope="module")
+def mapped(shades, tmp_path_factory) -> Library:
+    """A library with a map, which no test changes."""
+    copied = Library(shutil.copytree(shades / "library", tmp_path_factory.mktemp("mapped") / "library"), load("starter"))
+    copied.map.make()
+    return copied
+
+
+def test_a_library_is_laid_out_once_and_grows_without_moving(shades, tmp_path):
+    album = shutil.copytree(shades / "album", tmp_path / "album")
+    library = Library(tmp_path / "library", load("starter"))
+    library.add([album])
     with pytest.raises(LibraryError, match="make one with: samespace map"):
         library.map.read()
     made = library.map.make()
@@ -106,10 +123,10 @@ def test_a_library_is_laid_out_once_and_grows_without_moving(library, album):
     assert sum(names[id.decode()].startswith("coffee") for _, id in near) >= 4
 
 
-def test_an_area_is_a_condition(library):
+def test_an_area_is_a_condition(library, mapped):
     with pytest.raises(LibraryError, match="no map"):
         library.search('area:"0,0 9999,0 0,9999"')
-    layout = library.map.make()
+    library, layout = mapped, mapped.map.read()
     left = {id.decode() for id, (x, y) in zip(layout.ids.tolist(), layout.xy.tolist()) if x < 0.5}
     where = 'area:"0,-1 5000,-1 5000,10001 -1,10001"'
     found = {hit.id for hit in library.search("", top=100, where=where, group_by="file")}
@@ -123,15 +140,14 @@ def test_vectors_of_few_numbers_are_laid_out():
     assert laid_out(z).shape == (60, 2)
 
 
-def test_what_is_no_area_is_refused_in_a_sentence(library):
-    library.map.make()
+def test_what_is_no_area_is_refused_in_a_sentence(mapped):
     for area in ("", "1,1", "1,1 2,2", "a,b c,d e,f", "1,1 2,2 3", "1,1,1 2,2,2 3,3,3"):
         with pytest.raises(QueryError, match=r"at character 1: .* is no area of the map"):
-            library.search(f'area:"{area}"')
+            mapped.search(f'area:"{area}"')
 
 
-def test_a_map_that_cannot_be_read_is_made_again(library):
-    library.map.make()
+def test_a_map_that_cannot_be_read_is_made_again(mapped, tmp_path):
+    library = Library(shutil.copytree(mapped.location.name, tmp_path / "library"), mapped.space)
     path = next(Path(library.location.name).glob("map-*.npz"))
     path.write_bytes(b"no map")
     with pytest.raises(LibraryError, match="samespace map --again"):

@@ -14,8 +14,8 @@ from samespace.library.library import Library
 from samespace.media.audio import blocks
 
 RATE, SECONDS, LEAD, SCENES = 16_000, 4.0, 0.5, 8
-VOICES = ("en-us", "en-us+f4", "en-us+m7")
-"""Of espeak-ng; the audio tower was trained on the first, not on the others."""
+VOICES = ("en-us", "en-us+f4")
+"""Of espeak-ng; the audio tower was trained on the first, not on the other."""
 
 
 def spoken(title: str, voice: str, folder: Path) -> np.ndarray:

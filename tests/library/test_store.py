@@ -231,10 +231,6 @@ def test_any_file_name_survives_the_store(name):
     assert to_path(to_text(path)) == path
 
 
-def test_the_exact_index_is_made_for_small_libraries_only():
-    assert exact_index.MAX_ROWS == lance.INDEX_ROWS
-
-
 FULL = Segment(
     "/p/it's.pdf", "document", 1.0 / 3, 2.0 / 3, 7, "image", UPPER, 640, 480, datetime(2024, 2, 3, 4, 5, 6, 789, UTC), 47.5, -8.25, 99,
     1_700_000_000_000_000, "/p", "0" * 32, 1_700_000_000_000_000_001, "what it says", '[["BAKERY ROSSI", 0.0, 0.0, 1.0, 1.0]]', "a title\nand more", "dog\nbeach", "Zoë", "X100V", 4,

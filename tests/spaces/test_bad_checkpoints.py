@@ -20,6 +20,8 @@ from samespace.core.errors import SamespaceError, UnknownSpace, WeightsMismatch
 from samespace.spaces.checkpoints import checkpoint, families, tensors
 from samespace.spaces.convert import conversion, export, install
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory, clip_tokenizer_folder):
@@ -46,7 +48,7 @@ def test_tensors_of_another_shape(copied):
 def test_a_config_of_another_class(copied):
     values = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps(values | {"model_type": "siglip"}))
-    with pytest.raises(SamespaceError):
+    with pytest.raises(SamespaceError, match="config and weights (do not )?belong together"):
         conversion.read(copied)
 
 
@@ -144,11 +146,14 @@ def test_a_conversion_that_is_killed(clip, tmp_path):
     environment = os.environ | {"SAMESPACE_SPACES": str(tmp_path / "spaces")}
     code = "import sys; from pathlib import Path; from samespace.spaces.convert import install; install.install(Path(sys.argv[1]), 'clip', 'x')"
     running = subprocess.Popen([sys.executable, "-c", code, str(clip)], env=environment, stderr=subprocess.DEVNULL)
-    time.sleep(6)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "spaces").glob(".clip*")) and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     running.send_signal(signal.SIGKILL)
-    running.wait()
+    assert running.wait() == -signal.SIGKILL
     assert not list((tmp_path / "spaces").glob("*/space.json"))
     left = list((tmp_path / "spaces").glob(".*"))
+    assert any(folder.name.startswith(".clip") for folder in left)
     old = time.time() - 2 * new_folder.STALE_SECONDS
     for folder in left:
         for file in (folder, *folder.rglob("*")):

@@ -15,6 +15,8 @@ from samespace.spaces.space import Space
 
 WORDS = "rain thunder dog bark cat river drum bell voice wind engine bird clock horn glass step train wave fire door".split()
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory):

@@ -86,8 +86,17 @@ def test_a_changed_graph_is_refused(published):
         CrossEncoder(folder)
 
 
-@pytest.mark.parametrize("fault", ["labels", "graph", "no tokenizer", "no config", "config is a list"])
-def test_what_is_no_cross_encoder_is_refused_and_leaves_nothing(published, tmp_path, fault):
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("labels", "tells 2 kinds of texts apart"),
+        ("graph", "model.onnx cannot be opened"),
+        ("no tokenizer", r"cannot be read as a cross-encoder .*tokenizer\.json"),
+        ("no config", r"config\.json cannot be read"),
+        ("config is a list", r"config\.json is not a JSON object"),
+    ],
+)
+def test_what_is_no_cross_encoder_is_refused_and_leaves_nothing(published, tmp_path, fault, message):
     folder = tmp_path / "copy"
     shutil.copytree(published, folder)
     config = json.loads((folder / "config.json").read_text())
@@ -102,7 +111,7 @@ def test_what_is_no_cross_encoder_is_refused_and_leaves_nothing(published, tmp_p
         (folder / "config.json").unlink()
     else:
         (folder / "config.json").write_text("[]")
-    with pytest.raises(UnknownSpace):
+    with pytest.raises(UnknownSpace, match=message):
         install(folder, "copy")
     assert not list(RERANKERS.folder.iterdir())
 

@@ -56,12 +56,32 @@ def test_without_a_network_what_is_cached_is_found(monkeypatch, tmp_path):
     def refuse(*arguments, **options):
         raise ConnectionError("no network")
 
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "model.safetensors").write_bytes(b"12345")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(FakeApi, "model_info", refuse)
     monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *arguments, **options: str(tmp_path))
-    assert hub.look_up("org/model").files == {"config.json": 2, "model.safetensors": 5}
+    with pytest.raises(Offline, match="no network"):
+        hub.look_up("org/model")
+    snapshot = tmp_path / "models--org--model" / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--org--model" / "refs").mkdir()
+    (tmp_path / "models--org--model" / "refs" / "main").write_text("c0ffee")
+    (snapshot / "config.json").write_text("{}")
+    (snapshot / "model.safetensors").write_bytes(b"12345")
+    found = hub.look_up("org/model")
+    assert found.files == {"config.json": 2, "model.safetensors": 5} and found.revision == "c0ffee" and hub.is_cached(found)
+
+
+def test_what_was_downloaded_before_is_not_asked_for_again(monkeypatch, tmp_path):
+    """Only the files that are needed are downloaded: the client calls such a repository incomplete."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub, "download", lambda source: tmp_path / "models--org--model" / "snapshots" / source.revision)
+    source = hub.Remote("org/model", "c0ffee", {"config.json": 2, "unet/model.safetensors": 5})
+    with pytest.raises(typer.Exit):
+        console.download_from_hub(source, yes=False)
+    for file in source.files:
+        (tmp_path / "models--org--model" / "snapshots" / "c0ffee" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "models--org--model" / "snapshots" / "c0ffee" / file).write_bytes(b"{}")
+    assert console.download_from_hub(source, yes=False).name == "c0ffee"
 
 
 @pytest.mark.parametrize(

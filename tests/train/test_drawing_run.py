@@ -19,6 +19,7 @@ from samespace.train.drawing_run import DrawingRun
 from samespace.train.dry_run import report
 from samespace.train.runs import start, train
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 SHAPE = GeneratorConfig(size=16, patch=8, width=64, layers=2, heads=2, mlp=128)
 
 
@@ -29,7 +30,7 @@ def quiet(progress, config) -> None:
 def a_run(table: Path, out: Path, **settings) -> RunConfig:
     return RunConfig(
         name="colours", task="draw", start="starter", out=str(out), train=(Source(str(table)),), val=(Source(str(table)),),
-        generator=SHAPE, augment="none", batch=40, steps=400, lr=4e-3, warmup=10, threads=1, save_every=200, evaluate_every=400,
+        generator=SHAPE, augment="none", batch=40, steps=250, lr=4e-3, warmup=10, threads=1, save_every=250, evaluate_every=250,
         ema_decay=0.98, device="cpu", **settings,
     )  # fmt: skip
 
@@ -39,7 +40,7 @@ def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("drawing")
     config = a_run(write_table(folder), folder / "run")
     made = train(DrawingRun, config, False, quiet, "samespace train colours.toml")
-    assert made is not None and made.card["validation"]["loss"] < 0.5 and made.card["pictures_seen"] == 16_000
+    assert made is not None and made.card["validation"]["loss"] < 0.5 and made.card["pictures_seen"] == 10_000
     return folder / "run"
 
 

@@ -1,8 +1,8 @@
 """Training a native model: documents in rows, a run that learns, resumes and exports, and files that are refused."""
 
 import json
-import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ import torch
 from media_files import write_audio
 from tiny_native import native_tokenizer, tiny_config, write_documents
 
-from samespace.core.errors import ConfigError
+from samespace.core.errors import ConfigError, TrainingStopped
 from samespace.core.native_config import PATCH, WORD
 from samespace.generate.native import load_native
 from samespace.models.generate.native import IGNORE
 from samespace.preprocess.stream import PictureValues
-from samespace.train import runs
+from samespace.train import checkpoint, runs
 from samespace.train.config import RunConfig, Source, validate
 from samespace.train.data import Mixture
 from samespace.train.documents import DocumentLoader, open_documents, shortened
@@ -70,7 +70,7 @@ def test_a_document_with_several_pictures_sometimes_ends_after_one():
 def test_a_run_learns_to_read_and_to_draw(config, encoder):
     config = replace(config, native=replace(config.native, encoder=encoder))
     losses = []
-    config = replace(config, steps=120, batch=18)
+    config = replace(config, steps=120, batch=18, evaluate_every=120, save_every=120)
     runs.train(NativeRun, config, False, lambda progress, _: losses.append(progress.loss))
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
     native = load_native(f"{config.out}/native")
@@ -92,15 +92,23 @@ def test_a_run_learns_to_read_and_to_draw(config, encoder):
     }
 
 
-def test_a_resumed_run_equals_the_uninterrupted_one(config, tmp_path):
-    first = replace(config, out=str(tmp_path / "a"))
-    runs.train(NativeRun, first, False, lambda *_: None)
-    runs.train(NativeRun, replace(config, steps=3, out=str(tmp_path / "b")), False, lambda *_: None)
-    second = replace(config, out=str(tmp_path / "b"), warmup=2)
-    shutil.rmtree(tmp_path / "b" / "native")
+def test_a_resumed_run_equals_the_uninterrupted_one(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(NativeRun, "export", lambda *_: None)  # what is compared are checkpoints
+    whole, parts = (replace(config, out=str(tmp_path / name), threads=1) for name in ("whole", "parts"))
+    runs.train(NativeRun, whole, False, lambda *_: None)
     steps = []
-    runs.train(NativeRun, second, True, lambda progress, _: steps.append(progress.step))
-    assert steps == [4, 5, 6]
+
+    def stop(progress, config):
+        steps.append(progress.step)
+        if progress.step == 3 and len(steps) == 3:
+            raise TrainingStopped("here")
+
+    with pytest.raises(TrainingStopped, match="here"):
+        runs.train(NativeRun, parts, False, stop)
+    runs.train(NativeRun, parts, True, stop)
+    assert steps == [1, 2, 3, 4, 5, 6]
+    want, got = (checkpoint.load(Path(run.out) / "checkpoint.pt")["model"] for run in (whole, parts))
+    assert want.keys() == got.keys() and all(torch.equal(tensor, got[name]) for name, tensor in want.items())
 
 
 @pytest.mark.parametrize(

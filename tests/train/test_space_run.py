@@ -20,6 +20,7 @@ from samespace.train.config import Source
 from samespace.train.runs import train
 from samespace.train.space_run import SpaceRun
 
+pytestmark = pytest.mark.usefixtures("traced_once")
 CONFIG = """
 train = "pairs.tsv"
 val = "pairs.tsv"
@@ -41,13 +42,21 @@ def quiet(progress, config) -> None:
     pass
 
 
+@pytest.fixture
+def without_gate(monkeypatch):
+    """Spaces are exported as they are: weights in fp32, no calibration."""
+    monkeypatch.setattr(SpaceRun, "_gate_pairs", lambda run, trained: None)
+
+
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory) -> Path:
     """Train a small space once and return the run's folder; no test changes it."""
     folder = tmp_path_factory.mktemp("finished")
     table = write_table(folder)
     config = replace(tiny_run(table, folder / "run"), steps=60, val=(Source(str(table)),), evaluate_every=30)
-    train(SpaceRun, config, False, quiet)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SpaceRun, "_gate_pairs", lambda run, trained: None)
+        train(SpaceRun, config, False, quiet)
     return folder / "run"
 
 
@@ -66,7 +75,7 @@ def copied_run(finished_run, config) -> Path:
 def test_the_command_trains_a_space_that_knows_colours(table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "colours.toml").write_text(CONFIG.format(steps=120, ema_decay=0.9))
-    done = CliRunner().invoke(app, ["train", "colours.toml", "augment=none"])
+    done = CliRunner().invoke(app, ["train", "colours.toml", "augment=none", "evaluate_every=60"])
     assert done.exit_code == 0, done.output
     assert "image_retrieval_recall@1" in done.stdout and "--space runs/colours/space" in done.stdout
     space = samespace.load("runs/colours/space")
@@ -108,7 +117,7 @@ def test_a_dry_run_reports_and_trains_nothing(table, tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_fine_tuning_reports_what_the_space_forgot(space_folder, config, table, tmp_path, settings):
+def test_fine_tuning_reports_what_the_space_forgot(space_folder, config, table, tmp_path, without_gate, settings):
     config = replace(config, start=str(space_folder), out=str(tmp_path / "more"), val=(Source(str(table)),), steps=3, **settings)
     config = train(SpaceRun, config, False, quiet)
     assert config.card["before"].keys() == config.card["after"].keys() == {
@@ -123,6 +132,9 @@ import contextlib, sys
 from samespace.cli.main import app
 from samespace.train import runs
 from samespace.train.distributed import process_group
+from samespace.train.space_run import SpaceRun
+if "steps=10" in sys.argv[1]:
+    SpaceRun.export = lambda *_: None  # they go on, and are exported at their end
 with process_group("cpu") as rank:  # joined once for all commands: under one launch it cannot be joined again
     runs.process_group = lambda device: contextlib.nullcontext(rank)
     for words in sys.argv[1:]:
@@ -195,20 +207,21 @@ def test_eval_reports_a_missing_file_in_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "message"),
     [
-        {"image": {"heads": 3}}, {"text": {"heads": 5}}, {"prep": {"size": 32}}, {"text": {"vocab": 100}}, {"prep": {"context": 16}},
-        {"image": {"patch": 32}}, {"device": "gpu"}, {"device": "cuda:99"},
+        ({"image": {"heads": 3}}, "no towers can be built .*three h d"), ({"text": {"heads": 5}}, "no towers can be built .*three h d"), ({"prep": {"size": 32}}, r"no towers can be built .*tensor a \(17\)"),
+        ({"text": {"vocab": 100}}, "no towers can be built .*index out of range"), ({"prep": {"context": 16}}, r"no towers can be built .*tensor a \(16\)"),
+        ({"image": {"patch": 32}}, "a patch of 32 does not fit into 16 pixels"), ({"device": "gpu"}, "gpu cannot be used here"), ({"device": "cuda:99"}, "cuda:99 cannot be used here"),
     ],
     ids=str,
 )  # fmt: skip
-def test_impossible_settings_are_reported_before_training(config, settings):
+def test_impossible_settings_are_reported_before_training(config, settings, message):
     changed = {k: replace(getattr(config, k), **v) if isinstance(v, dict) else v for k, v in settings.items()}
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=message):
         train(SpaceRun, replace(config, **changed), False, quiet)
 
 
-def test_a_softmax_run_drops_the_bias_of_a_siglip_start(config, tmp_path):
+def test_a_softmax_run_drops_the_bias_of_a_siglip_start(config, tmp_path, without_gate):
     """It is not trained, so it would be wrong."""
     first = train(SpaceRun, replace(config, loss="siglip", steps=2), False, quiet)
     start = str(Path(config.out) / "space")

@@ -159,7 +159,7 @@ class Chat:
 
 def _partial_stop_length(text: str, stop: tuple[str, ...]) -> int:
     """Return how many of the last characters may be the beginning of a stop string."""
-    return max((n for s in stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
+    return max((n for s in stop for n in range(1, min(len(s), len(text) + 1)) if text.endswith(s[:n])), default=0)
 
 
 def compile_template(template: str) -> jinja2.Template:

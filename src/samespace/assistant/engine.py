@@ -4,6 +4,7 @@ Several answers may be generated at once: each has its own cache, and a lock is 
 answer is cached, so that the next question about the same image reads only its own text.
 """
 
+import math
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
@@ -153,7 +154,11 @@ class Assistant:
         with self.lock:
             # the last token is run again, for its logits
             common = [min(_common_prefix(keys, prompt.keys), len(prompt.keys) - 1) for keys, _ in self.prompts]
-            usable = [n if cache.holds(n) else 0 for n, (_, cache) in zip(common, self.prompts)]
+            longest = self._longest_reused
+            usable = [
+                n if cache.holds(n) and max(len(keys), len(prompt.ids)) <= longest else 0
+                for n, (keys, cache) in zip(common, self.prompts)
+            ]
             best = max(range(len(usable)), key=usable.__getitem__, default=-1)
             if best < 0 or usable[best] == 0:
                 return self.long.new_cache(self.model.lm.c), []
@@ -164,6 +169,12 @@ class Assistant:
             else:
                 cache = cache.first(length)
         return cache, keys[:length]
+
+    @property
+    def _longest_reused(self) -> float:
+        """Most tokens of texts that begin alike whose keys are the same: of models whose positions turn with the length of a text, those of its training."""
+        c = self.model.lm.c
+        return c.rope_trained if c.rope_growth else math.inf
 
     def _remember(self, keys: list[Key], cache: Cache) -> None:
         """Keep a prompt's cache for the next question."""

@@ -55,12 +55,20 @@ def picture_of(hit: Hit) -> Picture:
     return Picture(image_media.jpeg(thumbnail(hit, SIDE), 4 * SIDE), hit.path)
 
 
+def excerpts(
+    paths: Sequence[Path], question: str, space: Space, assistant: AssistantBackend, frames: int = 0
+) -> list[Excerpt | VideoStream]:
+    """Return what of each of several files answers a question best; they share the assistant's room. Raises UnreadableMedia."""
+    share = 1 / max(1, len(paths))
+    return [excerpt(path, question, space, assistant, frames=frames, share=share) for path in paths]
+
+
 def excerpt(
-    path: Path, question: str, space: Space, assistant: AssistantBackend, limit: int = MAX_PLACES, frames: int = 0
-) -> Excerpt | VideoStream:
+    path: Path, question: str, space: Space, assistant: AssistantBackend, limit: int = MAX_PLACES, frames: int = 0, share: float = 1.0
+) -> Excerpt | VideoStream:  # fmt: skip
     """Return what of a file answers a question best: a video as a stream of frames, of others the best places.
 
-    limit: places; frames: of a video, 0 for as many as the assistant has room for. Raises UnreadableMedia.
+    limit: places; frames: of a video, 0 for as many as the assistant has room for; share: of that room. Raises UnreadableMedia.
     """
     kind = kind_of(path) or "image"
     if kind not in STREAMED:
@@ -69,7 +77,7 @@ def excerpt(
         return Excerpt((Recording.of(path),), (), 1)
     segments = read_segments(path, kind, space)
     if kind == "video" and any(segment.modality == IMAGE for segment in segments):
-        return video_stream(path, segments, question, space, assistant, frames)
+        return video_stream(path, segments, question, space, assistant, frames, share)
     (z,) = space.text([question])
     places = _ranked_places(segments, z)
     chosen = sorted(places[:limit], key=lambda place: (place[0].page or 0, place[0].start or 0.0))

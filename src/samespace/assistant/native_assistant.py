@@ -72,15 +72,19 @@ class NativeAssistant:
 
     def _pieces(self, parts: Sequence[Part], settings: Settings, stop: tuple[str, ...], outcome: Outcome) -> Iterator[str]:
         """Yield the answer, which is one line. A piece is whole: the model's answers are short."""
-        newline = self.native.words.ids("\n")[0]
-        for piece in self.native.go_on(parts, settings, newline):
+        going = self.native.go_on(parts, settings, self.native.words.ids("\n")[0])
+        while True:
+            try:
+                piece = next(going)
+            except StopIteration as end:
+                outcome.finish = "stop" if end.value else "length"
+                return
             if piece is None:
                 outcome.answer += 1
                 yield ""
                 continue
             text = piece if isinstance(piece, str) else SHOWN[type(piece)]
-            end = min((i for i in map(text.find, stop) if i >= 0), default=len(text))
-            yield text[:end]
-            if end < len(text):
+            end_of_text = min((i for i in map(text.find, stop) if i >= 0), default=len(text))
+            yield text[:end_of_text]
+            if end_of_text < len(text):
                 return
-        outcome.finish = "length" if outcome.answer > settings.longest - 1 else "stop"

@@ -133,6 +133,8 @@ class Request:
         for message in self.messages:
             if message.role not in ROLES:
                 raise RequestError(f"role {message.role!r} is not known; use {', '.join(ROLES)}")
+            if other := next((part for part in message.parts if not isinstance(part, str | Picture)), None):
+                raise RequestError(f"a part of a message is a {type(other).__name__}; give texts and Pictures")
         if self.messages[-1].role != "user":
             raise RequestError("the last message is not the user's; end with a question")
         if self.max_tokens < 1:

@@ -58,13 +58,13 @@ class Reranker:
 
 
 def open_reranker(assistant: Callable[[], AssistantBackend], name: str = "") -> Reranker:
-    """Return the cross-encoder of a name alone; without a name the installed one, if there is one, and the assistant.
+    """Return the cross-encoder of a name alone, or the assistant; without a name the installed cross-encoder, if there is one, and the assistant.
 
     Raises UnknownSpace, UnknownAssistant, MissingExtra.
     """
     installed = RERANKERS.installed()
-    if name in installed:
-        return Reranker(texts=CrossEncoder(installed[name]))
+    if name:
+        return Reranker(texts=CrossEncoder(installed[name])) if name in installed else Reranker(assistant())
     texts = CrossEncoder(next(reversed(installed.values()))) if installed else None
     try:
         return Reranker(assistant(), texts)

@@ -110,25 +110,26 @@ class VideoStream:
 
 
 def video_stream(
-    path: Path, segments: Sequence[EncodedSegment], question: str, space: Space, assistant: AssistantBackend, most: int = 0
-) -> VideoStream:
+    path: Path, segments: Sequence[EncodedSegment], question: str, space: Space, assistant: AssistantBackend, most: int = 0, share: float = 1.0
+) -> VideoStream:  # fmt: skip
     """Return what is shown of a video, of which `segments` are all, and which has moving pictures.
 
-    most: frames; 0 for as many as the assistant has room for. Raises UnreadableMedia.
+    most: frames; 0 for as many as the assistant has room for. share: of that room. Raises UnreadableMedia.
     """
     (z,) = space.text([question])
     shown = sorted((s for s in segments if s.modality == IMAGE), key=lambda s: s.start or 0.0)
     shots = [(s.start or 0.0, s.end or 0.0) for s in shown]
     fit = np.array([s.z @ z for s in shown])
     tokens = assistant.picture_tokens(_frame(path, ShownFrame(sum(shots[0]) / 2, 0)))
-    room = int(assistant.room * (1 - KEPT_FREE)) // (tokens + LABEL_TOKENS) if assistant.room and tokens else UNKNOWN_ROOM
+    own = int(assistant.room * share)
+    room = int(own * (1 - KEPT_FREE)) // (tokens + LABEL_TOKENS) if own and tokens else max(1, int(UNKNOWN_ROOM * share))
     if room < 1:
         raise UnreadableMedia(
-            f"{path}: a frame takes {tokens} tokens, and the assistant reads {assistant.room}; read more: --context N"
+            f"{path}: a frame takes {tokens} tokens, and there is room for {own}; ask about fewer files, or read more: --context N"
         )
     frames = pack(shots, fit, min(most or room, room))
     best = [int(i) for i in np.argsort(-fit)[:FITTING]]
-    words = _words(segments, z, space, int(assistant.room * KEPT_FREE / 2) * CHARACTERS_PER_TOKEN or UNKNOWN_ROOM * SIDE)
+    words = _words(segments, z, space, int(own * KEPT_FREE / 2) * CHARACTERS_PER_TOKEN or UNKNOWN_ROOM * SIDE)
     return VideoStream(tuple(_interleaved(path, frames, words)), tuple(frames), tuple(shots), tuple(sorted(best)), tokens)
 
 

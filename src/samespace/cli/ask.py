@@ -113,13 +113,13 @@ def ask_files(
     paths: list[str], question: str, assistant: "AssistantBackend", settings: dict[str, Any], quiet: bool, frames: int = 0
 ) -> Answer:
     """Ask about files: each is shown as an image, a stream of frames, or the places in it that fit the question best."""
-    from ..assistant.excerpts import excerpt
+    from ..assistant.excerpts import excerpts
     from ..assistant.request import Message, Request
     from ..assistant.video_stream import TASK, VideoStream
     from ..spaces import registry
 
     space = registry.load("starter")
-    files = [excerpt(expanded(path), question, space, assistant, frames=frames) for path in paths]
+    files = excerpts([expanded(path) for path in paths], question, space, assistant, frames)
     parts = tuple(part for file in files for part in file.parts)
     asked = TASK.format(question) if any(isinstance(file, VideoStream) for file in files) else question
     reply = assistant.answer(Request((Message("user", (*parts, asked)),), **settings))

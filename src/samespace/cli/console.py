@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
     from ..library.indexing import report
+    from ..spaces.convert.hub import Remote
     from ..train.config import RunConfig
     from ..train.loop import Progress
 
@@ -119,6 +120,15 @@ def confirm_download(size: int, what: str, yes: bool) -> None:
         wanted = False
     if not wanted:
         raise typer.Exit(1)
+
+
+def download_from_hub(source: "Remote", yes: bool) -> Path:
+    """Return the folder of a checkpoint of the hub, downloaded if the user agrees and it was not before. Raises Offline, UnknownSpace."""
+    from ..spaces.convert import hub
+
+    if not hub.is_cached(source):
+        confirm_download(source.size, source.what, yes)
+    return hub.download(source)
 
 
 def read_lines(path: Path) -> list[str]:

@@ -1,21 +1,28 @@
 """`samespace draw`."""
 
 import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 from ..core.errors import QueryError
 from ..core.files import write_atomically
 from ..core.paths import expanded
-from .console import Yes, confirm_download, counting_bar, escape_control, needs_extra, print_result, print_status
+from .console import Yes, counting_bar, download_from_hub, escape_control, needs_extra, print_result, print_status
 
 if TYPE_CHECKING:
-    from ..generate.generator import Step
     from ..generate.guidance import Critic
 
-MOST_SCALE = 16
+SCALE, MOST_SCALE = 4, 16
+"""How many times larger than it is drawn a file of our generators is."""
+T = TypeVar("T")
+OnStep = Callable[[int, int], None]
+"""Called with the steps done, and all."""
 
 
 def draw(
@@ -32,8 +39,11 @@ def draw(
     ] = None,
     gif: Annotated[bool, typer.Option("--gif", help="Write the steps as an animation, too.")] = False,
     scale: Annotated[
-        int, typer.Option(min=1, max=MOST_SCALE, help="How many times larger than it is drawn; the starter draws 64 pixels.")
-    ] = 4,
+        int | None,
+        typer.Option(
+            min=1, max=MOST_SCALE, help="How many times larger than it is drawn; the starter draws 64 pixels.", show_default="4"
+        ),
+    ] = None,
     size: Annotated[int, typer.Option(help="Of Stable Diffusion: pixels a side.", show_default="as it was trained")] = 0,
     guide: Annotated[
         str, typer.Option("--guide", metavar="SPACE", help="A space whose image tower steers each step, too; slower.")
@@ -48,83 +58,131 @@ def draw(
     yes: Yes = False,
 ) -> None:
     """Draw what words, a picture, a sound or their sum mean in the space."""
-    from ..generate.generator import GENERATORS
+    from ..generate.generator import GENERATORS, check_seed
 
     native = None if strokes or GENERATORS.find(generator) else native_folder(generator)
     endings = (".svg",) if strokes else (".png", ".wav") if native else (".png",)
-    file = expanded(output) if output else free_name(query, endings[0])
+    file = expanded(output) if output else free_name(query, (endings[0], ".gif") if gif else endings[:1])
     if file.suffix.lower() not in endings:
         raise QueryError(f"{file.name} does not end in {' or '.join(endings)}; write a name that does")
+    check_seed(seed)
+    wish = Wish(query, file, grid, seed, steps, guidance, scale, size, gif, guide)
     if strokes:
-        draw_with_strokes(query, file, strokes, seed, steps, guide)
+        draw_with_strokes(wish, strokes)
     elif native:
-        if gif or guide or size:
-            raise QueryError("a native model draws from words, pictures and sounds alone; leave --gif, --guide and --size out")
-        draw_with_native(native, query, file, grid, seed, steps, guidance, scale)
+        draw_with_native(native, wish)
     elif pipeline := pipeline_folder(generator, yes):
-        if gif:
-            raise QueryError("the steps of Stable Diffusion are no pictures yet; leave --gif out")
-        if guide:
-            raise QueryError("Stable Diffusion is steered by words alone; leave --guide out")
-        draw_with_diffusion(pipeline, query, file, grid, seed, steps, guidance, size)
-    elif size:
-        raise QueryError(f"the generator {generator} draws one size; leave --size out, or enlarge it with --scale")
+        draw_with_diffusion(pipeline, generator, wish)
     else:
-        draw_with_generator(generator, query, file, grid, seed, steps, guidance, scale, gif, guide)
+        draw_with_generator(generator, wish)
 
 
-def draw_with_generator(
-    name: str, query: str, file: Path, grid: int, seed: int, steps: int | None, guidance: float | None, scale: int, gif: bool, guide: str
-) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class Wish:
+    """What the command was asked for."""
+
+    query: str
+    file: Path
+    grid: int = 1
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    scale: int | None = None
+    size: int = 0
+    gif: bool = False
+    guide: str = ""
+
+    def refuse(self, reason: str, *options: str) -> None:
+        """Raise QueryError where one of some options is given."""
+        of_name = {field.name: field for field in fields(self)}
+        if given := [f"--{name}" for name in options if getattr(self, name) != of_name[name].default]:
+            raise QueryError(f"{reason}; leave {' and '.join(given)} out")
+
+    def about(self, name: str, steps: int, guidance: float) -> dict[str, str]:
+        """Return what a drawing's file says of itself."""
+        from ..generate import files
+
+        return files.about(self.query, name, self.seed, steps, guidance)
+
+
+def draw_with_generator(name: str, wish: Wish) -> None:
     """Draw with a generator of ours; what was drawn until Ctrl-C is kept."""
     from ..generate import files
     from ..generate.generator import GUIDANCE, STEPS, load_generator
     from ..generate.sampler import to_rgba
 
+    wish.refuse(f"the generator {name} draws one size, which --scale enlarges", "size")
     opened = load_generator(name)
+    steps, guidance, scale = wish.steps, wish.guidance, SCALE if wish.scale is None else wish.scale
     steps, guidance = STEPS if steps is None else steps, GUIDANCE if guidance is None else guidance
-    asked = opened.read(query)
+    files.check_pixels(wish.grid, opened.config.size * scale, steps if wish.gif else 1)
+    asked = opened.read(wish.query)
     if len(asked.wanted.states) == opened.config.words:
         print_status(f"only the first {opened.config.words} word pieces are read one by one; all of them count for the whole")
-    improve = critic_of(guide, query).improve() if guide else None
-    done: list[Step] = []
-    stopped = False
-    with counting_bar("drawing") as count:
-        try:
-            for step in opened.steps(asked, grid, seed=seed, steps=steps, guidance=guidance, improve=improve):
-                done.append(step)
-                if count:
-                    count(len(done), steps)
-        except KeyboardInterrupt:
-            stopped = True
-            if not done:
-                raise
-    about = about_drawing(query, opened.config.name, seed, len(done), guidance)
-    write(file, files.png(files.sheet(to_rgba(done[-1].pictures), scale), about))
-    if gif:
-        write(file.with_suffix(".gif"), files.gif([step.pictures for step in done], scale))
+    improve = critic_of(wish.guide, wish.query).improve() if wish.guide else None
+    drawn = opened.steps(asked, wish.grid, seed=wish.seed, steps=steps, guidance=guidance, improve=improve)
+    kept, stopped = until_ctrl_c(partial(counted, drawn, steps), steps if wish.gif else 1)
+    about = wish.about(opened.config.name, kept[-1].number, guidance)
+    write(wish.file, files.png(files.sheet(to_rgba(kept[-1].pictures), scale), about))
+    if wish.gif:
+        write(wish.file.with_suffix(".gif"), files.gif([step.pictures for step in kept], scale))
     if stopped:
-        print_status(f"stopped after {len(done)} of {steps} steps; what was drawn until then is in the file")
-        raise typer.Exit(130)
+        exit_stopped(f"{kept[-1].number} of {steps} steps")
 
 
-def draw_with_native(
-    folder: Path, query: str, file: Path, grid: int, seed: int, steps: int | None, guidance: float | None, scale: int
-) -> None:
+def until_ctrl_c(make: Callable[[OnStep | None], Iterator[T]], most: int) -> tuple[list[T], bool]:
+    """Return the last `most` of what is made while a bar counts, and whether Ctrl-C ended it; where nothing was made yet, it ends the command."""
+    kept: deque[T] = deque(maxlen=most)
+    with counting_bar("drawing") as on_step:
+        try:
+            kept.extend(make(on_step))
+        except KeyboardInterrupt:
+            if not kept:
+                raise
+            return list(kept), True
+    return list(kept), False
+
+
+def counted(made: Iterator[T], count: int, on_step: OnStep | None) -> Iterator[T]:
+    """Yield what is made, `count` in all, and count it."""
+    for number, one in enumerate(made, 1):
+        yield one
+        if on_step:
+            on_step(number, count)
+
+
+def exit_stopped(done: str) -> NoReturn:
+    """Say that Ctrl-C ended a drawing, and end the command."""
+    print_status(f"stopped after {done}; what was drawn until then is in the file")
+    raise typer.Exit(130)
+
+
+def draw_with_native(folder: Path, wish: Wish) -> None:
     """Draw what follows a query in a native model's stream: pictures, or in a .wav file a sound."""
     with needs_extra("drawing with a native model", "ask"):
         from ..generate import files
         from ..generate import native as natives
     from ..generate.sampler import to_rgba
 
+    wish.refuse("a native model draws from words, pictures and sounds alone", "gif", "guide", "size")
+    steps, guidance = wish.steps, wish.guidance
     steps, guidance = natives.STEPS if steps is None else steps, natives.GUIDANCE if guidance is None else guidance
+    scale, is_sound = SCALE if wish.scale is None else wish.scale, wish.file.suffix.lower() == ".wav"
+    if is_sound:
+        wish.refuse("a sound is one", "grid", "scale")
     opened = natives.load_native(folder)
-    settings = natives.Settings(steps=steps, guidance=guidance, seed=seed)
-    about = about_drawing(query, opened.config.name, seed, steps, guidance)
-    if file.suffix.lower() == ".wav":
-        write(file, files.wav(opened.sound(query, settings), opened.config.audio.rate))
-        return
-    write(file, files.png(files.sheet(to_rgba(opened.pictures(query, grid, settings)), scale), about))
+    files.check_pixels(wish.grid, opened.config.size * scale)
+    settings = natives.Settings(steps=steps, guidance=guidance, seed=wish.seed)
+    try:
+        if is_sound:
+            data = files.wav(opened.sound(wish.query, settings), opened.config.audio.rate)
+        else:
+            sheet = files.sheet(to_rgba(opened.pictures(wish.query, wish.grid, settings)), scale)
+            data = files.png(sheet, wish.about(opened.config.name, steps, guidance))
+    except KeyboardInterrupt:
+        print_status("stopped; nothing was drawn to its end, and nothing is written")
+        raise typer.Exit(130) from None
+    write(wish.file, data)
 
 
 def native_folder(name: str) -> Path | None:
@@ -134,24 +192,20 @@ def native_folder(name: str) -> Path | None:
     return NATIVES.find(name)
 
 
-def draw_with_strokes(query: str, file: Path, count: int, seed: int, steps: int | None, guide: str) -> None:
+def draw_with_strokes(wish: Wish, count: int) -> None:
     """Draw Bézier strokes as SVG; what was drawn until Ctrl-C is kept."""
-    critic = critic_of(guide or "starter", query)
+    wish.refuse("strokes are one drawing of any size, led by an image tower alone", "grid", "guidance", "scale", "size", "gif")
+    critic = critic_of(wish.guide or "starter", wish.query)
     from ..generate.strokes import MOST_STROKES, STEPS, draw_strokes, to_svg
 
-    steps = STEPS if steps is None else steps
+    steps = STEPS if wish.steps is None else wish.steps
     if not 1 <= count <= MOST_STROKES or not 1 <= steps <= 2000:
         raise QueryError(f"{count} strokes in {steps} steps; give 1 to {MOST_STROKES} strokes, and 1 to 2000 steps")
-    drawn = None
-    with counting_bar("drawing") as on_step:
-        try:
-            for step in draw_strokes(critic, count, seed, steps, on_step):
-                drawn = step
-        except KeyboardInterrupt:
-            if drawn is None:
-                raise
-    assert drawn is not None  # there is at least one step
-    write(file, to_svg(drawn, query).encode())
+    numbered = enumerate(draw_strokes(critic, count, wish.seed, steps), 1)
+    ((number, drawn),), stopped = until_ctrl_c(partial(counted, numbered, steps), 1)
+    write(wish.file, to_svg(drawn, wish.query).encode())
+    if stopped:
+        exit_stopped(f"{number} of {steps} steps")
 
 
 def critic_of(space: str, query: str) -> "Critic":
@@ -163,23 +217,28 @@ def critic_of(space: str, query: str) -> "Critic":
     return Critic(registry.load(space), query)
 
 
-def draw_with_diffusion(
-    folder: Path, query: str, file: Path, grid: int, seed: int, steps: int | None, guidance: float | None, size: int
-) -> None:
-    """Draw with Stable Diffusion, whose words are read by our text towers."""
+def draw_with_diffusion(folder: Path, name: str, wish: Wish) -> None:
+    """Draw with Stable Diffusion, whose words are read by our text towers; drawings that were done until Ctrl-C are kept."""
     with needs_extra("drawing with Stable Diffusion", "draw"):
         import numpy as np
 
         from ..generate import files
         from ..generate.stable_diffusion import StableDiffusion
-    opened = StableDiffusion(folder)
-    if opened.is_cut(query):
+    wish.refuse("the steps of Stable Diffusion are no pictures yet", "gif")
+    wish.refuse("Stable Diffusion is steered by words alone", "guide")
+    wish.refuse("Stable Diffusion draws as large as --size says", "scale")
+    files.check_pixels(wish.grid, wish.size)
+    opened = StableDiffusion(folder, name)
+    if opened.is_cut(wish.query):
         print_status("only the first 75 word pieces are read; shorten what is asked for")
+    steps, guidance = wish.steps, wish.guidance
     steps, guidance = opened.defaults[0] if steps is None else steps, opened.defaults[1] if guidance is None else guidance
-    with counting_bar("drawing") as count:
-        drawings = opened.draw(query, grid, seed=seed, steps=steps, guidance=guidance, size=size, on_step=count)
-    pixels = np.stack([np.asarray(drawing.convert("RGBA")) for drawing in drawings])
-    write(file, files.png(files.sheet(pixels, 1), about_drawing(query, folder.name, seed, steps, guidance)))
+    settings: dict[str, Any] = {"seed": wish.seed, "steps": steps, "guidance": guidance, "size": wish.size}
+    kept, stopped = until_ctrl_c(lambda on_step: opened.drawings(wish.query, wish.grid, **settings, on_step=on_step), wish.grid)
+    pixels = np.stack([np.asarray(drawing.convert("RGBA")) for drawing in kept])
+    write(wish.file, files.png(files.sheet(pixels, 1), wish.about(name, steps, guidance)))
+    if stopped:
+        exit_stopped(f"{len(kept)} of {wish.grid} drawings")
 
 
 def pipeline_folder(name: str, yes: bool) -> Path | None:
@@ -200,15 +259,7 @@ def pipeline_folder(name: str, yes: bool) -> Path | None:
         from ..spaces.convert import hub
     there = hub.files_of(name)
     source = there.only(needed(there.files))
-    if hub.cached_folder(source.repo, source.revision) is None:
-        confirm_download(source.size, source.what, yes)
-    return hub.download(source)
-
-
-def about_drawing(query: str, name: str, seed: int, steps: int, guidance: float) -> dict[str, str]:
-    """Return what a drawing's file says of itself."""
-    comment = f"drawn by samespace with {name}: seed {seed}, steps {steps}, guidance {guidance:g}"
-    return {"Description": query, "Comment": comment}
+    return download_from_hub(source, yes)
 
 
 def write(file: Path, data: bytes) -> None:
@@ -217,11 +268,11 @@ def write(file: Path, data: bytes) -> None:
     print_result(escape_control(str(file)))
 
 
-def free_name(query: str, ending: str) -> Path:
-    """Return a name in this folder for the drawing of a query that no file has yet."""
+def free_name(query: str, endings: Sequence[str]) -> Path:
+    """Return a name in this folder for the drawing of a query, with the first of some endings, that no file has yet with any of them."""
     from ..library.search.query import names_file
 
     words = Path(query).stem if names_file(query) else query
     stem = re.sub(r"[^\w ,'-]+", "-", words).strip(" -")[:60] or "drawing"
-    names = (Path(f"{stem}{number}{ending}") for number in ["", *(f" {n}" for n in range(2, 10_000))])
-    return next(name for name in names if not name.exists())
+    names = (f"{stem}{number}" for number in ["", *(f" {n}" for n in range(2, 10_000))])
+    return next(Path(name + endings[0]) for name in names if not any(Path(name + ending).exists() for ending in endings))

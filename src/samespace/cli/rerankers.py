@@ -1,12 +1,11 @@
 """`samespace rerankers`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.paths import expanded
-from .console import CommandGroup, Revision, Yes, confirm_download, escape_control, print_result, print_status
+from .console import CommandGroup, Revision, Yes, download_from_hub, escape_control, print_result, print_status
 
 rerankers = typer.Typer(
     cls=CommandGroup, help="Install cross-encoders, which read texts again: search --rerank.", no_args_is_help=True
@@ -29,8 +28,7 @@ def pull(
 
         source = hub.files_of(name, revision)
         source = source.only(cross_encoder.needed(source.files))
-        confirm_download(source.size, source.what, yes)
-        cross_encoder.install(Path(hub.download(source)), source.repo)
+        cross_encoder.install(download_from_hub(source, yes), source.repo)
     print_status('installed; use it with: samespace search --rerank "…"')
 
 

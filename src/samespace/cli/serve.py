@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from ..library.library import Library
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Addresses that only this machine can reach."""
-
 
 def serve(
     library: Annotated[
@@ -53,6 +50,8 @@ def serve(
         import uvicorn
 
         from ..server.app import create_server
+        from ..server.protocol import MOST_CONNECTIONS, PromptProtocol
+        from ..server.services.security import LOOPBACK
     from ..library.library import Library
 
     first, *others = [*library] if library else [None]
@@ -65,7 +64,9 @@ def serve(
         print_status(f"serving on http://{f'[{host}]' if ':' in host else host}:{port} (API: /v1); stop with Ctrl-C")
         if host not in LOOPBACK and not api_key:
             print_status("other machines can connect, search and see your pictures; require a key with --api-key")
-        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            app, http=PromptProtocol, limit_concurrency=MOST_CONNECTIONS, log_level="warning", server_header=False, timeout_graceful_shutdown=2,
+        )  # fmt: skip
         uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -17,7 +17,7 @@ from .console import (
     Revision,
     SpaceName,
     Yes,
-    confirm_download,
+    download_from_hub,
     escape_control,
     needs_extra,
     print_result,
@@ -189,8 +189,7 @@ def fetch(name: str, revision: str | None, yes: bool, check: "Callable[[Path, st
     source = hub.look_up(name, revision)
     if check:
         check(hub.configs(source), source.repo)
-    confirm_download(source.size, source.what, yes)
-    return hub.download(source), f"{source.repo}@{source.revision}"
+    return download_from_hub(source, yes), f"{source.repo}@{source.revision}"
 
 
 @spaces.command("info")

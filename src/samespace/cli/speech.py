@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import MissingExtra, QueryError
-from .console import CommandGroup, Yes, confirm_download, print_result, print_status
+from .console import CommandGroup, Yes, confirm_download, download_from_hub, print_result, print_status
 
 speech = typer.Typer(cls=CommandGroup, help="Install what writes speech down.", no_args_is_help=True)
 
@@ -35,8 +35,7 @@ def pull(
         source = hub.files_of(name if "/" in name else media.HUB.format(name=name))
         if media.WEIGHTS not in source.files:
             raise QueryError(f"{source.repo} holds no {media.WEIGHTS}, as faster-whisper reads it; choose one of Systran's")
-        confirm_download(source.size, source.what, yes)
-        media.add(name.rpartition("/")[2], hub.download(source))
+        media.add(name.rpartition("/")[2], download_from_hub(source, yes))
     print_status("installed; index again to add transcripts: samespace index FOLDER")
 
 

@@ -194,6 +194,10 @@ def eval_draw(
     if loaded.fingerprint == opened.config.space:
         raise UnknownSpace(f"{reader} is the space that {generator} draws in, and judges itself; name another one: --judge SPACE")
     rows = list(different(captions))
+    if len(rows) < 2:
+        raise QueryError(
+            f"{pairs} has {len(rows)} pictures with different captions; give two or more, among which they are found"
+        )
     with counting_bar("drawing") as report:
         evaluation = Evaluation(opened, loaded, squares[rows], [captions[row][0] for row in rows], report)
         metrics = evaluation.measure()
@@ -214,17 +218,20 @@ def eval_native(
     json_: Json = False,
 ) -> None:
     """Whether a native model names pictures and spoken words, tells three pictures apart, and draws what a judge reads."""
+    with needs_extra("a native model", "train"):
+        from ..evaluate.native import CHOICES, NativeEvaluation
+        from ..generate.native import load_native
+        from ..preprocess.stream import SoundValues
+        from ..train.documents import open_documents, picture_pairs, read_part
     from ..evaluate.drawing import different
-    from ..evaluate.native import CHOICES, NativeEvaluation
-    from ..generate.native import load_native
-    from ..preprocess.stream import SoundValues
     from ..spaces import registry
     from ..train.config import Source
-    from ..train.documents import open_documents, picture_pairs, read_part
 
     native, space = load_native(model), registry.load(reader)
     found = picture_pairs(pairs, native.config.size)
     rows = list(different([captions for _, captions in found]))[:CHOICES]
+    if len(rows) < 3:
+        raise QueryError(f"{pairs} has {len(rows)} pictures with different captions; give three or more, which are told apart")
     pictures, words = [found[i][0] for i in rows], [found[i][1][0] for i in rows]
     with counting_bar("asking") as report:
         evaluation = NativeEvaluation(native, report)
@@ -251,8 +258,9 @@ def eval_context(
     json_: Json = False,
 ) -> None:
     """How far a language model reads: perplexity and hidden facts at each length, for each way to read on after its training's."""
-    from ..assistant.registry import read_language_model
-    from ..evaluate.long_context import read_lengths
+    with needs_extra("a language model", "ask"):
+        from ..assistant.registry import read_language_model
+        from ..evaluate.long_context import read_lengths
 
     try:
         wanted = [int(number) for number in lengths.split(",")]

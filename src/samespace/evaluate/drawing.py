@@ -56,11 +56,11 @@ class Evaluation:
 
     def measure(self) -> dict[str, float]:
         """Return all metrics, by name."""
-        words = [self.generator.read(caption, files=False) for caption in self.captions]
+        words = [self.generator.read_words(caption) for caption in self.captions]
         drawn = self.draw("text", words)
         found = self.recalls("text", drawn)
         found |= self.recalls("real", self.squares) | self.recalls("unguided", self.draw("unguided", words, guidance=1.0))
-        nothing = [Asked(one.unwanted, one.unwanted) for one in words]  # nothing is subtracted in a caption
+        nothing = [Asked(self.generator.nothing, self.generator.nothing)] * len(words)
         found |= self.recalls("nothing", self.draw("nothing", nothing, guidance=1.0))
         found |= self.nearest_pictures(drawn)
         found |= self.steering() | self.colours()
@@ -111,7 +111,7 @@ class Evaluation:
     def steering(self) -> dict[str, float]:
         """Return the recall of drawings of pictures, of spoken words, and of a picture and a word, without reading words."""
         space, generator = self.generator.space, self.generator
-        nothing = generator.read(np.ones(space.dim)).unwanted
+        nothing = generator.nothing
 
         def of_z(z: np.ndarray) -> list[Asked]:
             unit = z / np.linalg.norm(z, axis=1, keepdims=True)
@@ -130,7 +130,7 @@ class Evaluation:
     def colours(self) -> dict[str, float]:
         """Return how often the colour asked for is the one of most of a drawing: "a red apple", for each colour and thing."""
         asked = [(colour, f"a {colour} {thing}") for colour in ASKED_COLOURS for thing in THINGS]
-        drawn = self.draw("colours", [self.generator.read(words, files=False) for _, words in asked])
+        drawn = self.draw("colours", [self.generator.read_words(words) for _, words in asked])
         right = [_most(picture) == colour for picture, (colour, _) in zip(drawn, asked)]
         return {"colour": float(np.mean(right))}
 

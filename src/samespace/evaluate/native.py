@@ -77,7 +77,8 @@ class NativeEvaluation:
         for kind, guidance in (("drawn", Settings().guidance), ("drawn_blind", 0.0)):
             drawn = []
             for i, text in enumerate(words):
-                drawn.append(to_rgba(self.native.pictures(text, 1, Settings(seed=i, guidance=guidance)))[0])
+                (one,) = self.native.draw([text], settings=Settings(seed=i, guidance=guidance))
+                drawn.append(to_rgba(one.values[None])[0])
                 self.report(i + 1, len(words))
             if sheet and kind == "drawn":
                 from ..generate.files import sheet as sheet_of

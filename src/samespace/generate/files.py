@@ -11,12 +11,25 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from ..core.errors import QueryError, as_utf8
 from .sampler import Pictures, on_white, to_rgba
 
 STEP_SECONDS, LAST_SECONDS = 0.12, 2.0
 """How long a GIF shows a step, and the result."""
 ORIGIN = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """What IPTC calls pictures that a trained model made."""
+
+
+MOST_PIXELS, MOST_GIF_PIXELS = 2**26, 2**27
+"""Of a sheet, and of all frames of an animation."""
+
+
+def check_pixels(count: int, side: int, frames: int = 1) -> None:
+    """Raise QueryError where a sheet of drawings, `side` pixels each, or its animation would not fit into the memory of a small machine."""
+    pixels = count * side**2
+    if pixels > MOST_PIXELS or (frames > 1 and pixels * frames > MOST_GIF_PIXELS):
+        what = f"{count} drawings of {side} × {side} pixels" + (f" in {frames} steps" if frames > 1 else "")
+        raise QueryError(f"{what} are more than one file should hold; draw fewer, or smaller ones, or leave --gif out")
 
 
 def sheet(drawings: npt.NDArray[np.uint8], scale: int) -> Image.Image:
@@ -30,11 +43,17 @@ def sheet(drawings: npt.NDArray[np.uint8], scale: int) -> Image.Image:
     return whole
 
 
+def about(query: str, name: str, seed: int, steps: int, guidance: float) -> dict[str, str]:
+    """Return what a drawing's file says of itself: what was asked for, and of whom."""
+    comment = f"drawn by samespace with {name}: seed {seed}, steps {steps}, guidance {guidance:g}"
+    return {"Description": query, "Comment": comment}
+
+
 def png(picture: Image.Image, about: Mapping[str, str]) -> bytes:
     """Return a picture as PNG, with what it was made from as text and the mark of a made picture as XMP (IPTC's, too)."""
     info = PngInfo()
     for name, value in ({"Software": "samespace"} | dict(about)).items():
-        info.add_itxt(name, value)
+        info.add_itxt(name, as_utf8(value))
     info.add_itxt("XML:com.adobe.xmp", xmp(about.get("Description", "")))
     out = io.BytesIO()
     picture.save(out, "PNG", pnginfo=info)
@@ -47,7 +66,7 @@ def xmp(description: str) -> str:
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" '
         f'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType={quoteattr(ORIGIN)}>'
-        f'<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{escape(description)}</rdf:li></rdf:Alt></dc:description>'
+        f'<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{escape(as_utf8(description))}</rdf:li></rdf:Alt></dc:description>'
         "</rdf:Description></rdf:RDF></x:xmpmeta>"
     )
 

@@ -11,7 +11,7 @@ from ..core.config import config_from_file
 from ..core.errors import QueryError, UnknownGenerator, error_summary
 from ..core.generator_config import GeneratorConfig
 from ..core.registry import Registry
-from ..library.search.query import QueryEncoder, Term, Weighted
+from ..library.search.query import Query, QueryEncoder, Term, Weighted
 from ..spaces import registry as spaces
 from ..spaces.sessions import open_graph
 from ..spaces.space import Space, once
@@ -83,9 +83,9 @@ def load_generator(name: str | Path = "starter", space: Space | None = None) -> 
 
 
 def _space_of(config: GeneratorConfig) -> Space:
-    """Return the installed space that a generator was trained in. Raises UnknownSpace."""
-    for folder in spaces.SPACES.installed().values():
-        if (space := Space(folder)).fingerprint == config.space:
+    """Return the installed space that a generator was trained in. Raises UnknownGenerator."""
+    for entry in spaces.SPACES.entries():
+        if entry.config and (space := Space(entry.folder)).fingerprint == config.space:
             return space
     raise UnknownGenerator(f"the generator {config.name} draws in a space that is not installed; pull or train that space first")
 
@@ -94,6 +94,26 @@ def check_range(name: str, value: float, least: float, most: float) -> None:
     """Raise QueryError where a setting of a drawing is out of its range."""
     if not least <= value <= most:
         raise QueryError(f"{name} is {value:g}; give {least:g} to {most:g}")
+
+
+def check_seed(seed: int) -> None:
+    """Raise QueryError where a seed is none that everything here takes."""
+    if not 0 <= seed < 2**63 - MOST_DRAWINGS:
+        raise QueryError(f"the seed is {seed}; give a number from 0 to about 9e18")
+
+
+def read_query(space: Space, asked: str, files: bool = True, extra_vectors: Sequence[Weighted] = ()) -> Query:
+    """Return a query that can be drawn: one that is not too long, and of which the space knows something.
+
+    Raises QueryError, UnreadableMedia.
+    """
+    if len(asked) > MOST_CHARACTERS:
+        raise QueryError(f"{len(asked)} characters are more than a drawing can follow; write {MOST_CHARACTERS} at most")
+    encoder = QueryEncoder(space)
+    query = encoder.query(asked, files, extra_vectors)
+    if unknown := next((term for term in query.terms if encoder.says_nothing(term)), None):
+        raise QueryError(f"the space {space.name} does not know {unknown.text[:40]!r}; write it in other words, or in English")
+    return query
 
 
 class Generator:
@@ -128,27 +148,28 @@ class Generator:
 
         With `files` false everything is words; `extra_vectors` are added to a query. Raises QueryError, UnreadableMedia.
         """
-        nothing = Condition(np.zeros(self.config.dim, np.float32), np.empty((0, self.config.word_width), np.float32))
         if not isinstance(asked, str):
             z = np.asarray(asked, np.float32)
             if z.shape != (self.config.dim,) or not np.isfinite(z).all() or not z.any():
                 raise QueryError(f"z has the shape {z.shape}; give {self.config.dim} finite numbers that are not all zero")
-            return Asked(replace(nothing, z=z / np.linalg.norm(z)), nothing)
-        if len(asked) > MOST_CHARACTERS:
-            raise QueryError(f"{len(asked)} characters are more than a drawing can follow; write {MOST_CHARACTERS} at most")
-        encoder = QueryEncoder(self.space)
-        query = encoder.query(asked, files, extra_vectors)
-        if unknown := next((term for term in query.terms if encoder.says_nothing(term)), None):
-            raise QueryError(
-                f"the space {self.space.name} does not know {unknown.text[:40]!r}; write it in other words, or in English"
-            )
-        wanted = replace(self._words([term for term in query.terms if term.weight > 0], nothing), z=query.z)
+            return Asked(replace(self.nothing, z=z / np.linalg.norm(z)), self.nothing)
+        query = read_query(self.space, asked, files, extra_vectors)
+        wanted = replace(self._words([term for term in query.terms if term.weight > 0]), z=query.z)
         subtracted = [(term, vector) for term, vector in zip(query.terms, query.vectors) if term.weight < 0]
         if not subtracted:
-            return Asked(wanted, nothing)
+            return Asked(wanted, self.nothing)
         z = np.sum([-term.weight * vector for term, vector in subtracted], axis=0)
-        unwanted = self._words([term for term, _ in subtracted], nothing)
+        unwanted = self._words([term for term, _ in subtracted])
         return Asked(wanted, replace(unwanted, z=z / np.linalg.norm(z)))
+
+    def read_words(self, words: str) -> Asked:
+        """Return what to draw of words as they stand: signs and numbers in them add, subtract and weigh nothing."""
+        return Asked(replace(self._states(words), z=self.space.text([words])[0]), self.nothing)
+
+    @property
+    def nothing(self) -> Condition:
+        """What is drawn from where nothing is asked for."""
+        return Condition(np.zeros(self.config.dim, np.float32), np.empty((0, self.config.word_width), np.float32))
 
     def nearest(self, drawings: np.ndarray) -> list[Nearest]:
         """Return the nearest training picture of each drawing, uint8 (B, S, S, 4); nothing where the folder does not have them."""
@@ -157,20 +178,22 @@ class Generator:
     @once
     def _training_pictures(self) -> TrainingPictures | None:
         try:
-            return TrainingPictures(self.folder)
-        except OSError:
+            return TrainingPictures.read(self.folder)
+        except (OSError, ValueError):
             return None
 
-    def _words(self, terms: list[Term], nothing: Condition) -> Condition:
+    def _words(self, terms: list[Term]) -> Condition:
         """Return the states of the words among terms, read as one text."""
         text = ", ".join(term.text for term in terms if term.path is None)
-        if not text:
-            return nothing
+        return self._states(text) if text else self.nothing
+
+    def _states(self, text: str) -> Condition:
+        """Return the states of a text's tokens, without z."""
         states, present = self.space.text_states([text])
         count = min(int(present.sum()), self.config.words)
         tokenizer = self.space.words.tokenizer
         ids = self.space.words.ids([text])[0, :count].tolist()
-        return replace(nothing, states=states[0, :count], tokens=tuple(tokenizer.id_to_token(i) for i in ids))
+        return replace(self.nothing, states=states[0, :count], tokens=tuple(tokenizer.id_to_token(i) for i in ids))
 
     def steps(
         self, asked: Asked, n: int = 1, *, seed: int = 0, steps: int = STEPS, guidance: float = GUIDANCE,
@@ -183,6 +206,7 @@ class Generator:
         check_range("steps", steps, 1, MOST_STEPS)
         check_range("the number of drawings", n, 1, MOST_DRAWINGS)
         check_range("guidance", guidance, 0, MOST_GUIDANCE)
+        check_seed(seed)
         size = self.config.size
         noise = np.stack([np.random.default_rng([seed, i]).standard_normal((4, size, size), np.float32) for i in range(n)])
         attention: list[np.ndarray] = []

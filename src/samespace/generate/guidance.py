@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import UnknownGenerator
-from ..library.search.query import QueryEncoder
 from ..spaces.checkpoints import checkpoint
 from ..spaces.space import Space
+from .generator import read_query
 from .sampler import Pictures
 
 VIEWS, LEAST_VIEW = 4, 0.6
@@ -35,13 +35,13 @@ class Critic:
             )
         self.model, self.size = checkpoint.load(space.folder).model.requires_grad_(False), p.size
         self.mean, self.std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (p.mean, p.std))
-        self.z = torch.from_numpy(QueryEncoder(space).query(query).z)
+        self.z = torch.from_numpy(read_query(space, query).z)
         self.rng = np.random.default_rng(seed)
 
     def similarity(self, shown: Tensor) -> Tensor:
         """Return the mean cosine of random views of pictures to the query: float32 (B, 3, S, S), 0 to 1 → (B,)."""
-        scores = [self.model.encode_image((self._view(shown) - self.mean) / self.std) @ self.z for _ in range(VIEWS)]
-        return torch.stack(scores).mean(dim=0)
+        looked = [self.model.encode_image((self._view(shown) - self.mean) / self.std) for _ in range(VIEWS)]
+        return torch.stack([F.normalize(z[:, : len(self.z)], dim=-1) @ self.z for z in looked]).mean(dim=0)
 
     def _view(self, shown: Tensor) -> Tensor:
         """Return a random square of pictures, in the tower's size."""

@@ -1,6 +1,6 @@
 """A native model on disk and in memory: a document is read, and goes on with words, pictures and sounds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -18,8 +18,7 @@ from ..core.errors import QueryError, RequestError, UnknownGenerator, Unreadable
 from ..core.files import sha256, write_text_atomically
 from ..core.native_config import KINDS, PICTURE, SOUND, NativeConfig
 from ..core.new_folder import new_folder
-from ..core.paths import expanded
-from ..library.search.query import names_file
+from ..library.search.query import parse
 from ..media import audio
 from ..media import image as image_media
 from ..media.kinds import kind_of
@@ -30,7 +29,7 @@ from ..models.sampling import Sampler
 from ..preprocess.stream import Part, PictureValues, SoundValues, StreamWords, Tokens, decibels_of, sound_values
 from ..preprocess.vocoder import griffin_lim
 from ..spaces.checkpoints.tensors import check_weights, dequantize, fill
-from .generator import MOST_DRAWINGS, MOST_GUIDANCE, MOST_STEPS, check_range
+from .generator import MOST_DRAWINGS, MOST_GUIDANCE, MOST_STEPS, check_range, check_seed
 from .native_registry import NATIVES, read_native_config
 from .sampler import Pictures, from_rgba, sample
 
@@ -129,21 +128,27 @@ class Native:
         self._run(reading, tokens, count)
         return reading
 
-    def go_on(self, parts: Sequence[Part], settings: Settings = Settings(), stop: int | None = None) -> Iterator[Part | None]:
+    def go_on(
+        self, parts: Sequence[Part], settings: Settings = Settings(), stop: int | None = None
+    ) -> Generator[Part | None, None, bool]:
         """Go on with a document until it ends, or the word `stop` comes: pieces of text, pictures and sounds.
 
-        None now and then, so that a client that waits may leave. Raises RequestError.
+        None now and then, so that a client that waits may leave. Returns whether it ended by itself, and not for want of room.
+        Raises RequestError.
         """
         reading, rng = self.read(parts), np.random.default_rng(settings.seed)
         sampler = Sampler(settings.temperature, settings.top_p, settings.seed)
         pending: list[int] = []
-        for _ in range(min(settings.longest, self.config.lm.context - reading.cache.length - 1)):
+        ended = False
+        for _ in range(settings.longest):
+            if (room := self.config.lm.context - reading.cache.length) < 2:
+                break
             yield None
             word = sampler.pick(self.model.lm.logits(reading.hidden[:1])[0])
-            if word in (self.words.end, stop):
+            if ended := word in (self.words.end, stop):
                 break
             if (name := next((n for n, mark in self.words.begins.items() if mark == word), None)) is not None:
-                if self.config.lm.context - reading.cache.length < self.config.lengths[name] + 3:
+                if room < self.config.lengths[name] + 3:
                     break
                 if pending:
                     yield self.words.tokenizer.decode(pending)
@@ -156,6 +161,7 @@ class Native:
             self.step(reading, word)
         if pending:
             yield self.words.tokenizer.decode(pending)
+        return ended
 
     def draw(
         self, parts: Sequence[Part], name: str = PICTURE, count: int = 1, settings: Settings = Settings()
@@ -188,14 +194,19 @@ class Native:
         check_range("steps", settings.steps, 1, MOST_STEPS)
         check_range("guidance", settings.guidance, 0, MOST_GUIDANCE)
         check_range("the number of drawings", count, 1, MOST_DRAWINGS)
+        check_seed(settings.seed)
         return self.draw([self._part(query)], name, count, settings)
 
     def _part(self, query: str) -> Part:
         """Return what a query names: a picture, a sound, or words. Raises QueryError, UnreadableMedia."""
-        if not names_file(query):
-            return query.strip()
-        path = expanded(query)
-        kind = kind_of(path)
+        (first, *more) = parse(query)
+        if more or first.weight != 1:
+            raise QueryError(
+                "a native model reads a text as it stands, and adds or weighs nothing; write words without signs, or a file"
+            )
+        if first.path is None:
+            return first.text
+        path, kind = first.path, kind_of(first.path)
         if kind == "audio":
             return read_sound(path, self.config)
         if kind != "image":

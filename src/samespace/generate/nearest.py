@@ -34,17 +34,21 @@ class Nearest:
 class TrainingPictures:
     """What a generator was trained on."""
 
-    def __init__(self, folder: Path):
-        """Read a generator's folder. Raises OSError where it does not have them."""
+    def __init__(self, tiles: np.ndarray, names: list[str]):
+        """tiles: uint8 (N, TILE, TILE, 3); names: what each is called."""
+        self.tiles, self.names, self.cells = tiles, names, _cells(tiles)
+
+    @staticmethod
+    def read(folder: Path) -> "TrainingPictures":
+        """Read a generator's folder. Raises OSError where it does not have them, ValueError where they are damaged."""
         from PIL import Image
 
-        self.names: list[str] = json.loads((folder / NAMES).read_text("utf-8"))
+        names: list[str] = json.loads((folder / NAMES).read_text("utf-8"))
         with Image.open(folder / ATLAS) as atlas:
             pixels = np.asarray(atlas.convert("RGB"))
         across = pixels.shape[1] // TILE
         tiles = pixels.reshape(-1, TILE, across, TILE, 3).transpose(0, 2, 1, 3, 4).reshape(-1, TILE, TILE, 3)
-        self.tiles = np.ascontiguousarray(tiles[: len(self.names)])
-        self.cells = _cells(self.tiles)
+        return TrainingPictures(np.ascontiguousarray(tiles[: len(names)]), names)
 
     def nearest(self, drawings: np.ndarray) -> list[Nearest]:
         """Return the nearest training picture of each drawing: uint8 (B, S, S, 4)."""

@@ -4,7 +4,7 @@ diffusers runs the U-Net, the sampler and the decoder; what the words mean to th
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ..spaces.checkpoints.tensors import check_memory, fill, read_weights
 from ..spaces.checkpoints.tokenizer_files import pad_id, read_tokenizer
 from ..spaces.checkpoints.transformers_layout import clip_towers
 from ..spaces.checkpoints.weight_maps import HF, renamed
-from .generator import MOST_DRAWINGS, MOST_STEPS, check_range
+from .generator import MOST_DRAWINGS, MOST_STEPS, check_range, check_seed
 
 INDEX = "model_index.json"
 """The file that makes a folder a pipeline of diffusers."""
@@ -32,6 +32,10 @@ PARTS = {
     "StableDiffusionXLPipeline": ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae", "scheduler"),
 }
 """Pipelines that are run → the folders that each needs."""
+WEIGHTS = ("text_encoder", "unet", "vae")
+"""How the names of folders with weights begin."""
+AT_ONCE = 4
+"""Drawings that are made at once."""
 STEPS, GUIDANCE, TURBO_STEPS = 25, 7.5, 1
 """Defaults; a Turbo draws in one step, without guidance."""
 MOST_GUIDANCE = 30.0
@@ -103,9 +107,12 @@ def _prep(c: TextTower) -> Prep:
 class StableDiffusion:
     """A pipeline of diffusers whose words are read by our text towers."""
 
-    def __init__(self, folder: Path):
-        """Read a folder as diffusers writes it; nothing is downloaded. Raises UnknownGenerator, MissingExtra, UnknownSpace."""
-        self.folder, self.kind = folder, check(folder)
+    def __init__(self, folder: Path, name: str = ""):
+        """Read a folder as diffusers writes it; nothing is downloaded. Raises UnknownGenerator, MissingExtra, UnknownSpace.
+
+        `name` is what people call it, where the folder's does not say: that of a hub's snapshot is a commit.
+        """
+        self.folder, self.name, self.kind = folder, name or folder.name, check(folder)
         try:
             import diffusers
         except (ImportError, RuntimeError) as error:
@@ -130,20 +137,22 @@ class StableDiffusion:
     @property
     def turbo(self) -> bool:
         """Whether it draws in a step, without guidance."""
-        return (
-            "turbo" in self.folder.name.lower() or "turbo" in str(read_json(self.folder / INDEX).get("_name_or_path", "")).lower()
-        )
+        return "turbo" in f"{self.name} {read_json(self.folder / INDEX).get('_name_or_path', '')}".lower()
 
     @property
     def defaults(self) -> tuple[int, float]:
         """Its steps and guidance where nothing else is asked for."""
         return (TURBO_STEPS, 0.0) if self.turbo else (STEPS, GUIDANCE)
 
-    def draw(
+    def draw(self, query: str, n: int = 1, **settings: Any) -> list[Image.Image]:
+        """Return n drawings of a query of words; settings and errors are those of `drawings`."""
+        return list(self.drawings(query, n, **settings))
+
+    def drawings(
         self, query: str, n: int = 1, *, seed: int = 0, steps: int | None = None, guidance: float | None = None, size: int = 0,
         on_step: Callable[[int, int], None] | None = None,
-    ) -> list[Image.Image]:  # fmt: skip
-        """Return n drawings of a query of words, RGB, `size` pixels a side or as the model was trained.
+    ) -> Iterator[Image.Image]:  # fmt: skip
+        """Yield n drawings of a query of words, RGB, `size` pixels a side or as the model was trained; some are made at once.
 
         What is subtracted is the negative prompt; weights are those of a query, 2:castle, or of words, (castle:1.3). `on_step`
         is called with the steps done and all. Raises QueryError.
@@ -152,18 +161,33 @@ class StableDiffusion:
         check_range("steps", steps, 1, MOST_STEPS)
         check_range("the number of drawings", n, 1, MOST_DRAWINGS)
         check_range("guidance", guidance, 0, MOST_GUIDANCE)
+        check_seed(seed)
         if size and (size % 8 or not 64 <= size <= 2048):
             raise QueryError(f"the size is {size}; give a multiple of 8 from 64 to 2048")
         wanted, unwanted = pieces_of(query)
-        conditions = self._conditions(wanted, unwanted, guidance > 1)
-        done = self.pipeline(
-            **{name: x.repeat(n, *[1] * (x.ndim - 1)) for name, x in conditions.items()},
-            num_inference_steps=steps, guidance_scale=guidance, height=size or None, width=size or None,
-            generator=[torch.Generator().manual_seed(seed + i) for i in range(n)],
-            callback_on_step_end=_counting(on_step, steps) if on_step else None,
-        )  # fmt: skip
-        drawings: list[Image.Image] = done.images
-        return drawings
+        if unwanted and guidance <= 1:
+            raise QueryError(
+                f"at a guidance of {guidance:g} nothing can be subtracted; leave {unwanted[0][0]!r} out, or give more: --guidance 2"
+            )
+        conditions, parts = self._conditions(wanted, unwanted, guidance > 1), -(-n // AT_ONCE)
+        for part, first in enumerate(range(0, n, AT_ONCE)):
+            count = min(AT_ONCE, n - first)
+            given: dict[str, Any] = {name: x.repeat(count, *[1] * (x.ndim - 1)) for name, x in conditions.items()}
+            given |= {"num_inference_steps": steps, "guidance_scale": guidance, "height": size or None, "width": size or None}
+            given["generator"] = [torch.Generator().manual_seed(seed + i) for i in range(first, first + count)]
+            if on_step:
+                given["callback_on_step_end"] = _counting(on_step, part * steps, steps, parts * steps)
+            yield from self._run(given)
+
+    def _run(self, given: dict[str, Any]) -> list[Image.Image]:
+        """Return the pipeline's pictures. Raises QueryError where they do not fit into memory."""
+        try:
+            images: list[Image.Image] = self.pipeline(**given).images
+        except (MemoryError, RuntimeError) as error:  # torch has no class for it on a CPU
+            if isinstance(error, MemoryError) or "memory" in str(error):
+                raise QueryError("there is not enough memory for drawings of this size; give a smaller one: --size 256") from None
+            raise
+        return images
 
     def is_cut(self, query: str) -> bool:
         """Whether a query has more words than the model reads. Raises QueryError."""
@@ -198,24 +222,34 @@ def check(folder: Path) -> str:
         )
     if missing := [part for part in PARTS[kind] if not (folder / part).is_dir()]:
         raise UnknownGenerator(f"{folder} lacks {missing[0]}, a part of the pipeline; download it again")
-    for part in ("unet", "vae"):
-        if not (weights := sorted((folder / part).glob("*.safetensors"))):
+    for part in (part for part in PARTS[kind] if part.startswith(WEIGHTS)):
+        if not (weights := [file for file in sorted((folder / part).glob("*.safetensors")) if is_plain(file.name)]):
             raise UnknownGenerator(
-                f"the weights of {folder / part} are no safetensors, and nothing else is opened; download those"
+                f"{folder / part} has no safetensors in full precision, and nothing else is opened; download those, or choose another model"
             )
         check_memory(weights)
     return kind
 
 
 def needed(files: Iterable[str]) -> list[str]:
-    """Return which files of a repository a pipeline needs: configs, tokenizers, and weights as safetensors in full precision."""
+    """Return which files of a repository a pipeline needs: configs, tokenizers, and weights as safetensors in full precision.
+
+    Raises UnknownGenerator where a part has no such weights.
+    """
     parts = {part for kind in PARTS.values() for part in kind}
     inside = [file for file in files if file == INDEX or (file.count("/") == 1 and file.partition("/")[0] in parts)]
-    weights = [file for file in inside if file.endswith(".safetensors")]
-    plain = [file for file in weights if file.rpartition("/")[2].count(".") == 1]
-    covered = {file.partition("/")[0] for file in plain}
-    weights = plain + [file for file in weights if file.partition("/")[0] not in covered]  # a part that comes in fp16 only
+    weights = [file for file in inside if file.endswith(".safetensors") and is_plain(file)]
+    there, covered = ({file.partition("/")[0] for file in some} for some in (inside, weights))
+    if missing := sorted(part for part in there - covered if part.startswith(WEIGHTS)):
+        raise UnknownGenerator(
+            f"its part {missing[0]} has no safetensors in full precision, and nothing else is opened; choose another model"
+        )
     return sorted([file for file in inside if file.endswith((".json", ".txt", ".model"))] + weights)
+
+
+def is_plain(file: str) -> bool:
+    """Whether a file of weights is no variant, such as fp16: model.safetensors, and not model.fp16.safetensors."""
+    return file.rpartition("/")[2].count(".") == 1
 
 
 def pieces_of(query: str) -> tuple[Weighted, Weighted]:
@@ -239,11 +273,11 @@ def weighted(text: str) -> Weighted:
     return [piece for piece in pieces if piece[0]]
 
 
-def _counting(on_step: Callable[[int, int], None], steps: int) -> Callable[..., dict[str, Any]]:
-    """Return a callback of diffusers that counts steps."""
+def _counting(on_step: Callable[[int, int], None], before: int, steps: int, count: int) -> Callable[..., dict[str, Any]]:
+    """Return a callback of diffusers that counts the steps of one run, after those before, of all."""
 
-    def count(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        on_step(min(step + 1, steps), steps)  # some samplers look twice at a step
+    def called(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        on_step(before + min(step + 1, steps), count)  # some samplers look twice at a step
         return tensors
 
-    return count
+    return called

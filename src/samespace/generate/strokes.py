@@ -3,13 +3,14 @@
 Frans et al. 2021, "CLIPDraw", with a soft rasteriser: a pixel is covered as far as it is nearer to a stroke than half its width.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.errors import as_utf8
 from .guidance import Critic
 
 STEPS, MOST_STROKES = 150, 256
@@ -80,9 +81,7 @@ def _distance(curve: Tensor, side: int) -> Tensor:
     return nearest.square().sum(dim=-1).amin(dim=1).add(1e-9).sqrt().reshape(-1, side, side)
 
 
-def draw_strokes(
-    critic: Critic, count: int, seed: int = 0, steps: int = STEPS, on_step: Callable[[int, int], None] | None = None
-) -> Iterator[Strokes]:
+def draw_strokes(critic: Critic, count: int, seed: int = 0, steps: int = STEPS) -> Iterator[Strokes]:
     """Yield strokes after each step of bringing what the critic sees nearer to its query."""
     strokes = random_strokes(count, seed)
     optimizer = torch.optim.Adam([{"params": [getattr(strokes, name)], "lr": rate} for name, rate in RATES.items()])
@@ -94,8 +93,6 @@ def draw_strokes(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         strokes.clamp_()
-        if on_step:
-            on_step(step, steps)
         yield strokes
 
 
@@ -113,4 +110,4 @@ def to_svg(strokes: Strokes, title: str, side: int = 512) -> str:
         )
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}" fill="none" stroke-linecap="round">'
     background = f'<rect width="{side}" height="{side}" fill="#fff"/>'
-    return "\n".join([head, f"<title>{escape(title)}</title>", background, *paths, "</svg>"]) + "\n"
+    return "\n".join([head, f"<title>{escape(as_utf8(title))}</title>", background, *paths, "</svg>"]) + "\n"

@@ -1,15 +1,22 @@
 """Hits as something that other programs open: a folder of links, a playlist, a ZIP file, a page."""
 
+import io
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from ..core.errors import LibraryError, MissingLibrary
 from ..core.files import write_atomically
 from ..core.paths import expanded
 from .search.hits import Hit
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+PIECE = 2**20
+"""Bytes of a file that are in memory at a time."""
 
 
 def export(hits: Sequence[Hit], out: str | Path) -> int:
@@ -50,18 +57,49 @@ def _playlist(path: Path, files: list[str], _: Sequence[Hit]) -> None:
 
 
 def _zip(path: Path, files: list[str], _: Sequence[Hit]) -> None:
-    """Write a ZIP file; pictures and videos are stored as they are, for they are compressed already."""
-    used: set[str] = set()
+    write_atomically(path, lambda out: out.writelines(zip_pieces(files)))
 
-    def write(out: IO[bytes]) -> None:
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
-            for number, file in enumerate(files, 1):
-                name = os.path.basename(file)
-                name = name if name.casefold() not in used else f"{number} {name}"
-                used.add(name.casefold())  # Windows and macOS unpack names that differ in case into one file
-                archive.write(file, name.encode("utf-8", "replace").decode())
 
-    write_atomically(path, write)
+def zip_pieces(files: Iterable[str]) -> Iterator[bytes]:
+    """Yield a ZIP file of files in pieces; pictures and videos are stored as they are, for they are compressed already.
+
+    A file that cannot be opened, because its disk is not there, is left out. Raises OSError where one ends while it is read.
+    """
+    out = _Pieces()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+        used: set[str] = set()
+        for number, file in enumerate(files, 1):
+            name = os.path.basename(file).replace("\\", "_").encode("utf-8", "replace").decode()  # on Windows a \ is a folder's
+            name = name if name.casefold() not in used else f"{number} {name}"
+            used.add(name.casefold())  # Windows and macOS unpack names that differ in case into one file
+            try:
+                source, info = open(file, "rb"), zipfile.ZipInfo.from_file(file, name, strict_timestamps=False)
+            except OSError:
+                continue
+            with source, archive.open(info, "w") as member:
+                while block := source.read(PIECE):
+                    member.write(block)
+                    yield from out.taken()
+    yield from out.taken()
+
+
+class _Pieces(io.RawIOBase):
+    """A file that cannot be sought in: what was written is taken out again."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: "Buffer") -> int:
+        self._parts.append(part := bytes(data))
+        return len(part)
+
+    def taken(self) -> list[bytes]:
+        """Return what was written since the last time."""
+        parts, self._parts = self._parts, []
+        return parts
 
 
 def _page(path: Path, _: list[str], hits: Sequence[Hit]) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import LibraryError, MissingExtra, MissingLibrary, UnreadableMedia, WrongSpace
+from ..core.errors import MissingExtra, MissingLibrary, SamespaceError, UnreadableMedia, WrongSpace
 from ..core.paths import absolute, data_folder, expanded
 from ..spaces.registry import load
 from ..spaces.space import Space, once
@@ -92,15 +91,11 @@ class Library:
         self._check_roots(roots, additional)
         hidden = {path: mark for path, mark in self.marks.read().files.items() if mark.hidden}
         before = self.store.hashes_of_marked(hidden) if hidden and self.store.exists else {}
-        try:
-            encoder = encoder or self._cluster or Embedder(self.space)
-            Indexer(self.store, self.space, encoder).run(roots, exclude, report, progress, settle)
-        finally:
-            if report.removed:
-                self._clear_thumbnails()
-        if (marked := self.marks.read().files) and report.processed:
+        encoder = encoder or self._cluster or Embedder(self.space)
+        Indexer(self.store, self.space, encoder).run(roots, exclude, report, progress, settle)
+        if report.wrote and (marked := self.marks.read().files):
             self.marks.follow(self.store.hashes_of_marked(marked), before)
-        if report.removed or self.store.uncompared():
+        if report.lost_copies or self.store.uncompared():
             report.comparing = True
             self.compare(progress and (lambda done, total: progress(report, done, total)))
         report.seconds = time.monotonic() - started
@@ -220,8 +215,8 @@ class Library:
             gone = self.store.hashes_below(below)
             had_copies = self.store.has_copies_below(below) and self.space.fingerprint in self._metadata.spaces
             self.store.remove_below(below)
+            self.location.remove_thumbnails(gone.values())
             self.store.finish(self.space.fingerprint)
-            self._clear_thumbnails()
             if had_copies:  # what was a copy of one of them may be the only one now
                 self.compare()
         return len(gone)
@@ -318,8 +313,8 @@ class Library:
         self.marks.save_search(name, query)
 
     def warm(self) -> None:
-        """Load what the first search needs; nothing where there is no library of this space yet."""
-        with contextlib.suppress(LibraryError, WrongSpace):
+        """Load what the first search needs; nothing where there is no library of this space yet, or the space knows no words."""
+        with contextlib.suppress(SamespaceError):
             self.check_exists()
             self.store.count()
             self.search("warm", files=False)
@@ -406,10 +401,6 @@ class Library:
         from .indexing.cluster import Cluster
 
         return Cluster(address, self.space)
-
-    def _clear_thumbnails(self) -> None:
-        """Remove all thumbnails, so that none of a removed file stays; the others are made again when they are needed."""
-        shutil.rmtree(self.location.thumbnails, ignore_errors=True)
 
 
 def default_path() -> str | Path:

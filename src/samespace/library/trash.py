@@ -1,7 +1,9 @@
 """Files to the system's trash, and back."""
 
 import configparser
+import contextlib
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -35,43 +37,64 @@ def move_to_trash(paths: Iterable[str]) -> tuple[list[str], list[Problem]]:
 def restore(paths: Iterable[str]) -> tuple[list[str], list[Problem]]:
     """Move files that were moved to the trash last back to where they were; return those that were, and those that were not.
 
-    After the Trash specification of freedesktop.org 1.0. Raises LibraryError on systems with another trash, OSError.
+    After the Trash specification of freedesktop.org 1.0. Raises LibraryError on systems with another trash.
     """
     if os.name == "nt" or not hasattr(os, "getuid") or os.uname().sysname == "Darwin":
         raise LibraryError("files cannot be taken out of this system's trash from here; open the trash and put them back")
     restored, problems = [], []
+    trash = Trash()
     for path in paths:
-        found = max(_in_trash(path), default=None)
+        found = max(trash.was(path), default=None)
         if os.path.lexists(path):
             if found:  # otherwise it was never moved, or is back already: something interrupted that
                 problems.append((path, "there is a file of this name again; take the other one out of the trash yourself"))
         elif found:
             _, info, file = found
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            os.rename(file, path)
-            info.unlink(missing_ok=True)
+            try:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                os.rename(file, path)
+            except OSError as error:
+                problems.append((path, f"it cannot be moved back ({error.strerror or error}); take it out of the trash yourself"))
+                continue
+            with contextlib.suppress(OSError):
+                info.unlink()
             restored.append(path)
         else:
             problems.append((path, "it is not in the trash any more; it may have been emptied"))
     return restored, problems
 
 
-def _in_trash(path: str) -> Iterator[tuple[str, Path, Path]]:
-    """Yield (time, information, file) of what lies in the trash and was this file."""
-    for folder, top in _trash_folders(path):
-        for info in folder.glob("info/*.trashinfo"):
-            parser = configparser.RawConfigParser(strict=False)
-            try:
-                parser.read(info, encoding="utf-8")
-                was, when = (
-                    os.fsdecode(unquote_to_bytes(parser["Trash Info"]["Path"])),
-                    parser["Trash Info"].get("DeletionDate", ""),
-                )
-            except (configparser.Error, KeyError, OSError, UnicodeDecodeError):
-                continue
-            file = folder / "files" / info.name.removesuffix(".trashinfo")
-            if os.path.join(top, was) == path and os.path.lexists(file):
-                yield when, info, file
+Trashed = tuple[str, Path, Path]
+"""Of a file in the trash: when it was moved, its information, and the file itself."""
+
+
+class Trash:
+    """What lies in the system's trash folders, each of which is read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, dict[str, list[Trashed]]] = {}
+
+    def was(self, path: str) -> Iterator[Trashed]:
+        """Yield what lies in the trash and was this file."""
+        for folder, top in _trash_folders(path):
+            if folder not in self._read:
+                self._read[folder] = _contents(folder, top)
+            yield from (found for found in self._read[folder].get(path, ()) if os.path.lexists(found[2]))
+
+
+def _contents(folder: Path, top: str) -> dict[str, list[Trashed]]:
+    """Return path → what lies in a trash folder and was this file; `top` is what paths in it are relative to."""
+    contents: dict[str, list[Trashed]] = defaultdict(list)
+    for info in folder.glob("info/*.trashinfo"):
+        parser = configparser.RawConfigParser(strict=False)
+        try:
+            parser.read(info, encoding="utf-8")
+            about = parser["Trash Info"]
+            was, when = os.fsdecode(unquote_to_bytes(about["Path"])), about.get("DeletionDate", "")
+        except (configparser.Error, KeyError, OSError, UnicodeDecodeError):
+            continue
+        contents[os.path.join(top, was)].append((when, info, folder / "files" / info.name.removesuffix(".trashinfo")))
+    return contents
 
 
 def _trash_folders(path: str) -> Iterator[tuple[Path, str]]:

@@ -98,6 +98,9 @@ class _Watch:
             if all(root.is_dir() for root in roots):  # otherwise one has just gone away
                 self.say(str(error))
             return False
+        except OSError as error:  # a full disk, say
+            self.say(f"what is new cannot be written ({error_summary(error)}); it is tried again")
+            return True
         if report.processed or report.removed:
             self.on_report(report)
         self.unread |= report.processed > 0 and self.library.reads_pictures

@@ -58,6 +58,10 @@ OFFICE_TIMEOUT_SECONDS = 120
 """Longest time that LibreOffice may take for a file."""
 _CONVERTING = threading.Lock()
 """One LibreOffice runs at a time."""
+_CONVERTED: dict[tuple[str, int, int], bytes] = {}
+"""Path, size and time of the office files that were converted last → PDF: their pages are looked at one after the other."""
+KEPT, LARGEST_KEPT = 4, 2**25
+"""Converted files that are kept, and the most bytes of one."""
 
 
 @dataclass(frozen=True)
@@ -321,8 +325,18 @@ def _convert_to_pdf(path: Path, folder: Path) -> Path:
     command = [office, profile, "--headless", "--convert-to", "pdf", "--outdir", str(folder), str(path.absolute())]
     try:
         with _CONVERTING:
+            status = path.stat()
+            key = str(path.absolute()), status.st_size, status.st_mtime_ns
+            if key in _CONVERTED:
+                (folder / "document.pdf").write_bytes(_CONVERTED[key])
+                return folder / "document.pdf"
             _run(command, OFFICE_TIMEOUT_SECONDS)
-        return next(folder.glob("*.pdf"))
+            made = next(folder.glob("*.pdf"))
+            if made.stat().st_size <= LARGEST_KEPT:
+                while len(_CONVERTED) >= KEPT:
+                    del _CONVERTED[next(iter(_CONVERTED))]
+                _CONVERTED[key] = made.read_bytes()
+            return made
     except (subprocess.SubprocessError, OSError, StopIteration):
         raise UnreadableMedia("LibreOffice cannot read it; open it there, or save it as PDF") from None
 

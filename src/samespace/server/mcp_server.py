@@ -14,7 +14,7 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from .. import __version__
-from ..assistant.excerpts import excerpt
+from ..assistant.excerpts import excerpts
 from ..assistant.request import Message, Request
 from ..assistant.retrieval_answers import ask_library
 from ..core.errors import QueryError, SamespaceError
@@ -111,9 +111,8 @@ class LibraryTools:
         """Answer a question from files: those at `paths`, or those of the library that fit the question best."""
         assistant = self.assistant.open()
         if paths:
-            parts = [
-                part for path in paths for part in excerpt(self.indexed_path(path), text, self.library.space, assistant).parts
-            ]
+            files = excerpts([self.indexed_path(path) for path in paths], text, self.library.space, assistant)
+            parts = [part for file in files for part in file.parts]
             reply = assistant.answer(Request((Message("user", (*parts, text)),), max_tokens=max_tokens))
             return {"answer": reply.text, "pictures": paths}
         answer = ask_library(self.library, assistant, text, max_tokens=max_tokens)

@@ -3,6 +3,7 @@
 Plain ASGI rather than Starlette's BaseHTTPMiddleware, so that a route still notices when its client disconnects.
 """
 
+import asyncio
 import hmac
 import time
 
@@ -14,12 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..core.errors import RequestError
 from .services.errors import error_response
 from .services.metrics import Metrics
-from .services.security import key_in
+from .services.security import LOOPBACK, key_in
 
 MAX_BODY = 64_000_000
 """Bytes of a request."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Names of this machine."""
+BODY_SECONDS = 300.0
+"""In which all of a request has to arrive."""
 WORKING = ("/app/", "/v1/", "/pictures/", "/media/")
 """Beginnings of the routes that do some work or show what is in a library; pages may be linked to from anywhere."""
 
@@ -84,7 +85,7 @@ class AccessMiddleware:
 
 
 class BodyLimitMiddleware:
-    """Refuses requests that are too large, whether they announce their length or not."""
+    """Refuses requests that are too large, whether they announce their length or not, or do not come to their end."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -98,11 +99,18 @@ class BodyLimitMiddleware:
         if int(Headers(scope=scope).get("content-length") or 0) > MAX_BODY:
             await too_large(scope, receive, send)
             return
-        received = 0
+        received, complete, due = 0, False, asyncio.get_running_loop().time() + BODY_SECONDS
 
         async def receive_limited() -> Message:
-            nonlocal received
-            part = await receive()
+            nonlocal received, complete
+            try:
+                async with asyncio.timeout_at(None if complete else due):
+                    part = await receive()
+            except TimeoutError:
+                raise RequestError(
+                    f"the request did not arrive within {BODY_SECONDS:g} seconds; send less, or in a faster way"
+                ) from None
+            complete = complete or not part.get("more_body")
             received += len(part.get("body", b""))
             if received > MAX_BODY:
                 raise RequestError(message)

@@ -99,8 +99,14 @@ def read_part(part: str | tuple[str, str], words: StreamWords) -> Part:
 
 def picture_pairs(path: str, size: int) -> list[tuple[PictureValues, tuple[str, ...]]]:
     """Return the pictures of a source of pairs, and their captions. Raises ConfigError, UnreadableMedia."""
-    pairs = (read_item(item, size) for item in open_source(Source(path)).in_order())
-    return [(picture_values(picture, size), captions) for picture, captions in pairs]
+    pairs: list[tuple[PictureValues, tuple[str, ...]]] = []
+    for item in open_source(Source(path)).in_order():
+        try:
+            picture, captions = read_item(item, size)
+        except UnreadableMedia as error:
+            raise UnreadableMedia(f"{item.name}: {error.reason}") from None
+        pairs.append((picture_values(picture, size), captions))
+    return pairs
 
 
 class DocumentLoader(PrefetchLoader[Document, TokenizedDocument, NativeBatch]):

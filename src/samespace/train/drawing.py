@@ -69,7 +69,7 @@ class Captions:
             text = self.space.model.text
             assert isinstance(text, TextTransformer)
             pooled, states = text.encode(torch.from_numpy(ids))
-            z, states = nn.functional.normalize(text.project(pooled), dim=-1), states.half()
+            z, states = nn.functional.normalize(text.project(pooled)[:, : self.space.config.dim], dim=-1), states.half()
             for i, caption in enumerate(new):
                 self.read[caption] = z[i], states[i, : min(self.most, int(mask[i].sum()))].clone()
         rows = [self.read[text] for text in texts]

@@ -112,12 +112,20 @@ class Indexer:
             run = _Run(indexed, {*changes.gone, *unseen}, report)
             try:
                 self._embed(changes, run, progress)
-                self._store.remove([*changes.gone, *(path for path in unseen if path not in run.gone)])
+                self._remove([*changes.gone, *(path for path in unseen if path not in run.gone)], run)
                 describe_again(self._store, changes.to_describe, report)
                 audio.finish(changes, indexed, report)
                 report.removed += sum(path in run.gone for path in changes.gone)
             finally:
-                self._store.finish(fingerprint)
+                if not self._store.is_finished():
+                    report.wrote = True
+                    self._store.finish(fingerprint)
+
+    def _remove(self, paths: list[str], run: _Run) -> None:
+        """Remove files from the library, with their thumbnails."""
+        run.report.lost_copies |= self._store.has_copies_below(paths)
+        self._store.remove(paths)
+        self._store.location.remove_thumbnails(run.indexed[path].hash for path in paths)
 
     def _embed(self, changes: Changes, run: _Run, progress: Progress | None) -> None:
         """Embed the changed files and write their segments, every few seconds."""
@@ -164,7 +172,7 @@ class Indexer:
         run.report.skipped.append((skipped.file.path, skipped.reason))
         old = run.indexed.get(skipped.file.path)
         if old and skipped.hash and old.hash != skipped.hash:
-            self._store.remove([skipped.file.path])
+            self._remove([skipped.file.path], run)
             run.report.removed += 1
 
     def _reuse(self, copies: list[Embedded], run: _Run) -> None:

@@ -22,6 +22,10 @@ class Report:
     """Changed a moment ago, and perhaps not complete: left for the next time."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
     """(path, reason)"""
+    wrote: bool = False
+    """Whether something was written, or something that was written before was brought to its end."""
+    lost_copies: bool = False
+    """Whether copies of other files were removed, so that those are compared again."""
     comparing: bool = False
     """Whether all are embedded, and what is counted now is compared with the others."""
     seconds: float = 0.0

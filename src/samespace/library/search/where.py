@@ -131,13 +131,20 @@ def _parser() -> "Lark":
 
 def _condition(tree: "Tree[Token]", names: Names, offset: int) -> Condition:
     """Return a branch of the parsed filter as a condition. Raises QueryError."""
+    negated = False
+    while tree.data == "negated":  # in any number: none of them is a level of nesting
+        (tree,), negated = tree.children, not negated  # type: ignore[assignment]
+    condition = _plain_condition(tree, names, offset)
+    return Not(condition) if negated else condition
+
+
+def _plain_condition(tree: "Tree[Token]", names: Names, offset: int) -> Condition:
+    """Return a branch that is not negated as a condition. Raises QueryError."""
     if tree.data == "condition":
         field, operator, value = tree.children
         at = offset + (field.start_pos or 0) + 1  # type: ignore[union-attr]
         return _leaf(str(field).lower().removesuffix(":"), str(operator or ""), str(value).strip('"'), names, at)
     parts: list[Condition] = [_condition(child, names, offset) for child in tree.children]  # type: ignore[arg-type]
-    if tree.data == "negated":
-        return Not(parts[0])
     return AllOf(tuple(parts)) if tree.data == "every" else AnyOf(tuple(parts))
 
 

@@ -29,14 +29,24 @@ from .arrow import (
     vectors_of,
 )
 from .db_errors import clear_errors, local_lock, uninterrupted, write_lock
-from .exact_index import MAX_ROWS, ROW_ID, ExactIndex, MetadataCache, segments_at, widened, with_all_columns, write_copy
+from .exact_index import (
+    MAX_ROWS,
+    ROW_ID,
+    ExactIndex,
+    MetadataCache,
+    TableCopy,
+    segments_at,
+    widened,
+    with_all_columns,
+    write_copy,
+)
 from .filter import WORDS, Filter, literals
 from .lease import Lease
 from .location import Location
 from .marks import Mark
 from .metadata import LibraryMetadata, SpaceRecord
 from .records import AUDIO, IMAGE, MODALITIES, TEXT, Candidate, Grouping, IndexedFile, Segment, SegmentWrite
-from .words import VERSION, WordIndex, match, terms_of
+from .words import VERSION, match, terms_of
 
 TABLE = "segments"
 VERSIONS = f"{TABLE}.lance/_versions"
@@ -84,6 +94,8 @@ class Store:
         self.metadata = LibraryMetadata(self.location)
         self._copies: dict[Path, tuple[str, Any]] = {}  # open copies, and the table's version they are of
         self._stack_sizes: tuple[str, Mapping[str, int]] | None = None  # the table's version, and what it is for that
+        self._read: tuple[str, TableCopy] | None = None  # the table's version, and what was read of it
+        self._reading = Lock()
         self._lease: Lease | None = None
         self._holder: int | None = None  # the thread that writes
         self._samples: dict[tuple[str, str], tuple[str, np.ndarray, int]] = {}  # version, some vectors, number of all
@@ -309,6 +321,15 @@ class Store:
         self.location.files.sync(f"{TABLE}.lance")
         self._refresh_copies(rows, fingerprint)
 
+    @clear_errors
+    def is_finished(self) -> bool:
+        """Whether nothing was written since `finish`, and nothing is left to be done of it."""
+        if self.metadata.read().words != VERSION:
+            return False
+        if self.table.count_rows() > INDEX_ROWS:
+            return self.metadata_cache() is not None
+        return all(self.exact_index(other) for other in self.metadata.spaces)
+
     def _fold_again(self) -> None:
         """Write the words of segments anew where an older version has folded them in another way."""
         if self.metadata.read().words != VERSION and self._present([WORDS]):
@@ -442,8 +463,18 @@ class Store:
     @clear_errors
     def readable(self, fingerprint: str) -> pa.Table:
         """Return what the copies hold of all segments: one of them, or read from the table where they are out of date."""
-        copy = self.exact_index(fingerprint) or self.metadata_cache()
-        return copy.table if copy else with_all_columns(self.table.search().select(self._present(COPIED)).to_arrow())
+        return self._readable(fingerprint).table
+
+    def _readable(self, fingerprint: str) -> TableCopy:
+        """Return a copy of all segments; where they are out of date, for files are being indexed, what was read of the newest version."""
+        if copy := self.exact_index(fingerprint) or self.metadata_cache():
+            self._read = None
+            return copy
+        with self._reading:  # of many requests one reads
+            version = self.newest_version()
+            if self._read is None or self._read[0] != version:
+                self._read = version, TableCopy(with_all_columns(self.table.search().select(self._present(COPIED)).to_arrow()))
+            return self._read[1]
 
     @clear_errors
     def stack_sizes(self, fingerprint: str) -> Mapping[str, int]:
@@ -466,9 +497,8 @@ class Store:
         if not (terms := terms_of(phrase)):
             return []
         exact = self.exact_index(fingerprint)
-        copy = exact or self.metadata_cache()
-        table = self.readable(fingerprint)
-        rows, scores = (copy.words if copy else WordIndex(table[WORDS])).search(terms)
+        copy = exact or self._readable(fingerprint)
+        table, (rows, scores) = copy.table, copy.words.search(terms)
         if filter != Filter():
             passing = np.isin(rows, filter.rows(table))
             rows, scores = rows[passing], scores[passing]

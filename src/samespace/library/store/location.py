@@ -1,6 +1,8 @@
 """Where a library is stored: a folder, or object storage (`s3://bucket/photos`) with a local folder for copies."""
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -34,6 +36,16 @@ class Location:
     def thumbnails(self) -> Path:
         """A folder for thumbnails, local; indexing enters no folder whose name begins with a dot."""
         return self.folder / ".thumbnails"
+
+    def remove_thumbnails(self, hashes: Iterable[str]) -> None:
+        """Remove the thumbnails of contents that are in the library no more; those of a copy are made again when they are needed."""
+        by_folder: dict[str, set[str]] = defaultdict(set)
+        for one in hashes:
+            by_folder[one[:2]].add(one)
+        for name, gone in by_folder.items():
+            for file in (self.thumbnails / name).glob("*.jpg"):
+                if file.stem.partition("-")[0] in gone:
+                    file.unlink(missing_ok=True)
 
     @cached_property
     def storage_options(self) -> dict[str, str]:

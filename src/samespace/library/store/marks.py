@@ -187,16 +187,21 @@ def _taken(paths: list[str], name: str = "") -> str:
 
 
 class Marks:
-    """The marks of one library. They are read at each use, because another process may have written them."""
+    """The marks of one library. The file is read at each use, because another process may have written it, and parsed where it changed."""
 
     def __init__(self, location: Location):
         self.location = location
+        self._parsed: tuple[str, Contents] = "", Contents()
 
     def read(self) -> Contents:
         """Return all marks. Raises LibraryError."""
-        text = self.location.read(FILE)
-        if text is None:
-            return Contents()
+        text = self.location.read(FILE) or ""
+        if text != self._parsed[0]:
+            self._parsed = text, self._contents(text) if text else Contents()
+        return self._parsed[1]
+
+    def _contents(self, text: str) -> Contents:
+        """Parse the file. Raises LibraryError."""
         try:
             values = json.loads(text)
             if values["format"] != FORMAT:

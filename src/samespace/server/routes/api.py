@@ -8,9 +8,10 @@ from starlette.responses import JSONResponse, Response
 
 from ...core.errors import UnknownSpace
 from ...core.paths import to_text
-from ..services.chat import complete, in_thread
+from ..services.chat import complete
 from ..services.schemas import ChatRequest, EmbeddingRequest, RerankRequest, SearchRequest
 from ..services.state import State
+from ..services.threads import preparing
 
 router = APIRouter(prefix="/v1")
 
@@ -64,5 +65,5 @@ def rerank(body: RerankRequest, state: State) -> dict[str, Any]:
 @router.post("/chat/completions")
 async def chat(body: ChatRequest, request: Request, state: State) -> Response:
     """Answer a conversation, whole or streamed."""
-    assistant = await in_thread(state.assistant.open, body.model)
+    assistant = await preparing(state.assistant.open, body.model)
     return await complete(body, assistant, request, state.allow_urls, state.metrics.count_tokens)

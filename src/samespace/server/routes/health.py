@@ -1,4 +1,4 @@
-"""/health and /metrics."""
+"""/health and /metrics: they wait for no thread."""
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -11,12 +11,12 @@ router = APIRouter()
 
 
 @router.get("/health")
-def health() -> dict[str, str]:
+async def health() -> dict[str, str]:
     """Say that the server runs, and its version; needs no key."""
     return {"status": "ok", "version": __version__}
 
 
 @router.get("/metrics")
-def metrics(state: State) -> Response:
+async def metrics(state: State) -> Response:
     """Return the metrics in Prometheus' text format."""
     return Response(state.metrics.text(), media_type=CONTENT_TYPE)

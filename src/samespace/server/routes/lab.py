@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import StreamingResponse
 
-from ...core.errors import SamespaceError, UnknownAssistant
-from ..services.errors import error_body
+from ...core.errors import UnknownAssistant
+from ..services.errors import error_body, sentence
 from ..services.events import event
 from ..services.schemas import HeadRequest, LabTextRequest, NeedlesRequest
 from ..services.security import HEADERS
@@ -41,8 +41,8 @@ def stream(rows: Iterator[dict[str, Any]]) -> StreamingResponse:
     def events() -> Iterator[str]:
         try:
             yield from map(event, rows)
-        except SamespaceError as error:
-            yield event(error_body(str(error), "server_error"))
+        except Exception as error:  # the status has been sent
+            yield event(error_body(sentence(error), "server_error"))
 
     return StreamingResponse(events(), media_type="text/event-stream", headers=HEADERS)
 

@@ -1,35 +1,39 @@
 """/pictures, /media and /app/export: what a segment looks like, files to play, and files to take along."""
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Literal
 
-from fastapi import APIRouter, Request
-from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, Response
+from fastapi import APIRouter, Depends, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse, Response, StreamingResponse
 
 from ...core.errors import QueryError
 from ...core.paths import to_path
-from ...library.export import export
-from ..services.library_media import is_within
+from ...library.export import export, zip_pieces
+from ..services.library_media import SMALL, is_within
 from ..services.security import HEADERS
-from ..services.state import Conditions, State
+from ..services.state import Conditions, State, check_may_change
+from ..services.threads import decoding
 
 MOST_EXPORTED = 10_000
 """Files."""
+TYPES = {"m3u": "audio/x-mpegurl", "html": "text/html; charset=utf-8"}
+"""Ending → media type."""
 
 router = APIRouter()
 
 
 @router.get("/pictures/{id}/{size}")
-def picture(id: str, size: Literal["small", "large"], request: Request, state: State) -> Response:
+async def picture(id: str, size: Literal["small", "large"], request: Request, state: State) -> Response:
     """Return a segment as a JPEG without metadata."""
-    segment = state.media.segment(id)
+    segment = await run_in_threadpool(state.media.segment, id)
     headers = HEADERS | {"ETag": f'"{segment.hash}-{id}"', "Cache-Control": "private, max-age=60"}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    return Response(state.media.jpeg(segment, size), media_type="image/jpeg", headers=headers)
+    stored = await run_in_threadpool(state.media.stored, segment) if size == SMALL else None
+    data = stored or await decoding(state.media.jpeg, segment, size)
+    return Response(data, media_type="image/jpeg", headers=headers)
 
 
 @router.get("/media/{id}")
@@ -38,19 +42,22 @@ def playable_file(id: str, state: State) -> FileResponse:
     return FileResponse(state.media.playable_file(state.media.segment(id)), headers=HEADERS)
 
 
-@router.get("/app/export.{ending}")
-def exported(ending: Literal["zip", "m3u", "html"], state: State, where: Conditions) -> FileResponse:
-    """Return the files that meet conditions as a ZIP file, a playlist, or a page with small pictures."""
+@router.get("/app/export.{ending}", dependencies=[Depends(check_may_change)])
+def exported(ending: Literal["zip", "m3u", "html"], state: State, where: Conditions) -> Response:
+    """Return the files that meet conditions as a ZIP file, a playlist, or a page with small pictures.
+
+    They are the originals, with all that is in them, and so for those who may change the library.
+    """
     roots = [to_path(root) for root, _ in state.library.store.folders()]
     found = state.library.search("", MOST_EXPORTED, where=where, group_by="file")
     hits = [hit for hit in found if is_within(hit.path, roots)]
     if not hits:
         raise QueryError("nothing here meets these conditions; loosen them")
-    folder = Path(tempfile.mkdtemp())
-    remove = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-    try:
-        export(hits, folder / f"samespace.{ending}")
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return FileResponse(folder / f"samespace.{ending}", filename=f"samespace.{ending}", headers=HEADERS, background=remove)
+    headers = HEADERS | {"Content-Disposition": f'attachment; filename="samespace.{ending}"'}
+    if ending == "zip":
+        return StreamingResponse(
+            zip_pieces(dict.fromkeys(hit.path for hit in hits)), media_type="application/zip", headers=headers
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        export(hits, file := Path(folder) / f"samespace.{ending}")
+        return Response(file.read_bytes(), media_type=TYPES[ending], headers=headers)

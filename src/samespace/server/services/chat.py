@@ -3,7 +3,6 @@
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from typing import Any
 
 import anyio
@@ -14,20 +13,18 @@ from ...assistant.request import AssistantBackend, Outcome, Reply
 from .errors import error_body, sentence
 from .events import event
 from .schemas import ChatRequest
+from .threads import answering, preparing
 
 OnEnd = Callable[[Outcome], None]
 """Called when an answer has ended, however it did."""
-
-in_thread = partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(16))
-"""Calls a function in one of the threads that answer: no token waits behind searches and thumbnails, which have threads of their own."""
 
 
 async def complete(
     body: ChatRequest, assistant: AssistantBackend, request: Request, urls_allowed: bool, on_end: OnEnd
 ) -> Response:  # fmt: skip
     """Answer a conversation. Raises RequestError, UnreadableMedia."""
-    conversation = await in_thread(body.request, urls_allowed)
-    reply = await in_thread(assistant.answer, conversation)
+    conversation = await preparing(body.request, urls_allowed)
+    reply = await preparing(assistant.answer, conversation)
     pieces = until_disconnect(reply, request, on_end)
     head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.model}
     if body.stream:
@@ -41,13 +38,13 @@ async def complete(
 async def until_disconnect(reply: Reply, request: Request, on_end: OnEnd) -> AsyncIterator[str]:
     """Yield the pieces of an answer, until it ends or the client disconnects."""
     try:
-        while (piece := await in_thread(next, reply.pieces, None)) is not None:
+        while (piece := await answering(next, reply.pieces, None)) is not None:
             yield piece
             if await request.is_disconnected():
                 return
     finally:
         with anyio.CancelScope(shield=True):
-            await in_thread(reply.close)  # may wait for a step of another answer
+            await answering(reply.close)  # may wait for a step of another answer
         on_end(reply.outcome)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...core.errors import SamespaceError
+from ...generate import files
 from ...generate.generator import GENERATOR, GENERATORS, Generator, Step, load_generator
 from ...generate.nearest import Nearest
 from ...generate.sampler import to_rgba
 from ...media import image
-from .errors import error_body
+from .errors import error_body, sentence
 from .events import event
 from .schemas import DrawRequest
 from .search_page import sent_vector
@@ -46,9 +46,12 @@ class Drawing:
             extra = [(1.0, sent_vector(body.media, generator.space))] if body.media else []
             asked = generator.read(body.query, files=False, extra_vectors=extra)
         steps = generator.steps(asked, body.number, seed=body.seed, steps=body.steps, guidance=body.guidance)
-        return self._events(generator, steps, body.steps, asked.wanted.tokens)
+        about = files.about(body.query, generator.config.name, body.seed, body.steps, body.guidance)
+        return self._events(generator, steps, body.steps, asked.wanted.tokens, about)
 
-    def _events(self, generator: Generator, steps: Iterator[Step], count: int, tokens: tuple[str, ...]) -> Iterator[str]:
+    def _events(
+        self, generator: Generator, steps: Iterator[Step], count: int, tokens: tuple[str, ...], about: dict[str, str]
+    ) -> Iterator[str]:
         try:
             attention, last = [], None
             while step := self._next(steps):
@@ -56,11 +59,14 @@ class Drawing:
                 attention.append(step.attention)
                 yield event({"step": step.number, "of": count, "pictures": [data_uri(one) for one in to_rgba(step.pictures)]})
             assert last is not None  # there is at least one step
-            nearest = [nearest_json(one) for one in generator.nearest(to_rgba(last.pictures))]
+            drawn = to_rgba(last.pictures)
+            nearest = [nearest_json(one) for one in generator.nearest(drawn)]
+            made = [image.data_uri(files.png(Image.fromarray(one), about), "png") for one in drawn]
             mean = np.stack(attention).mean(axis=0).round(4)  # over the steps: (B, grid, grid, T)
-            yield event({"tokens": list(tokens), "attention": mean.transpose(0, 3, 1, 2).tolist(), "nearest": nearest})
-        except SamespaceError as error:  # the status has been sent
-            yield event(error_body(str(error), "server_error"))
+            attention_json = mean.transpose(0, 3, 1, 2).tolist()
+            yield event({"tokens": list(tokens), "attention": attention_json, "nearest": nearest, "files": made})
+        except Exception as error:  # the status has been sent
+            yield event(error_body(sentence(error), "server_error"))
 
     def _next(self, steps: Iterator[Step]) -> Step | None:
         """Return the next step, while no other drawing makes one; None after the last."""

@@ -18,6 +18,8 @@ from .schemas import EmbeddingRequest
 
 MAX_INPUTS = 512
 """Inputs in one request."""
+MOST_CHARACTERS = 20_000
+"""Of a text that are looked at; a model reads far fewer tokens."""
 
 
 class Embedding:
@@ -31,7 +33,7 @@ class Embedding:
 
     def encode(self, items: Iterable[str | Picture]) -> list[np.ndarray]:
         """Return the vectors of texts and images, which are taken one after the other: float32 (dim,). Raises UnreadableMedia."""
-        prepared = [item if isinstance(item, str) else self._square(item) for item in items]
+        prepared = [item[:MOST_CHARACTERS] if isinstance(item, str) else self._square(item) for item in items]
         texts = iter(self._texts([item for item in prepared if isinstance(item, str)]))
         squares = iter(self._squares([item for item in prepared if not isinstance(item, str)]))
         return [next(texts if isinstance(item, str) else squares) for item in prepared]
@@ -54,7 +56,7 @@ class Embedding:
         def counted() -> Iterator[str | Picture]:
             nonlocal tokens
             for item in body.read_inputs(urls_allowed):
-                tokens += space.words.count(item) if isinstance(item, str) else 0
+                tokens += space.words.count(item[:MOST_CHARACTERS]) if isinstance(item, str) else 0
                 yield item
 
         z = np.stack(self.encode(counted()))

@@ -18,6 +18,7 @@ from ...media.thumbnails import thumbnail
 SMALL, LARGE = "small", "large"
 LONGEST_SIDE = {SMALL: 480, LARGE: 2048}
 """Pixels along the longer side of the JPEGs."""
+END_OF_JPEG = b"\xff\xd9"
 PLAYABLE = ("audio", "video")
 """Kinds of files that can be played."""
 
@@ -35,18 +36,25 @@ class LibraryMedia:
             raise not_found(id)
         return segment
 
+    def stored(self, segment: Segment) -> bytes | None:
+        """Return the small JPEG of a segment that was made before; None where there is none, or a part of one.
+
+        Raises UnreadableMedia where it is no longer in its indexed folder.
+        """
+        if is_unchanged(segment):
+            with contextlib.suppress(OSError):
+                data = self.stored_path(segment).read_bytes()
+                return data if data.endswith(END_OF_JPEG) else None  # the power may have been cut while it was written
+        return None
+
     def jpeg(self, segment: Segment, size: str) -> bytes:
-        """Return what a segment looks like; `size` is SMALL or LARGE.
+        """Return what a segment looks like; `size` is SMALL, which is stored, or LARGE.
 
         Raises UnreadableMedia where it cannot be read, or is no longer in its indexed folder.
         """
-        stored = self.stored_path(segment) if size == SMALL and is_unchanged(segment) else None
-        if stored:
-            with contextlib.suppress(OSError):
-                return stored.read_bytes()
         data = image_media.jpeg(self.open(segment), LONGEST_SIDE[size])
-        if stored:
-            write_if_possible(stored, data)
+        if size == SMALL and is_unchanged(segment):
+            write_if_possible(self.stored_path(segment), data)
         return data
 
     def stored_path(self, segment: Segment) -> Path:

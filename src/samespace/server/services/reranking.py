@@ -1,5 +1,6 @@
 """/v1/rerank, and the second look at hits: opened with the first request for it."""
 
+import threading
 from itertools import chain
 from typing import Any
 
@@ -24,13 +25,15 @@ class Reranking:
     def __init__(self, library: Library, embedding: Embedding, assistant: LazyAssistant):
         self.library, self.embedding, self.assistant = library, embedding, assistant
         self._opened: dict[str, Reranker] = {}
+        self._lock = threading.Lock()
 
     def reranker(self, name: str = "") -> Reranker:
         """Return the reranker of a name, or the default one. Raises UnknownSpace, UnknownAssistant, MissingExtra."""
-        if name not in self._opened:
-            model = "" if name in RERANKERS.installed() else name
-            self._opened[name] = open_reranker(lambda: self.assistant.open(model), name)
-        return self._opened[name]
+        with self._lock:  # each is opened once, and only names of what is here are kept
+            if name not in self._opened:
+                model = "" if name in RERANKERS.installed() else name
+                self._opened[name] = open_reranker(lambda: self.assistant.open(model), name)
+            return self._opened[name]
 
     def hits(self, query: str, hits: list[Hit]) -> list[Hit]:
         """Return hits with the first of them read again; as they are where the query has no words. Raises SamespaceError."""

@@ -2,7 +2,7 @@
 others that are unknown are ignored."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -14,6 +14,9 @@ from .urls import read_picture
 
 MAX_QUERY = 2000
 """Characters of a query."""
+T = TypeVar("T")
+Bounded = Annotated[list[T], Field(max_length=10_000)]
+"""A list that is parsed before anything counts what is in it."""
 
 
 class ImageUrl(BaseModel):
@@ -38,7 +41,7 @@ class ChatMessage(BaseModel):
     """A message of a conversation."""
 
     role: str
-    content: str | list[ContentPart] | None = None
+    content: str | Bounded[ContentPart] | None = None
 
     @property
     def parts(self) -> Sequence[str | ContentPart]:
@@ -75,19 +78,22 @@ WITHOUT_EFFECT = {"response_format": {"type": "text"}, "modalities": ["text"]}
 """Their values that change nothing, besides empty ones."""
 
 
+StopWord = Annotated[str, Field(max_length=1000)]
+
+
 class ChatRequest(BaseModel):
     """POST /v1/chat/completions."""
 
     model_config = ConfigDict(extra="allow")
 
     model: str
-    messages: list[ChatMessage]
+    messages: Bounded[ChatMessage]
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = 0.0
     top_p: float | None = 1.0
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: StopWord | Annotated[list[StopWord], Field(max_length=16)] | None = None
     n: int | None = 1
     stream: bool | None = False
     stream_options: StreamOptions | None = None
@@ -140,9 +146,9 @@ class EmbeddingRequest(BaseModel):
     """POST /v1/embeddings: OpenAI's `input`, infinity's `modality`, Jina's items, vLLM's `messages`."""
 
     model: str
-    input: str | list[str] | list[EmbeddingItem] | list[int] | list[list[int]] | None = None
+    input: str | Bounded[str] | Bounded[EmbeddingItem] | Bounded[int] | Bounded[list[int]] | None = None
     modality: Literal["text", "image"] | None = "text"
-    messages: list[ChatMessage] | None = None
+    messages: Bounded[ChatMessage] | None = None
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(default=None, ge=1)
 
@@ -227,7 +233,7 @@ class WeightedTerm(BaseModel):
     """Of an indexed segment."""
     media: str = ""
     """A data URI of an image, audio or video file."""
-    weight: float = 1.0
+    weight: FiniteFloat = 1.0
 
 
 class PageSearchRequest(BaseModel):
@@ -237,7 +243,7 @@ class PageSearchRequest(BaseModel):
     terms: list[WeightedTerm] = Field(default=[], max_length=32)
     """Added to the words."""
     top: int = Field(default=200, ge=1, le=10_000)
-    kinds: list[str] = []
+    kinds: Annotated[list[str], Field(max_length=16)] = []
     under: str = ""
     """A folder."""
     since: AwareDatetime | None = None
@@ -337,8 +343,8 @@ Vector = Annotated[list[FiniteFloat], Field(min_length=1, max_length=4096)]
 class ContrastRequest(BaseModel):
     """POST /app/lesson/contrast: vectors of images and of their captions, in the same order."""
 
-    images: list[Vector]
-    texts: list[Vector]
+    images: Annotated[list[Vector], Field(max_length=256)]
+    texts: Annotated[list[Vector], Field(max_length=256)]
     temperature: float = Field(default=0.07, ge=0.005, le=10)
 
 

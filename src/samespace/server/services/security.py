@@ -5,6 +5,8 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Names of this machine, which only it reaches."""
 KEY_COOKIE = "samespace-key"
 """Cookie that holds the key in a browser."""
 HEADERS = {

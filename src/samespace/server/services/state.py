@@ -50,4 +50,7 @@ Conditions = Annotated[str, Query(max_length=MAX_QUERY)]
 async def check_may_change(request: Request, state: State) -> None:
     """Raises HTTPException 403 for a request from another machine to a server without a key."""
     if not (state.key or is_loopback(request)):
-        raise HTTPException(403, "a library is changed from its machine, or with a key; start: samespace serve --api-key KEY")
+        raise HTTPException(
+            403,
+            "a library is changed, and its files are taken along, from its machine or with a key; start: samespace serve --api-key KEY",
+        )

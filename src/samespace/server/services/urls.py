@@ -145,4 +145,4 @@ def is_public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         addresses += [v4 for v4 in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if v4]
         addresses += [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)] if ip in NAT64 else []
-    return all(part.is_global for part in addresses)
+    return all(part.is_global and not part.is_multicast for part in addresses)

@@ -44,10 +44,10 @@ function tile(query, i) {
   return { item, image, canvas, below };
 }
 
-function finish({ tokens, attention, nearest }, tiles) {
+function finish({ tokens, attention, nearest, files }, tiles) {
   say("");
   tiles.forEach(({ image, below }, i) => {
-    const save = element("a", "Save", { href: image.src, download: `${at("query").value.trim() || "drawing"} ${i + 1}.png` });
+    const save = element("a", "Save", { href: files[i], download: `${at("query").value.trim() || "drawing"} ${i + 1}.png` });
     const near = nearest[i];
     below.replaceChildren(...(near ? [element("img", "", { src: near.picture, alt: "", width: 48, height: 48 }), element("span", `nearest in training: ${near.name} (distance ${near.distance.toFixed(2)})`)] : []), save);
   });

@@ -22,6 +22,8 @@ SMALL_FILES = (
     "sentencepiece.bpe.model", "README.md", "adapter_config.json", "config_sentence_transformers.json", "modules.json",
     "sentence_bert_config.json", "chat_template.jinja", "chat_template.json", "video_preprocessor_config.json", "added_tokens.json",
 )  # fmt: skip
+CONFIGS = ("config.json", "open_clip_config.json", "model_index.json", "adapter_config.json", "modules.json", "README.md")
+"""Files of which each repository has one at its top."""
 MODULE_FILES = "[0-9]_*/*"
 """Of sentence-transformers: the files of a model's parts."""
 TOKENIZERS = {"tokenizer.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"}
@@ -122,13 +124,25 @@ def files_of(name: str, revision: str | None = None) -> Remote:
 
 
 def cached_folder(repo: str, revision: str | None = None) -> Path | None:
-    """Return where an earlier download left a repository; None where it left nothing."""
-    from huggingface_hub import snapshot_download
+    """Return where an earlier download left a repository, whole or in part; None where it left nothing."""
+    found = (_cached_file(repo, name, revision) for name in CONFIGS)
+    return next((file.parent for file in found if file), None)
+
+
+def is_cached(source: Remote) -> bool:
+    """Whether all files of a checkpoint were downloaded before."""
+    return all(_cached_file(source.repo, file, source.revision) for file in source.files)
+
+
+def _cached_file(repo: str, file: str, revision: str | None) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(repo, revision=revision, local_files_only=True))
-    except Exception:  # whatever it is, there is nothing to be had
+        found = try_to_load_from_cache(repo, file, revision=revision)
+    except HFValidationError:  # no name of a repository
         return None
+    return Path(found) if isinstance(found, str) else None
 
 
 def cached(repo: str, revision: str | None) -> Remote | None:
