@@ -80,7 +80,7 @@ HOMES = {  # a heavy library → the only places that import it
         "server/screen_tools.py",
     ),
     "prometheus_client": ("server/",),
-    "uvicorn": ("cli/serve.py",),
+    "uvicorn": ("cli/serve.py", "server/protocol.py"),
     "watchfiles": ("library/watch.py",),
     "defusedxml": (
         "media/metadata/xmp.py",

@@ -87,7 +87,10 @@ def test_what_was_seen_and_what_was_not_is_said(clip):
 
 
 def test_no_room_for_a_frame_is_a_sentence(clip):
-    with pytest.raises(UnreadableMedia, match=r"a frame takes 50 tokens, and the assistant reads 40; read more: --context N"):
+    with pytest.raises(
+        UnreadableMedia,
+        match=r"a frame takes 50 tokens, and there is room for 40; ask about fewer files, or read more: --context N",
+    ):
         excerpt(clip, "green", samespace.load("starter"), Recorder(40))
 
 

@@ -40,8 +40,8 @@ class Critic:
 
     def similarity(self, shown: Tensor) -> Tensor:
         """Return the mean cosine of random views of pictures to the query: float32 (B, 3, S, S), 0 to 1 → (B,)."""
-        looked = [self.model.encode_image((self._view(shown) - self.mean) / self.std) for _ in range(VIEWS)]
-        return torch.stack([F.normalize(z[:, : len(self.z)], dim=-1) @ self.z for z in looked]).mean(dim=0)
+        encoded = [self.model.encode_image((self._view(shown) - self.mean) / self.std) for _ in range(VIEWS)]
+        return torch.stack([F.normalize(z[:, : len(self.z)], dim=-1) @ self.z for z in encoded]).mean(dim=0)
 
     def _view(self, shown: Tensor) -> Tensor:
         """Return a random square of pictures, in the tower's size."""

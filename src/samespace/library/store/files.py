@@ -43,3 +43,11 @@ def _one_of_each_stack(table: Any, rows: np.ndarray) -> np.ndarray:
     chosen |= {name: i for name, id, i in zip(names, ids, stacked.tolist()) if name == id}
     left_out = set(stacked.tolist()) - set(chosen.values())
     return np.asarray(np.delete(rows, list(left_out)))
+
+
+def folder_counts(table: Any, rows: np.ndarray) -> dict[str, int]:
+    """Return the folders that hold the files of some rows of a pyarrow.Table, and how many each holds."""
+    import pyarrow.compute as pc
+
+    folders = pc.replace_substring_regex(table["path"].take(rows), r"/[^/]*$", "")
+    return {one["values"]: one["counts"] for one in pc.value_counts(folders).to_pylist()}

@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from ...library.library import Library
 from ...library.store.exact_index import segments_at
-from ...library.store.files import newest_files
+from ...library.store.files import folder_counts, newest_files
 from ...library.store.records import Candidate
 from .search_page import listed_json
 
@@ -61,9 +60,8 @@ class Timeline:
             return []
         table = self.library.store.readable(self.library.space.fingerprint)
         rows = newest_files(table, self.library.filter_of(""), "file")
-        folders = pc.replace_substring_regex(table["path"].take(rows), r"/[^/]*$", "")
-        counts = sorted((one["values"], one["counts"]) for one in pc.value_counts(folders).to_pylist())
-        return [{"path": path, "name": path.rpartition("/")[2], "count": count} for path, count in counts]
+        counts = folder_counts(table, rows)
+        return [{"path": path, "name": path.rpartition("/")[2], "count": count} for path, count in sorted(counts.items())]
 
     def places(self, where: str) -> list[dict[str, Any]]:
         """Return the files that meet conditions and have a place: id, degrees, and what lies there; newest first."""
