@@ -276,8 +276,8 @@ def weighted(text: str) -> Weighted:
 def _counting(on_step: Callable[[int, int], None], before: int, steps: int, count: int) -> Callable[..., dict[str, Any]]:
     """Return a callback of diffusers that counts the steps of one run, after those before, of all."""
 
-    def called(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    def count_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         on_step(before + min(step + 1, steps), count)  # some samplers look twice at a step
         return tensors
 
-    return called
+    return count_step
