@@ -103,7 +103,8 @@ def test_the_states_of_tokens_are_those_of_the_text_model(made):
 @pytest.mark.parametrize("guidance", [0.0, 5.0])
 def test_pictures_are_those_of_diffusers(made, guidance):
     _, theirs, ours = made
-    for query, negative in (("a photograph of a cat", None), ("a cat - two red apples", "two red apples")):
+    queries = [("a photograph of a cat", None), ("a cat - two red apples", "two red apples")]
+    for query, negative in queries[: 2 if guidance else 1]:  # without guidance nothing is subtracted
         prompt = query.partition(" - ")[0]
         generators = [torch.Generator().manual_seed(5 + i) for i in range(2)]
         expected = theirs(

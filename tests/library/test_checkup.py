@@ -55,13 +55,13 @@ def contents(path, space) -> dict[str, tuple[str, bytes]]:
 
 
 def files_of(folder, newest: bool = False) -> list[str]:
-    """Return the names of a library's files: of those of one folder and ending, the oldest and the newest, or the newest only."""
+    """Return the names of a library's files: of those of one folder and ending, the oldest and the newest, or the newest only; and marks.json."""
     kinds = defaultdict(list)
     for path in folder.rglob("*"):
         if path.is_file() and path.stat().st_size:
             kinds[path.parent, path.suffix].append(path)
     ordered = (sorted(paths, key=lambda path: path.stat().st_mtime_ns) for paths in kinds.values())
-    chosen = {path for paths in ordered for path in ((paths[-1],) if newest else (paths[0], paths[-1]))}
+    chosen = {path for paths in ordered for path in ((paths[-1],) if newest else (paths[0], paths[-1]))} | {folder / "marks.json"}
     return sorted(str(path.relative_to(folder)) for path in chosen)
 
 

@@ -166,7 +166,7 @@ def test_a_stored_thumbnail_is_served_only_while_the_file_is_unchanged(web, libr
     os.remove(hit["path"])
     assert web.get(f"/pictures/{hit['id']}/small").status_code == 400
     library.add([os.path.dirname(hit["path"])])
-    assert not library.location.thumbnails.exists()
+    assert not list(library.location.thumbnails.rglob("*.jpg"))
 
 
 def test_pictures_are_served_without_metadata(tmp_path, tiny_space_folder):

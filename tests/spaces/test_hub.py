@@ -75,6 +75,7 @@ def test_what_was_downloaded_before_is_not_asked_for_again(monkeypatch, tmp_path
     """Only the files that are needed are downloaded: the client calls such a repository incomplete."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(hub, "download", lambda source: tmp_path / "models--org--model" / "snapshots" / source.revision)
+    monkeypatch.setattr(typer, "confirm", lambda *question, **options: False)
     source = hub.Remote("org/model", "c0ffee", {"config.json": 2, "unet/model.safetensors": 5})
     with pytest.raises(typer.Exit):
         console.download_from_hub(source, yes=False)

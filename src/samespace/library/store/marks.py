@@ -191,13 +191,13 @@ class Marks:
 
     def __init__(self, location: Location):
         self.location = location
-        self._parsed: tuple[str, Contents] = "", Contents()
+        self._parsed: tuple[str | None, Contents] = None, Contents()
 
     def read(self) -> Contents:
         """Return all marks. Raises LibraryError."""
-        text = self.location.read(FILE) or ""
+        text = self.location.read(FILE)
         if text != self._parsed[0]:
-            self._parsed = text, self._contents(text) if text else Contents()
+            self._parsed = text, Contents() if text is None else self._contents(text)
         return self._parsed[1]
 
     def _contents(self, text: str) -> Contents:
