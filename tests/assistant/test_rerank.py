@@ -7,11 +7,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import combinations
 from math import exp, log
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from samespace.assistant import rerank as reranking
 from samespace.assistant.endpoint import Endpoint
 from samespace.assistant.request import Picture, question
 from samespace.assistant.rerank import Reranker, open_reranker, rerank
@@ -161,3 +163,14 @@ def test_without_anything_that_reads_the_reason_is_said(monkeypatch, tmp_path):
 
     with pytest.raises(UnknownAssistant, match="pull one"):
         open_reranker(missing)
+
+
+def test_a_name_that_nothing_here_has_is_refused_though_something_reads(monkeypatch, tmp_path):
+    def missing():
+        raise UnknownAssistant("the model 'other' is not served here")
+
+    monkeypatch.setattr(reranking, "RERANKERS", SimpleNamespace(installed=lambda: {"reader": tmp_path}))
+    monkeypatch.setattr(reranking, "CrossEncoder", lambda folder: folder)
+    assert open_reranker(missing, "reader").texts == tmp_path == open_reranker(missing).texts
+    with pytest.raises(UnknownAssistant, match="not served here"):
+        open_reranker(missing, "other")

@@ -234,6 +234,17 @@ def test_what_is_in_the_way_is_not_overwritten(library, album):
     assert not report.moved and "of this name again" in report.problems[0][1] and (album / "half.jpg").read_bytes() == b"new"
 
 
+def test_what_cannot_be_moved_back_is_said_and_the_rest_comes_back(library, album):
+    (album / "deep").mkdir()
+    shutil.copy(album / "half.jpg", album / "deep" / "copy.jpg")
+    library.add([album])
+    assert len(library.trash([album / "deep" / "copy.jpg", album / "turned.jpg"]).moved) == 2
+    (album / "deep").rmdir()
+    (album / "deep").write_bytes(b"a file where the folder was")
+    report = library.restore_trashed()
+    assert report.moved == [str(album / "turned.jpg")] and "cannot be moved back" in report.problems[0][1]
+
+
 def test_names_of_any_bytes_come_back(library, album):
     name = os.fsencode(album) + b"/caf\xe9 %41 \xff.jpg"
     shutil.copy(album / "half.jpg", os.fsdecode(name))

@@ -45,6 +45,9 @@ def table(tmp_path_factory):
 
 CASES = {
     "kind:image": [0, 1, 2],
+    "-" * 1800 + "kind:image": [0, 1, 2],
+    "NOT " * 401 + "kind:image": [3, 4],
+    "-(" * 601 + "kind:image" + ")" * 601: [3, 4],
     "kind:video,document": [3, 4],
     "-kind:image": [3, 4],
     "year:2019": [0, 1],

@@ -123,6 +123,11 @@ def test_office_files_go_through_libreoffice(tmp_path, monkeypatch):
     office.chmod(office.stat().st_mode | stat.S_IEXEC)
     (page,) = document.pages(tmp_path / "letter.odt", 64)
     assert page.text == "Dear reader, this was a letter."
+    office.write_text(f"#!{sys.executable}\nimport sys\nsys.exit('once is enough')\n")
+    assert document.page_at(tmp_path / "letter.odt", 1, 64).width == 64  # it was converted before
+    (tmp_path / "letter.odt").write_bytes(b"PK, another letter")
+    with pytest.raises(UnreadableMedia, match="LibreOffice cannot read it"):
+        document.page_at(tmp_path / "letter.odt", 1, 64)
 
 
 @pytest.mark.skipif(not shutil.which("soffice"), reason="needs LibreOffice")

@@ -57,6 +57,12 @@ def test_a_map_is_made_and_what_is_hidden_is_not_on_it(library, app):
         library.mark([path], Change(hidden=False))
 
 
+def test_originals_are_taken_along_from_this_machine_only(app):
+    with TestClient(app, base_url="http://127.0.0.1", client=("192.0.2.1", 9)) as client:
+        refused = client.get("/app/export.zip", params={"where": "name:rocket"})
+        assert refused.status_code == 403 and "--api-key" in refused.json()["error"]["message"]
+
+
 def test_what_meets_conditions_can_be_taken_along(app):
     with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 9)) as client:
         answer = client.get("/app/export.zip", params={"where": "name:rocket"})

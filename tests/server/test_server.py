@@ -415,6 +415,13 @@ def test_bad_requests_to_rerank_are_refused_in_a_sentence(served):
         assert status in (400, 404) and answer["error"]["message"]
 
 
+def test_stop_words_are_few_and_short(served):
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+    for stop in ("a" * 1001, ["a"] * 17):
+        assert post(served, "/v1/chat/completions", body | {"stop": stop})[0] in (400, 422)
+    assert post(served, "/v1/chat/completions", body | {"stop": ["a" * 1000]})[0] == 200
+
+
 def test_null_is_the_default_of_an_embedding_request(client):
     body = {"encoding_format": None, "modality": None}
     asked = client.embeddings.with_raw_response.create(model="tiny", input="x", extra_body=body)
