@@ -6,8 +6,8 @@ work=${1:-work}
 bash recipes/starter/fetch.sh "$work"
 python recipes/starter/prepare.py "$work"
 python recipes/draw/prepare.py "$work"
-sources() { echo "[{path=\"$work/draw/$1.jsonl\", image=\"filepath\", caption=\"captions\"${2:-}}]"; }
+sources() { echo "[{path=\"$work/draw/$1.jsonl\", image=\"filepath\", caption=\"captions\"}]"; }
 samespace train recipes/draw/run.toml "out=$work/draw/run" "train=$(sources train)" "val=$(sources val)"
 python recipes/draw/atlas.py "$work" "$work/draw/run/generator"
-samespace train recipes/draw/judge.toml "out=$work/draw/judge" "train=$(sources judge ', templates=["{}", "a {}"]')" "val=$(sources judge_val)"
+python recipes/draw/judge.py "$work"
 samespace eval draw "$work/draw/test.jsonl" --judge "$work/draw/judge/space" --with "$work/draw/run/generator" --sheets "$work/draw/sheets"

@@ -85,7 +85,7 @@ def test_the_command_measures_all_and_writes_sheets(tiny_generator, tmp_path, mo
     done = CliRunner().invoke(app, [*arguments, "--judge", str(tiny_space_folder)])
     assert done.exit_code == 0, done.output
     metrics = json.loads(done.stdout)["metrics"]
-    kinds = {"text", "real", "unguided", "nothing", "nearest", "picture", "z_text", "sum", "spoken"}
+    kinds = {"text", "best", "real", "unguided", "nothing", "nearest", "picture", "z_text", "sum", "spoken"}
     assert {f"{kind}_recall@{k}" for kind in kinds for k in (1, 5)} | {
         "copied",
         "distance",

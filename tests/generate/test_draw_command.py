@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from samespace.cli.main import app
 from samespace.generate.files import ORIGIN
-from samespace.generate.generator import Generator
+from samespace.generate.generator import Generator, load_generator
+from samespace.generate.sampler import on_white
 
 
 @pytest.fixture
@@ -32,6 +34,17 @@ def test_a_grid_its_steps_and_a_scale(run):
     assert done.exit_code == 0 and done.stdout == "out.png\nout.gif\n"
     with Image.open("out.png") as picture, Image.open("out.gif") as animation:
         assert picture.size == (48, 32) == animation.size and animation.n_frames == 3
+
+
+def test_the_best_of_several_is_the_nearest_to_the_query(run, tiny_generator):
+    assert run("cat", "--grid", "2", "--best-of", "3", "--gif", "--steps", "2", "--scale", "1", "-o", "out.png").exit_code == 0
+    opened = load_generator(tiny_generator)
+    with Image.open("out.png") as sheet:
+        chosen = np.asarray(sheet).reshape(16, 2, 16, 4).swapaxes(0, 1)
+    every = [np.asarray(picture) for picture in opened.draw("cat", 6, steps=2)]
+    z = opened.space.image([Image.fromarray(picture) for picture in on_white(np.stack(every))]) @ opened.read("cat").wanted.z
+    for row, picture in enumerate(chosen):
+        assert (picture == every[3 * row + int(z[3 * row : 3 * row + 3].argmax())]).all()
 
 
 def test_an_animation_of_that_name_is_not_replaced(run):
@@ -58,6 +71,8 @@ def test_a_picture_a_sound_and_a_sum_are_drawn(run, photographs, tmp_path):
         (("cat", "--guidance", "99"), "guidance is 99"), (("cat", "-o", "a.jpg"), "does not end in .png"), (("cat", "--with", "x"), "no generator 'x'"),
         (("cat", "-o", "no such folder/a.png"), "no such folder/a.png"), (("./gone.png",), "is no file"), (("cat", "--size", "64"), "draws one size"),
         (("cat", "--strokes", "999"), "1 to 256 strokes"), (("cat", "--strokes", "8", "-o", "a.png"), "does not end in .svg"),
+        (("cat", "--best-of", "0"), "--best-of is 0; give 1 to 64"), (("cat", "--grid", "8", "--best-of", "9"), "give 1 to 8"),
+        (("cat", "--strokes", "8", "--best-of", "4"), "leave --best-of out"),
         (("cat", "--guide", "nobody"), "nobody"), (("猫",), "does not know"), (("猫", "--strokes", "8"), "does not know"),
         (("cat", "--strokes", "8", "--gif", "--grid", "4"), "leave --grid and --gif out"), (("cat", "--seed", str(2**64)), "seed is"),
         (("cat", "--grid", "64", "--scale", "16", "--gif", "--steps", "50"), "more than one file should hold"),

@@ -51,6 +51,9 @@ def draw(
     strokes: Annotated[
         int, typer.Option(help="Draw so many strokes as SVG instead, by the image tower of --guide, or the starter's.")
     ] = 0,
+    best_of: Annotated[
+        int, typer.Option("--best-of", help="Draw so many of each, and keep what the space finds nearest to the query.")
+    ] = 1,
     generator: Annotated[
         str,
         typer.Option("--with", envvar="SAMESPACE_GENERATOR", help="A generator, or a Stable Diffusion: its folder or hub name."),
@@ -66,7 +69,7 @@ def draw(
     if file.suffix.lower() not in endings:
         raise QueryError(f"{file.name} does not end in {' or '.join(endings)}; write a name that does")
     check_seed(seed)
-    wish = Wish(query, file, grid, seed, steps, guidance, scale, size, gif, guide)
+    wish = Wish(query, file, grid, seed, steps, guidance, scale, size, gif, guide, best_of)
     if strokes:
         draw_with_strokes(wish, strokes)
     elif native:
@@ -91,11 +94,12 @@ class Wish:
     size: int = 0
     gif: bool = False
     guide: str = ""
+    best_of: int = 1
 
     def refuse(self, reason: str, *options: str) -> None:
         """Raise QueryError where one of some options is given."""
         of_name = {field.name: field for field in fields(self)}
-        if given := [f"--{name}" for name in options if getattr(self, name) != of_name[name].default]:
+        if given := [f"--{name.replace('_', '-')}" for name in options if getattr(self, name) != of_name[name].default]:
             raise QueryError(f"{reason}; leave {' and '.join(given)} out")
 
     def about(self, name: str, steps: int, guidance: float) -> dict[str, str]:
@@ -108,7 +112,7 @@ class Wish:
 def draw_with_generator(name: str, wish: Wish) -> None:
     """Draw with a generator of ours; what was drawn until Ctrl-C is kept."""
     from ..generate import files
-    from ..generate.generator import GUIDANCE, STEPS, load_generator
+    from ..generate.generator import GUIDANCE, MOST_DRAWINGS, STEPS, check_range, load_generator
     from ..generate.sampler import to_rgba
 
     wish.refuse(f"the generator {name} draws one size, which --scale enlarges", "size")
@@ -116,16 +120,19 @@ def draw_with_generator(name: str, wish: Wish) -> None:
     steps, guidance, scale = wish.steps, wish.guidance, SCALE if wish.scale is None else wish.scale
     steps, guidance = STEPS if steps is None else steps, GUIDANCE if guidance is None else guidance
     files.check_pixels(wish.grid, opened.config.size * scale, steps if wish.gif else 1)
+    check_range("--best-of", wish.best_of, 1, max(1, MOST_DRAWINGS // max(1, wish.grid)))
     asked = opened.read(wish.query)
     if len(asked.wanted.states) == opened.config.words:
         print_status(f"only the first {opened.config.words} word pieces are read one by one; all of them count for the whole")
     improve = critic_of(wish.guide, wish.query).improve() if wish.guide else None
-    drawn = opened.steps(asked, wish.grid, seed=wish.seed, steps=steps, guidance=guidance, improve=improve)
+    drawn = opened.steps(asked, wish.grid * wish.best_of, seed=wish.seed, steps=steps, guidance=guidance, improve=improve)
     kept, stopped = until_ctrl_c(partial(counted, drawn, steps), steps if wish.gif else 1)
     about = wish.about(opened.config.name, kept[-1].number, guidance)
-    write(wish.file, files.png(files.sheet(to_rgba(kept[-1].pictures), scale), about))
+    drawings = to_rgba(kept[-1].pictures)
+    best = opened.best(asked, drawings, wish.best_of)
+    write(wish.file, files.png(files.sheet(drawings[best], scale), about))
     if wish.gif:
-        write(wish.file.with_suffix(".gif"), files.gif([step.pictures for step in kept], scale))
+        write(wish.file.with_suffix(".gif"), files.gif([step.pictures[best] for step in kept], scale))
     if stopped:
         exit_stopped(f"{kept[-1].number} of {steps} steps")
 
@@ -164,7 +171,7 @@ def draw_with_native(folder: Path, wish: Wish) -> None:
         from ..generate import native as natives
     from ..generate.sampler import to_rgba
 
-    wish.refuse("a native model draws from words, pictures and sounds alone", "gif", "guide", "size")
+    wish.refuse("a native model draws from words, pictures and sounds alone", "gif", "guide", "size", "best_of")
     steps, guidance = wish.steps, wish.guidance
     steps, guidance = natives.STEPS if steps is None else steps, natives.GUIDANCE if guidance is None else guidance
     scale, is_sound = SCALE if wish.scale is None else wish.scale, wish.file.suffix.lower() == ".wav"
@@ -194,7 +201,9 @@ def native_folder(name: str) -> Path | None:
 
 def draw_with_strokes(wish: Wish, count: int) -> None:
     """Draw Bézier strokes as SVG; what was drawn until Ctrl-C is kept."""
-    wish.refuse("strokes are one drawing of any size, led by an image tower alone", "grid", "guidance", "scale", "size", "gif")
+    wish.refuse(
+        "strokes are one drawing of any size, led by an image tower alone", "grid", "guidance", "scale", "size", "gif", "best_of"
+    )
     critic = critic_of(wish.guide or "starter", wish.query)
     from ..generate.strokes import MOST_STROKES, STEPS, draw_strokes, to_svg
 
@@ -225,7 +234,7 @@ def draw_with_diffusion(folder: Path, name: str, wish: Wish) -> None:
         from ..generate import files
         from ..generate.stable_diffusion import StableDiffusion
     wish.refuse("the steps of Stable Diffusion are no pictures yet", "gif")
-    wish.refuse("Stable Diffusion is steered by words alone", "guide")
+    wish.refuse("Stable Diffusion is steered by words alone", "guide", "best_of")
     wish.refuse("Stable Diffusion draws as large as --size says", "scale")
     files.check_pixels(wish.grid, wish.size)
     opened = StableDiffusion(folder, name)

@@ -25,6 +25,8 @@ THINGS = (
     "apple car house shirt ball cup flower bird fish hat book chair balloon star heart shoe bag umbrella butterfly bottle".split()
 )
 """Things that are asked for in each colour."""
+BEST_OF = 8
+"""Drawings of each caption, of which the generator's own space chooses one."""
 COPIED = 0.06
 """A drawing this near to a training picture, in nearest.Nearest's distance, counts as copied."""
 VOICE = ("espeak-ng", "-v", "en-us", "-s", "150")
@@ -62,25 +64,26 @@ class Evaluation:
         found |= self.recalls("real", self.squares) | self.recalls("unguided", self.draw("unguided", words, guidance=1.0))
         nothing = [Asked(self.generator.nothing, self.generator.nothing)] * len(words)
         found |= self.recalls("nothing", self.draw("nothing", nothing, guidance=1.0))
+        found |= self.recalls("best", self.draw("best", words, best_of=BEST_OF))
         found |= self.nearest_pictures(drawn)
         found |= self.steering() | self.colours()
         found["kid"] = kid(self.reader.pixels(self.squares), self.reader.pixels(self.prepared(drawn)))
         return found | {"seconds_per_drawing": self.seconds / self.made}
 
-    def draw(self, name: str, asked: Sequence[Asked], guidance: float = GUIDANCE) -> np.ndarray:
-        """Return one drawing of each, uint8 (B, S, S, 4), of seeds 0, 1, 2, …"""
+    def draw(self, name: str, asked: Sequence[Asked], guidance: float = GUIDANCE, best_of: int = 1) -> np.ndarray:
+        """Return one drawing of each, uint8 (B, S, S, 4), of seeds 0, 1, 2, …; with `best_of` what the generator's space chooses."""
         pictures = []
         for seed, one in enumerate(asked):
             started = time.perf_counter()
-            *_, last = self.generator.steps(one, seed=seed, steps=STEPS, guidance=guidance)
+            *_, last = self.generator.steps(one, best_of, seed=seed, steps=STEPS, guidance=guidance)
             self.seconds += time.perf_counter() - started
-            self.made += 1
-            pictures.append(to_rgba(last.pictures)[0])
+            self.made += best_of
+            drawn = to_rgba(last.pictures)
+            pictures.append(drawn[self.generator.best(one, drawn, best_of)[0]])
             if self.report:
                 self.report(len(pictures), len(asked))
-        drawn = np.stack(pictures)
-        self.samples.append(Sample(name, drawn))
-        return drawn
+        self.samples.append(Sample(name, np.stack(pictures)))
+        return self.samples[-1].pictures
 
     def prepared(self, drawings: np.ndarray) -> np.ndarray:
         """Return drawings, uint8 (B, S, S, 4), on white as the judge takes them."""

@@ -16,7 +16,7 @@ from ..spaces import registry as spaces
 from ..spaces.sessions import open_graph
 from ..spaces.space import Space, once
 from .nearest import Nearest, TrainingPictures
-from .sampler import Pictures, sample, to_rgba
+from .sampler import Pictures, on_white, sample, to_rgba
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -132,16 +132,38 @@ class Generator:
             raise UnknownGenerator(f"{folder} cannot be opened ({error_summary(error)}); pull or train it again") from None
 
     def draw(
-        self, asked: str | np.ndarray, n: int = 1, *, seed: int = 0, steps: int = STEPS, guidance: float = GUIDANCE
+        self,
+        asked: str | np.ndarray,
+        n: int = 1,
+        *,
+        seed: int = 0,
+        steps: int = STEPS,
+        guidance: float = GUIDANCE,
+        best_of: int = 1,
     ) -> "list[Image.Image]":
         """Return n drawings of a query, as a search takes it, or of a vector z: float32 (E,), as RGBA images of `config.size`.
 
-        Raises QueryError, UnreadableMedia.
+        Each is the best of `best_of`, as `best` chooses. Raises QueryError, UnreadableMedia.
         """
         from PIL import Image
 
-        *_, last = self.steps(self.read(asked), n, seed=seed, steps=steps, guidance=guidance)
-        return [Image.fromarray(picture) for picture in to_rgba(last.pictures)]
+        read = self.read(asked)
+        *_, last = self.steps(read, n * best_of, seed=seed, steps=steps, guidance=guidance)
+        drawn = to_rgba(last.pictures)
+        return [Image.fromarray(drawn[i]) for i in self.best(read, drawn, best_of)]
+
+    def best(self, asked: Asked, drawings: np.ndarray, of: int) -> list[int]:
+        """Return the numbers of the drawings that the space finds nearest to what is wanted, one of each `of` in a row.
+
+        drawings: uint8 (n · of, S, S, 4). After Ramesh et al. 2021, "DALL·E", §2.6, which has CLIP choose among samples.
+        """
+        from PIL import Image
+
+        if of == 1:
+            return list(range(len(drawings)))
+        z = self.space.image([Image.fromarray(picture) for picture in on_white(drawings)])
+        nearest = (z @ asked.wanted.z).reshape(-1, of).argmax(axis=1)
+        return [row * of + int(column) for row, column in enumerate(nearest)]
 
     def read(self, asked: str | np.ndarray, files: bool = True, extra_vectors: Sequence[Weighted] = ()) -> Asked:
         """Return what to draw of a query or a vector; what a query subtracts is what is not wanted.
