@@ -183,7 +183,7 @@ def skipped_lines(skipped: list[tuple[str, str]]) -> Iterator[str]:
     """Yield a line for each skipped file, or one line for many files with the same reason."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in skipped:
-        by_reason.setdefault(reason, []).append(escape_control(name))
+        by_reason.setdefault(escape_control(reason), []).append(escape_control(name))
     for reason, names in by_reason.items():
         if len(names) > MAX_NAMED:
             yield f"skipped {len(names)} files, the first is {names[0]} (--json lists all): {reason}"
