@@ -19,6 +19,8 @@ LIMITS = {TOOLSET: (2576, 4784 * 28 * 28), SINGLE: (1568, 1_150_000)}
 """Longest side and pixels of a screenshot: a larger one is refused, or made smaller where the coordinates are then another's."""
 NOT_DONE = ("left_mouse_down", "left_mouse_up", "cursor_position")
 """Members of the toolset that no action here stands for."""
+HALTED = "Not executed: an earlier computer action in this turn failed."
+CLICKS = {
     "left_click": ("left", 1), "right_click": ("right", 1), "middle_click": ("middle", 1), "double_click": ("left", 2),
     "triple_click": ("left", 3),
 }  # fmt: skip
