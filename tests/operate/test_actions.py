@@ -21,6 +21,7 @@ from samespace.operating.screen.actions import (
     to_json,
 )
 from samespace.operating.screen.consent import Consent
+from samespace.operating.screen.driver import FIELD, OTHER, PASSWORD, UNKNOWN
 from samespace.operating.screen.keys import chord
 from samespace.operating.screen.policy import Mark
 
@@ -102,19 +103,29 @@ def test_names_of_keys():
 
 
 @pytest.mark.parametrize(
-    ("action", "secret", "reason"),
+    ("action", "focus", "reason"),
     [
-        (Click(5, 5), False, "it says “Delete”"), (Click(25, 5), False, None), (Click(45, 5), False, "it says “löschen”"), (Key("enter"), False, "may send"),
-        (Key("tab"), False, None), (Type("x"), True, "password"), (Type("x"), False, None), (Type("x\n"), False, "ends a line"), (HoldKey("shift+enter", 1), False, "may send"), (Key("space"), False, "may send"), (Click(25, 5, keys="enter"), False, "may send"), (Scroll(5, 5, 0, 9), False, None),
+        (Click(5, 5), UNKNOWN, "it says “Delete”"), (Click(25, 5), UNKNOWN, None), (Click(45, 5), UNKNOWN, "it says “löschen”"),
+        (Click(65, 5), UNKNOWN, None), (Click(85, 5), UNKNOWN, "it says “erase”"), (Key("enter"), OTHER, "may send"), (Key("tab"), OTHER, None),
+        (Type("x"), PASSWORD, "password"), (Type("x"), OTHER, None), (Type("x\n"), FIELD, "ends a line"), (Type("a b"), FIELD, None),
+        (Type("a b"), OTHER, "may press"), (Type(" "), UNKNOWN, "may press"), (Type("a\tb"), UNKNOWN, "may press"), (Type("a b"), UNKNOWN, None),
+        (HoldKey("shift+enter", 1), OTHER, "may send"), (Key("space"), OTHER, "may send"), (Click(25, 5, keys="enter"), UNKNOWN, "may send"),
+        (Scroll(5, 5, 0, 9), UNKNOWN, None),
     ],
 )  # fmt: skip
-def test_a_person_is_asked_before_what_cannot_be_undone(action, secret, reason):
-    marks = [Mark(0, 0, 20, 10, "Delete all"), Mark(20, 0, 40, 10, "Bookmarks"), Mark(40, 0, 60, 10, "Konto löschen")]
-    found = Consent.reason(action, marks, secret)
+def test_a_person_is_asked_before_what_cannot_be_undone(action, focus, reason):
+    marks = [
+        Mark(0, 0, 20, 10, "all"), Mark(0, 0, 20, 10, "Delete all"), Mark(20, 0, 40, 10, "Bookmarks"), Mark(40, 0, 60, 10, "Konto löschen"),
+        Mark(60, 0, 80, 10, "Cancel"), Mark(80, 0, 99, 10),
+    ]  # fmt: skip
+    thought = "what would erase it stands beside; a basket stands for that"
+    found = Consent.reason(action, marks, focus, thought)
     assert (found is None) if reason is None else (reason in found)
     asked = []
     for confirm, expected in (("always", 1), ("submits", int(reason is not None)), ("never", 0)):
         asked.clear()
-        assert Consent(confirm, lambda question: asked.append(question) or True).allows(action, marks, str(action), secret)
+        assert Consent(confirm, lambda question: asked.append(question) or True).allows(
+            action, marks, str(action), focus, thought
+        )
         assert len(asked) == expected, confirm
-    assert not Consent("always", lambda question: False).allows(action, marks, "it", secret)
+    assert not Consent("always", lambda question: False).allows(action, marks, "it", focus)

@@ -101,7 +101,7 @@ def test_a_toolset_of_anthropics(provider):
         and decision.thought == "The field first."
         and decision.tokens == 1540
     )
-    end = policy.decide(look("red", notes=("the page said: Hello",), closer=Image.new("RGB", SCREEN, "blue")))
+    end = policy.decide(look("red", notes=("the page said: Hello",), done=3, closer=Image.new("RGB", SCREEN, "blue")))
     assert end.actions == (Done("It is done."),)
     (path, headers, first), (_, _, second) = provider.asked
     assert path == "/v1/messages" and headers["anthropic-version"] == "2023-06-01" and "anthropic-beta" not in headers
@@ -116,6 +116,37 @@ def test_a_toolset_of_anthropics(provider):
     assert results[0]["content"] == [{"type": "text", "text": "OK"}]
     assert results[2]["content"][0]["text"] == "the page said: Hello"
     assert picture_in(results[2]["content"][1]["source"]["data"]).convert("RGB").getpixel((3, 3)) == (0, 0, 255)
+
+
+@pytest.mark.parametrize(
+    ("done", "told"), [(0, ["no", "HALTED", "HALTED"]), (2, ["OK", "no", "HALTED"]), (3, ["OK", "OK", "no"])]
+)
+def test_claude_is_told_what_was_done_of_a_turn(provider, done, told):
+    keys = {"text": "Down", "repeat": 2}
+    provider.answers += [
+        message(tool_use(1, "left_click", coordinate=[640, 60]), tool_use(2, "key", **keys), tool_use(3, "type", text="x"))
+    ]
+    provider.answers += [message({"type": "text", "text": "CANNOT"}, stop="end_turn")]
+    policy = anthropic.AnthropicPolicy("claude-opus-5", provider.address)
+    policy.begin("Find cats", SCREEN)
+    policy.decide(look())
+    policy.decide(look(notes=("no", "a download was refused"), done=done))
+    results = provider.asked[1][2]["messages"][2]["content"]
+    texts = {"OK": "OK", "no": "no; a download was refused", "HALTED": anthropic.HALTED}
+    assert [result["content"][0]["text"] for result in results] == [texts[one] for one in told]
+    assert [result.get("is_error", False) for result in results] == [one != "OK" for one in told]
+
+
+def test_old_screenshots_are_not_sent_again(provider):
+    provider.answers += [message(tool_use(n, "screenshot")) for n in range(6)]
+    policy = anthropic.AnthropicPolicy("claude", provider.address)
+    policy.begin("x", SCREEN)
+    for _ in range(6):
+        policy.decide(look(done=1))
+    sent = [
+        part for m in provider.asked[-1][2]["messages"] if m["role"] == "user" and m["content"] != "x" for part in m["content"]
+    ]
+    assert [part["content"][1]["type"] for part in sent] == ["text", "text", "image", "image", "image"]
 
 
 def test_the_single_tool_of_anthropics(provider):

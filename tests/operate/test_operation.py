@@ -9,7 +9,7 @@ from samespace.operating.loop import HIDDEN, Limits, Operation
 from samespace.operating.replay import Replay, read_replay
 from samespace.operating.screen.actions import Click, Done, Drag, HoldKey, Key, Move, Scroll, Type, Wait, Zoom, to_json
 from samespace.operating.screen.consent import Consent
-from samespace.operating.screen.driver import BrowserDriver, PageDriver, is_same_site
+from samespace.operating.screen.driver import FIELD, OTHER, PASSWORD, BrowserDriver, PageDriver, is_same_site
 from samespace.operating.screen.policy import Decision, Mark
 
 pytestmark = [*needs_chromium]
@@ -81,15 +81,30 @@ def test_a_click_lands_on_the_very_pixel(at):
     assert driver.screenshot().size == (1000, 700)
 
 
+def test_what_has_the_keyboard_is_known_in_frames_and_shadow_trees(at):
+    page = at("/form").page
+    frame = "<iframe srcdoc=\"<iframe srcdoc='<input type=password>'></iframe>\"></iframe>"
+    page.set_content(f"<button>B</button><x-open></x-open><x-closed></x-closed>{frame}")
+    page.evaluate("""() => { for (const mode of ["open", "closed"]) {
+        const root = document.querySelector("x-" + mode).attachShadow({mode})
+        root.innerHTML = "<input type=" + (mode === "open" ? "text" : "password") + ">"
+    } }""")
+    driver, seen = PageDriver(page), []
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        seen.append(driver.focus())
+    assert seen == [OTHER, FIELD, PASSWORD, PASSWORD]
+
+
 def test_every_action_does_what_it_says(at):
     driver = at("/form")
     name = driver.page.locator("#name").bounding_box()
     driver.act(Click(int(name["x"] + 9), int(name["y"] + 9)))
     for action in (Type("Ada ü 漢"), Key("ctrl+a"), Type("Bea"), HoldKey("shift", 0.05), Wait(0.1), Move(3, 3), Zoom(0, 0, 9, 9)):
         driver.act(action)
-    assert driver.page.input_value("#name") == "Bea" and not driver.types_secret()
+    assert driver.page.input_value("#name") == "Bea" and driver.focus() == FIELD
     driver.act(Key("tab"))
-    assert driver.types_secret()
+    assert driver.focus() == PASSWORD
     long = at("/long")
     long.act(Scroll(100, 100, 0, 500))
     assert long.page.evaluate("scrollY") == 500

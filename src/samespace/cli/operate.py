@@ -33,6 +33,8 @@ def operate(
         ),
     ] = "local",
     steps: Annotated[int, typer.Option(min=1, max=500, help="Most steps.")] = 20,
+    seconds: Annotated[float, typer.Option(min=1, help="Most seconds.")] = 600,
+    tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a model.")] = 500_000,
     allow_origin: Annotated[
         list[str] | None, typer.Option("--allow-origin", help="An origin that the page may lead to, beside its own.")
     ] = None,
@@ -65,7 +67,7 @@ def operate(
         consent = Consent(confirm, ask_person)
         again(driver, earlier, consent)
         record = Replay(expanded(replay), task, url, earlier)
-        operation = Operation(driver, policy, consent, Limits(steps), lambda step: on_step(step, record))
+        operation = Operation(driver, policy, consent, Limits(steps, seconds, tokens), lambda step: on_step(step, record))
         try:
             outcome = operation.run(task)
         except KeyboardInterrupt:
@@ -76,7 +78,14 @@ def operate(
             print_status(f"replay: {escape_control(str(replay))}")
     finally:
         driver.close()
-    report(without(operation.secrets, outcome.answer), outcome.reached, outcome.reason, outcome.steps, outcome.tokens, json_)
+    report(
+        without(operation.secrets, outcome.answer),
+        outcome.reached,
+        without(operation.secrets, outcome.reason),
+        outcome.steps,
+        outcome.tokens,
+        json_,
+    )
 
 
 def report(answer: str, reached: bool, reason: str, steps: int, tokens: int, json_: bool) -> None:

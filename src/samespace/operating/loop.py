@@ -11,7 +11,7 @@ from ..core.errors import OperationStopped, RequestError
 from .local.marks import written
 from .screen.actions import Action, Click, Done, Type, Zoom
 from .screen.consent import NEVER, Consent
-from .screen.driver import Driver, settled
+from .screen.driver import PASSWORD, UNKNOWN, Driver, settled
 from .screen.policy import REFUSED, Decision, Look, Mark, Outcome, Policy
 
 MOST_STEPS = 20
@@ -74,18 +74,20 @@ class Operation:
         """Do a task; what was done until Ctrl-C stays. Raises RequestError where the task is not understood."""
         self.policy.begin(task, self.driver.size)
         started, nonsense, closer = time.monotonic(), 0, None
-        pending: list[str] = []
+        done, pending = list[Action](), list[str]()
         while self.outcome.steps < self.limits.steps:
             if time.monotonic() - started > self.limits.seconds or self.outcome.tokens > self.limits.tokens:
-                return self._end(f"the limit of {self.limits.seconds:g} s and {self.limits.tokens:,} tokens is reached")
+                return self._end(
+                    f"the limit of {self.limits.seconds:g} s and {self.limits.tokens:,} tokens is reached; allow more: --seconds, --tokens"
+                )
             begun = time.monotonic()
             try:
-                look = Look(settled(self.driver), self.driver.url(), tuple([*pending, *self._notes()]), closer)
+                look = Look(settled(self.driver), self.driver.url(), tuple([*pending, *self._notes()]), len(done), closer)
                 decision = self.policy.decide(look)
                 nonsense = 0
             except RequestError as error:
                 nonsense += 1
-                pending = [str(error)]
+                done, pending = [], [str(error)]
                 if nonsense == MOST_NONSENSE:
                     return self._end(str(error))
                 continue
@@ -93,7 +95,7 @@ class Operation:
                 return self._end(str(error))
             self.outcome.steps += 1
             self.outcome.tokens += decision.tokens
-            done, pending = self._do(decision, look.screenshot)
+            done, pending = self._do(decision)
             closer = self._closer(decision, look.screenshot)
             result = "; ".join(pending) or "done"
             secrets, seconds = tuple(self.secrets), time.monotonic() - begun
@@ -103,16 +105,17 @@ class Operation:
                 return self._end("" if self.outcome.reached else done[-1].answer or "it cannot be done")
         return self._end(f"not done after {self.limits.steps} steps; allow more: --steps")
 
-    def _do(self, decision: Decision, screenshot: Image.Image) -> tuple[list[Action], list[str]]:
+    def _do(self, decision: Decision) -> tuple[list[Action], list[str]]:
         """Do what was decided, until something cannot be done: return what was done, and why not."""
         done: list[Action] = []
         for action in decision.actions:
             try:
-                secret = action.text if isinstance(action, Type) and getattr(self.driver, "types_secret", bool)() else None
+                focus = self.driver.focus() if isinstance(action, Type) else UNKNOWN
+                secret = action.text if isinstance(action, Type) and focus == PASSWORD else None
                 shown = action if secret is None else Type(HIDDEN)
-                marks = decision.marks or self._read(action, None if done else screenshot)
+                marks = (*decision.marks, *self._read(action))
                 self.secrets += [secret] if secret else []  # also where it is refused: the task may hold it
-                if not isinstance(action, Done) and not self.consent.allows(action, marks, str(shown), secret is not None):
+                if not isinstance(action, Done) and not self.consent.allows(action, marks, str(shown), focus, decision.thought):
                     return done, [f"{REFUSED} by you: {shown}"]
                 self.driver.act(action)
             except (RequestError, OperationStopped) as error:
@@ -122,11 +125,11 @@ class Operation:
                 break
         return done, []
 
-    def _read(self, action: Action, screenshot: Image.Image | None) -> Sequence[Mark]:
-        """Return what is written on the screen, where a person may have to be asked about a click whose policy names no marks."""
+    def _read(self, action: Action) -> Sequence[Mark]:
+        """Return what is written on the screen now, where a person may have to be asked about a click: a policy may have named parts only."""
         if not isinstance(action, Click) or self.consent.confirm == NEVER:
             return ()
-        return written(screenshot or self.driver.screenshot())
+        return written(self.driver.screenshot())
 
     def _notes(self) -> list[str]:
         """Take what happened beside the screen."""

@@ -70,7 +70,7 @@ class ScreenTools:
         if isinstance(wanted, Zoom):
             raise QueryError("look at the screenshot and enlarge it yourself; zoom is for models that are shown one size")
         marks = written(driver.screenshot()) if self.consent.confirm != NEVER else ()
-        if not self.consent.allows(wanted, marks, str(wanted), driver.types_secret()):
+        if not self.consent.allows(wanted, marks, str(wanted), driver.focus()):
             raise QueryError(f"{wanted} needs a person to agree; start the server with --confirm never to allow it")
         driver.act(wanted)
         return {"done": str(wanted), "url": driver.url(), "notes": self._notes(driver)}

@@ -20,6 +20,8 @@ LIMITS = {TOOLSET: (2576, 4784 * 28 * 28), SINGLE: (1568, 1_150_000)}
 NOT_DONE = ("left_mouse_down", "left_mouse_up", "cursor_position")
 """Members of the toolset that no action here stands for."""
 HALTED = "Not executed: an earlier computer action in this turn failed."
+KEPT_PICTURES, FORGOTTEN = 3, "(an earlier screenshot)"
+"""Screenshots that are sent again with each request, and what stands for those before them."""
 CLICKS = {
     "left_click": ("left", 1), "right_click": ("right", 1), "middle_click": ("middle", 1), "double_click": ("left", 2),
     "triple_click": ("left", 3),
@@ -50,11 +52,13 @@ class AnthropicPolicy:
         self.frame = Frame.within(size, *LIMITS[self.tool])
         self.messages: list[dict[str, Any]] = [{"role": "user", "content": task}]
         self.asked: list[dict[str, Any]] = []
+        self.counts: list[int] = []  # actions of each block that was asked for
         self.position = (size[0] // 2, size[1] // 2)
 
     def decide(self, look: Look) -> Decision:
         """Tell the model what is seen, and return what it wants to do. Raises RequestError."""
         messages = [*self.messages, {"role": "user", "content": self.results(look)}] if self.asked else self.messages
+        messages = _without_old_pictures(messages)
         answer = self.connection.post("/v1/messages", self.body(messages))
         content = answer.get("content")
         if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
@@ -66,8 +70,10 @@ class AnthropicPolicy:
         tokens = int(usage.get("input_tokens", 0)) + int(usage.get("output_tokens", 0))
         if not self.asked:
             return Decision((ending(text, _trouble(str(answer.get("stop_reason")))),), text, tokens=tokens)
-        actions = tuple(action for block in self.asked for action in self.actions(block))
-        return Decision(actions, text, tokens=tokens)
+        self.counts = [1] * len(self.asked)  # where one of them is nonsense, none is done
+        actions = [self.actions(block) for block in self.asked]
+        self.counts = list(map(len, actions))
+        return Decision(tuple(action for some in actions for action in some), text, tokens=tokens)
 
     def body(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the request that goes on from messages."""
@@ -81,10 +87,11 @@ class AnthropicPolicy:
 
     def results(self, look: Look) -> list[dict[str, Any]]:
         """Return a result for each action that was asked for, with the screenshot in the last one, and that of a zoom in its own."""
-        failed = next((note for note in look.notes), "")
-        results = []
-        for i, block in enumerate(self.asked):
+        results, notes, left = [], "; ".join(look.notes), look.done
+        for i, (block, count) in enumerate(zip(self.asked, self.counts)):
             last, name = i == len(self.asked) - 1, self._name(block)
+            is_done, is_halted = left >= count, left < 0
+            left -= count if is_done else left + 1  # what follows one that failed is not done either
             picture = (
                 look.closer
                 if name == "zoom" and look.closer is not None
@@ -92,11 +99,13 @@ class AnthropicPolicy:
                 if last or name == "screenshot"
                 else None
             )
-            content: list[dict[str, Any]] = [{"type": "text", "text": failed if failed and last else "OK"}]
+            told = HALTED if is_halted else notes or "not done" if not is_done else notes if notes and last else "OK"
+            content: list[dict[str, Any]] = [{"type": "text", "text": told}]
             if picture is not None:
                 source = {"type": "base64", "media_type": "image/png", "data": png(self.frame.picture(picture))}
                 content.append({"type": "image", "source": source})
             result = {"type": "tool_result", "tool_use_id": block.get("id"), "content": content}
+            result |= {} if is_done else {"is_error": True}
             results.append(result | ({"toolset_name": block["toolset_name"]} if "toolset_name" in block else {}))
         return results
 
@@ -141,6 +150,26 @@ class AnthropicPolicy:
             x, y = values["coordinate"]
             self.position = self.frame.to_screen(x, y)
         return self.position
+
+
+def _without_old_pictures(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages with the latest screenshots only: each of all of them would be read, and paid, again at every step."""
+    kept, left = list[dict[str, Any]](), KEPT_PICTURES
+
+    def shortened(part: dict[str, Any]) -> dict[str, Any]:
+        nonlocal left
+        if part.get("type") == "tool_result":
+            return part | {"content": [shortened(inner) for inner in reversed(part["content"])][::-1]}
+        if part.get("type") != "image":
+            return part
+        left -= 1
+        return part if left >= 0 else {"type": "text", "text": FORGOTTEN}
+
+    for message in reversed(messages):
+        content = message["content"]
+        whole = isinstance(content, str) or message["role"] != "user"
+        kept.append(message if whole else message | {"content": [shortened(part) for part in reversed(content)][::-1]})
+    return kept[::-1]
 
 
 def _trouble(reason: str) -> str:

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import cached_property
+from hashlib import sha256
 from statistics import median
+from threading import Lock
 
 import numpy as np
+from cachetools import LRUCache, cached
 from PIL import Image
 
 from ...core.errors import MissingExtra
@@ -153,12 +156,18 @@ def read_screen(screenshot: Image.Image, task: str = "") -> Screen:
     """
     if ocr.reader() is None:
         raise MissingExtra("reading a screen", "operate")
-    read = [_line(line, words, screenshot.size) for line, words in ocr.lines_and_words(screenshot)]
-    read.sort(key=lambda line: (line.top, line.left))
+    read = _read(screenshot)
     unit = median([line.bottom - line.top for line in read] or [UNIT])
     lines = tuple(line for line in _without(read, task) if line.text)
     shapes = [shape for shape in _shapes(screenshot, unit) if not any(_is_letter(shape, line) for line in read)]
     return Screen(lines, tuple(_with_text(shape, lines) for shape in shapes)[:MOST], screenshot, unit)
+
+
+@cached(LRUCache(4), lambda screenshot: (screenshot.size, sha256(screenshot.tobytes()).digest()), Lock())
+def _read(screenshot: Image.Image) -> list[TextLine]:
+    """Return what is written on a screen, from the top; what was read a moment ago is not read again."""
+    read = [_line(line, words, screenshot.size) for line, words in ocr.lines_and_words(screenshot)]
+    return sorted(read, key=lambda line: (line.top, line.left))
 
 
 def _line(line: ocr.Line, words: Sequence[ocr.Line], size: tuple[int, int]) -> TextLine:

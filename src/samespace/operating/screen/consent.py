@@ -4,14 +4,15 @@ import re
 from collections.abc import Callable, Sequence
 
 from .actions import Action, Click, HoldKey, Key, Type
+from .driver import FIELD, OTHER, PASSWORD, UNKNOWN
 from .keys import chord
 from .policy import Mark
 
 ALWAYS, SUBMITS, NEVER = CONFIRMS = ("always", "submits", "never")
 RISKY = re.compile(
     r"\b(send|submit|buy|order|pay|purchase|checkout|check out|delete|remove|erase|download|install|post|publish|transfer|subscribe|book|"
-    r"confirm|sign up|register|unsubscribe|log ?out|absenden|senden|kaufen|bestellen|bezahlen|löschen|entfernen|herunterladen|buchen|"
-    r"envoyer|acheter|commander|payer|supprimer|télécharger|réserver|enviar|comprar|pagar|eliminar|borrar|descargar|invia|acquista|paga|elimina)\b",
+    r"reply|share|donate|bid|accept|agree|deactivate|upload|empty|trash|discard|withdraw|forward|reset|confirm|sign up|register|unsubscribe|log ?out|absenden|senden|kaufen|bestellen|bezahlen|löschen|entfernen|herunterladen|buchen|"
+    r"envoyer|acheter|commander|payer|supprimer|télécharger|réserver|accepter|akzeptieren|zustimmen|teilen|enviar|comprar|pagar|eliminar|borrar|descargar|invia|acquista|paga|elimina)\b",
     re.I,
 )
 """Words on what sends, buys, deletes or downloads."""
@@ -28,14 +29,14 @@ class Consent:
     def __init__(self, confirm: str, ask: Ask):
         self.confirm, self.ask = confirm, ask
 
-    def allows(self, action: Action, marks: Sequence[Mark], what: str, secret: bool = False) -> bool:
-        """Whether an action may be done, described as `what`; `secret`: it types into a password field.
+    def allows(self, action: Action, marks: Sequence[Mark], what: str, focus: str = UNKNOWN, thought: str = "") -> bool:
+        """Whether an action may be done, described as `what`; `focus`: what has the keyboard, as drivers say; `thought`: why it is done.
 
         Raises RequestError on a key that there is not.
         """
         if self.confirm == NEVER:
             return True
-        reason = self.reason(action, marks, secret)
+        reason = self.reason(action, marks, focus, thought)
         if reason is None and self.confirm == SUBMITS:
             return True
         return self.ask(f"{what}{f' ({reason})' if reason else ''}: go on?")
@@ -45,16 +46,23 @@ class Consent:
         return self.confirm == NEVER or self.ask(f"do again: {'; '.join(map(str, actions))}: go on?")
 
     @staticmethod
-    def reason(action: Action, marks: Sequence[Mark], secret: bool = False) -> str | None:
+    def reason(action: Action, marks: Sequence[Mark], focus: str = UNKNOWN, thought: str = "") -> str | None:
         """Return why a person should be asked; None where nothing speaks for it."""
-        if isinstance(action, Type) and secret:
+        if isinstance(action, Type) and focus == PASSWORD:
             return "it types into a password field"
         if isinstance(action, Key | HoldKey | Click) and PRESSING & set(chord(action.keys)):
             return "it may send what was filled in"
         if isinstance(action, Type) and any(end in action.text for end in "\r\n"):
             return "it ends a line, which may send what was filled in"
+        if isinstance(action, Type) and focus != FIELD and _presses(action.text, focus):
+            return "a space or a tab may press what has the focus"
         if isinstance(action, Click):
-            for mark in marks:
-                if mark.holds(action.x, action.y) and (found := RISKY.search(mark.text)):
-                    return f"it says “{found[0]}”"
+            here = [mark.text for mark in marks if mark.text and mark.holds(action.x, action.y)]
+            if found := next(filter(None, map(RISKY.search, here or [thought])), None):  # an icon says nothing itself
+                return f"it says “{found[0]}”"
         return None
+
+
+def _presses(text: str, focus: str) -> bool:
+    """Whether what is typed may press a button: any space where one has the focus, only blanks and tabs where that is unknown."""
+    return " " in text or "\t" in text if focus == OTHER else text.isspace() or "\t" in text

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from PIL import Image
 
 from ...core.errors import MissingExtra, OperationStopped, RequestError, error_summary
 from .actions import Action, Click, Done, Drag, HoldKey, Key, Move, Point, Screenshot, Scroll, Type, Wait, Zoom, check
+from .driver import UNKNOWN
 from .keys import chord
 
 SCHEME = "desktop"
@@ -51,6 +52,7 @@ class DesktopDriver:
         self.size = (int(geometry.width), int(geometry.height))
         self.notes: list[str] = []
         self.address = address
+        self._lent: dict[int, int] = {}  # keysym → the key that it was put on, in this order
 
     def screenshot(self) -> Image.Image:
         """Return what is on the display. Raises OperationStopped."""
@@ -143,16 +145,26 @@ class DesktopDriver:
     def _key(self, name: str) -> tuple[int, bool]:
         """Return the code of a key, and whether shift belongs to it; a character of no key is put on one that has none."""
         keysym = self._names.string_to_keysym(KEYSYMS.get(name, name)) or _keysym_of(name)
+        if keysym in self._lent:
+            return self._lent[keysym], False
         found = sorted(self.display.keysym_to_keycodes(keysym), key=lambda pair: pair[1])
         if found and found[0][1] in (0, 1):
             return int(found[0][0]), found[0][1] == 1
+        return self._lend(keysym), False
+
+    def _lend(self, keysym: int) -> int:
+        """Put a character on a key that has none, or on that which was lent first; return its code. Raises RequestError."""
         lowest, highest = self.display.display.info.min_keycode, self.display.display.info.max_keycode
         mapping = self.display.get_keyboard_mapping(lowest, highest - lowest + 1)
-        spare = max(lowest + at for at, symbols in enumerate(mapping) if not any(symbols))
-        self.display.change_keyboard_mapping(spare, [[keysym] * len(mapping[0])])
+        spare = [lowest + at for at, symbols in enumerate(mapping) if not any(symbols)]
+        if not spare and not self._lent:
+            raise RequestError("this keyboard has no free key for other characters; type what is on it")
+        code = spare[-1] if spare else self._lent.pop(next(iter(self._lent)))
+        self._lent[keysym] = code
+        self.display.change_keyboard_mapping(code, [[keysym] * len(mapping[0])])
         self._pause()
         time.sleep(10 * PAUSE)  # programs learn of the new key
-        return spare, False
+        return code
 
     def wait(self, seconds: float) -> None:
         """Let the desktop be for some seconds."""
@@ -162,9 +174,18 @@ class DesktopDriver:
         """Return the address of the desktop."""
         return self.address
 
+    def focus(self) -> str:
+        """Return UNKNOWN: programs do not say what has the keyboard."""
+        return UNKNOWN
+
     def close(self) -> None:
-        """Let the display go; nothing was started."""
-        self.display.close()
+        """Give back the keys that characters were put on, and let the display go; nothing was started."""
+        with suppress(Exception):  # it is gone already
+            for code in self._lent.values():
+                self.display.change_keyboard_mapping(code, [[self._x.NoSymbol]])
+            self.display.sync()
+        with suppress(Exception):
+            self.display.close()
 
     @contextmanager
     def _alive(self) -> Iterator[None]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SIZE = (1280, 800)
 """Pixels of a window."""
+PASSWORD, FIELD, OTHER, UNKNOWN = "password", "field", "other", "unknown"
+"""What has the keyboard: a password field, another field to type into, something else, or what cannot be seen."""
 LOADING_SECONDS = 20.0
 """How long a page may take to load."""
 SETTLING_SECONDS = 0.4
@@ -30,6 +32,17 @@ HOVERING_MS = 40.0
 """Between the mouse's coming and its click: what changes under it has changed by then."""
 TYPING_MS = 5.0
 """Between two characters."""
+FOCUSED = (
+    "() => { let e = document.activeElement; while (e?.shadowRoot?.activeElement) e = e.shadowRoot.activeElement; return e }"
+)
+"""What has the keyboard in a document, also in the shadow trees that are open."""
+KIND = """e => {
+    const press = ["button", "submit", "reset", "checkbox", "radio", "image", "file", "color", "range"]
+    if (e.type === "password" || (e.tagName.includes("-") && !e.shadowRoot)) return "password"  // what is in a closed tree nobody sees
+    const field = e.isContentEditable || e.tagName === "TEXTAREA" || (e.tagName === "INPUT" && !press.includes(e.type))
+    return field ? "field" : "other"
+}"""
+"""Its kind."""
 
 
 class Driver(Protocol):
@@ -52,6 +65,10 @@ class Driver(Protocol):
 
     def url(self) -> str:
         """Return the address that is shown; empty where there is none."""
+        ...
+
+    def focus(self) -> str:
+        """Return what has the keyboard: PASSWORD, FIELD, OTHER or UNKNOWN. It is asked for safety alone, and no policy sees it."""
         ...
 
     def close(self) -> None:
@@ -140,10 +157,18 @@ class PageDriver:
         """Return the page's address."""
         return str(self.page.url)
 
-    def types_secret(self) -> bool:
-        """Whether what is typed goes into a password field. It is asked for safety alone, and no policy sees it."""
+    def focus(self) -> str:
+        """Return what has the keyboard, also in frames."""
+        frame = self.page.main_frame
         with self._alive():
-            return bool(self.page.evaluate("document.activeElement?.type === 'password'"))
+            while True:
+                element = frame.evaluate_handle(FOCUSED).as_element()
+                if element is None:
+                    return OTHER
+                inner = element.content_frame()
+                if inner is None:
+                    return str(element.evaluate(KIND))
+                frame = inner
 
     def close(self) -> None:
         """Leave the page to its owner."""

@@ -43,6 +43,8 @@ class Look:
     url: str = ""
     notes: tuple[str, ...] = ()
     """What happened beside the page since the last decision: dialogs, refusals, an action that could not be done."""
+    done: int = 0
+    """Actions of the last decision that were done."""
     closer: Image.Image | None = None
     """The part that was asked for by Zoom, enlarged to the size of the screen."""
 
