@@ -194,6 +194,14 @@ def vit(folder: Path) -> Path:
     return folder
 
 
+def vit_classifier(folder: Path) -> Path:
+    """A ViT as those with a classifier are: without a pooler."""
+    model = T.ViTForImageClassification(T.ViTConfig(**VISION))
+    randomised(model).save_pretrained(folder)
+    T.ViTImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
+    return folder
+
+
 def pictures_only(model, folder: Path, processor) -> Path:
     randomised(model).save_pretrained(folder)
     processor(size={"shortest_edge": 72}, crop_size={"height": 64, "width": 64}).save_pretrained(folder)

@@ -153,6 +153,15 @@ def test_captions_of_coco_and_karpathy_and_folders_of_classes(tmp_path, both, pi
     (tmp_path / "karpathy/dataset.json").write_text(json.dumps(karpathy))
     want = measure(both[0], open_dataset(shards))
     assert measure(both[0], open_dataset(tmp_path / "coco")) == want == measure(both[0], open_dataset(tmp_path / "karpathy"))
+    (tmp_path / "coco/captions.json").rename(tmp_path / "coco/captions_test2017.json")
+    absent = {"images": [{"id": 1, "file_name": "absent.jpg"}], "annotations": [{"image_id": 1, "caption": "x"}]}
+    (tmp_path / "coco/captions_train2017.json").write_text(json.dumps(absent))
+    (tmp_path / "coco/instances_test2017.json").write_text(
+        json.dumps(absent | {"annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}]})
+    )
+    assert measure(both[0], open_dataset(tmp_path / "coco")) == want
+    with pytest.raises(QueryError, match="several caption files, captions_test2017.json, captions_train2017.json"):
+        open_dataset(tmp_path / "coco", "val")
     (tmp_path / "classes/images").rmdir()
     for i, (data, label) in enumerate(pictures):
         place = tmp_path / "classes" / f"n{label}"

@@ -1,6 +1,7 @@
 """CLAP's towers against transformers', and an alignment from one space to another."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -127,6 +128,18 @@ def test_models_of_other_kinds_are_refused(theirs, tiny_clip_folder, tmp_path):
 def test_words_to_learn_from_are_the_spaces_own(tiny_space):
     words = clap.vocabulary_words(tiny_space)
     assert len(words) > 1000 and "thunder" in words and all(w.isalpha() for w in words)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        (["cat</w>", "phy", "fing</w>", "catch"], ["cat", "fing"]), (["▁cat", "phy", "▁thunder"], ["cat", "thunder"]),
+        (["Ġcat", "cat", "phy", "ĠdÃ©j"], ["cat"]), (["cat", "##phy", "bird"], ["bird", "cat"]),
+    ],
+)  # fmt: skip
+def test_parts_of_words_are_none(tokens, words):
+    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=tokens[0]))
+    assert clap.vocabulary_words(SimpleNamespace(words=SimpleNamespace(tokenizer=tokenizer))) == words
 
 
 def test_a_tower_in_its_own_space_has_no_alignment(theirs):

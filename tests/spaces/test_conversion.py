@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import tiny_checkpoints as tiny
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import samespace
 from samespace.assistant import transformers_folder
 from samespace.cli.main import app
 from samespace.core.errors import QueryError, UnknownAssistant, UnknownSpace
-from samespace.spaces.checkpoints import families
+from samespace.spaces.checkpoints import checkpoint, families
 from samespace.spaces.convert import conversion, install, verify
 from samespace.spaces.convert.reference import Reference
+from samespace.spaces.registry import STARTER
 
 LAYOUTS = {
     "plain": {},
@@ -78,7 +80,7 @@ def test_families_of_open_clip(tmp_path, clip_tokenizer, name):
     assert max(found["image_difference"], found["text_difference"]) < 1e-5
 
 
-@pytest.mark.parametrize("make", [tiny.dinov2, tiny.dinov3, tiny.vit, tiny.timm_folder])
+@pytest.mark.parametrize("make", [tiny.dinov2, tiny.dinov3, tiny.vit, tiny.vit_classifier, tiny.timm_folder])
 def test_models_that_know_pictures_only(tmp_path, photographs, make):
     """They are searched by picture; with words, one sentence says why not."""
     loaded, answers = conversion.read(make(tmp_path / "model"))
@@ -92,6 +94,40 @@ def test_models_that_know_pictures_only(tmp_path, photographs, make):
     assert library.search(str(tmp_path / "query.png"))[0].path.endswith("coffee.png")
     with pytest.raises(UnknownSpace, match="pictures and no words"):
         library.search("a cat")
+
+
+@pytest.mark.parametrize(
+    ("make", "weight"),
+    [(tiny.align, "text_projection.weight"), (tiny.dinov2, "encoder.layer.0.attention.attention.query.weight")],
+)
+def test_weights_that_are_not_there_are_not_made_up(tmp_path, make, weight):
+    file = make(tmp_path / "model") / "model.safetensors"
+    kept = {name: tensor for name, tensor in load_file(file).items() if name != weight}
+    save_file(kept, file, {"format": "pt"})
+    with pytest.raises(UnknownSpace, match="its weights lack (text_projection|encoder.layer.0.attention).*weight"):
+        conversion.read(tmp_path / "model")
+
+
+def test_a_temperature_is_the_models_own(tmp_path):
+    loaded, _ = conversion.read(tiny.align(tmp_path / "model"))
+    temperature = load_file(tmp_path / "model/model.safetensors")["temperature"]
+    assert loaded.config.logit_scale == pytest.approx(1 / float(temperature), rel=1e-5)
+
+
+@pytest.mark.parametrize("make", [tiny.siglip2, tiny.flex_siglip2])
+def test_siglip_2_reads_lower_case(tmp_path, make):
+    folder = make(tmp_path / "model")
+    loaded, _ = conversion.read(folder)
+    for words in (loaded.words, checkpoint.load(folder).words):
+        assert (words.ids(["A Red Cat"]) == words.ids(["a red cat"])).all() and words.clean("A") == "a"
+
+
+def test_parts_of_ones_own_in_a_text_model_are_refused(tmp_path):
+    folder = tiny.sentences(tmp_path / "words")
+    parts = json.loads((folder / "modules.json").read_text())
+    (folder / "modules.json").write_text(json.dumps([*parts, {"idx": 9, "name": "9", "path": "", "type": "mine.Pooling"}]))
+    with pytest.raises(UnknownSpace, match="mine.Pooling"):
+        install.join(folder, STARTER, tmp_path / "joined", "joined", "org/words")
 
 
 def test_a_text_model_joins_the_pictures_of_a_space(tmp_path, clip_tokenizer):
@@ -120,6 +156,11 @@ def test_an_adapter_is_added_to_its_model(tmp_path, clip_tokenizer):
     adapted, answers = conversion.read(tiny.lora(tmp_path / "adapter", base))
     assert adapted.config.card["verified"]["image_difference"] < 1e-5
     assert np.abs(plain.image(answers.images()) - adapted.image(answers.images())).max() > 1e-3
+    weights = tmp_path / "adapter/adapter_model.safetensors"
+    tensors = load_file(weights)
+    save_file({name.replace("model.", "model.clip.", 1): tensor for name, tensor in tensors.items()}, weights, {"format": "pt"})
+    with pytest.raises(UnknownSpace, match="in one of them only"):
+        conversion.read(tmp_path / "adapter")
     file = tmp_path / "adapter/adapter_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"base_model_name_or_path": "org/elsewhere"}))
     with pytest.raises(UnknownSpace, match="samespace spaces pull org/elsewhere"):

@@ -269,6 +269,13 @@ def test_quotation_marks_in_a_tsv_are_characters(tmp_path):
     assert found == ['"left', 'right"', '"The End" says the sign', 'a "quoted" cell', "plain"]
 
 
+def test_only_a_new_line_ends_a_line(tmp_path):
+    (tmp_path / "0.png").write_bytes(png(0))
+    (tmp_path / "pairs.tsv").write_text("filepath\ttitle\r\n0.png\tsunset\u2028over\x85the\x0bsea\r\n", newline="")
+    (item,) = open_source(Source(str(tmp_path / "pairs.tsv"))).in_order()
+    assert captions_of(item) == ("sunset\u2028over\x85the\x0bsea",)
+
+
 def test_one_byte_that_is_no_utf_8_costs_a_character(tmp_path):
     (tmp_path / "0.png").write_bytes(png(0))
     (tmp_path / "pairs.tsv").write_bytes(b"filepath\ttitle\n0.png\tcaf\xe9\n")

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_checkpoints
 from coloured_pairs import tiny_run, write_table
 from typer.testing import CliRunner
 
 import samespace
 from samespace.cli.main import app
 from samespace.core.errors import ConfigError, TrainingStopped
+from samespace.spaces.convert import install
 from samespace.train.config import Source
 from samespace.train.runs import train
 from samespace.train.space_run import SpaceRun
@@ -219,6 +221,19 @@ def test_impossible_settings_are_reported_before_training(config, settings, mess
     changed = {k: replace(getattr(config, k), **v) if isinstance(v, dict) else v for k, v in settings.items()}
     with pytest.raises(ConfigError, match=message):
         train(SpaceRun, replace(config, **changed), False, quiet)
+
+
+def test_a_teacher_and_a_student_that_share_no_pictures(config, tmp_path, without_gate):
+    install.convert(tiny_checkpoints.flex_siglip2(tmp_path / "model"), tmp_path / "flex", precision="fp32")
+    for settings in ({"start": str(tmp_path / "flex"), "teacher": "starter"}, {"teacher": str(tmp_path / "flex")}):
+        with pytest.raises(ConfigError, match="of any shape"):
+            SpaceRun(replace(config, **settings))
+
+
+def test_another_adapter_than_the_starts_is_refused(config, tmp_path, without_gate):
+    train(SpaceRun, replace(config, adapter=8, steps=1), False, quiet)
+    with pytest.raises(ConfigError, match="has an adapter of 8; write adapter = 8"):
+        SpaceRun(replace(config, start=str(Path(config.out) / "space"), adapter=16, out=str(tmp_path / "other")))
 
 
 def test_a_softmax_run_drops_the_bias_of_a_siglip_start(config, tmp_path, without_gate):

@@ -126,15 +126,26 @@ def open_dataset(folder: Path, split: str = "test") -> Dataset:
     """Return the dataset in a folder. Raises QueryError where it has none of the layouts."""
     if (folder / split / SHARDS).exists():
         return _shards(folder, split)
-    for file in sorted(folder.glob("*.json")):
-        if (captions := _captions_of(file, split)) is not None:
-            return Dataset(folder.name, "retrieval", lambda: (Item(path.read_bytes(), texts) for path, texts in captions))
+    if (captions := _caption_file(folder, split)) is not None:
+        return Dataset(folder.name, "retrieval", lambda: (Item(path.read_bytes(), texts) for path, texts in captions))
     classes = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     if any(_pictures(path) for path in classes):
         return _class_folders(folder, classes)
     raise QueryError(
         f"{folder} is no dataset: it has neither {split}/{SHARDS}, nor a COCO or Karpathy caption file, nor a folder for each class"
     )
+
+
+def _caption_file(folder: Path, split: str) -> list[tuple[Path, tuple[str, ...]]] | None:
+    """Return pictures and captions of a folder's caption file, of the one named after the split where there are several; None where there
+    is none. Raises QueryError.
+    """
+    files = sorted(folder.glob("*.json"))
+    found = {file.name: captions for file in files if (captions := _captions_of(file, split)) is not None}
+    chosen = [name for name in found if split in name] or list(found)
+    if len(chosen) > 1:
+        raise QueryError(f"{folder} has several caption files, {', '.join(chosen)}; name one of them: --split val")
+    return [(_find(folder, *name), texts) for name, texts in found[chosen[0]]] if chosen else None
 
 
 def _shards(folder: Path, split: str) -> Dataset:
@@ -179,8 +190,8 @@ def _tar_item(sample: dict[str, bytes], kind: str) -> Item:
     return Item(picture, int(sample["cls"]))
 
 
-def _captions_of(file: Path, split: str) -> list[tuple[Path, tuple[str, ...]]] | None:
-    """Return pictures and captions of a COCO or Karpathy file; None where it is neither. Raises QueryError."""
+def _captions_of(file: Path, split: str) -> list[tuple[tuple[str, ...], tuple[str, ...]]] | None:
+    """Return pictures, folder and name, and captions of a COCO or Karpathy file; None where it is neither. Raises QueryError."""
     try:
         values = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -188,17 +199,21 @@ def _captions_of(file: Path, split: str) -> list[tuple[Path, tuple[str, ...]]] |
     images = values.get("images") if isinstance(values, dict) else None
     if not images:
         return None
-    if "annotations" in values:  # COCO's
-        texts: dict[int, list[str]] = {image["id"]: [] for image in images}
-        for annotation in values["annotations"]:
-            texts[annotation["image_id"]].append(annotation["caption"])
-        return [(_find(file.parent, image["file_name"]), tuple(texts[image["id"]])) for image in images]
-    if "sentences" in images[0]:  # Karpathy's
-        return [
-            (_find(file.parent, image.get("filepath", ""), image["filename"]), tuple(s["raw"] for s in image["sentences"]))
-            for image in images
-            if image.get("split", split) == split
-        ]
+    try:
+        annotations = values.get("annotations")
+        if annotations and "caption" in annotations[0]:  # COCO's; it has others, of boxes and of persons
+            texts: dict[int, list[str]] = {image["id"]: [] for image in images}
+            for annotation in annotations:
+                texts[annotation["image_id"]].append(annotation["caption"])
+            return [((image["file_name"],), tuple(texts[image["id"]])) for image in images]
+        if "sentences" in images[0]:  # Karpathy's
+            return [
+                ((image.get("filepath", ""), image["filename"]), tuple(s["raw"] for s in image["sentences"]))
+                for image in images
+                if image.get("split", split) == split
+            ]
+    except (KeyError, TypeError) as error:
+        raise QueryError(f"{file} is no caption file as COCO's or Karpathy's are ({error!r}); download it again") from None
     return None
 
 

@@ -42,7 +42,7 @@ def _clean_siglip(text: str) -> str:
 
 
 CLEANERS: dict[str, Callable[[str], str]] = {
-    "clip": _clean_clip, "whitespace": _clean_whitespace, "canonicalize": canonicalize, "siglip": _clean_siglip, "none": str,
+    "clip": _clean_clip, "whitespace": _clean_whitespace, "canonicalize": canonicalize, "siglip": _clean_siglip, "lower": str.lower, "none": str,
 }  # fmt: skip
 """Prep.clean → what cleans a text before it is tokenized."""
 

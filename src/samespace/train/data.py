@@ -248,11 +248,12 @@ class Loader(PrefetchLoader[Item, Sample, Batch]):
         rng = np.random.default_rng([self.mixture.seed, self.mixture.rank, drawn, 1])
         try:
             picture, captions = read_item(item, self.prep.resized_side)
+            pixels = self.view(picture, rng, self.prep)
         except UnreadableMedia as error:
             return error.reason
         caption = captions[rng.integers(len(captions))]
         template = source.templates[rng.integers(len(source.templates))]
-        return Sample(item.name, self.view(picture, rng, self.prep), caption, template.replace("{}", caption))
+        return Sample(item.name, pixels, caption, template.replace("{}", caption))
 
     def collate(self, samples: list[Sample]) -> Batch:
         """Return samples as one batch."""
@@ -295,9 +296,10 @@ def read_pairs(
         source, item = job
         try:
             picture, texts = read_item(item, prep.resized_side)
+            pixels = square(picture, prep)
         except UnreadableMedia as error:
             return item.name, None, (error.reason,)
-        return item.name, square(picture, prep), tuple(source.templates[0].replace("{}", text) for text in texts)
+        return item.name, pixels, tuple(source.templates[0].replace("{}", text) for text in texts)
 
     captions: list[tuple[str, ...]] = []
     jobs = ((source, item) for source in sources for item in open_source(source).in_order())

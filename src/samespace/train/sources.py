@@ -201,7 +201,7 @@ def class_folder(picture: str, root: str) -> str:
 
 def lines_of(data: bytes) -> tuple[str, ...]:
     """Return the lines of UTF-8 text that are not blank, stripped."""
-    return tuple(line.strip() for line in data.decode("utf-8", "replace").splitlines() if line.strip())
+    return tuple(line.strip() for line in data.decode("utf-8", "replace").split("\n") if line.strip())
 
 
 def open_table(source: Source, fs: Any, path: str) -> IndexedSource[Item]:
@@ -234,7 +234,7 @@ def open_table(source: Source, fs: Any, path: str) -> IndexedSource[Item]:
 
 def read_tsv(text: str) -> Iterator[dict[Any, Any]]:
     """Yield the rows of a tab-separated table: a line is a row, and a quotation mark is one, unless a cell is within a pair of them."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in (line.removesuffix("\r") for line in text.split("\n")) if line.strip()]
     header, *rest = [[_unquoted(cell) for cell in line.split("\t")] for line in lines] or [[]]
     for cells in rest:
         row: dict[Any, Any] = dict(zip(header, cells)) | dict.fromkeys(header[len(cells) :])

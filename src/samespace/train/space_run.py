@@ -59,6 +59,11 @@ class SpaceRun(Run[Batch, SpaceConfig]):
         towers = load_towers(config)
         self.space_config, model, self.words = towers.config, towers.model.train(), towers.words
         self.tokenizer, prep = self.words.tokenizer, self.space_config.prep
+        teacher = registry.load(config.teacher) if config.teacher else None
+        if teacher and (of_any_shape := next((c for c in (self.space_config, teacher.config) if c.prep.patch), None)):
+            raise ConfigError(
+                f"{of_any_shape.name} takes pictures of any shape, which no teacher and its student can share; leave teacher out"
+            )
         self.skipped = SkippedSamples()
         self.val = read_pairs(config.val, prep, self.skipped, config.threads) if config.val and self.rank == 0 else None
         fine_tuned = bool(config.start) and self.rank == 0
@@ -71,7 +76,7 @@ class SpaceRun(Run[Batch, SpaceConfig]):
         self.device = device_of(config)
         self.model = model.to(self.device)
         self.training_model = self._wrap(TrainingModel(self.model, prep, config).to(self.device))
-        self.objective = Objective(config, registry.load(config.teacher) if config.teacher else None)
+        self.objective = Objective(config, teacher)
         mixture = Mixture(config.train, open_source, config.seed, self.rank, self.world)
         threads = config.threads or usable_cpus()
         self.loader = Loader(mixture, self.words, prep, self.batch_per_process, AUGMENTS[config.augment], threads)
@@ -174,6 +179,10 @@ class SpaceRun(Run[Batch, SpaceConfig]):
 def load_towers(config: RunConfig) -> Checkpoint:
     """Return the towers that a run starts from: a space's or a checkpoint's, or new ones. Raises ConfigError, UnknownSpace."""
     towers = load_start(config) if config.start else new_towers(config)
+    if config.adapter and towers.config.text.adapter not in (0, config.adapter):
+        raise ConfigError(
+            f"{config.start} has an adapter of {towers.config.text.adapter}; write adapter = {towers.config.text.adapter}"
+        )
     if config.adapter and not towers.config.text.adapter:
         image, text, model = with_adapters(towers.model, towers.config.image, towers.config.text, config.adapter)
         towers = Checkpoint(model, replace(towers.config, image=image, text=text), towers.tokenizer)
@@ -183,7 +192,7 @@ def load_towers(config: RunConfig) -> Checkpoint:
 def load_start(config: RunConfig) -> Checkpoint:
     """Return the towers to fine-tune. Raises ConfigError where they do not fit the loss, UnknownSpace."""
     start = checkpoint.load(registry.find_folder(config.start))
-    start.config = replace(start.config, name=config.name, weights="", files={}, card={})
+    start.config = replace(start.config, name=config.name, weights="", files={}, card={}, calibration={})
     if config.loss == "siglip" and start.model.logit_bias is None:
         raise ConfigError(f'{config.start} was trained with softmax and has no bias; write loss = "clip"')
     if config.loss == "clip":

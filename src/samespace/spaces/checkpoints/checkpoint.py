@@ -25,7 +25,7 @@ from .families import check_kind
 from .image_processors import CLIP, FLEX, SIGLIP, flex_prep, open_clip_prep, processor_values, transformers_prep
 from .open_clip_layout import STRIP, open_clip_cleaning, towers_of
 from .tensors import check_weights, dequantize, fill, read_tensors, read_weights
-from .tokenizer_files import check_vocabulary, cleans_as_siglip, pad_id, read_tokenizer
+from .tokenizer_files import check_vocabulary, cleaning_of, pad_id, read_tokenizer
 from .towers import dual_encoder
 from .transformers_layout import clip_towers, flex_siglip_towers, metaclip2_towers, siglip_towers
 from .weight_maps import BERT, EFFICIENTNET, HF, OPEN_CLIP, Names, Weights, fold_norms, renamed
@@ -105,13 +105,10 @@ def load_transformers(folder: Path) -> Checkpoint:
         raise UnsupportedModel(f"{folder} is a {values['model_type']} model, which samespace's own towers are not")
     towers, defaults = TRANSFORMERS_TOWERS[values["model_type"]]
     image, text = towers(values)
-    siglip, tokenizer = values["model_type"] == "siglip", read_tokenizer(folder)
-    cleaned = siglip and cleans_as_siglip(folder)
+    tokenizer = read_tokenizer(folder)
     text, processor = replace(text, pad=pad_id(folder, tokenizer, text.pad)), processor_values(folder)
     prep = flex_prep(processor, image.patch) if defaults is FLEX else transformers_prep(processor, defaults, image.image_size)
-    prep = replace(
-        prep, context=text.context, pad=text.pad, clean="siglip" if cleaned else "none",
-    )  # fmt: skip
+    prep = replace(prep, context=text.context, pad=text.pad, clean=cleaning_of(folder, values["model_type"]))
     return build(folder, image, text, prep, tokenizer, HF)
 
 

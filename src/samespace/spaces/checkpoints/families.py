@@ -70,9 +70,15 @@ def modules_of(folder: Path) -> list[dict[str, Any]]:
     if not (folder / MODULES).exists():
         return []
     try:
-        return json_rows((folder / MODULES).read_text("utf-8"))
+        parts = json_rows((folder / MODULES).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UnknownSpace(f"{folder / MODULES} cannot be read ({error}); download it again") from None
+    if strange := next((part for part in parts if not str(part.get("type", "")).startswith("sentence_transformers.")), None):
+        raise UnknownSpace(
+            f"{folder.name} has a part of its own, {str(strange.get('type'))[:100]!r}, whose code is never run here; choose a model that "
+            "sentence-transformers has"
+        )
+    return parts
 
 
 def check_pictures(folder: Path, name: str) -> None:

@@ -52,7 +52,7 @@ TIMM_TANH = {
 def timm_tower(v: dict[str, Any]) -> ImageTower:
     """Return a SigLIP ViT that open_clip takes from timm, by its name, such as vit_base_patch16_siglip_224."""
     name = v["timm_model_name"]
-    if not (match := TIMM_SIGLIP.fullmatch(name)) or v.get("timm_pool", "map") != "map" or v.get("timm_proj", "none") != "none":
+    if not (match := TIMM_SIGLIP.fullmatch(name)) or v.get("timm_pool", "avg") != "map" or v.get("timm_proj", "none") != "none":
         raise UnsupportedModel(f"image tower {name!r} is not supported; of timm's, only SigLIP's ViTs are")
     width, layers, heads, mlp = TIMM_SIZES[match[1]]
     return ImageTower(
@@ -88,11 +88,13 @@ def open_clip_text(model: dict[str, Any]) -> TextTower:
     act = "quick_gelu" if model.get("quick_gelu") else "gelu"
     if (t.get("act_kwargs") or {}).get("approximate") == "tanh":
         act = "gelu_tanh"
+    if (pool := t.get("pool_type", "argmax")) not in ("argmax", "last"):
+        raise UnsupportedModel(f"a text tower that pools by {pool!r} is not supported; those that take the end of a text are")
     vocab = t.get("vocab_size", 49408)
     return TextTower(
         vocab=vocab, context=t.get("context_length", 77), width=width, layers=t.get("layers", 12),
         heads=t.get("heads", 8), mlp=int(width * t.get("mlp_ratio", 4.0)), act=act,
         eps=(t.get("norm_kwargs") or {}).get("eps", 1e-5), mask="none" if siglip else "causal",
-        pool="last" if t.get("pool_type") == "last" else "end", end=1 if siglip else vocab - 1, pad=1 if siglip else 0,
+        pool="last" if pool == "last" else "end", end=1 if siglip else vocab - 1, pad=1 if siglip else 0,
         dim=model["embed_dim"], proj_bias=t.get("proj_bias", False),
     )  # fmt: skip

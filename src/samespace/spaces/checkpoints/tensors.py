@@ -110,7 +110,10 @@ def read_tensors(path: Path) -> Weights:
         raise WeightsMismatch(f"{path} is not a readable weights file ({error}); download it again")
     except Exception as error:  # pickle.UnpicklingError, RuntimeError: a broken file, or one that asks to run code
         raise WeightsMismatch(f"{path} is not a file of plain tensors and is refused; use .safetensors ({error})")
-    loaded = loaded.get("state_dict", loaded)
+    for inside in ("state_dict", "model"):  # checkpoints of trainings have other things beside
+        loaded = loaded[inside] if isinstance(loaded, dict) and isinstance(loaded.get(inside), dict) else loaded
+    if not isinstance(loaded, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in loaded.values()):
+        raise WeightsMismatch(f"{path} holds other things than tensors with names; use the model's .safetensors")
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
 
 

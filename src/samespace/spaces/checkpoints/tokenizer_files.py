@@ -72,6 +72,17 @@ def cleans_as_siglip(folder: Path) -> bool:
     return tokenizer_class(folder) in ("", "SiglipTokenizer")
 
 
+def cleaning_of(folder: Path, kind: str) -> str:
+    """Return Prep.clean of a two-tower model of transformers of this `model_type`.
+
+    SigLIP 2 was trained on lower case (Tschannen et al. 2025; transformers' Siglip2Tokenizer), though most of its repositories name
+    Gemma's tokenizer, which keeps the case.
+    """
+    if kind == "siglip" and cleans_as_siglip(folder):
+        return "siglip"
+    return "lower" if kind == "siglip2" or (kind == "siglip" and "Gemma" in tokenizer_class(folder)) else "none"
+
+
 def check_vocabulary(tokenizer: Tokenizer, size: int) -> None:
     """Raises UnknownSpace where a tokenizer makes ids that a text tower of `size` words does not have."""
     if (most := max(tokenizer.get_vocab(with_added_tokens=False).values(), default=0)) >= size:

@@ -9,7 +9,16 @@ import torch
 import transformers
 
 from ...core.errors import UnknownSpace, error_summary
+from ..checkpoints.tensors import read_tensors
 from .hub import SMALL_FILES
+
+
+def _check_names(adapted: peft.PeftModel, adapter: Path) -> None:
+    """Raise ValueError where an adapter's file and the model have not the same names: what has another is left out by peft."""
+    file = next(adapter / name for name in ("adapter_model.safetensors", "adapter_model.bin") if (adapter / name).exists())
+    differing = set(read_tensors(file)) ^ set(peft.get_peft_model_state_dict(adapted))
+    if differing:
+        raise ValueError(f"{min(differing)} is in one of them only")
 
 
 def merge(adapter: Path, base: Path, folder: Path) -> Path:
@@ -21,7 +30,9 @@ def merge(adapter: Path, base: Path, folder: Path) -> Path:
         model = transformers.AutoModel.from_pretrained(base, dtype=torch.float32, local_files_only=True, trust_remote_code=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # peft's, about transformers' own names
-            merged = peft.PeftModel.from_pretrained(model, adapter).merge_and_unload()
+            adapted = peft.PeftModel.from_pretrained(model, adapter)
+        _check_names(adapted, adapter)
+        merged = adapted.merge_and_unload()
         merged.save_pretrained(folder)
     except Exception as error:  # whatever the two libraries raise
         raise UnknownSpace(

@@ -194,4 +194,10 @@ def examples(c: HtsatTower) -> np.ndarray:
 def vocabulary_words(space: Space) -> list[str]:
     """Return whole words of the space's own vocabulary, the default texts for training the alignment."""
     vocabulary = space.words.tokenizer.get_vocab()
-    return sorted(word for word in (w.removesuffix("</w>") for w in vocabulary) if word.isalpha() and 3 <= len(word) <= 16)
+    if any(token.endswith("</w>") for token in vocabulary):  # CLIP's: what does not end a word is a part of one
+        words = {token.removesuffix("</w>") for token in vocabulary if token.endswith("</w>")}
+    elif begin := next((sign for sign in ("▁", "Ġ") if any(token.startswith(sign) for token in vocabulary)), ""):
+        words = {token.removeprefix(begin) for token in vocabulary if token.startswith(begin)}
+    else:  # WordPiece's parts begin with ##
+        words = set(vocabulary)
+    return sorted(word for word in words if word.isascii() and word.isalpha() and 3 <= len(word) <= 16)

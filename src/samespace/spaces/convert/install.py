@@ -22,11 +22,16 @@ def install(folder: Path, name: str, origin: str, joins: str = "", short: int = 
     Raises MissingExtra, UnknownSpace, WeightsMismatch.
     """
     taken = SPACES.installed().get(name)
-    if name in ("", ".", "..", "starter") or (taken and read_space_config(taken).origin != origin):
+    if name in ("", ".", "..", "starter") or (taken and _repository(read_space_config(taken).origin) != _repository(origin)):
         raise UnknownSpace(f"a space called {name!r} is there already; rename the folder, or use: samespace spaces export")
     if joins:
         return join(folder, find(joins), SPACES.folder_for(name), name, origin)
     return convert(folder, SPACES.folder_for(name), name=name, origin=origin, short=short)
+
+
+def _repository(origin: str) -> str:
+    """Return where a space is from, without the revision: a newer one of the same takes its place."""
+    return origin.partition("@")[0]
 
 
 def join(folder: Path, space: Path, target: Path, name: str, origin: str) -> SpaceConfig:

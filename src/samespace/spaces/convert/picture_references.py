@@ -16,11 +16,12 @@ from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
 from ...core.config import LibraryImageTower, NoTextTower, Prep, SpaceConfig
-from ...core.errors import UnsupportedModel
+from ...core.errors import UnknownSpace, UnsupportedModel
+from ...core.files import read_json
 from ...models.layers import Tap
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.image_processors import SIGLIP, transformers_prep
-from .reference import LibraryEncoder, Reference, reading
+from .reference import LibraryEncoder, Reference, loaded, reading
 
 
 class PictureEncoder(LibraryEncoder):
@@ -32,7 +33,9 @@ class PictureEncoder(LibraryEncoder):
     def encode_image(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
         """float32 (B, 3, S, S) → z: (B, E), unit length."""
         output = self.model(pixels)
-        return F.normalize(output if isinstance(output, Tensor) else output.pooler_output, dim=-1)
+        if not isinstance(output, Tensor):  # without a pooler, the class token
+            output = output.last_hidden_state[:, 0] if output.pooler_output is None else output.pooler_output
+        return F.normalize(output, dim=-1)
 
 
 class PictureReference(Reference):
@@ -75,10 +78,18 @@ class TransformersPictures(PictureReference):
         """Read a folder; code in it is never run. Raises UnknownSpace where transformers cannot."""
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         with reading("transformers", folder):
-            self.model = transformers.AutoModel.from_pretrained(
-                folder, attn_implementation="eager", dtype=torch.float32, **local
-            ).eval()
+            self.model = self._loaded(folder)
             self.processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", **local)
+
+    @staticmethod
+    def _loaded(folder: Path) -> Any:
+        """Return the model; a ViT whose files have no pooler, as those with a classifier, without one."""
+        try:
+            return loaded(folder)
+        except UnknownSpace:
+            if read_json(folder / "config.json").get("model_type") != "vit":
+                raise
+            return loaded(folder, add_pooling_layer=False)
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """An RGB picture of any size → float32 (1, 3, S, S).

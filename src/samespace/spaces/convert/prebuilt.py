@@ -17,8 +17,8 @@ from ...core.files import read_json, sha256, write_text_atomically
 from ...core.new_folder import new_folder
 from ..checkpoints.families import check_two_towers
 from ..checkpoints.image_processors import CLIP, SIGLIP, open_clip_prep, processor_values, transformers_prep
-from ..checkpoints.open_clip_layout import open_clip_cleaning
-from ..checkpoints.tokenizer_files import MOST_CONTEXT, cleans_as_siglip, pad_id, read_tokenizer
+from ..checkpoints.open_clip_layout import STRIP, open_clip_cleaning
+from ..checkpoints.tokenizer_files import MOST_CONTEXT, cleaning_of, pad_id, read_tokenizer
 from ..sessions import GRAPH, Tower, checked_length
 
 DATA_ENDINGS = (".data", "_data")
@@ -74,9 +74,14 @@ def needed(layout: Layout, files: set[str]) -> list[str]:
         {
             *settings,
             *graphs,
-            *(f for f in files for g in graphs if f.startswith(g.removesuffix(".onnx")) and f.endswith(DATA_ENDINGS)),
+            *(data for graph in graphs for data in _data_of(graph) if data in files),
         }
     )
+
+
+def _data_of(graph: str) -> list[str]:
+    """Return the names that the file of a graph's weights may have."""
+    return [name + ending for name in (graph, graph.removesuffix(".onnx")) for ending in DATA_ENDINGS]
 
 
 def install(folder: Path, target: Path, name: str, origin: str, short: int = 0) -> SpaceConfig:
@@ -115,8 +120,8 @@ def _logit_scale(folder: Path) -> float:
 def _copied(graph: Path, folder: Path) -> Path:
     """Copy a graph, and the files beside it that hold its weights, into a folder, and return its path there. Raises OSError."""
     folder.mkdir()
-    for data in graph.parent.glob(f"{graph.name.removesuffix('.onnx')}*"):
-        if data.name.endswith(DATA_ENDINGS):
+    for data in (graph.parent / name for name in _data_of(graph.name)):
+        if data.exists():
             shutil.copyfile(data, folder / data.name)
     return Path(shutil.copyfile(graph, folder / GRAPH))
 
@@ -153,7 +158,12 @@ def _immich(folder: Path) -> Prep:
         "hf_tokenizer_name"
     )  # else open_clip's own tokenizer, which pads with 0 whatever the files beside the graph say
     pad = pad_id(folder / "textual", read_tokenizer(folder / "textual"), 0) if named else 0
-    return replace(open_clip_prep(settings, size), context=t.get("context_length", 77), pad=pad, clean=open_clip_cleaning(t))
+    prep = replace(open_clip_prep(settings, size), context=t.get("context_length", 77), pad=pad, clean=open_clip_cleaning(t))
+    if (t.get("tokenizer_kwargs") or {}).get(STRIP):
+        raise UnknownSpace(
+            "its tokenizer's end becomes padding, which is not known of this layout; pull open_clip's own repository"
+        )
+    return prep
 
 
 def _transformers_js(folder: Path) -> Prep:
@@ -164,10 +174,9 @@ def _transformers_js(folder: Path) -> Prep:
     defaults: dict[str, Any] = SIGLIP if kind == "siglip" else CLIP
     tokenizer = read_tokenizer(folder)
     context = min(int(t.get("max_position_embeddings", 64 if kind == "siglip" else 77)), MOST_CONTEXT)
-    clean = "siglip" if kind == "siglip" and cleans_as_siglip(folder) else "none"
     size = v.get("image_size") or _processor_side(folder)
     return replace(
-        transformers_prep(processor_values(folder), defaults, size), context=context, clean=clean,
+        transformers_prep(processor_values(folder), defaults, size), context=context, clean=cleaning_of(folder, str(kind)),
         pad=pad_id(folder, tokenizer, 1 if kind == "siglip" else 49407),
     )  # fmt: skip
 

@@ -69,7 +69,7 @@ class Qwen3VlReference(SentenceReference):
         config = SpaceConfig(
             image=LibraryImageTower(image_size=prep.size, dim=width, library=self.library, model="Qwen3-VL-Embedding"),
             text=LibraryTextTower(context=context, pad=pad, dim=width, library=self.library),
-            prep=replace(prep, context=context, pad=pad, pad_to_context=False, clean=clean, prefix=left, suffix=right),
+            logit_scale=0.0, prep=replace(prep, context=context, pad=pad, pad_to_context=False, clean=clean, prefix=left, suffix=right),
         )  # fmt: skip
         return Checkpoint(Qwen3VlEncoder(model, ids[:at], ids[at + 1 :]), config, tokenizer)
 

@@ -18,8 +18,8 @@ from ...core.errors import UnknownSpace
 from ...models.layers import Tap
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.image_processors import SIGLIP, transformers_prep
-from ..checkpoints.tokenizer_files import MOST_CONTEXT, read_tokenizer
-from .reference import LibraryEncoder, Reference, reading
+from ..checkpoints.tokenizer_files import MOST_CONTEXT, cleaning_of, read_tokenizer
+from .reference import LibraryEncoder, Reference, loaded, reading
 
 UNMASKED = {"siglip", "siglip2"}
 """Kinds of models whose texts are padded to their full length, and whose padding is attended to."""
@@ -33,11 +33,18 @@ def vectors_of(output: Any) -> Tensor:
     return features
 
 
+def scale_of(model: Any) -> Tensor | None:
+    """Return the logarithm of a model's inverse temperature; None where it has none."""
+    scale: Tensor | None = getattr(model, "logit_scale", None)
+    temperature: Tensor | None = getattr(model, "temperature", None)  # ALIGN's
+    return -temperature.log() if scale is None and temperature is not None else scale
+
+
 class TransformersEncoder(LibraryEncoder):
     """transformers' towers; the attention mask is computed from the ids."""
 
     def __init__(self, model: Any, pad: int, end: int | None):
-        super().__init__(model, getattr(model, "logit_scale", None), getattr(model, "logit_bias", None))
+        super().__init__(model, scale_of(model), getattr(model, "logit_bias", None))
         self.pad, self.end = pad, end
 
     def encode_image(self, pixels: Tensor, tap: Tap | None = None) -> Tensor:
@@ -66,9 +73,7 @@ class TransformersReference(Reference):
         """Read a folder; code in it is never run. Raises UnknownSpace where transformers cannot."""
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         with reading("transformers", folder):
-            self.model = transformers.AutoModel.from_pretrained(
-                folder, attn_implementation="eager", dtype=torch.float32, use_safetensors=None, **local
-            ).eval()
+            self.model = loaded(folder, use_safetensors=None)
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
             self.processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", **local)
         if not hasattr(self.model, "get_image_features") or not hasattr(self.model, "get_text_features"):
@@ -76,6 +81,7 @@ class TransformersReference(Reference):
                 f"{type(self.model).__name__} has no image and text towers in one space; choose a CLIP or SigLIP kind of model"
             )
         self.context = self._context()
+        self.lowers = cleaning_of(folder, str(self.model.config.model_type)) == "lower"
 
     @torch.inference_mode()
     def image(self, pictures: Sequence[Image.Image]) -> np.ndarray:
@@ -102,10 +108,11 @@ class TransformersReference(Reference):
         """Return its tokenizer, and the cleaning before it."""
         if (inside := getattr(self.tokenizer, "backend_tokenizer", None)) is None:  # SentencePiece itself
             return read_tokenizer(Path(self.model.name_or_path)), "siglip"
-        return Tokenizer.from_str(inside.to_str()), "none"
+        return Tokenizer.from_str(inside.to_str()), "lower" if self.lowers else "none"
 
     def _tokenized(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        found = self.tokenizer(list(texts), padding="max_length", truncation=True, max_length=self.context, return_tensors="pt")
+        written = [text.lower() for text in texts] if self.lowers else list(texts)
+        found = self.tokenizer(written, padding="max_length", truncation=True, max_length=self.context, return_tensors="pt")
         return {name: found[name] for name in ("input_ids", "attention_mask") if name in found}
 
     def _context(self) -> int:
@@ -129,7 +136,7 @@ class TransformersReference(Reference):
         config = SpaceConfig(
             image=LibraryImageTower(image_size=size, dim=dim, library=self.library, model=type(self.model).__name__),
             text=LibraryTextTower(context=self.context, pad=pad, dim=dim, library=self.library),
-            prep=prep, logit_scale=encoder.logit_scale.exp().item(),
+            prep=prep, logit_scale=0.0 if scale_of(self.model) is None else encoder.logit_scale.exp().item(),
             logit_bias=None if encoder.logit_bias is None else encoder.logit_bias.item(),
         )  # fmt: skip
         return Checkpoint(encoder, config, tokenizer)
