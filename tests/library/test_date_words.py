@@ -32,6 +32,12 @@ CASES = {
     "in 2077": [],
     "/photos/2019/a.jpg": [],
     "may I": [],
+    "garden 2019": [("2019", "year:2019")],
+    "children in berlin summer 2018": [("summer 2018", "date:2018-06..2018-08")],
+    "mountain june 2019": [("june 2019", "date:2019-06")],
+    "since 2019": [],
+    "dogs before june 2019": [],
+    "seit 2020": [],
 }
 
 

@@ -106,6 +106,25 @@ def test_marks_follow_files_that_are_moved_then_changed(library, album):
     assert found(library, "tag:cat") == ["tabby.png"]
 
 
+def test_a_new_file_at_its_path_takes_no_mark(library, album):
+    library.mark([album / "chelsea.png"], Change(tags=("cat",), hidden=True))
+    (album / "archive").mkdir()
+    (album / "chelsea.png").rename(album / "archive" / "chelsea.png")
+    shutil.copy(album / "coffee.png", album / "chelsea.png")  # of a camera that counts from 1 again
+    library.add([album])
+    marked = library.marks.read().files
+    assert list(marked) == [str(album / "archive/chelsea.png")] and marked[str(album / "archive/chelsea.png")].hidden
+
+
+def test_a_copy_that_is_older_than_a_change_takes_no_mark(library, album):
+    shutil.copy(album / "chelsea.png", album / "more" / "chelsea.png")
+    library.add([album])
+    library.mark([album / "chelsea.png"], Change(tags=("cat",)))
+    Image.open(album / "chelsea.png").rotate(90).save(album / "chelsea.png")
+    library.add([album])
+    assert list(library.marks.read().files) == [str(album / "chelsea.png")]
+
+
 def test_a_copy_of_a_marked_file_is_found_with_it(library, album):
     library.mark([album / "chelsea.png"], Change(tags=("cat",)))
     shutil.copy(album / "chelsea.png", album / "copy.png")
@@ -159,10 +178,24 @@ def test_many_mark_at_once_and_nothing_is_lost(library, album):
     assert library.marks.read().tags() == [(f"tag {n}", 1) for n in sorted(range(12), key=str)]
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a" * (MAX_NAME + 1), "two\nlines", 'a "quoted" one'])
+@pytest.mark.parametrize("name", ["", "  ", "a" * (MAX_NAME + 1), "two\nlines", 'a "quoted" one', "turned \u202e around"])
 def test_names_that_cannot_be_asked_for_are_refused(name):
     with pytest.raises(QueryError, match="cannot be the name"):
         Change(tags=(name,))
+
+
+@pytest.mark.parametrize("name", ["می\u200cخواهم", "👩\u200d👧", "été", "東京", "a\u00a0b"])
+def test_names_of_every_script_are_taken(name):
+    assert Change(tags=(name,)).tags == (name,)
+
+
+def test_hidden_files_are_in_no_stack(library, album):
+    shutil.copy(album / "chelsea.png", album / "copy.png")
+    library.add([album])
+    id = next(hit.id for hit in library.search("kind:image", 100) if hit.path.endswith(("chelsea.png", "copy.png")))
+    assert len(library.stack(id)) == 2
+    library.mark([album / "copy.png"], Change(hidden=True))
+    assert [Path(hit.path).name for hit in library.stack(id)] == ["chelsea.png"]
 
 
 def test_stars_are_one_to_five():
@@ -211,6 +244,17 @@ def test_hits_are_exported(library, tmp_path):
     assert (tmp_path / "a.m3u").read_text().splitlines() == ["#EXTM3U", *(hit.path for hit in hits)]
     export(hits, tmp_path / "a.html")
     assert "chelsea.png" in (tmp_path / "a.html").read_text("utf-8")
+
+
+def test_a_folder_of_links_takes_long_names_or_leaves_nothing(library, album, tmp_path, monkeypatch):
+    (album / ("é" * 124 + ".png")).write_bytes((album / "coffee.png").read_bytes())
+    library.add([album])
+    hits = library.search("kind:image")
+    assert export(hits, tmp_path / "links") == len(list((tmp_path / "links").iterdir()))
+    monkeypatch.setattr(os, "symlink", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(OSError, match="full"):
+        export(hits, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 @pytest.mark.parametrize("name, message", [("a.tar", "cannot be written"), (".", "exists")])

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -35,6 +36,14 @@ def test_takeouts_folders_with_a_title_are_albums(library, album):
     assert found(library, 'album:"space 2019"') == ["astronaut.png"]
 
 
+def test_takeouts_folders_of_years_are_no_albums(library, album):
+    year = album / "Photos from 2019"
+    year.mkdir()
+    (album / "chelsea.png").rename(year / "cat.png")
+    (year / "metadata.json").write_text(json.dumps({"title": "Photos from 2019"}))
+    assert migrate(library, takeout(str(album))).marked == 0
+
+
 def digikam_database(path: Path, root: str) -> Path:
     with sqlite3.connect(path) as made:
         made.executescript(
@@ -45,7 +54,7 @@ def digikam_database(path: Path, root: str) -> Path:
             CREATE TABLE Tags (id INTEGER, pid INTEGER, name TEXT);
             CREATE TABLE ImageTags (imageid INTEGER, tagid INTEGER);"""
         )
-        made.execute("INSERT INTO AlbumRoots VALUES (1, 'p', 0, 1, ?, '/')", (f"volumeid:?path={root}",))
+        made.execute("INSERT INTO AlbumRoots VALUES (1, 'p', 0, 1, ?, '/')", (root if ":" in root else f"volumeid:?path={root}",))
         made.executemany("INSERT INTO Albums VALUES (?, 1, ?)", [(1, "/"), (2, "/more")])
         images = [
             (1, 1, "chelsea.png", 1),
@@ -75,6 +84,13 @@ def test_digikams_tags_people_and_stars(library, album, tmp_path):
     assert found(library, "tag:cat rating:4") == ["chelsea.png"]
     assert found(library, "person:eileen") == ["astronaut.png"]
     assert found(library, "rating:5") == [] and found(library, "tag:picked") == []
+
+
+@pytest.mark.parametrize("form", ["volumeid:?path={}&fileuuid=9d3b-1", "networkshareid:?mountpath={}", "volumeid:?path={}"])
+def test_digikams_collections_of_every_kind(library, album, tmp_path, form):
+    root = quote(str(album), safe="" if "mount" in form else "/")
+    assert migrate(library, digikam(str(digikam_database(tmp_path / "digikam4.db", form.format(root))))).marked == 2
+    assert next(digikam(str(digikam_database(tmp_path / "b.db", "volumeid:?path=/C++/a%26b"))))[0] == "/C++/a&b/chelsea.png"
 
 
 def test_files_that_lie_elsewhere_here(library, album, tmp_path):

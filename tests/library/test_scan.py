@@ -81,6 +81,23 @@ def test_what_is_new_changed_or_without_a_vector_is_to_be_embedded():
     assert (changes.same, changes.gone) == (1, ["/r/gone"])
 
 
+def test_what_describes_a_file_counts_however_old_it_is(tree):
+    def described() -> int:
+        return next(file.described for file in walk([tree], (), []) if file.path.endswith("b.jpg"))
+
+    bare = described()
+    (tree / "b.jpg.xmp").write_text("<x/>")
+    os.utime(tree / "b.jpg.xmp", (1_000, 1_000))  # from a backup
+    with_xmp = described()
+    (tree / "b.jpg.json").write_text("{}")
+    os.utime(tree / "b.jpg.json", (500, 500))
+    with_both = described()
+    (tree / "b.jpg.json").unlink()
+    assert len({bare, with_xmp, with_both}) == 3 and described() == with_xmp
+    (tree / "b.jpg.xmp").unlink()
+    assert described() == bare
+
+
 def test_a_file_that_is_only_excluded_is_not_gone(tree):
     indexed = {str(tree / "skip me/h.jpg"): IndexedFile(1, 1, "h", True)}
     assert compare(walk([tree], ["skip me"], []), indexed, [tree]).gone == []

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from samespace.core.errors import QueryError
-from samespace.library.search.where import condition_of
+from samespace.library.search.where import Names, condition_of, split
 from samespace.library.store.filter import Filter, microseconds
+from samespace.library.store.marks import Contents, Mark
 
 
 def at(year, month=1, day=1):
@@ -58,6 +59,8 @@ CASES = {
     "date:<2019": [3],
     "date:<=2019-12": [0, 1, 3],
     "year:>2020": [2],
+    "date:2020..": [2, 4],
+    "date:..2019": [0, 1, 3],
     "name:img_1234": [0],
     "name:turin": [3],
     "path:turin": [1, 2, 3],
@@ -133,3 +136,29 @@ def test_distances_are_along_a_sphere(table):
     for text, want in ((f"near:44.07,7.69,{one + 0.01:.3f}km", [1]), (f"near:44.07,7.69,{one - 0.1:.3f}km", [])):
         assert Filter(where=condition_of(text)).rows(table.memory).tolist() == want
     assert Filter(where=condition_of("near:-45,179.9,700km")).rows(table.memory).tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("query", "words", "where"),
+    [
+        ("-(kind:video OR kind:audio) beach", "beach", "NOT (kind:video OR kind:audio)"), ("dog -(kind:video)", "dog", "-kind:video"),
+        ("dog year:2019 or year:2020", "dog", "year:2019 OR year:2020"), ("salt and pepper kind:image", "salt and pepper", "kind:image"),
+        ("cats and kind:image", "cats and", "kind:image"), ("dog - snow", "dog - snow", ""), ("dog - kind:video", "dog", "-kind:video"),
+        ("dog not kind:video", "dog", "-kind:video"),
+    ],
+)  # fmt: skip
+def test_words_and_conditions_are_told_apart(query, words, where):
+    assert split(query) == (words, condition_of(where) if where else None)
+
+
+def test_or_between_words_and_a_condition_is_a_sentence():
+    for query in ("dog OR year:2019", "year:2019 OR dog"):
+        with pytest.raises(QueryError, match="OR stands between words and a condition, 'year:2019'"):
+            split(query)
+
+
+def test_people_and_stars_of_ones_own_count(table):
+    names = Names(Contents({"/p/a": Mark("h", people=("Anna",)), "/p/b": Mark("i", rating=3)}))
+    assert condition_of("has:people", names) != condition_of("has:people") and condition_of("has:rating", names) != condition_of(
+        "has:rating"
+    )

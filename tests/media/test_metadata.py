@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -177,6 +178,8 @@ LONG = "a name that is much longer than Google Takeout leaves it.jpg"
         ("IMG_1.jpg", "IMG_1.jpg.supplemental-metadata.json"),
         ("IMG_1(2).jpg", "IMG_1.jpg(2).json"),
         ("IMG_1(2).jpg", "IMG_1.jpg.supplemental-metadata(2).json"),
+        ("IMG_1-edited(1).jpg", "IMG_1.jpg(1).json"),
+        ("PXL_20230101_123456789(1).jpg", "PXL_20230101_123456789.jpg.supplemental-metada(1).json"),
         (LONG, f"{LONG[:46]}.json"),
         ("IMG_20190101_the_picnic_at_lake.jpg", "IMG_20190101_the_picnic_at_lake.jpg.supplement.json"),
     ],
@@ -187,6 +190,37 @@ def test_google_takeouts_files(tmp_path, name, beside):
     found = describe(path, "image")
     assert found.taken_at == datetime(2016, 7, 19, 8, tzinfo=UTC) and (found.lat, found.lon) == (41.9, 12.5)
     assert found.caption == "Zoë's birthday" and found.people == ("Zoë",) and found.keywords == ("favorite",)
+
+
+def test_when_a_file_was_changed_is_asked_last(tmp_path):
+    path = with_exif(tmp_path, "IMG_20161224_101500.jpg", tags={0x0132: "2023:01:02 03:04:05"})
+    assert describe(path, "image").taken_at.year == 2016
+    (tmp_path / f"{path.name}.json").write_text(json.dumps(TAKEOUT | {"photoTakenTime": {"timestamp": "1009900800"}}), "utf-8")
+    assert describe(path, "image").taken_at.year == 2002
+    assert describe(with_exif(tmp_path, tags={0x0132: "2023:01:02 03:04:05"}), "image").taken_at.year == 2023
+    info = PngInfo()
+    info.add_text("date:create", "2023-05-06T07:08:09+00:00")
+    assert describe(saved(tmp_path, "Screenshot_20190704-101500.png", pnginfo=info), "image").taken_at.year == 2019
+    assert describe(saved(tmp_path, "a.png", pnginfo=info), "image").taken_at.year == 2023
+
+
+def test_a_zone_that_another_source_names_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        path = with_exif(tmp_path, detail={0x9003: "2019:07:04 12:30:00", 0x9011: "+09:00"})
+        written = "<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'><rdf:Description xmlns:exif='http://ns.adobe.com/exif/1.0/' exif:DateTimeOriginal='{}'/></rdf:RDF>"
+        for text, want in (
+            ("2019-07-04T12:30:00.25", (3, 30)),
+            ("2019-07-04T11:30:00", (9, 30)),
+            ("2019-07-04T12:30:00+01:00", (11, 30)),
+        ):
+            (tmp_path / "a.xmp").write_text(written.format(text))
+            taken = describe(path, "image").taken_at
+            assert (taken.hour, taken.minute) == want, text
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_cameras_own_date_comes_before_takeouts(tmp_path):

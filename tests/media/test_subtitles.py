@@ -79,6 +79,14 @@ def test_the_subtitles_of_another_video_are_its_own(film, video):
     assert lines(film) == [] and lines(film.with_name("film.part2.mp4")) == LINES
 
 
+def test_subtitles_of_an_episode_are_no_films(film, video):
+    shutil.copy(video, film.with_name("film.S01E02.mp4"))
+    (film.parent / "film.S01E02.en.srt").write_text(SRT)
+    assert lines(film) == [] and lines(film.with_name("film.S01E02.mp4")) == LINES
+    (film.parent / "film.en.srt").write_text(SRT)
+    assert lines(film) == LINES
+
+
 def test_characters_written_as_html(film):
     (film.parent / "film.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nAT&amp;T &lt;shop&gt;\n")
     assert lines(film) == [(1.0, 2.0, "AT&T <shop>")]

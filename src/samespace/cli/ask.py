@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.characters import is_plain
 from ..core.errors import QueryError, SamespaceError
 from ..core.paths import expanded
 from .console import (
@@ -191,7 +192,7 @@ def print_answer(pieces: Iterable[str], quiet: bool = False) -> str:
     for piece in pieces:
         received.append(piece)
         if not quiet:
-            print_result("".join(c for c in piece if c.isprintable() or c in "\n\t"), end="")
+            print_result("".join(c for c in piece if is_plain(c) or c in "\n\t"), end="")
     if not quiet:
         print_result("")
     return "".join(received)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 import typer.core
 
+from ..core.characters import is_plain
 from ..core.errors import MissingExtra, QueryError, SamespaceError, as_utf8
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def exit_with_error(message: str, code: int) -> NoReturn:
 
 def escape_control(text: str) -> str:
     r"""Return text with control characters written as \x1b, so that it neither breaks a line nor controls the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return "".join(c if is_plain(c) else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def confirm_download(size: int, what: str, yes: bool) -> None:

@@ -11,11 +11,12 @@ from ..core.paths import expanded
 from .console import Json, escape_control, needs_extra, print_result, print_status
 
 if TYPE_CHECKING:
-    from ..operating.loop import Step
+    from ..operating.loop import Operation, Step
     from ..operating.replay import Replay
     from ..operating.screen.actions import Action
     from ..operating.screen.consent import Consent
     from ..operating.screen.driver import Driver
+    from ..operating.screen.policy import Outcome
 
 
 def operate(
@@ -68,24 +69,23 @@ def operate(
         again(driver, earlier, consent)
         record = Replay(expanded(replay), task, url, earlier)
         operation = Operation(driver, policy, consent, Limits(steps, seconds, tokens), lambda step: on_step(step, record))
-        try:
-            outcome = operation.run(task)
-        except KeyboardInterrupt:
-            operation.outcome.reason = "stopped by you"
-            raise
-        finally:
-            record.write(operation.outcome.answer or operation.outcome.reason)
-            print_status(f"replay: {escape_control(str(replay))}")
+        outcome = recorded(operation, record, task)
     finally:
         driver.close()
-    report(
-        without(operation.secrets, outcome.answer),
-        outcome.reached,
-        without(operation.secrets, outcome.reason),
-        outcome.steps,
-        outcome.tokens,
-        json_,
-    )
+    answer, reason = (without(operation.secrets, text) for text in (outcome.answer, outcome.reason))
+    report(answer, outcome.reached, reason, outcome.steps, outcome.tokens, json_)
+
+
+def recorded(operation: "Operation", record: "Replay", task: str) -> "Outcome":
+    """Do a task; what was done until Ctrl-C is in the replay."""
+    try:
+        return operation.run(task)
+    except KeyboardInterrupt:
+        operation.outcome.reason = "stopped by you"
+        raise
+    finally:
+        record.write(operation.outcome.answer or operation.outcome.reason)
+        print_status(f"replay: {escape_control(str(record.file))}")
 
 
 def report(answer: str, reached: bool, reason: str, steps: int, tokens: int, json_: bool) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,9 @@ from ..core.errors import LibraryError, MissingLibrary
 from ..core.files import write_atomically
 from ..core.paths import expanded
 from .search.hits import Hit
+
+MOST_BYTES = 255
+"""Of a name, on most disks."""
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -43,10 +47,22 @@ def export(hits: Sequence[Hit], out: str | Path) -> int:
 
 def _links(folder: Path, files: list[str], _: Sequence[Hit]) -> None:
     """Make a folder of symbolic links, numbered so that the order stays."""
-    folder.mkdir(parents=True)
     digits = len(str(len(files)))
-    for number, file in enumerate(files, 1):
-        os.symlink(file, folder / f"{number:0{digits}} {os.path.basename(file)}")
+    folder.mkdir(parents=True)
+    try:
+        for number, file in enumerate(files, 1):
+            os.symlink(file, folder / _short(f"{number:0{digits}} {os.path.basename(file)}"))
+    except OSError:
+        shutil.rmtree(folder)
+        raise
+
+
+def _short(name: str) -> str:
+    """Return a name that a folder can hold, with its ending."""
+    stem, ending = os.path.splitext(name)
+    while len(os.fsencode(stem + ending)) > MOST_BYTES:
+        stem = stem[:-1]
+    return stem + ending
 
 
 def _playlist(path: Path, files: list[str], _: Sequence[Hit]) -> None:

@@ -89,8 +89,8 @@ class Library:
 
         roots, started, report = [expanded(p) for p in paths], time.monotonic(), Report()
         self._check_roots(roots, additional)
-        hidden = {path: mark for path, mark in self.marks.read().files.items() if mark.hidden}
-        before = self.store.hashes_of_marked(hidden) if hidden and self.store.exists else {}
+        marked = self.marks.read().files
+        before = self.store.hashes_of_marked(marked) if marked and self.store.exists else {}
         encoder = encoder or self._cluster or Embedder(self.space)
         Indexer(self.store, self.space, encoder).run(roots, exclude, report, progress, settle)
         if report.wrote and (marked := self.marks.read().files):
@@ -295,7 +295,8 @@ class Library:
         segment = self.segment(id)
         if segment is None:
             return []
-        filter = Filter(where=Matches("stack", f"^{segment.stack}$")) if segment.stack else Filter(within=segment.path)
+        of_stack = Filter(where=Matches("stack", f"^{segment.stack}$")) if segment.stack else Filter(within=segment.path)
+        filter = self.filter_of("").narrowed(of_stack.where) if of_stack.where else of_stack
         newest = self.store.newest(self.space.fingerprint, filter, 1000, "file")
         return self.hits([Candidate.listed(one) for one in newest])
 

@@ -6,21 +6,26 @@ The files themselves must be indexed here, by the path that the other program kn
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.characters import joined_spaces
 from ..core.errors import LibraryError, QueryError
 from ..media.kinds import kind_of
 from .library import Library
 from .store.marks import MAX_NAME, Change
 
 TIMEOUT_SECONDS = 30
+_YEAR = re.compile(r"\D(?:18|19|20)\d\d$")
+"""How the names of the folders end that hold all pictures of a year."""
 PEOPLE = ("people", "personen", "personnes", "personas", "persone")
 """Names of digiKam's tag whose children are people, in lower case."""
 
@@ -47,6 +52,8 @@ def takeout(folder: str) -> Statements:
         raise LibraryError(f"{folder} is no folder; unpack the archives of Google Takeout, and give the folder that holds them")
     for where, _, names in os.walk(os.path.abspath(folder)):
         title = next((title for name in names if name.endswith(".json") and (title := _album_title(Path(where, name)))), "")
+        if _YEAR.search(title) and title == os.path.basename(where):
+            continue  # "Photos from 2019", which Google makes of every year
         for name in names:
             if title and kind_of(Path(name)):
                 yield os.path.join(where, name), Change(albums=(title,))
@@ -79,13 +86,21 @@ def digikam(database: str) -> Statements:
     except sqlite3.Error as error:
         raise LibraryError(f"{database} cannot be read as digiKam's database ({error}); give its digikam4.db") from None
     for image, root, identifier, album, name, rating in rows:
-        base = identifier.partition("path=")[2] if "path=" in (identifier or "") else root or ""
+        base = _collection(identifier or "", root or "")
         paths = [_tag_path(tag, tags) for tag in of_image[image]]
         plain = [path[-1] for path in paths if path and not path[0].startswith("_Digikam") and path[0].lower() not in PEOPLE]
         people = [path[-1] for path in paths if len(path) > 1 and path[0].lower() in PEOPLE]
         change = Change(_names(plain), people=_names(people), rating=rating if rating in (1, 2, 3, 4, 5) else None)
         if change != Change():
             yield os.path.normpath(f"{base}/{album}/{name}"), change
+
+
+def _collection(identifier: str, within: str) -> str:
+    """Return the folder of one of digiKam's collections: volumeid:?path=/home/me/Pictures, or networkshareid:?mountpath=%2Fmnt%2Fnas."""
+    pairs = (pair.partition("=") for pair in identifier.partition("?")[2].split("&"))
+    values = {name: urllib.parse.unquote(value) for name, _, value in pairs}
+    place = values.get("path") or values.get("mountpath") or ""
+    return f"{place}/{within.strip('/')}" if place else within
 
 
 def _tag_path(tag: int, tags: dict[int, tuple[int, str]]) -> list[str]:
@@ -124,6 +139,14 @@ def immich(address: str) -> Statements:
         except (OSError, ValueError) as error:
             raise LibraryError(f"{url} cannot be read ({error}); give the address of an Immich server") from None
 
+    try:
+        yield from _of_immich(get)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise LibraryError(f"{address} answers what no Immich does ({error!r}); give the address of an Immich server") from None
+
+
+def _of_immich(get: Callable[..., Any]) -> Statements:
+    """Yield what a server says; `get` asks it. Raises KeyError, TypeError, AttributeError, ValueError where it answers something else."""
     for album in get("albums"):
         for asset in get(f"albums/{album['id']}").get("assets", ()):
             yield str(asset["originalPath"]), Change(albums=_names([album.get("albumName", "")]))
@@ -173,4 +196,4 @@ def _names(names: Iterable[object]) -> tuple[str, ...]:
 
 def _name(text: object) -> str:
     """Return a name that can be asked for: without quotation marks and control characters, not too long."""
-    return " ".join("".join(c if c.isprintable() and c != '"' else " " for c in str(text or "")).split())[:MAX_NAME]
+    return joined_spaces(str(text or "").replace('"', " "))[:MAX_NAME]

@@ -38,13 +38,12 @@ def _beside(path: Path) -> Iterator[Path]:
     except OSError:
         return
     stem = path.stem.lower()
-    others = {os.path.splitext(name)[0].lower() for name in names if kind_of(Path(name)) == "video"} - {stem}
+    videos = {os.path.splitext(name)[0].lower() for name in names if kind_of(Path(name)) == "video"}
+    others = tuple(f"{other}." for other in videos if other.startswith(f"{stem}."))  # longer names: episodes beside a film
     mine = [
         name
         for name in names
-        if name.lower().startswith(f"{stem}.")
-        and name.lower().endswith(ENDINGS)
-        and os.path.splitext(name)[0].lower() not in others
+        if name.lower().startswith(f"{stem}.") and name.lower().endswith(ENDINGS) and not name.lower().startswith(others)
     ]
     yield from (path.parent / name for name in sorted(mine, key=lambda name: (len(name), name)))
 

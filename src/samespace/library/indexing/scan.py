@@ -1,6 +1,7 @@
 """Which files lie under a folder, and which of them have to be embedded again."""
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -105,7 +106,7 @@ def _as_file(path: str, root: str, problems: list[tuple[str, str]], sidecars: se
         problems.append((path, "it is neither a picture nor sound, video or document; give a folder, or such a file"))
         return None
     changed = storable(stat.st_mtime_ns)
-    return File(path, root, kind, stat.st_size, changed, max(changed, _newest_sidecar(path, sidecars)))
+    return File(path, root, kind, stat.st_size, changed, _described(path, changed, sidecars))
 
 
 def storable(nanoseconds: int) -> int:
@@ -113,17 +114,25 @@ def storable(nanoseconds: int) -> int:
     return max(-LAST_TIME, min(LAST_TIME, nanoseconds))
 
 
-def _newest_sidecar(path: str, sidecars: set[str] | None) -> int:
-    """Return when the newest of the files that describe a file was changed: nanoseconds since 1970, 0 where there is none."""
+def _described(path: str, changed: int, sidecars: set[str] | None) -> int:
+    """Return a number that is another one as soon as what describes a file is another: its own time, where nothing lies beside it.
+
+    A file beside it may be older than what it describes, as one from a backup is, and may go away again.
+    """
     if sidecars is not None and not sidecars:
-        return 0
+        return changed
     folder, name = os.path.split(path)
-    times = [0]
+    others = []
     for sidecar in sidecar_names(name):
         if sidecars is None or sidecar in sidecars:
             with contextlib.suppress(OSError):
-                times.append(storable(os.stat(os.path.join(folder, sidecar)).st_mtime_ns))
-    return max(times)
+                stat = os.stat(os.path.join(folder, sidecar))
+                others.append((sidecar, stat.st_mtime_ns, stat.st_size))
+    if not others:
+        return changed
+    return int.from_bytes(
+        hashlib.blake2b(repr((changed, others)).encode("utf-8", "replace"), digest_size=8).digest(), signed=True
+    )
 
 
 def compare(files: Iterable[File], indexed: dict[str, IndexedFile], roots: Iterable[Path], settle: float = 0.0) -> Changes:

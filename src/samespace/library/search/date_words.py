@@ -18,7 +18,12 @@ SEASONS = {
 }  # fmt: skip
 """Names of seasons → the month they begin with, in the north."""
 LAST = r"last|letzten?|letztes|letzter|vergangenen?|vergangenes|dernier|dernière|pasado|pasada|scorso|scorsa"
-PREPOSITION = r"(?:(?:in|im|am|en|de|nel|del|since|from|l'|the|of)\s*)*"
+PREPOSITION = r"(?:\b(?:(?:in|im|am|en|de|nel|del|the|of)\b\s*|l'))*"
+OPEN = re.compile(
+    r"\b(?:since|from|seit|ab|depuis|desde|dal|after|nach|après|después|dopo|before|until|till|to|vor|bis|avant|jusque|antes|hasta|prima)\s*$",
+    re.I,
+)
+"""What makes of a time an open range, of which a condition of its own would mean something else."""
 YEAR = r"(?:19|20)\d\d"
 
 
@@ -50,7 +55,8 @@ def date_words(query: str, today: date) -> list[Offer]:
             condition = meaning(match, today)
             if condition and not any(match.start() < end and start < match.end() for start, end, _ in found):
                 found.append((match.start(), match.end(), condition))
-    return [Offer(query[start:end].strip(), condition) for start, end, condition in sorted(found)]
+    closed = [one for one in sorted(found) if not OPEN.search(query[: one[0]])]
+    return [Offer(query[start:end].strip(), condition) for start, end, condition in closed]
 
 
 Meaning = Callable[[re.Match[str], date], str]

@@ -32,6 +32,7 @@ class Searcher:
     """Ranks a library's segments for queries in one space."""
 
     def __init__(self, store: Store, space: Space):
+        self._marks = Marks(store.location)
         self._store, self._space, self._queries = store, space, QueryEncoder(space, self._learnt)
         self._concept_file = ConceptFile(store.location)
 
@@ -75,7 +76,7 @@ class Searcher:
         A query of conditions alone, or a filter without words, gives the files that meet them, newest first. Arguments and errors are those of Library.search and QueryEncoder.query.
         """
         names_media = files and names_file(text)
-        marks = Marks(self._store.location).read()
+        marks = self._marks.read()
         if marks.files or where.strip() or (":" in text and not names_media):
             from .where import narrowed, split
 

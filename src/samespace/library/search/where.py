@@ -3,6 +3,7 @@
 Conditions in a row must all be met; OR, NOT (or a minus) and brackets join them otherwise. Values with spaces stand in quotes.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from ...core.paths import absolute, to_text
 from ...media.kinds import KINDS
 from ..store.conditions import DUPLICATE, AllOf, AnyOf, Compared, Condition, Matches, Near, Not, OneOf, Present, literal, loose
 from ..store.filter import Filter, microseconds
-from ..store.marks import Contents
+from ..store.marks import Contents, Mark
 from ..store.words import folded
 from .dates import date_range
 
@@ -38,11 +39,12 @@ QUOTED.2: /"[^"]*"/
 WORD: /[^\s()":<>][^\s()"]*/
 %ignore /\s+/
 """
-PIECE = re.compile(r'"[^"]*"|[()]|-?[A-Za-z]+:(?:>=|<=|[<>])?(?:"[^"]*"|[^\s()"]*)|[^\s()]+')
+PIECE = re.compile(r'"[^"]*"|[()]|-(?=\()|-?[A-Za-z]+:(?:>=|<=|[<>])?(?:"[^"]*"|[^\s()"]*)|[^\s()]+')
 """What a query is made of: quotations, brackets, conditions, words."""
-IN_ROW = re.compile(r"(?:[(!]*c\)*)(?:[&|]?[(!]*c\)*)*")
-"""A row of pieces that is a filter, each written as one letter: c for a condition, ! for NOT, & and | for AND and OR, w for words."""
-JOINTS = {"(": "(", ")": ")", "AND": "&", "OR": "|", "NOT": "!"}
+IN_ROW = re.compile(r"(?:[(!n]*c\)*)(?:[&|ao]?[(!n]*c\)*)*")
+"""A row of pieces that is a filter, each written as one letter: c for a condition, ! for NOT, & and | for AND and OR, w for words; a, o and n
+for these joints in lower case, which may be words, too."""
+JOINTS = {"(": "(", ")": ")", "AND": "&", "OR": "|", "NOT": "!", "-": "!"}
 SIZES = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "": 1.0}
 """Units of a file's size → bytes."""
 MAP_UNITS = 10_000
@@ -72,10 +74,15 @@ def split(query: str, names: Names = Names()) -> tuple[str, Condition | None]:
     Only names of FIELDS begin a condition, so that 10:30 and 2:dog stay what they are. Raises QueryError as `condition_of`.
     """
     pieces = list(PIECE.finditer(query))
-    letters = "".join(JOINTS.get(piece[0], "c" if _begins_condition(piece[0]) else "w") for piece in pieces)
+    letters = "".join(_letter(piece[0]) for piece in pieces)
     conditions, words, end = [], [], 0
     for row in IN_ROW.finditer(letters):
         first, last = pieces[row.start()].start(), pieces[row.end() - 1].end()
+        around = [pieces[i][0] for i in (row.start() - 1, row.end()) if 0 <= i < len(pieces)]
+        if "OR" in around:
+            raise QueryError(
+                f"OR stands between words and a condition, {query[first:last]!r}; join conditions with OR, or words with a plus"
+            )
         conditions.append(condition_of(query[first:last], names, first))
         words.append(query[end:first])
         end = last
@@ -95,6 +102,11 @@ def narrowed(filter: Filter, where: str, names: Names, query: str = "") -> Filte
     if "is:hidden" in f"{query} {where}".lower() or not any(mark.hidden for mark in names.marks.files.values()):
         return filter
     return filter.narrowed(Not(names.marks.hidden))
+
+
+def _letter(piece: str) -> str:
+    """Return what stands for a piece in IN_ROW; and, or and not in lower case are words, or joints where conditions are around them."""
+    return JOINTS.get(piece) or ("c" if _begins_condition(piece) else {"and": "a", "or": "o", "not": "n"}.get(piece.lower(), "w"))
 
 
 def _begins_condition(piece: str) -> bool:
@@ -168,7 +180,9 @@ def _kind(value: str, _: str, __: Names) -> Condition:
 
 def _date(value: str, operator: str, __: Names) -> Condition:
     """A day, month or year, or a range of them: 2019, 2019-06..2019-08."""
-    first, _, last = value.partition("..")
+    first, dots, last = value.partition("..")
+    if dots and not operator and bool(first) != bool(last):  # an open end
+        return _since(date_range(first)[0]) if first else Not(_since(date_range(last)[1]))
     start, end = date_range(first)[0], date_range(last or first)[1]
     if end <= start:
         raise ValueError(f"{value} ends before it begins; swap the two dates")
@@ -218,10 +232,12 @@ def _near(value: str, _: str, __: Names) -> Condition:
     return Near(lat, lon, km)
 
 
-def _has(value: str, _: str, __: Names) -> Condition:
+def _has(value: str, _: str, names: Names) -> Condition:
     if value.lower() not in HAS:
         raise ValueError(f"there is no has:{value}; use {', '.join(f'has:{name}' for name in HAS)}")
-    return HAS[value.lower()]
+    own: dict[str, Callable[[Mark], bool]] = {"people": lambda mark: bool(mark.people), "rating": lambda mark: mark.rating > 0}
+    marked = own.get(value.lower())
+    return AnyOf((HAS[value.lower()], names.marks.matching(marked))) if marked else HAS[value.lower()]
 
 
 def _tag(value: str, _: str, names: Names) -> Condition:
@@ -292,7 +308,7 @@ FIELDS: dict[str, Field] = {
     "kind": _kind,
     "name": lambda value, *_: Matches("path", f"{loose(value)}[^/\\\\]*$"),
     "path": lambda value, *_: Matches("path", loose(value)),
-    "folder": lambda value, *_: Matches("path", f"^{loose(to_text(absolute(value)))}/"),
+    "folder": lambda value, *_: Matches("path", f"^{loose(to_text(absolute(value)))}{literal(os.sep)}"),
     "ext": lambda value, *_: Matches("path", f"\\.{literal(value.removeprefix('.'))}$"),
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.characters import is_plain
 from ...core.errors import LibraryError, QueryError
 from ...core.paths import to_path, to_text
 from .db_errors import write_lock
@@ -118,7 +119,7 @@ class ConceptFile:
 
 def check_name(name: str) -> None:
     """Raises QueryError where a name cannot be one."""
-    if not name.strip() or name != name.strip() or len(name) > MAX_NAME or not name.isprintable() or set(name) & set('",:'):
+    if not name.strip() or name != name.strip() or len(name) > MAX_NAME or not all(map(is_plain, name)) or set(name) & set('",:'):
         raise QueryError(
             f"{name[:40]!r} cannot be a name that is learnt; use up to {MAX_NAME} characters, no quotation mark, comma or colon"
         )

@@ -1,5 +1,6 @@
 """The files of a table of segments, each as its first segment, newest first: what a timeline and a list without words show."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -49,5 +50,5 @@ def folder_counts(table: Any, rows: np.ndarray) -> dict[str, int]:
     """Return the folders that hold the files of some rows of a pyarrow.Table, and how many each holds."""
     import pyarrow.compute as pc
 
-    folders = pc.replace_substring_regex(table["path"].take(rows), r"/[^/]*$", "")
+    folders = pc.replace_substring_regex(table["path"].take(rows), r"/[^/]*$" if os.sep == "/" else r"\\[^\\]*$", "")
     return {one["values"]: one["counts"] for one in pc.value_counts(folders).to_pylist()}

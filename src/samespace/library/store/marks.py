@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ...core.errors import LibraryError, QueryError
+from ...core.characters import is_plain
+from ...core.errors import LibraryError, QueryError, as_utf8
 from ...core.paths import to_path, to_text
 from .conditions import AllOf, AnyOf, Condition, InFiles, Not, OneOf
 from .db_errors import write_lock
@@ -82,7 +83,7 @@ class Change:
         if self.rating is not None and not 0 <= self.rating <= 5:
             raise QueryError(f"{self.rating} is no number of stars; give 1 to 5, or 0 for none")
         for name in (*self.tags, *self.albums, *self.people):
-            if not name.strip() or len(name) > MAX_NAME or not name.isprintable() or '"' in name:
+            if not name.strip() or len(name) > MAX_NAME or not all(map(is_plain, name)) or '"' in name:
                 raise QueryError(
                     f"{name[:40]!r} cannot be the name of a tag, an album or a person; use up to {MAX_NAME} characters, no quotation marks"
                 )
@@ -154,14 +155,15 @@ def followed(marks: Mapping[str, Mark], indexed: Mapping[str, str], before: Coll
     """Return marks by the paths that their files have now. `indexed`: path → hash; `before`: the paths that were indexed earlier.
 
     Of copies that were moved together each keeps its own; the marks of those for which no path is left are joined with another's. What
-    was hidden hides no copy that was there before.
+    was hidden hides no copy that was there before. A new file of a camera that counts anew takes no mark of the one that was there.
     """
-    files = {path: replace(mark, hash=indexed[path]) for path, mark in marks.items() if path in indexed}
     free: dict[str, list[str]] = defaultdict(list)
     for path, hash in indexed.items():
         if path not in marks:
             free[hash].append(path)
-    lost = [path for path in marks if path not in indexed]
+    replaced = {path for path, mark in marks.items() if path in indexed and _gave_way(path, mark, indexed[path], free, before)}
+    lost = [path for path in marks if path not in indexed or path in replaced]
+    files = {path: replace(mark, hash=indexed[path]) for path, mark in marks.items() if path not in set(lost)}
     moved = {path: to for path in lost if (to := _taken(free[marks[path].hash], os.path.basename(path)))}
     for path in lost:
         mark = marks[path]
@@ -176,6 +178,12 @@ def followed(marks: Mapping[str, Mark], indexed: Mapping[str, str], before: Coll
         else:
             files[path] = mark  # it may come back
     return files
+
+
+def _gave_way(path: str, mark: Mark, hash: str, free: Mapping[str, list[str]], before: Collection[str]) -> bool:
+    """Whether what was marked is now elsewhere, under its name, and another file at its path."""
+    name = os.path.basename(path)
+    return hash != mark.hash and any(os.path.basename(to) == name and to not in before for to in free.get(mark.hash, ()))
 
 
 def _taken(paths: list[str], name: str = "") -> str:
@@ -237,7 +245,7 @@ class Marks:
         Change(albums=(name,))  # checks the name
         with self._writing():
             contents = self.read()
-            searches = {**contents.searches, name: query}
+            searches = {**contents.searches, name: as_utf8(query)}
             self._write(replace(contents, searches={name: query for name, query in searches.items() if query.strip()}))
 
     def review(self, hashes: Iterable[str]) -> None:

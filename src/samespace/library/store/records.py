@@ -32,7 +32,7 @@ class File:
     mtime: int
     """Nanoseconds since 1970."""
     described: int = 0
-    """When it, or a file beside it that describes it, was changed last: nanoseconds since 1970."""
+    """Another number as soon as it, or a file beside it that describes it, is another; its own time, in nanoseconds since 1970, where there is none."""
 
 
 @dataclass(frozen=True)

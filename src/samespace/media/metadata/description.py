@@ -1,14 +1,17 @@
 """What a file says about itself, from every source there is, in a stated order.
 
 The sources, the first that knows a thing decides, and words add up: an XMP file beside it (what people wrote in a photo
-program), the file itself (EXIF, XMP, IPTC, a container's tags), Google Takeout's JSON file beside it, a date in its name.
+program), the file itself (EXIF, XMP, IPTC, a container's tags), Google Takeout's JSON file beside it, a date in its name; and only then when
+the file says that it was changed.
 """
 
 import errno
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+
+from ...core.characters import joined_spaces
 
 MAX_WORDS, MAX_TEXT = 1000, 10_000
 """Most keywords or names that are kept of a file, and most characters of a caption."""
@@ -39,6 +42,10 @@ class Description:
     """Stars, 1 to 5; -1 for rejected, as XMP has it."""
     problems: tuple[tuple[str, str], ...] = ()
     """(path, reason) of what lies beside the file and could not be read."""
+    zone: tzinfo | None = None
+    """Of `taken_at`, where the source names it."""
+    changed_at: datetime | None = None
+    """When it was changed, in UTC; what is asked after all that knows when it was taken."""
 
 
 NOTHING = Description()
@@ -47,9 +54,10 @@ NOTHING = Description()
 def joined(parts: Iterable[Description]) -> Description:
     """Return several sources as one: the first that knows a time, a place, a camera or a rating decides; words add up."""
     sources = list(parts)
+    taken_at, zone = _time([(part.taken_at, part.zone) for part in sources if part.taken_at])
     located = next((part for part in sources if part.lat is not None), NOTHING)
     return Description(
-        next((part.taken_at for part in sources if part.taken_at), None),
+        taken_at,
         located.lat,
         located.lon,
         "\n".join(unique(line for part in sources for line in part.caption.splitlines()))[:MAX_TEXT],
@@ -58,14 +66,26 @@ def joined(parts: Iterable[Description]) -> Description:
         next((part.camera for part in sources if part.camera), ""),
         next((part.rating for part in sources if part.rating is not None), None),
         tuple(problem for part in sources for problem in part.problems),
+        zone,
+        next((part.changed_at for part in sources if part.changed_at), None),
     )
+
+
+def _time(times: list[tuple[datetime, tzinfo | None]]) -> tuple[datetime | None, tzinfo | None]:
+    """Return the first of several times; where it was read as local time, and another source names the zone of the same clock, that one's."""
+    if not times or times[0][1]:
+        return times[0] if times else (None, None)
+    here = times[0][0].astimezone().replace(tzinfo=None, microsecond=0)
+    zoned = (one for one in times if one[1] and one[0].astimezone(one[1]).replace(tzinfo=None, microsecond=0) == here)
+    return next(zoned, times[0])
 
 
 def describe(path: Path, kind: str, data: bytes = b"") -> Description:
     """Return what is known of a file; nothing of what is broken is. `data` is a picture's content, if that is at hand."""
     from . import names, takeout, xmp
 
-    return joined([xmp.read_sidecar(path), _embedded(path, kind, data), takeout.read_sidecar(path), names.dated(path)])
+    found = joined([xmp.read_sidecar(path), _embedded(path, kind, data), takeout.read_sidecar(path), names.dated(path)])
+    return replace(found, taken_at=found.taken_at or found.changed_at)
 
 
 def _embedded(path: Path, kind: str, data: bytes) -> Description:
@@ -93,7 +113,7 @@ def is_absent(error: Exception) -> bool:
 
 def unique(words: Iterable[str]) -> tuple[str, ...]:
     """Return words without those that come again, or are empty; spaces and control characters joined to one space."""
-    cleaned = (" ".join("".join(c if c.isprintable() else " " for c in str(word)).split())[:MAX_TEXT] for word in words)
+    cleaned = (joined_spaces(str(word))[:MAX_TEXT] for word in words)
     return tuple(list(dict.fromkeys(word for word in cleaned if word))[:MAX_WORDS])
 
 

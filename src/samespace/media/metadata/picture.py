@@ -5,7 +5,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, IptcImagePlugin
 from ..image import decoders
 from . import xmp
 from .description import Description, joined, possible_place, possible_time, unique
-from .times import when_of
+from .times import time_of, when_of
 
 PLACEHOLDERS = re.compile(
     r"(OLYMPUS|SONY|SAMSUNG|KODAK|MINOLTA|Nikon|Canon)( DIGITAL)?( (IMAGING|STILL))?( CAMERA| DSC|  +)?|default|ASCII|charset=.*",
@@ -30,7 +30,9 @@ MADE_BY = re.compile(
 """How comments begin that programs write."""
 WINDOWS_TITLE, WINDOWS_COMMENT, WINDOWS_KEYWORDS = 0x9C9B, 0x9C9C, 0x9C9E
 RATING = 0x4746
-PNG_CAPTIONS, PNG_TIMES = ("Title", "Description", "Comment"), ("Creation Time", "date:create", "Creation time")
+PNG_CAPTIONS = ("Title", "Description", "Comment")
+PNG_TIMES, PNG_CHANGES = ("Creation Time", "Creation time"), ("date:create",)
+"""The last is ImageMagick's: of the file that it read, which may be a copy."""
 
 
 def embedded(path: Path, data: bytes = b"") -> Description:
@@ -78,24 +80,26 @@ def _exif(exif: Image.Exif) -> Description:
     texts = [exif.get(ExifTags.Base.ImageDescription), _windows(exif, WINDOWS_TITLE), _windows(exif, WINDOWS_COMMENT)]
     texts.append(_comment(detail.get(ExifTags.Base.UserComment)))
     names = (exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model), detail.get(ExifTags.Base.LensModel))
+    when, zone = _first_time(exif, (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized))
     return Description(
-        _first_time(exif, (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized)),
+        when,
         lat,
         lon,
         "\n".join(unique(text for text in map(_text, texts) if not PLACEHOLDERS.fullmatch(text))),
         unique(_windows(exif, WINDOWS_KEYWORDS).split(";")),
         camera=" ".join(unique(map(_text, names))),
         rating=xmp.rating_of(exif.get(RATING)),
+        zone=zone,
     )
 
 
 def _modified(exif: Image.Exif) -> Description:
-    """Return the time in DateTime, when a picture was changed: the last to be asked."""
-    return Description(_first_time(exif, (ExifTags.Base.DateTime,)))
+    """Return the time in DateTime, when a picture was changed."""
+    return Description(changed_at=_first_time(exif, (ExifTags.Base.DateTime,))[0])
 
 
-def _first_time(exif: Image.Exif, tags: tuple[int, ...]) -> datetime | None:
-    """Return the first of several times that can be read, with its offset; local time where there is none. §4.6.5."""
+def _first_time(exif: Image.Exif, tags: tuple[int, ...]) -> tuple[datetime | None, timezone | None]:
+    """Return the first of several times that can be read, and the zone of its offset; local time where there is none. §4.6.5."""
     detail = exif.get_ifd(ExifTags.IFD.Exif)
     offsets = {
         ExifTags.Base.DateTimeOriginal: ExifTags.Base.OffsetTimeOriginal,
@@ -104,9 +108,9 @@ def _first_time(exif: Image.Exif, tags: tuple[int, ...]) -> datetime | None:
     }
     for tag in tags:
         text, offset = _text(detail.get(tag) or exif.get(tag)), _text(detail.get(offsets[ExifTags.Base(tag)]))
-        if when := when_of(text, offset):
-            return when
-    return None
+        if (found := time_of(text, offset))[0]:
+            return found
+    return None, None
 
 
 def _coordinates(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
@@ -178,14 +182,18 @@ def _png(info: Mapping[Any, Any]) -> Description:
     """Return the texts of a PNG file, as PNG 1.2, §11.3.4.2, names them."""
     from email.utils import parsedate_to_datetime
 
-    when = None
-    for text in (str(info[name]) for name in PNG_TIMES if name in info):
-        when = when or when_of(text)
-        with contextlib.suppress(ValueError, TypeError):
-            when = when or possible_time(parsedate_to_datetime(text))
+    def time(names: tuple[str, ...]) -> datetime | None:
+        when = None
+        for text in (str(info[name]) for name in names if name in info):
+            when = when or when_of(text)
+            with contextlib.suppress(ValueError, TypeError):
+                when = when or possible_time(parsedate_to_datetime(text))
+        return when
+
     texts = [str(info[name]) for name in PNG_CAPTIONS if isinstance(info.get(name), str)]
     prompt = SETTINGS.split(str(info.get("parameters", "")))[0]
-    return Description(when, caption="\n".join(unique([*texts, *prompt.splitlines()])))
+    caption = "\n".join(unique([*texts, *prompt.splitlines()]))
+    return Description(time(PNG_TIMES), caption=caption, changed_at=time(PNG_CHANGES))
 
 
 def _file_comment(info: Mapping[Any, Any]) -> Description:

@@ -30,7 +30,10 @@ def sidecar_names(name: str) -> tuple[str, ...]:
         names += sidecar_names(match[1] + match[2])
     if match := _NUMBERED.fullmatch(name):
         stem, number, ending = match.groups()
-        names += [f"{stem}{ending}{SUFFIX[:-5]}{number}.json", f"{stem}{ending}{number}.json"]
+        whole = f"{stem}{ending}{SUFFIX[:-5]}"
+        names += [f"{whole}{number}.json", f"{whole[: MAX_NAME - 5]}{number}.json", f"{stem}{ending}{number}.json"]
+        if edited := _EDITED.fullmatch(stem + ending):  # IMG_1-edited(1).jpg is described by the file of IMG_1(1).jpg
+            names += sidecar_names(f"{edited[1]}{number}{edited[2]}")
     return tuple(dict.fromkeys(names))
 
 

@@ -16,21 +16,26 @@ NOON = 12
 
 
 def when_of(text: str, offset: str = "") -> datetime | None:
-    """Return a time in UTC; local time where no offset is named. Raises nothing: None where it cannot be read, or is none.
+    """Return the first of `time_of`."""
+    return time_of(text, offset)[0]
+
+
+def time_of(text: str, offset: str = "") -> tuple[datetime | None, timezone | None]:
+    """Return a time in UTC, and the zone that is named with it; local time where none is. Raises nothing: None where it cannot be read, or is none.
 
     What is unknown, written as zeros or blanks, is the first of the year or month; noon where there is no hour. EXIF 2.32, §4.6.5.
     """
     if not (match := _WHEN.match(text)):
-        return None
+        return None, None
     part = {name: int(value or 0) for name, value in match.groupdict().items() if name not in ("fraction", "zone")}
     hour = part["hour"] % 24 if match["hour"] else NOON
     microsecond = int(float(f"0{(match['fraction'] or '.0').replace(',', '.')}") * 1e6)
     try:
         when = datetime(part["year"], part["month"] or 1, part["day"] or 1, hour, part["minute"], part["second"], microsecond)
     except ValueError:
-        return None
+        return None, None
     zone = zone_of(match["zone"] or offset)
-    return possible_time(when.replace(tzinfo=zone) if zone else when)
+    return possible_time(when.replace(tzinfo=zone) if zone else when), zone
 
 
 def zone_of(text: str) -> timezone | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .description import Description, is_absent, possible_place, unique
-from .times import when_of
+from .times import time_of
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -86,8 +86,10 @@ def parse(packet: bytes) -> Description:
     paths = [re.split(divider, tag) for name, divider in KEYWORDS.items() for tag in values.get(name, ())]
     people = [path[-1] for path in paths if len(path) > 1 and path[0].lower() in ("people", "persons", "personen", "faces")]
     lat, lon = possible_place(*(_degrees(values.get(f"{EXIF}GPS{axis}", [""])[0]) for axis in ("Latitude", "Longitude")))
+    times = (time_of(text) for name in TIMES for text in values.get(name, ()))
+    when, zone = next((found for found in times if found[0]), (None, None))
     return Description(
-        next((when for name in TIMES for text in values.get(name, ()) if (when := when_of(text))), None),
+        when,
         lat,
         lon,
         "\n".join(unique(text for name in CAPTIONS for text in values.get(name, ()))),
@@ -95,6 +97,7 @@ def parse(packet: bytes) -> Description:
         unique([*values.get(PEOPLE, ()), *_faces(root), *people]),
         " ".join(unique(values.get(f"{TIFF}{name}", [""])[0] for name in ("Make", "Model"))),
         rating_of(values.get(f"{XMP}Rating", [""])[0]),
+        zone=zone,
     )
 
 

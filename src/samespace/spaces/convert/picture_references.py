@@ -21,7 +21,8 @@ from ...core.files import read_json
 from ...models.layers import Tap
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.image_processors import SIGLIP, transformers_prep
-from .reference import LibraryEncoder, Reference, loaded, reading
+from .reference import LibraryEncoder, Reference, reading
+from .transformers_reference import loaded
 
 
 class PictureEncoder(LibraryEncoder):

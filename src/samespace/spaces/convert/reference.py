@@ -28,23 +28,6 @@ def reading(library: str, folder: Path) -> Iterator[None]:
         ) from None
 
 
-def loaded(folder: Path, **settings: Any) -> Any:
-    """Return a folder's model as transformers reads it, in fp32, on the CPU, without code of its own.
-
-    Raises UnknownSpace where its files lack weights, which transformers would draw by chance.
-    """
-    import torch
-    import transformers
-
-    model, info = transformers.AutoModel.from_pretrained(
-        folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True, local_files_only=True,
-        trust_remote_code=False, **settings,
-    )  # fmt: skip
-    if missing := sorted(info["missing_keys"]):
-        raise UnknownSpace(f"its weights lack {', '.join(missing[:3])}{' and others' if missing[3:] else ''}")
-    return model.eval()
-
-
 class Reference:
     """A model as its own library runs it, its own preprocessing and tokenizer included. Subclasses of one tower have that one's methods."""
 

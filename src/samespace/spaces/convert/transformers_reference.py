@@ -19,7 +19,7 @@ from ...models.layers import Tap
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.image_processors import SIGLIP, transformers_prep
 from ..checkpoints.tokenizer_files import MOST_CONTEXT, cleaning_of, read_tokenizer
-from .reference import LibraryEncoder, Reference, loaded, reading
+from .reference import LibraryEncoder, Reference, reading
 
 UNMASKED = {"siglip", "siglip2"}
 """Kinds of models whose texts are padded to their full length, and whose padding is attended to."""
@@ -62,6 +62,20 @@ class TransformersEncoder(LibraryEncoder):
         if self.pad != self.end:
             return mask
         return torch.cat([torch.ones_like(mask[:, :1]), mask[:, :-1]], dim=1)
+
+
+def loaded(folder: Path, **settings: Any) -> Any:
+    """Return a folder's model as transformers reads it, in fp32, on the CPU, without code of its own.
+
+    Raises UnknownSpace where its files lack weights, which transformers would draw by chance.
+    """
+    model, info = transformers.AutoModel.from_pretrained(
+        folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True, local_files_only=True,
+        trust_remote_code=False, **settings,
+    )  # fmt: skip
+    if missing := sorted(info["missing_keys"]):
+        raise UnknownSpace(f"its weights lack {', '.join(missing[:3])}{' and others' if missing[3:] else ''}")
+    return model.eval()
 
 
 class TransformersReference(Reference):
