@@ -42,11 +42,10 @@ class Answer(BaseHTTPRequestHandler):
 HTTPServer(("127.0.0.1", port), Answer).serve_forever()
 """
 SCRIPT = """
-import sys
+import os, sys
 from samespace.assistant.open import open_assistant
 from samespace.assistant.request import Picture, question
-from samespace.assistant import local_server
-local_server.OLLAMA_ADDRESS = sys.argv[3]
+os.environ["OLLAMA_HOST"] = sys.argv[3]
 print(open_assistant(sys.argv[1]).answer(question("What?", [Picture.read(sys.argv[2])])).text)
 """
 
@@ -113,8 +112,26 @@ def test_what_does_not_start_or_is_not_there(programs, monkeypatch):
     with pytest.raises(UnknownAssistant, match="it is not a model"):
         open_assistant(str(programs / "broken.gguf"))
     monkeypatch.setenv("PATH", str(programs))
-    monkeypatch.setattr(local_server, "OLLAMA_ADDRESS", "http://127.0.0.1:9")
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
     with pytest.raises(UnknownAssistant, match=r"install llama\.cpp"):
         open_assistant(str(programs / "model.gguf"))
     with pytest.raises(UnknownAssistant, match="Ollama is not installed"):
         open_assistant("ollama:llava")
+
+
+@pytest.mark.parametrize(
+    ("named", "address"),
+    [
+        ("", "http://127.0.0.1:11434"), ("0.0.0.0", "http://127.0.0.1:11434"), (":8080", "http://127.0.0.1:8080"),
+        ("http://box:80", "http://box:80"), ("192.168.1.5", "http://192.168.1.5:11434"),
+    ],
+)  # fmt: skip
+def test_ollama_is_where_its_variable_says(monkeypatch, named, address):
+    monkeypatch.setenv("OLLAMA_HOST", named)
+    assert local_server.ollama_address() == address
+
+
+def test_the_image_tower_of_several_is_that_of_the_model(tmp_path):
+    for name in ("mmproj-gemma-3-4b-f16.gguf", "mmproj-qwen3-vl-4b-f16.gguf", "gemma-3-4b-Q4.gguf", "qwen3-vl-4b-Q4.gguf"):
+        (tmp_path / name).touch()
+    assert local_server.image_tower_of(tmp_path / "qwen3-vl-4b-Q4.gguf").name == "mmproj-qwen3-vl-4b-f16.gguf"

@@ -1,6 +1,7 @@
 """Conversations → token ids, with placeholders for images; token ids → text."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ from tokenizers import AddedToken, Tokenizer
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
-from ..core.errors import RequestError, UnknownAssistant, as_utf8
+from ..core.errors import RequestError, UnknownAssistant, as_utf8, error_summary
 from ..models.llava import IMAGE_TOKEN
 from .language import Language
 from .request import Message, Picture
@@ -67,7 +68,7 @@ class Chat:
         added = self.tokenizer.get_added_tokens_decoder().values()
         self._control_tokens = [
             self.mark,
-            *(str(token.content) for token in added if token.special and token.content != self.mark),
+            *(str(token.content) for token in added if token.content != self.mark and (token.special or steers(token.content))),
         ]
 
     def prompt(self, messages: tuple[Message, ...], placeholders: dict[str, list[int]]) -> Prompt:
@@ -112,9 +113,13 @@ class Chat:
         """Return a conversation as one text, with `mark` for each image. Raises RequestError."""
         turns = [{"role": m.role, "content": self._content(m)} for m in messages]
         try:
-            return self._template.render(messages=turns, add_generation_prompt=True, **self._special_tokens)
-        except jinja2.TemplateError as error:
-            raise RequestError(f"the model's chat template refuses this conversation ({error}); rearrange the messages") from None
+            return self._template.render(
+                messages=turns, add_generation_prompt=True, tools=None, documents=None, **self._special_tokens
+            )
+        except Exception as error:  # templates are programs, and raise whatever programs do
+            raise RequestError(
+                f"the model's chat template refuses this conversation ({error_summary(error)}); rearrange the messages"
+            ) from None
 
     def decode(self, ids: Iterator[int | None], stop: tuple[str, ...]) -> Iterator[str]:
         """Decode ids as they come: yield whole characters, up to a stop string and without it; an empty string for None."""
@@ -155,6 +160,11 @@ class Chat:
             if token and token in text:
                 text = text.replace(token, token[0] + "\u200b" + token[1:])
         return text
+
+
+def steers(token: str) -> bool:
+    """Whether a token that is not marked as special looks like one that begins or ends a turn: <|im_start|>, [INST], <start_of_turn>."""
+    return re.fullmatch(r"<\|.*\|>|\[/?[A-Z_]+\]|</?\w+>", token.strip()) is not None
 
 
 def _partial_stop_length(text: str, stop: tuple[str, ...]) -> int:

@@ -29,6 +29,8 @@ from .request import Message, Outcome, Picture, Reply, Request
 
 CHUNK = 256
 """Prompt tokens that are read while the lock is held; other answers continue in between."""
+ALONE = " alone"
+"""After the digest of a picture that is shown as the only one is, among a prompt's keys."""
 CACHED_PROMPTS = 4
 PROMPT_BYTES, IMAGE_BYTES = 2**30, 2**29
 """How many prompts are cached, and the memory that they, and the features of images, may take; the latest prompt always stays."""
@@ -53,7 +55,6 @@ class Assistant:
             *([self.grounding] if self.grounding else ()),
             *([OcrAugmenter()] if model.c.ocr else ()),
         ]
-        self._alone = True  # as the pictures of the last request were
         self.prompts: list[tuple[list[Key], Cache]] = []  # read before and not in use, the latest last
 
     @property
@@ -101,11 +102,14 @@ class Assistant:
     def prompt(self, messages: tuple[Message, ...]) -> tuple[Prompt, dict[str, Tensor]]:
         """Return a conversation as ids, and its images' tokens (N, D) by digest. Raises RequestError, UnreadableMedia."""
         features = self.encode_images(messages)
+        alone = self._tells_apart and sum(len(message.pictures) for message in messages) == 1
         messages = augmented(messages, features, self.augmenters)
         image_tokens = {digest: image.tokens for digest, image in features.items()}
         prompt = self.chat.prompt(messages, {digest: self.placeholders(f) for digest, f in features.items()})
         grids = [features[picture.digest].grid for message in messages for picture in message.pictures]
-        return replace(prompt, positions=self.model.positions(prompt.ids, grids)), image_tokens
+        # the same picture has other tokens where it is the only one, and none of the keys and values of the others
+        keys = [(key[0] + ALONE, key[1]) if alone and isinstance(key, tuple) else key for key in prompt.keys]
+        return replace(prompt, keys=keys, positions=self.model.positions(prompt.ids, grids)), image_tokens
 
     def placeholders(self, image: ImageFeatures) -> list[int]:
         """Return the ids that stand for an image in a prompt."""
@@ -139,7 +143,7 @@ class Assistant:
         cache.planned = len(prompt.ids)
         for start in range(len(keys), len(prompt.ids), CHUNK):
             part = slice(start, start + CHUNK)
-            used = [image_tokens[key[0]][key[1]] for key in prompt.keys[part] if isinstance(key, tuple)]
+            used = [image_tokens[key[0].removesuffix(ALONE)][key[1]] for key in prompt.keys[part] if isinstance(key, tuple)]
             tokens = torch.stack(used) if used else torch.empty(0, self.model.c.lm.width)
             positions = None if prompt.positions is None else prompt.positions[:, part]
             with self.lock, torch.inference_mode():
@@ -187,16 +191,18 @@ class Assistant:
                 ):
                     self.prompts.pop(0)
 
+    @property
+    def _tells_apart(self) -> bool:
+        """Whether a picture is shown otherwise where it is the only one of a request."""
+        return isinstance(self.model.c, AnyresAssistantConfig) and self.model.c.alone
+
     def encode_images(self, messages: tuple[Message, ...]) -> dict[str, ImageFeatures]:
         """Return the features of every image by its digest: tokens of all its views, the rest of the whole.
 
         Raises UnreadableMedia.
         """
         pictures, found = [picture for message in messages for picture in message.pictures], {}
-        alone = len(pictures) == 1 or not (isinstance(self.model.c, AnyresAssistantConfig) and self.model.c.alone)
-        if alone != self._alone:
-            self.prompts.clear()  # the same picture has other tokens now
-        self._alone = alone
+        alone = len(pictures) == 1 or not self._tells_apart
         for picture in pictures:
             with self.image_lock:
                 features = self.features.get((picture.digest, alone))

@@ -6,6 +6,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from ..core.assistant_config import LanguageModel
+from ..core.errors import UnknownAssistant
 from ..core.files import read_json
 from ..models.lm import Llama
 from ..preprocess.tokens import read_tokenizer
@@ -54,10 +55,15 @@ def read_template(folder: Path) -> tuple[str, dict[str, str]]:
     """Return a folder's chat template, and the special tokens that it may use."""
     settings = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
     template = settings.get("chat_template")
-    if (folder / "chat_template.json").exists():
-        template = read_json(folder / "chat_template.json").get("chat_template")
+    for name in ("processor_config.json", "chat_template.json"):
+        if (folder / name).exists():
+            template = read_json(folder / name).get("chat_template") or template
     if (folder / "chat_template.jinja").exists():
         template = (folder / "chat_template.jinja").read_text("utf-8")
+    if isinstance(template, list):  # one for each use
+        template = next((one["template"] for one in template if isinstance(one, dict) and one.get("name") == "default"), None)
+        if template is None:
+            raise UnknownAssistant(f"{folder} has several chat templates, and none is its default; choose another model")
     named = {k: v for k, v in settings.items() if k.endswith("_token") and not k.startswith("add_")}
     texts = {"bos_token": None, "eos_token": None} | named
     special_tokens = {k: (v.get("content") if isinstance(v, dict) else v) or "" for k, v in texts.items()}

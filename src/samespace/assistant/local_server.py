@@ -1,19 +1,25 @@
 """Programs on this machine that serve models which are not built here: llama-server and Ollama, found, started and stopped again."""
 
 import atexit
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from difflib import SequenceMatcher
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..core.errors import UnknownAssistant
 from .endpoint import Endpoint
 
-OLLAMA_ADDRESS = "http://127.0.0.1:11434"
+OLLAMA_PORT = 11434
 """Where Ollama listens."""
+_WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Programs on this machine are not asked through a proxy."""
 LLAMA_SERVER = "llama-server"
 """llama.cpp's program."""
 WAIT_SECONDS = 120
@@ -21,8 +27,9 @@ WAIT_SECONDS = 120
 
 
 def image_tower_of(path: Path) -> Path | None:
-    """Return the image tower beside a GGUF file."""
-    return next(iter(sorted(path.parent.glob("*mmproj*.gguf"))), None)
+    """Return the image tower beside a GGUF file; of several the one whose name is most like its own."""
+    towers = sorted(path.parent.glob("*mmproj*.gguf"))
+    return max(towers, key=lambda tower: SequenceMatcher(None, tower.stem, path.stem).ratio(), default=None)
 
 
 def with_llama_server(path: Path) -> Endpoint:
@@ -47,17 +54,26 @@ def with_ollama(model: str) -> Endpoint:
 
     Raises UnknownAssistant where it is not installed or does not start, MissingExtra.
     """
-    if not _answers(OLLAMA_ADDRESS):
+    address = ollama_address()
+    if not _answers(address):
         program = shutil.which("ollama")
         if program is None:
             raise UnknownAssistant("Ollama is not installed; get it at https://ollama.com, or give an endpoint: -a http://…")
-        _start([program, "serve"], OLLAMA_ADDRESS)
-    return Endpoint(f"{OLLAMA_ADDRESS}/v1#{model}")
+        _start([program, "serve"], address)
+    return Endpoint(f"{address}/v1#{model}")
+
+
+def ollama_address() -> str:
+    """Return where Ollama listens: as OLLAMA_HOST says, host, port or both, if it does."""
+    named = urlsplit("//" + os.environ.get("OLLAMA_HOST", "").strip().rpartition("://")[2])
+    host = named.hostname if named.hostname and named.hostname != "0.0.0.0" else "127.0.0.1"
+    return f"http://{host}:{named.port or OLLAMA_PORT}"
 
 
 def _start(command: list[str], address: str) -> None:
     """Start a program and wait until it answers. Raises UnknownAssistant."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    log = tempfile.TemporaryFile()  # a pipe that nobody reads is full one day, and the program waits
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
     atexit.register(_stop, process)
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end and process.poll() is None:
@@ -65,7 +81,8 @@ def _start(command: list[str], address: str) -> None:
             return
         time.sleep(0.2)
     _stop(process)
-    last = (process.stderr.read() if process.stderr else b"").decode("utf-8", "replace").strip().splitlines()[-1:]
+    log.seek(0)
+    last = log.read().decode("utf-8", "replace").strip().splitlines()[-1:]
     raise UnknownAssistant(
         f"{Path(command[0]).name} does not start ({last[0][:200] if last else 'it says nothing'}); run it yourself to see why"
     )
@@ -82,7 +99,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(address, timeout=2):
+        with _WITHOUT_PROXY.open(address, timeout=2):
             return True
     except (urllib.error.URLError, OSError):
         return False

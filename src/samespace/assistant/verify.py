@@ -14,6 +14,7 @@ from ..spaces.convert.verify import pictures
 from .chat import Chat
 from .engine import Assistant
 from .language import Language
+from .long_context import LongContext
 from .request import Message, Picture
 
 QUESTION = "What is in this picture? Answer in one word."
@@ -42,7 +43,7 @@ def verified(folder: Path, model: Llava, language: Language) -> dict[str, Any]:
         ids, logits = _theirs(folder, picture)
     except Exception as error:  # whatever transformers' classes raise, on files that do not belong together
         return {"unverified": f"transformers itself fails on it ({error_summary(error)})"}
-    by, ours = f"transformers {transformers.__version__}", Assistant(model, Chat(language))
+    by, ours = f"transformers {transformers.__version__}", Assistant(model, Chat(language), long=LongContext())
     prompt, tokens = ours.prompt((Message("user", (picture, QUESTION)),))
     if [None if token == IMAGE_TOKEN else token for token in prompt.ids] != ids:
         raise UnknownAssistant(f"its token ids are not those of {by}, so nothing is installed; report it with the model's name")

@@ -31,8 +31,11 @@ UNKNOWN_ROOM = 32
 """Frames for an assistant that does not say how many tokens it reads."""
 KEPT_FREE = 0.25
 """Share of an assistant's room that is not for frames: the question, what is spoken, the answer."""
-CHARACTERS_PER_TOKEN = 3
-"""Of what is spoken, at least; it takes no more than half of what is kept free."""
+LETTERS_PER_TOKEN, TOKENS_PER_SIGN = 3, 2
+"""ASCII characters that a token holds, at least, and tokens that any other takes, at most; what is spoken takes no more than half of what is
+kept free."""
+UNKNOWN_WORDS = 8192
+"""Tokens of what is spoken for an assistant that does not say how many it reads."""
 LABEL_TOKENS = 12
 """Of the time before a frame, at most."""
 FITTING = 3
@@ -127,9 +130,9 @@ def video_stream(
         raise UnreadableMedia(
             f"{path}: a frame takes {tokens} tokens, and there is room for {own}; ask about fewer files, or read more: --context N"
         )
-    frames = pack(shots, fit, min(most or room, room))
+    frames = pack(shots, fit, min(most or room, room) if own else most or room)
     best = [int(i) for i in np.argsort(-fit)[:FITTING]]
-    words = _words(segments, z, space, int(own * KEPT_FREE / 2) * CHARACTERS_PER_TOKEN or UNKNOWN_ROOM * SIDE)
+    words = _words(segments, z, space, int(own * KEPT_FREE / 2) or UNKNOWN_WORDS)
     return VideoStream(tuple(_interleaved(path, frames, words)), tuple(frames), tuple(shots), tuple(sorted(best)), tokens)
 
 
@@ -166,10 +169,11 @@ def _chosen_shots(fit: np.ndarray, room: int) -> list[int]:
 
 
 def _words(segments: Sequence[EncodedSegment], z: np.ndarray, space: Space, room: int) -> list[tuple[float, str]]:
-    """Return what is spoken, and the sounds that fit best, with their times: as many characters of it as there is room for, best first."""
+    """Return what is spoken, and the sounds that fit best, with their times: as much of it as there is room for in tokens, best first."""
     found = list[tuple[float, str]]()
     for s in sorted((s for s in segments if s.modality == TEXT and s.text), key=lambda s: -float(s.z @ z)):
-        if (room := room - len(s.text or "")) < 0:
+        signs = sum(not character.isascii() for character in s.text or "")
+        if (room := room - (len(s.text or "") - signs) // LETTERS_PER_TOKEN - TOKENS_PER_SIGN * signs) < 0:
             break
         found.append((s.start or 0.0, f"“{s.text}”"))
     for s in sorted((s for s in segments if s.modality == AUDIO), key=lambda s: -float(s.z @ z))[:SOUNDS]:

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+LEAST_TEMPERATURE = 1e-5
+"""Below it the likeliest token is taken: quotients would overflow."""
+
 
 class Sampler:
     """Picks tokens by a temperature, top_p and seed."""
@@ -18,7 +21,7 @@ class Sampler:
 
     def pick(self, logits: Tensor) -> int:
         """Return the likeliest token, or one sampled from the nucleus (Holtzman et al. 2019, §3.1): (V,) → id."""
-        if not self._temperature:
+        if self._temperature < LEAST_TEMPERATURE:
             return int(logits.argmax())
         probabilities = (logits.float() / self._temperature).softmax(dim=-1)
         if self._top_p < 1:

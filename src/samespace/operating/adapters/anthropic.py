@@ -99,8 +99,8 @@ class AnthropicPolicy:
                 if last or name == "screenshot"
                 else None
             )
-            told = HALTED if is_halted else notes or "not done" if not is_done else notes if notes and last else "OK"
-            content: list[dict[str, Any]] = [{"type": "text", "text": told}]
+            outcome = HALTED if is_halted else notes or "not done" if not is_done else notes if notes and last else "OK"
+            content: list[dict[str, Any]] = [{"type": "text", "text": outcome}]
             if picture is not None:
                 source = {"type": "base64", "media_type": "image/png", "data": png(self.frame.picture(picture))}
                 content.append({"type": "image", "source": source})
