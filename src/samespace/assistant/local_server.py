@@ -72,17 +72,17 @@ def ollama_address() -> str:
 
 def _start(command: list[str], address: str) -> None:
     """Start a program and wait until it answers. Raises UnknownAssistant."""
-    log = tempfile.TemporaryFile()  # a pipe that nobody reads is full one day, and the program waits
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
-    atexit.register(_stop, process)
-    end = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        if _answers(address):
-            return
-        time.sleep(0.2)
-    _stop(process)
-    log.seek(0)
-    last = log.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+    with tempfile.TemporaryFile() as log:  # a pipe that nobody reads is full one day, and the program waits
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+        atexit.register(_stop, process)
+        end = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < end and process.poll() is None:
+            if _answers(address):
+                return
+            time.sleep(0.2)
+        _stop(process)
+        log.seek(0)
+        last = log.read().decode("utf-8", "replace").strip().splitlines()[-1:]
     raise UnknownAssistant(
         f"{Path(command[0]).name} does not start ({last[0][:200] if last else 'it says nothing'}); run it yourself to see why"
     )
