@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 import jinja2
 import jinja2.ext
@@ -111,7 +112,10 @@ class Chat:
 
     def render(self, messages: tuple[Message, ...]) -> str:
         """Return a conversation as one text, with `mark` for each image. Raises RequestError."""
-        turns = [{"role": m.role, "content": self._content(m)} for m in messages]
+        return self._rendered([{"role": m.role, "content": self._content(m)} for m in messages])
+
+    def _rendered(self, turns: list[dict[str, Any]]) -> str:
+        """Return turns as the template writes them. Raises RequestError."""
         try:
             return self._template.render(
                 messages=turns, add_generation_prompt=True, tools=None, documents=None, **self._special_tokens
@@ -150,9 +154,16 @@ class Chat:
         """
         texts = [part for part in message.parts if isinstance(part, str)]
         parts: Sequence[str | Picture] = [*message.pictures, *texts] if len(texts) == 1 else message.parts
-        if self._takes_image_parts:
+        if self._takes_image_parts and (len(texts) < 2 or self._keeps_order):
             return [{"type": "image"} if isinstance(p, Picture) else {"type": "text", "text": self._escape(p)} for p in parts]
         return "\n".join(self.mark if isinstance(p, Picture) else self._escape(p) for p in parts)
+
+    @cached_property
+    def _keeps_order(self) -> bool:
+        """Whether the template writes parts in their order; LLaVA's write all pictures first, after which times and words mean nothing."""
+        parts = [{"type": "text", "text": "A1"}, {"type": "image"}, {"type": "text", "text": "B2"}]
+        text = self._rendered([{"role": "user", "content": parts}])
+        return text.find("A1") < text.find(self.mark) < text.find("B2")
 
     def _escape(self, text: str) -> str:
         """Break up control tokens in a user's text, so that it cannot end a turn or begin another."""

@@ -48,14 +48,13 @@ class Endpoint:
     def answer(self, request: Request) -> Reply:
         """Begin to answer. Raises RequestError where the endpoint fails or refuses, UnreadableMedia."""
         outcome = Outcome()
-        settings: dict[str, Any] = {"max_tokens": request.max_tokens, "temperature": request.temperature, "top_p": request.top_p}
+        settings: dict[str, Any] = {"max_tokens": request.max_tokens, "temperature": request.temperature}
+        settings |= {"top_p": request.top_p} if request.top_p < 1 else {}  # some take no two of them
         settings |= {"seed": request.seed} if request.seed is not None else {}
         settings |= {"stop": list(request.stop)} if request.stop else {}
         settings |= {"stream": True, "stream_options": {"include_usage": True}}
         try:
-            stream: Any = self.client.chat.completions.create(
-                model=self.name, messages=[_openai_message(m) for m in request.messages], **settings
-            )
+            stream = self._created(messages=[_openai_message(m) for m in request.messages], **settings)
         except self._openai_error as error:
             raise self._request_error(error) from None
         return Reply(self._pieces(stream, outcome), outcome)
@@ -66,12 +65,12 @@ class Endpoint:
         Raises as `answer`.
         """
         messages = [_openai_message(message) for message in request.messages]
-        settings: dict[str, Any] = {"model": self.name, "messages": messages, "max_tokens": 4, "temperature": 0.0}
+        settings: dict[str, Any] = {"messages": messages, "max_tokens": 4, "temperature": 0.0}
         try:
             try:
-                answer: Any = self.client.chat.completions.create(**settings, logprobs=True, top_logprobs=LIKELIEST)
+                answer = self._created(**settings, logprobs=True, top_logprobs=LIKELIEST)
             except self._bad_request:  # it gives no likelihoods
-                answer = self.client.chat.completions.create(**settings)
+                answer = self._created(**settings)
         except self._openai_error as error:
             raise self._request_error(error) from None
         choice = answer.choices[0]
@@ -79,6 +78,19 @@ class Endpoint:
         words = [(one.token, exp(one.logprob)) for one in likely] or [(choice.message.content or "", 1.0)]
         plain = [(word.strip().lower(), p) for word, p in words]
         return _shares([sum(p for word, p in plain if word.startswith(answer.lower())) for answer in answers])
+
+    def _created(self, max_tokens: int, temperature: float, **settings: Any) -> Any:
+        """Return what the endpoint answers, or its stream; models that reason have another name for the limit, and a temperature of their own.
+
+        Raises openai.OpenAIError.
+        """
+        create = self.client.chat.completions.create
+        try:
+            return create(model=self.name, max_tokens=max_tokens, temperature=temperature, **settings)
+        except self._bad_request as error:
+            if not any(name in str(error) for name in ("max_tokens", "max_completion_tokens", "temperature")):
+                raise
+            return create(model=self.name, max_completion_tokens=max_tokens, **settings)
 
     def _first_model(self) -> str:
         """Return the name of the endpoint's first model. Raises UnknownAssistant."""

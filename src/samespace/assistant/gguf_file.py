@@ -26,8 +26,10 @@ ARCHITECTURES = {*PERMUTED, "qwen2", "qwen3"}
 """general.architecture of the files that are read; Mistral's is llama."""
 UNROTATED_EVERY = 4
 """Of SmolLM 3's blocks, every so many has no rotary positions; its files do not say so."""
-CONTROL_TOKEN = 3
-"""Type of a token that is not text."""
+CONTROL_TOKEN, USER_DEFINED_TOKEN = 3, 4
+"""Types of tokens that are not text, and of such as are read as one wherever they stand: <think>."""
+TURN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>")
+"""Tokens that end an assistant's turn."""
 _LLAMA3_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -102,7 +104,9 @@ def _read(path: Path) -> tuple[dict[str, Any], Weights]:
 def _config(arch: str, metadata: dict[str, Any], tensors: Weights) -> LanguageModel:
     """Return the settings in a file's metadata, and what its tensors say."""
     sizes = {ours: metadata[f"{arch}.{theirs}"] for theirs, ours in KEYS.items() if f"{arch}.{theirs}" in metadata}
-    ends = (metadata.get(f"tokenizer.ggml.{k}_token_id") for k in ("eos", "eot", "eom"))
+    ends = [metadata.get(f"tokenizer.ggml.{k}_token_id") for k in ("eos", "eot", "eom")]
+    kinds = dict(zip(metadata["tokenizer.ggml.tokens"], enumerate(metadata.get("tokenizer.ggml.token_type", ()))))
+    ends += [kinds[end][0] for end in TURN_ENDS if end in kinds and kinds[end][1] == CONTROL_TOKEN]  # older files name fewer
     c = LanguageModel(
         rope_base=10000.0, head_dim=0, kv_heads=0, end=tuple(dict.fromkeys(i for i in ends if i is not None)) or (2,)
     )
@@ -140,6 +144,7 @@ def _tokenizer(metadata: dict[str, Any], path: Path) -> Tokenizer:
     else:
         raise UnknownAssistant(f"{path} has a tokenizer of kind {kind}/{pre}, not supported here; use its safetensors folder")
     tokenizer.add_special_tokens([AddedToken(t, normalized=False) for t, kind in zip(tokens, types) if kind == CONTROL_TOKEN])
+    tokenizer.add_tokens([AddedToken(t, normalized=False) for t, kind in zip(tokens, types) if kind == USER_DEFINED_TOKEN])
     if metadata.get("tokenizer.ggml.add_bos_token", kind == "llama" or pre == "llama-bpe"):
         bos = metadata["tokenizer.ggml.bos_token_id"]
         tokenizer.post_processor = processors.TemplateProcessing(single=f"{tokens[bos]} $A", special_tokens=[(tokens[bos], bos)])

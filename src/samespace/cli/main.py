@@ -1,6 +1,7 @@
 """The `samespace` command. Results go to stdout, all else to stderr; an error is one sentence and a non-zero exit code."""
 
 import io
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -54,7 +55,8 @@ def main() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")  # names of files need not be UTF-8
+            encoding = "utf-8" if os.name == "nt" else None  # what is redirected there is in an old code page
+            stream.reconfigure(encoding=encoding, errors="surrogateescape")  # names of files need not be UTF-8
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about odd headers of pictures
     sys.argv[1:] = [f" {argument}" if argument.startswith("- ") else argument for argument in sys.argv[1:]]  # "- cat" is a query
     app()

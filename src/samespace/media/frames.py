@@ -88,11 +88,18 @@ def animation(data: bytes, target: int) -> list[Shot]:
                     break
                 shots.append(Shot(frame.time, frames=[frame]))
             shots[-1].end = frame.time + seconds
-            shots[-1].frames.append(frame)
-    for shot in shots:
-        middle = (shot.start + shot.end) / 2
-        shot.frames = [max((f for f in shot.frames if f.time <= middle), key=lambda f: f.time)]
-    return shots if len(shots) > 1 else []
+        if len(shots) < 2:
+            return []
+        left = iter(shots)
+        shot = next(left)
+        for frame, _ in _frames(image, target):  # again: all of them at once would be a gigabyte
+            while frame.time >= shot.end:
+                if (following := next(left, None)) is None:
+                    return shots
+                shot = following
+            if frame.time <= (shot.start + shot.end) / 2:
+                shot.frames = [frame]
+    return shots
 
 
 def _frames(image: Image.Image, target: int) -> Iterator[tuple[Frame, float]]:

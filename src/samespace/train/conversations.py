@@ -179,6 +179,13 @@ def tokenize(
     return ids, targets
 
 
+def end_of_answers(chat: Chat, ends: tuple[int, ...]) -> int:
+    """Return which of the ids that end an answer the chat template writes after one: the first, where it writes none."""
+    turns = [Message("user", ("a",)), Message("assistant", ("b",)), Message("user", ("c",))]
+    after = chat.prompt(tuple(turns), {}).ids[len(chat.prompt(tuple(turns[:1]), {}).ids) :]
+    return next((id for id in after if id in ends), ends[0])
+
+
 @dataclass(frozen=True)
 class _Window:
     """Conversations that are read together."""
@@ -199,7 +206,7 @@ class ConversationLoader:
         sort_by_length: bool = True,
     ):  # fmt: skip
         self.mixture, self.chat, self.c, self.batch, self.threads = mixture, chat, c, batch, threads
-        self.image_tokens, self.sort_by_length = image_tokens, sort_by_length
+        self.image_tokens, self.sort_by_length, self.end = image_tokens, sort_by_length, end_of_answers(chat, c.lm.end)
         self.skipped, self.position = SkippedSamples(), Position()
 
     def load(self, conversation: Conversation) -> TokenizedConversation | str:
@@ -209,7 +216,7 @@ class ConversationLoader:
             views = {picture.digest: picture.views(self.c).pixels for picture in pictures}
             messages = messages_of(conversation, pictures)
             placeholders = {digest: [IMAGE_TOKEN] * (len(pixels) * self.image_tokens) for digest, pixels in views.items()}
-            ids, targets = tokenize(self.chat, messages, placeholders, self.c.lm.end[0])
+            ids, targets = tokenize(self.chat, messages, placeholders, self.end)
             if not ids or len(ids) > self.c.lm.context:
                 return f"it takes {len(ids)} tokens, the model reads 1 to {self.c.lm.context}"
             shape = (0, self.c.prep.size, self.c.prep.size, 3)

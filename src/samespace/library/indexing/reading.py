@@ -20,6 +20,8 @@ SIDE = 1000
 """Pixels along the shorter side of what is read."""
 FLUSH_SECONDS = 60
 """Lines are stored this often, unless the library is busy; a pass that is killed reads what it has not stored again."""
+LAST_SECONDS = 3600
+"""How long it is waited at the end until a library that is busy can be written: what was read took longer."""
 
 ReadingProgress = Callable[[int, int], None]
 """Called with the number of pictures read, and the number to read."""
@@ -51,7 +53,7 @@ def read_pictures(store: Store, fingerprint: str, progress: ReadingProgress | No
                     _store(store, fingerprint, written)
                 due = time.monotonic() + FLUSH_SECONDS
     finally:
-        _store(store, fingerprint, written)
+        _store(store, fingerprint, written, LAST_SECONDS)
     return count
 
 
@@ -64,11 +66,11 @@ def _read(segment: Segment) -> str | None:
     return ocr.as_text(ocr.lines(picture) if ocr.shows_text(picture) else [])
 
 
-def _store(store: Store, fingerprint: str, written: dict[str, str]) -> None:
-    """Store what was read, by segment's id, and forget it here."""
+def _store(store: Store, fingerprint: str, written: dict[str, str], seconds: float = 0.0) -> None:
+    """Store what was read, by segment's id, and forget it here; wait so long for another process that writes. Raises LibraryBusy."""
     if not written:
         return
-    with store.writing():
+    with store.writing(seconds):
         for condition in id_conditions(written):
             store.annotate(condition, lambda segment: replace(segment, written=written[segment.id]))
         store.finish(fingerprint)

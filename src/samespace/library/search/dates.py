@@ -1,6 +1,8 @@
 """Days, months and years as people write them → moments."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+
+from ...media.metadata.description import in_utc
 
 FORMS = ("%Y-%m-%d", "%Y-%m", "%Y")
 
@@ -10,7 +12,7 @@ def date_range(text: str) -> tuple[datetime, datetime]:
     for form in FORMS:
         try:
             start = datetime.strptime(text, form)
-            return start.astimezone(UTC), _next_start(start, form).astimezone(UTC)
+            return in_utc(start), in_utc(_next_start(start, form))
         except (ValueError, OverflowError):
             continue
     raise ValueError(f"{text!r} is not a date; write 2024, 2024-06 or 2024-06-30")

@@ -106,12 +106,12 @@ class Store:
         return self.metadata.exists
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the library for writing, within itself too. Raises LibraryBusy at once where another thread, process or machine does."""
+    def writing(self, seconds: float = 0.0) -> Iterator[None]:
+        """Hold the library for writing, within itself too. Raises LibraryBusy where another thread, process or machine does, for so long."""
         if self._holder == get_ident():
             yield
             return
-        with write_lock(self.location) as self._lease:
+        with write_lock(self.location, seconds=seconds) as self._lease:
             self._holder = get_ident()
             try:
                 yield

@@ -6,9 +6,10 @@ the file says that it was changed.
 """
 
 import errno
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 
 from ...core.characters import joined_spaces
@@ -117,13 +118,24 @@ def unique(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(list(dict.fromkeys(word for word in cleaned if word))[:MAX_WORDS])
 
 
+def in_utc(when: datetime) -> datetime:
+    """Return a time in UTC; without a zone it is local time, which Windows knows since 1970 only: before, summer time is none.
+
+    Raises OverflowError, ValueError.
+    """
+    try:
+        return when.astimezone(UTC)
+    except OSError:
+        return when.replace(tzinfo=timezone(timedelta(seconds=-time.timezone))).astimezone(UTC)
+
+
 def possible_time(when: datetime | None) -> datetime | None:
     """Return a time in UTC, if anything can have been taken then."""
     if when is None:
         return None
     try:
-        moment = when.astimezone(UTC)
-    except (OverflowError, ValueError, OSError):
+        moment = in_utc(when)
+    except (OverflowError, ValueError):
         return None
     return None if moment.replace(microsecond=0) in NO_TIMES or moment.year not in YEARS else moment
 

@@ -1,5 +1,6 @@
 """What kind of model a checkpoint is, by its config files alone: whether it can be a space, before its weights are downloaded."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ MODULES = "modules.json"
 """Of sentence-transformers: the list of a model's parts."""
 KNOWN_BY_THEIR_FILE = ("space.json", "open_clip_config.json", MODULES, "adapter_config.json")
 """Our own, open_clip's, sentence-transformers' and peft's: what they are is seen when they are read."""
+
+
+def in_order(names: Collection[str]) -> list[str]:
+    """Return the weights among the names of files, the best first: open_clip's own before those that were converted from them."""
+    found = [name for name in WEIGHT_FILES if name in names]
+    return sorted(found, key=lambda name: not name.startswith("open_clip_")) if "open_clip_config.json" in names else found
 
 
 def has_weights(folder: Path) -> bool:

@@ -18,11 +18,11 @@ CONFIG_KEYS = {
 """Keys of a config.json → fields of LanguageModel."""
 READ_ELSEWHERE = {
     "model_type", "eos_token_id", "rope_parameters", "rope_scaling", "attention_bias", "mlp_bias", "hidden_act", "sliding_window",
-    "use_sliding_window", "layer_types", "no_rope_layers", "no_rope_layer_interval",
+    "use_sliding_window", "max_window_layers", "layer_types", "no_rope_layers", "no_rope_layer_interval",
 }  # fmt: skip
 WITHOUT_EFFECT = {
     "_name_or_path", "architectures", "attention_dropout", "bos_token_id", "chunk_size_feed_forward", "dtype", "id2label",
-    "initializer_range", "is_decoder", "is_encoder_decoder", "label2id", "max_window_layers", "output_attentions",
+    "initializer_range", "is_decoder", "is_encoder_decoder", "label2id", "output_attentions",
     "output_hidden_states", "pad_token_id", "pretraining_tp", "return_dict", "rope_interleaved", "torch_dtype",
     "transformers.js_config", "transformers_version", "use_cache", "unk_token_id", "problem_type", "sep_token_id",
     "decoder_start_token_id", "cross_attention_hidden_size", "add_cross_attention", "finetuning_task", "tokenizer_class", "prefix",
@@ -56,6 +56,7 @@ def language_config(values: dict[str, Any], folder: Path | None = None) -> Langu
     kind = values.get("model_type")
     if kind not in KINDS:
         raise UnknownAssistant(f"a {kind!r} language model is not supported; choose one of {', '.join(KINDS)}")
+    named = values
     values = {name: value for name, value in values.items() if value is not None}
     if unknown := sorted(set(values) - set(CONFIG_KEYS) - READ_ELSEWHERE - WITHOUT_EFFECT):
         raise UnknownAssistant(
@@ -68,7 +69,7 @@ def language_config(values: dict[str, Any], folder: Path | None = None) -> Langu
     biased = bool(values.get("attention_bias"))
     c = replace(
         c, kv_heads=c.kv_heads or c.heads, head_dim=c.head_dim or c.width // c.heads, qkv_bias=c.qkv_bias or biased, out_bias=biased,
-        window=_window(kind, values), unrotated=_unrotated(kind, values, c.layers),
+        window=_window(kind, named, c.layers), unrotated=_unrotated(kind, values, c.layers),
     )  # fmt: skip
     return replace(scaled(c, rope), rope_sections=_rope_sections(kind, rope))
 
@@ -91,16 +92,20 @@ def _ends(values: dict[str, Any], folder: Path | None) -> tuple[int, ...]:
     return tuple(dict.fromkeys(ids)) or (2,)
 
 
-def _window(kind: str, values: dict[str, Any]) -> int:
-    """Return LanguageModel.window. Raises UnknownAssistant where only some blocks have one."""
-    kinds = set(values.get("layer_types", ()))
-    if len(kinds) > 1:
+def _window(kind: str, named: dict[str, Any], layers: int) -> int:
+    """Return LanguageModel.window; where Mistral's config names none, it has its own, and a null is none. Raises UnknownAssistant where only
+    some blocks have one.
+    """
+    window = named.get("sliding_window", KINDS[kind].window) or 0
+    kinds = set(named.get("layer_types") or ())
+    if not kinds and kind != "mistral":  # Qwen's slide from block max_window_layers on
+        full = layers if not (named.get("use_sliding_window") and window) else int(named.get("max_window_layers", 28))
+        kinds = {"full_attention"} if full >= layers else {"sliding_attention"} if full <= 0 else {"both"}
+    if kinds - {"full_attention", "sliding_attention"} or len(kinds) > 1:
         raise UnknownAssistant(
             "some of its blocks attend to a window and some to all, which is not supported; choose another model"
         )
-    if kinds == {"full_attention"} or (kind != "mistral" and not values.get("use_sliding_window")):
-        return 0
-    return int(values.get("sliding_window") or 0)
+    return 0 if kinds == {"full_attention"} else int(window)
 
 
 def _unrotated(kind: str, values: dict[str, Any], layers: int) -> tuple[int, ...]:

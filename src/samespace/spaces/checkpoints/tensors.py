@@ -11,7 +11,7 @@ from ...core.errors import UnknownSpace, WeightsMismatch
 from ...core.files import read_json
 from ...core.machine import free_memory
 from ...models import int4
-from .families import SHARD_INDEX, WEIGHT_FILES
+from .families import SHARD_INDEX, WEIGHT_FILES, in_order
 from .weight_maps import Weights
 
 MEMORY_PER_BYTE = 2.5
@@ -33,7 +33,8 @@ VOCABULARY = ("vocab", "vocab_size")
 
 def read_weights(folder: Path) -> Weights:
     """Read all tensors of a checkpoint's weights file, or of the shards in its index. Raises UnknownSpace, WeightsMismatch."""
-    file = next((folder / name for name in WEIGHT_FILES if (folder / name).exists()), None)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    file = next((folder / name for name in in_order(names)), None)
     if file is None:
         raise UnknownSpace(f"{folder} holds none of {', '.join(WEIGHT_FILES)}; download the weights too")
     if file.name != SHARD_INDEX:

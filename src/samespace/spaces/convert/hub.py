@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...core.errors import Offline, SamespaceError, UnknownSpace
 from ..checkpoints import open_clip_names
-from ..checkpoints.families import HUB_WEIGHTS, MODULES, SHARD_INDEX
+from ..checkpoints.families import HUB_WEIGHTS, MODULES, SHARD_INDEX, in_order
 from .prebuilt import layout_of
 from .prebuilt import needed as prebuilt_files
 
@@ -91,7 +91,8 @@ def needed(files: set[str], repo: str) -> list[str]:
 def _weights(files: set[str], part: str) -> list[str]:
     """Return the weights in a folder of a repository, in the best of their formats."""
     prefix = f"{part}/" if part else ""
-    best = next((w for w in HUB_WEIGHTS if prefix + w in files), None)
+    here = {name.removeprefix(prefix) for name in files if name.startswith(prefix)}
+    best = next((name for name in in_order(here) if name in HUB_WEIGHTS), None)
     if best is None:
         return []
     shards = [f for f in sorted(files) if fnmatch(f, prefix + SHARDS)] if best == SHARD_INDEX else []
