@@ -236,3 +236,21 @@ def test_gguf_tokenizers_are_transformers(tmp_path, arch, pre):
     ours, reference = read_language(file).tokenizer, T.AutoTokenizer.from_pretrained(tmp_path, gguf_file=file.name)
     for text in TEXTS:
         assert ours.encode(text, add_special_tokens=False).ids == reference.encode(text, add_special_tokens=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "window"),
+    [
+        ({"model_type": "mistral"}, 4096), ({"model_type": "mistral", "sliding_window": None}, 0), ({"model_type": "mistral", "sliding_window": 9}, 9),
+        ({"model_type": "qwen2", "sliding_window": 64}, 0), ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True, "max_window_layers": 0}, 64),
+        ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True, "max_window_layers": 32}, 0), ({"model_type": "qwen2", "layer_types": ["full_attention"] * 32}, 0),
+    ],
+)  # fmt: skip
+def test_windows_are_those_of_transformers(values, window):
+    assert language_config(values | {"num_hidden_layers": 32}).window == window
+
+
+def test_blocks_of_which_some_slide_are_refused():
+    values = {"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True, "num_hidden_layers": 32}
+    with pytest.raises(UnknownAssistant, match="some of its blocks"):
+        language_config(values)

@@ -156,7 +156,8 @@ class Chat:
         parts: Sequence[str | Picture] = [*message.pictures, *texts] if len(texts) == 1 else message.parts
         if self._takes_image_parts and (len(texts) < 2 or self._keeps_order):
             return [{"type": "image"} if isinstance(p, Picture) else {"type": "text", "text": self._escape(p)} for p in parts]
-        return "\n".join(self.mark if isinstance(p, Picture) else self._escape(p) for p in parts)
+        text = "\n".join(self.mark if isinstance(p, Picture) else self._escape(p) for p in parts)
+        return [{"type": "text", "text": text}] if self._takes_image_parts else text
 
     @cached_property
     def _keeps_order(self) -> bool:

@@ -150,7 +150,7 @@ class DuplicateReview:
         self._marks.review(file.hash for file in self._members()[id])
 
     def trash(self, paths: Iterable[str]) -> TrashReport:
-        """Move copies to the system's trash; what is the last of its copies stays where it is.
+        """Move copies to the system's trash; what is the last of its copies stays where it is, and takes their marks.
 
         The library is to be held for writing, and the files are to be removed from it afterwards. Raises LibraryError, OSError.
         """
@@ -172,6 +172,8 @@ class DuplicateReview:
         moved, refused = move_to_trash(allowed)
         if refused:
             self._write_trashed([*before, moved] if moved else before)
+        kept = {path: next((f for f in groups[path] if f.path not in moved and os.path.exists(f.path)), None) for path in moved}
+        self._marks.pass_on({path: (file.path, file.hash) for path, file in kept.items() if file})
         return TrashReport(moved, [*problems, *refused])
 
     def restore(self) -> TrashReport:

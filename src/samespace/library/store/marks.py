@@ -240,6 +240,17 @@ class Marks:
                 marked[path] = mark
             self._write(replace(contents, files=marked))
 
+    def pass_on(self, heirs: Mapping[str, tuple[str, str]]) -> None:
+        """Say of other files, too, what is said of some: path → path and hash of the other. Raises LibraryError, LibraryBusy, OSError."""
+        with self._writing():
+            contents = self.read()
+            files = dict(contents.files)
+            for path, (heir, hash) in heirs.items():
+                if path in files:
+                    files[heir] = files.get(heir, Mark(hash)).joined(files[path])
+            if files != contents.files:
+                self._write(replace(contents, files=files))
+
     def save_search(self, name: str, query: str) -> None:
         """Keep a query under a name; an empty one forgets it. Raises QueryError, LibraryError, LibraryBusy, OSError."""
         Change(albums=(name,))  # checks the name
