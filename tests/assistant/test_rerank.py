@@ -98,12 +98,16 @@ class Answers(BaseHTTPRequestHandler):
     """A chat endpoint that gives likelihoods, or refuses to, or gives none."""
 
     likelihoods = "given"
+    reasons = False
+    """Whether it takes its limit by another name, and no temperature."""
 
     def log_message(self, *_):
         pass
 
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.reasons and {"max_tokens", "temperature", "top_p"} & set(asked):
+            return self.answer({"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens'."}}, 400)
         if asked.get("logprobs") and self.likelihoods == "refused":
             return self.answer({"error": {"message": "logprobs are not supported"}}, 400)
         top = [
@@ -125,9 +129,10 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
+@pytest.mark.parametrize("reasons", [False, True])
 @pytest.mark.parametrize(("likelihoods", "expected"), [("given", 0.75), ("none", 1.0), ("refused", 1.0)])
-def test_an_endpoint_chooses_by_its_likelihoods_or_by_its_answer(likelihoods, expected, photographs):
-    server = HTTPServer(("127.0.0.1", 0), type("Own", (Answers,), {"likelihoods": likelihoods}))
+def test_an_endpoint_chooses_by_its_likelihoods_or_by_its_answer(likelihoods, expected, reasons, photographs):
+    server = HTTPServer(("127.0.0.1", 0), type("Own", (Answers,), {"likelihoods": likelihoods, "reasons": reasons}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1#m")
