@@ -28,6 +28,9 @@ class ImageUrl(BaseModel):
 MOST_PARTS, MOST_PICTURES = 2000, 100
 """Parts of all messages of a conversation, and pictures among them."""
 
+MOST_TOKENS = 2048
+"""Of an answer to a client that names no limit, where the model has room for so many."""
+
 
 class ContentPart(BaseModel):
     """A part of a message's content."""
@@ -115,10 +118,10 @@ class ChatRequest(BaseModel):
             )
         return Request(
             tuple(message.message(urls_allowed) for message in self.messages),
-            self.max_completion_tokens or self.max_tokens or 256,
+            self.max_completion_tokens or self.max_tokens or MOST_TOKENS,
             self.temperature or 0.0,
             1.0 if self.top_p is None else self.top_p,
-            self.seed,
+            self.seed % 2**63 if self.seed is not None and self.seed >= 0 else None,  # some give -1 for any
             (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
         )
 
