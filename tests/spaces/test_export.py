@@ -14,9 +14,10 @@ from samespace.core.config import AudioTower
 from samespace.core.errors import QueryError, UnknownSpace
 from samespace.core.files import sha256
 from samespace.models.starter.audio import AudioTransformer
+from samespace.spaces import registry
 from samespace.spaces.checkpoints import checkpoint
 from samespace.spaces.checkpoints.tensors import dequantize
-from samespace.spaces.convert import export, quantize
+from samespace.spaces.convert import export, install, quantize
 from samespace.spaces.convert import onnx as graphs
 from samespace.spaces.convert.export import Pairs
 from samespace.spaces.convert.onnx import digest_of_state, fp32_state
@@ -205,6 +206,13 @@ def test_equal_captions_are_one_pair_and_many_are_few(loaded, tmp_path, photogra
     assert len(export.held_out_pairs(loaded, tmp_path / "pairs.tsv").ids) == 2
     (tmp_path / "pairs.tsv").write_text("filepath\ttitle\n" + "\n".join(rows))
     assert len(export.held_out_pairs(loaded, tmp_path / "pairs.tsv").ids) == 3
+
+
+def test_relevance_stays_where_the_weights_do(tmp_path):
+    install.convert(registry.STARTER, tmp_path / "again", precision="fp32")
+    old, new = Space(registry.STARTER), Space(tmp_path / "again")
+    assert new.config.calibration == old.config.calibration and new.fingerprint == old.fingerprint
+    assert (tmp_path / "again/background.npy").read_bytes() == (registry.STARTER / "background.npy").read_bytes()
 
 
 def test_a_failed_export_leaves_nothing_behind(loaded, tmp_path, monkeypatch):

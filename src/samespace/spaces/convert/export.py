@@ -93,8 +93,11 @@ def export(
     pairs: Pairs | None = None,
     audio_from: Path | None = None,
     answers: Answers | None = None,
+    calibrated_from: Path | None = None,
 ) -> SpaceConfig:
     """Write a space folder and return its config. Without pairs there is no gate, and weights stay fp32.
+
+    `calibrated_from` is a space's folder of the same weights, whose calibration stays; without it what the pairs can tell is fitted anew.
 
     `audio_from` is a space's folder whose audio tower is copied; without it the space has none. `answers` of the library that
     defines the model are kept in the folder, and what was written is compared with them before it appears. The folder appears whole or
@@ -118,15 +121,18 @@ def export(
         for file in sorted(audio_from.glob("audio.*")) if audio_from else ():
             shutil.copy(file, made)
         config = checkpoint.config if audio_from else without_audio(checkpoint.config)
-        kept = {modality: weights for modality, weights in config.calibration.items() if modality != "image"}
-        z = {tower: shortened(vectors, checkpoint.config.dim) for tower, vectors in towers.z.items()}
-        fitted = {"image": _calibrate(z, made)} if pairs and len(named) == 2 and len(pairs.ids) >= ENOUGH_PAIRS else {}
+        fitted = config.calibration if calibrated_from else {}
+        if calibrated_from:
+            shutil.copy(calibrated_from / calibration.BACKGROUND_FILE, made)
+        elif pairs and len(named) == 2 and len(pairs.ids) >= ENOUGH_PAIRS:
+            z = {tower: shortened(vectors, checkpoint.config.dim) for tower, vectors in towers.z.items()}
+            fitted = {"image": _calibrate(z, made)}
         measured = {tower: towers.precision.get(tower, {"chosen": "fp32"}) for tower in towers.graphs}
         precision = config.card.get("precision", {}) | measured
         config = replace(
             config,
             weights=config.weights or digest_of_state(state),  # a space that is exported again stays the same space
-            calibration=fitted | kept,
+            calibration=fitted,
             files={f.name: sha256(f) for f in sorted(made.iterdir())},
             card=config.card | {"precision": precision},
         )

@@ -69,9 +69,13 @@ def convert(
     with _torch():
         from . import conversion, export
     loaded, answers = conversion.read(folder, name)
-    loaded.config = replace(loaded.config, short=checked_length(short, loaded.config.dim))
+    if short:
+        loaded.config = replace(loaded.config, short=checked_length(short, loaded.config.dim))
     if origin:
         loaded.config = replace(loaded.config, origin=origin)
     gated = precision == "auto" and loaded.config.prep.resize != "native"  # a language model would take hours for the pairs
     held_out = export.held_out_pairs(loaded, pairs or export.HELD_OUT) if gated else None
-    return export.export(loaded, target, held_out, audio_from=folder if loaded.config.audio else None, answers=answers)
+    same = folder if pairs is None and loaded.config.calibration and not short else None  # its own relevance stays
+    return export.export(
+        loaded, target, held_out, audio_from=folder if loaded.config.audio else None, answers=answers, calibrated_from=same
+    )
