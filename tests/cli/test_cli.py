@@ -228,7 +228,7 @@ print("IMPORTED", *sorted(sys.modules), file=sys.stderr)
 HEAVY = {"torch", "transformers", "lancedb", "skimage", "onnx", "pandas", "openai", "jinja2"}
 SEARCH = set(
     """media.kinds media.locator preprocess.mel preprocess.tokens spaces.calibration spaces.devices spaces.registry spaces.sessions spaces.space
-    core.config core.errors core.files core.machine core.metrics core.paths core.registry
+    core.characters core.config core.errors core.files core.machine core.metrics core.paths core.registry
     library.library library.indexing.report
     library.search.date_words library.search.hits library.search.negation library.search.query library.search.ranking library.search.searcher
     library.store.arrow library.store.concepts library.store.db_errors library.store.exact_index library.store.filter library.store.lance
