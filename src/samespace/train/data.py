@@ -145,6 +145,20 @@ class BatchLoader(Protocol[BatchT_co]):
         ...
 
 
+@dataclass
+class SeededSteps:
+    """A loader of recipes that sample for themselves: a batch is a random generator, seeded by the number of the step."""
+
+    position: Position = field(default_factory=Position)
+    skipped: SkippedSamples = field(default_factory=SkippedSamples)
+
+    def __iter__(self) -> Iterator[torch.Generator]:
+        """Yield generators without end, from `position` on."""
+        while True:
+            self.position = Position(drawn=self.position.drawn + 1)
+            yield torch.Generator().manual_seed(self.position.drawn)
+
+
 class Mixture(Generic[ItemT]):
     """An endless stream of items from several sources, which can start at any position."""
 

@@ -163,7 +163,7 @@ def followed(marks: Mapping[str, Mark], indexed: Mapping[str, str], before: Coll
             free[hash].append(path)
     replaced = {path for path, mark in marks.items() if path in indexed and _gave_way(path, mark, indexed[path], free, before)}
     lost = [path for path in marks if path not in indexed or path in replaced]
-    files = {path: replace(mark, hash=indexed[path]) for path, mark in marks.items() if path not in set(lost)}
+    files = {path: replace(mark, hash=indexed[path]) for path, mark in marks.items() if path in indexed and path not in replaced}
     moved = {path: to for path in lost if (to := _taken(free[marks[path].hash], os.path.basename(path)))}
     for path in lost:
         mark = marks[path]
