@@ -15,6 +15,8 @@ LLAVA = (
     "{% for c in m.content | selectattr('type', 'equalto', 'text') %}{{ c.text }}{% endfor %}{% endfor %}"
 )
 IN_ORDER = "{% for m in messages %}{% for c in m.content %}{% if c.type == 'image' %}<image>{% else %}{{ c.text }}{% endif %}{% endfor %}{% endfor %}"
+THINKING = "{{ messages[0].content }}{% if enable_thinking is not defined or enable_thinking %} always{% endif %}<think>\n"
+ASKED = (Message("user", ("a",)),)
 FRAMES = Message("user", ("[0:00]", Picture(b"1"), "[0:03] “hello”", "[0:04]", Picture(b"2"), "When?"))
 
 
@@ -66,3 +68,17 @@ def test_several_templates_without_a_default_are_refused(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": [{"name": "rag", "template": "x"}]}))
     with pytest.raises(UnknownAssistant, match="none is its default"):
         read_template(tmp_path)
+
+
+def test_models_are_asked_not_to_think_and_go_on_where_the_template_opens_thoughts():
+    opened = chat(THINKING)
+    assert opened.render(ASKED) == "a<think>"
+    assert opened.prompt(ASKED, {}).thinks and not opened.prompt(ASKED, {}, may_think=False).thinks
+    assert len(opened.prompt(ASKED, {}, may_think=False).ids) > len(opened.prompt(ASKED, {}).ids)
+    assert not chat("{{ messages[0].content }}").prompt(ASKED, {}, may_think=False).thinks
+
+
+def test_words_that_end_an_answer_do_not_end_thoughts():
+    opened = chat(THINKING)
+    opened.texts = lambda ids: iter(["what? STOP", "</think>a ", "cat STOP", " b"])
+    assert "".join(opened.decode(iter(()), ("STOP",), thinks=True)) == "a cat "

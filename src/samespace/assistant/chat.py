@@ -21,6 +21,7 @@ from ..core.errors import RequestError, UnknownAssistant, as_utf8, error_summary
 from ..models.llava import IMAGE_TOKEN
 from .language import Language
 from .request import Message, Picture
+from .thoughts import CLOSED, are_open, without_thoughts
 
 Key = int | tuple[str, int]
 """What identifies a position of a prompt: a token id, or (an image's digest, number of its token)."""
@@ -38,6 +39,8 @@ class Prompt:
     """One for each id. Prompts whose keys begin alike can share a cache of that beginning."""
     positions: Tensor | None = None
     """Llava.positions: int64 (3, N)."""
+    thinks: bool = False
+    """Whether it ends within thoughts, which come before the answer."""
 
 
 class GenerationTag(jinja2.ext.Extension):
@@ -72,11 +75,12 @@ class Chat:
             *(str(token.content) for token in added if token.content != self.mark and (token.special or steers(token.content))),
         ]
 
-    def prompt(self, messages: tuple[Message, ...], placeholders: dict[str, list[int]]) -> Prompt:
+    def prompt(self, messages: tuple[Message, ...], placeholders: dict[str, list[int]], may_think: bool = True) -> Prompt:
         """Encode a conversation; what stands for an image by its digest: IMAGE_TOKEN for each of its tokens, and ids of text around
-        them. Raises RequestError."""
+        them. A model that may not think answers at once. Raises RequestError."""
         digests = [picture.digest for message in messages for picture in message.pictures]
         rendered = as_utf8(self.render(messages))
+        rendered += CLOSED if are_open(rendered) and not may_think else ""
         if rendered.count(self.mark) != len(digests):
             raise RequestError("the model's chat template leaves pictures out; ask with all pictures in the user's messages")
         bos = self._special_tokens.get("bos_token", "")
@@ -95,7 +99,7 @@ class Chat:
                 ids.append(token)
                 keys.append((digest, n) if token == IMAGE_TOKEN else token)
                 n += token == IMAGE_TOKEN
-        return Prompt(ids, keys)
+        return Prompt(ids, keys, thinks=are_open(rendered))
 
     def picture_ids(self, text: str) -> list[int]:
         """Return the ids of what stands for an image, with IMAGE_TOKEN where `mark` stands."""
@@ -118,34 +122,33 @@ class Chat:
         """Return turns as the template writes them. Raises RequestError."""
         try:
             return self._template.render(
-                messages=turns, add_generation_prompt=True, tools=None, documents=None, **self._special_tokens
+                messages=turns,
+                add_generation_prompt=True,
+                enable_thinking=False,
+                tools=None,
+                documents=None,
+                **self._special_tokens,
             )
         except Exception as error:  # templates are programs, and raise whatever programs do
             raise RequestError(
                 f"the model's chat template refuses this conversation ({error_summary(error)}); rearrange the messages"
             ) from None
 
-    def decode(self, ids: Iterator[int | None], stop: tuple[str, ...]) -> Iterator[str]:
-        """Decode ids as they come: yield whole characters, up to a stop string and without it; an empty string for None."""
-        stream, pending = DecodeStream(skip_special_tokens=True), ""
+    def decode(self, ids: Iterator[int | None], stop: tuple[str, ...], thinks: bool = False) -> Iterator[str]:
+        """Decode an answer as it comes, without thoughts before it, up to a stop string and without it; an empty string for None.
+
+        Raises RequestError where nothing but thoughts came.
+        """
+        return _until(stop, without_thoughts(self.texts(ids), thinks))
+
+    def texts(self, ids: Iterator[int | None]) -> Iterator[str]:
+        """Decode ids as they come: yield whole characters, and an empty string for None."""
+        stream = DecodeStream(skip_special_tokens=True)
         for token in ids:
-            if token is None:
-                yield ""
-                continue
             try:
-                pending += stream.step(self.tokenizer, token) or ""
+                yield "" if token is None else stream.step(self.tokenizer, token) or ""
             except Exception:  # bytes that are no character; the library raises nothing more precise
                 stream = DecodeStream(skip_special_tokens=True)
-            ends = [at for s in stop if (at := pending.find(s)) >= 0]
-            if ends:
-                yield pending[: min(ends)]
-                return
-            final = len(pending) - _partial_stop_length(pending, stop)
-            if final:
-                yield pending[:final]
-            pending = pending[final:]
-        if pending:
-            yield pending
 
     def _content(self, message: Message) -> str | list[dict[str, str]]:
         """Return a message for the template: a list of parts if it takes image parts, else a text with marks.
@@ -177,6 +180,22 @@ class Chat:
 def steers(token: str) -> bool:
     """Whether a token that is not marked as special looks like one that begins or ends a turn: <|im_start|>, [INST], <start_of_turn>."""
     return re.fullmatch(r"<\|.*\|>|\[/?[A-Z_]+\]|</?\w+>", token.strip()) is not None
+
+
+def _until(stop: tuple[str, ...], pieces: Iterator[str]) -> Iterator[str]:
+    """Yield pieces up to a stop string."""
+    pending = ""
+    for piece in pieces:
+        pending += piece
+        ends = [at for s in stop if (at := pending.find(s)) >= 0]
+        if ends:
+            yield pending[: min(ends)]
+            return
+        final = len(pending) - _partial_stop_length(pending, stop)
+        yield pending[:final]
+        pending = pending[final:]
+    if pending:
+        yield pending
 
 
 def _partial_stop_length(text: str, stop: tuple[str, ...]) -> int:

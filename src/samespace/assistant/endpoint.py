@@ -8,6 +8,7 @@ from typing import Any
 from ..core.errors import MissingExtra, RequestError, UnknownAssistant, error_summary
 from ..media.image import data_uri, jpeg
 from .request import Message, Outcome, Picture, Reply, Request
+from .thoughts import BEGIN, without_thoughts
 
 SIDE = 1024
 """Images are sent with the longer side at most twice this, in pixels, as JPEG."""
@@ -57,7 +58,7 @@ class Endpoint:
             stream = self._created(messages=[_openai_message(m) for m in request.messages], **settings)
         except self._openai_error as error:
             raise self._request_error(error) from None
-        return Reply(self._pieces(stream, outcome), outcome)
+        return Reply(without_thoughts(self._pieces(stream, outcome)), outcome)
 
     def choose(self, request: Request, answers: Sequence[str]) -> list[float]:
         """Return how likely each of several short answers is, by the likelihoods of its first token; or by the answer, where it gives none.
@@ -76,6 +77,8 @@ class Endpoint:
         choice = answer.choices[0]
         likely = choice.logprobs.content[0].top_logprobs if choice.logprobs and choice.logprobs.content else []
         words = [(one.token, exp(one.logprob)) for one in likely] or [(choice.message.content or "", 1.0)]
+        if words[0][0].strip().startswith(BEGIN[:-1]):
+            raise RequestError(f"{self.name} thinks before it answers, and cannot choose at once; name another model")
         plain = [(word.strip().lower(), p) for word, p in words]
         return _shares([sum(p for word, p in plain if word.startswith(answer.lower())) for answer in answers])
 

@@ -78,11 +78,11 @@ class Assistant:
             )
         outcome = Outcome(prompt=len(prompt.ids), pictures=prompt.ids.count(IMAGE_TOKEN), context=context)
         tokens = self.generate(prompt, image_tokens, request, min(request.max_tokens, room), outcome)
-        return Reply(self.chat.decode(tokens, request.stop), outcome)
+        return Reply(self.chat.decode(tokens, request.stop, prompt.thinks), outcome)
 
     def choose(self, request: Request, answers: Sequence[str]) -> list[float]:
         """Return how likely each of several short answers is, among them, by its first token. Raises as `answer`."""
-        prompt, image_tokens = self.prompt(request.messages)
+        prompt, image_tokens = self.prompt(request.messages, may_think=False)
         if len(prompt.ids) >= self.model.lm.c.context and not self.long.endless:
             raise RequestError(f"the conversation takes {len(prompt.ids)} tokens and the model reads no more; shorten it")
         cache, keys = self._recall(prompt)
@@ -99,13 +99,13 @@ class Assistant:
         odds = torch.stack([torch.logsumexp(logits[list(tokens)], dim=0) for tokens in telling])
         return list(torch.softmax(odds, dim=0).tolist())
 
-    def prompt(self, messages: tuple[Message, ...]) -> tuple[Prompt, dict[str, Tensor]]:
+    def prompt(self, messages: tuple[Message, ...], may_think: bool = True) -> tuple[Prompt, dict[str, Tensor]]:
         """Return a conversation as ids, and its images' tokens (N, D) by digest. Raises RequestError, UnreadableMedia."""
         features = self.encode_images(messages)
         alone = self._tells_apart and sum(len(message.pictures) for message in messages) == 1
         messages = augmented(messages, features, self.augmenters)
         image_tokens = {digest: image.tokens for digest, image in features.items()}
-        prompt = self.chat.prompt(messages, {digest: self.placeholders(f) for digest, f in features.items()})
+        prompt = self.chat.prompt(messages, {digest: self.placeholders(f) for digest, f in features.items()}, may_think)
         grids = [features[picture.digest].grid for message in messages for picture in message.pictures]
         # the same picture has other tokens where it is the only one, and none of the keys and values of the others
         keys = [(key[0] + ALONE, key[1]) if alone and isinstance(key, tuple) else key for key in prompt.keys]

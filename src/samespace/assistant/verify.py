@@ -69,7 +69,7 @@ def _theirs(folder: Path, picture: Picture) -> tuple[list[int | None], Tensor]:
     processor = transformers.AutoProcessor.from_pretrained(folder, **local)
     processor.image_processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", **local)
     turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}
-    prompt = processor.apply_chat_template([turn], add_generation_prompt=True)
+    prompt = processor.apply_chat_template([turn], add_generation_prompt=True, enable_thinking=False)
     inputs = processor(images=[[picture.decode(2**20)]], text=[prompt], return_tensors="pt")
     wanted = {name: value for name, value in inputs.items() if name not in ("rows", "cols")}
     with torch.inference_mode():

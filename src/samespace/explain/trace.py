@@ -96,7 +96,7 @@ def trace(assistant: AssistantBackend, picture: Picture, text: str, max_tokens: 
     return Trace(
         whole[0], grid, features.numpy(), projected.numpy(), nearest_words(assistant, projected), _nearest_labels(assistant, tap),
         _sequence(assistant, prompt.ids, grid), _answer_tokens(assistant, answer, probabilities, attention),
-        "".join(assistant.chat.decode(iter(answer), ())),
+        "".join(assistant.chat.texts(iter(answer))),
     )  # fmt: skip
 
 
