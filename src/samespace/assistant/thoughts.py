@@ -36,7 +36,9 @@ def without_thoughts(pieces: Iterator[str], thinks: bool = False) -> Iterator[st
             text = BEGIN + text[-len(END) :]
             yield ""
     if text.lstrip().startswith(BEGIN):
-        raise RequestError("the model thought until its answer's limit was reached; allow longer answers: --max-tokens, max_tokens")
+        raise RequestError(
+            "the model thought until its answer's limit was reached; allow longer answers: --max-tokens, max_tokens"
+        )
     yield text
 
 
