@@ -74,7 +74,8 @@ def compute_maps(work: Path, model: DualEncoder, name: str, views: int) -> np.nd
     """Compute the backbone's maps of views of a split's pictures once → fp16 (pictures, views, 1280, h, w), on disk."""
     rows, folder = rows_of(work, name), work / "draw" / "judge"
     finished, path = folder / f"{name}.done", folder / f"{name}.npy"
-    if finished.exists():
+    names = "\n".join(row["filepath"] for row in rows)
+    if finished.exists() and finished.read_text("utf-8") == names:
         return np.load(path, mmap_mode="r")
     graph, batch, grid = folder / "backbone.onnx", torch.export.Dim("batch"), PREP.size // model.image.trunk.stride
     example = (torch.zeros(2, 3, PREP.size, PREP.size),)
@@ -97,7 +98,7 @@ def compute_maps(work: Path, model: DualEncoder, name: str, views: int) -> np.nd
             maps[tuple(np.array(chunk).T)] = session.run(None, {session.get_inputs()[0].name: pixels})[0]
             if start // CHUNK % 50 == 0:
                 print(f"{name}: {start}/{len(jobs)}", flush=True)
-    finished.touch()
+    finished.write_text(names, "utf-8")
     return maps
 
 
@@ -133,7 +134,8 @@ def train(work: Path, model: DualEncoder, words: Words, overrides: list[str]) ->
     defaults = dict(steps=2500, lr=1e-3, warmup=100, save_every=100, evaluate_every=250, ema_decay=0.995, batch=BATCH)
     maps, captions = compute_maps(work, model, "judge", VIEWS), Captions(model, words, rows_of(work, "judge"))
     val_maps, val_captions = compute_maps(work, model, "judge_val", 1), Captions(model, words, rows_of(work, "judge_val"))
-    trainer = Trainer(config_from(defaults, overrides), model, SeededSteps(), work / "draw" / "judge")
+    config = config_from(defaults, overrides, fixed=("batch",))
+    trainer = Trainer(config, model, SeededSteps(config.seed), work / "draw" / "judge")
     if trainer.checkpoint.exists():
         trainer.resume()
 

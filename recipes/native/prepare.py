@@ -4,7 +4,7 @@
 
 Reads what `recipes/draw/prepare.py` left in WORK/draw; its split of concepts and designs is this one's. Writes to WORK/native:
 `captions.jsonl` (a picture and its words, both ways round), `questions.jsonl`, `stories.jsonl` (several pictures), `spoken.jsonl` (a word
-spoken, written and drawn), the same of validation in `val.jsonl`, `test_spoken.jsonl` (words in a voice that is used nowhere else),
+spoken, written and drawn), the same of validation in `val.jsonl` and `val_spoken.jsonl`, `test_spoken.jsonl` (words in a voice that is used nowhere else),
 `sounds/*.wav`, and `tokenizer.json`.
 """
 
@@ -172,15 +172,11 @@ def main(work: Path) -> None:
         *write(out / "stories.jsonl", story_documents(train, STORIES, rng)),
         *write(out / "spoken.jsonl", spoken_documents(words, VOICES, out / "sounds", rng)),
     ]
-    few = dict(list(words.items())[:200])
-    both = [
-        *caption_documents(val, rng),
-        *spoken_documents(few, [VAL_VOICE], out / "sounds", rng),
-        *story_documents(val, 200, rng),
-    ]
+    both = [*caption_documents(val, rng), *story_documents(val, 200, rng)]
     write(out / "val.jsonl", iter([both[i] for i in rng.permutation(len(both))]))
-    asked = list(words)[200 : 200 + TEST_WORDS]
-    write(out / "test_spoken.jsonl", ([{"sound": speak(word, TEST_VOICE, out / "sounds")}, word] for word in asked))
+    write(out / "val_spoken.jsonl", spoken_documents(spoken_words(val), [VAL_VOICE], out / "sounds", rng))
+    tested = ((word, speak(word, TEST_VOICE, out / "sounds")) for word in list(words)[200 : 200 + TEST_WORDS])
+    write(out / "test_spoken.jsonl", ([{"sound": sound}, word] for word, sound in tested if sound))
     train_tokenizer(documents, out / "tokenizer.json")
 
 

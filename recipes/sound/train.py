@@ -104,13 +104,15 @@ class Batch:
     """int64, all clips' phones concatenated; 0 is CTC's blank."""
     lengths: Tensor
     """Number of phones of each clip, int64 (B,)."""
+    random: torch.Generator
+    """Draws what the model drops."""
 
 
 class Batches:
     """The loader of this recipe: endless batches of at most `size` clips; a batch depends only on the number of its step."""
 
-    def __init__(self, clips: Clips, size: int):
-        self.clips, self.size, self.position, self.skipped = clips, size, Position(), SkippedSamples()
+    def __init__(self, clips: Clips, size: int, seed: int = 0):
+        self.clips, self.size, self.seed, self.position, self.skipped = clips, size, seed, Position(), SkippedSamples()
         self.pools = {kind: clips.of("train", kind) for kind in SHARES}
         self.caption = {caption: i for i, caption in enumerate(clips.captions)}
         self.picture = {picture: i for i, picture in enumerate(clips.pictures)}
@@ -127,7 +129,7 @@ class Batches:
 
     def at(self, step: int) -> Batch:
         """Return the batch of a step."""
-        chosen, rng = self.sample(step // ROUND)[step % ROUND], np.random.default_rng((1, step))
+        chosen, rng = self.sample(step // ROUND)[step % ROUND], np.random.default_rng((2 * self.seed + 1, step))
         chosen = chosen[: max(8, MAX_FRAMES // self.clips.rows[chosen[-1]]["frames"])]
         rows = [self.clips.rows[i] for i in chosen]
         mels = [augment(self.clips.mel(i), self.style_clip(i, rng), rng) for i in chosen]
@@ -139,6 +141,7 @@ class Batches:
             torch.tensor([self.picture.get(row["picture"], -100) for row in rows]),
             torch.tensor([phone for of_clip in phones for phone in of_clip]),
             torch.tensor([len(of_clip) for of_clip in phones]),
+            torch.Generator().manual_seed((self.seed << 32) + step),
         )
 
     def style_clip(self, i: int, rng: np.random.Generator) -> np.ndarray | None:
@@ -148,7 +151,7 @@ class Batches:
 
     def sample(self, number: int) -> np.ndarray:
         """Return the clips of a round, in batches of similar length in random order: int (ROUND, size)."""
-        rng = np.random.default_rng((0, number))
+        rng = np.random.default_rng((2 * self.seed, number))
         counts = {kind: round(self.size * ROUND * share) for kind, share in SHARES.items()}
         counts["espeak"] += self.size * ROUND - sum(counts.values())
         chosen = np.concatenate([rng.choice(self.pools[kind], count) for kind, count in counts.items()])
@@ -228,7 +231,7 @@ class TrainingModel(nn.Module):
         """Return the three losses of a batch, weighted."""
         with torch.autocast("cpu", torch.bfloat16):
             tokens = self.tower.tokens(batch.mels, {})  # with a tap, the backward pass of attention is faster on a CPU
-            chosen = torch.randperm(tokens.shape[1])[: math.ceil(POOLED * tokens.shape[1])]
+            chosen = torch.randperm(tokens.shape[1], generator=batch.random)[: math.ceil(POOLED * tokens.shape[1])]
             z, phones = self.tower.proj(self.tower.pooled(tokens[:, chosen])), self.phone_head(self.phone_tokens)
         z, scale = normalize(z.float(), dim=-1), self.scale.exp().clamp(max=100)
         return {
@@ -299,7 +302,7 @@ def main(work: Path, overrides: list[str]) -> None:
     config = config_from(DEFAULTS, overrides)
     torch.manual_seed(config.seed)
     clips = Clips(work)
-    model, batches = TrainingModel(clips), Batches(clips, config.batch)
+    model, batches = TrainingModel(clips), Batches(clips, config.batch, config.seed)
     if config.start == "shipped":
         start_from_shipped(model.tower, batches.at(0).mels)
     elif config.start:

@@ -364,17 +364,17 @@ def main(work: Path, overrides: list[str]) -> None:
         steps=2000, lr=1e-3, warmup=100, save_every=100, evaluate_every=200, ema_decay=0.995, batch=BATCH,
         lr_multipliers=LR_MULTIPLIERS,
     )  # fmt: skip
-    config = config_from(defaults, overrides)
+    config = config_from(defaults, overrides, fixed=("batch",))
     pairs, model, words = read_pairs(work), load_pretrained(work), Words(read_tokenizer(work / MINILM / "tokenizer.json"), PREP)
     data, photos = load_data(work, model, words, pairs), Photographs.read(words)
     set_prior(model, data.class_texts)
-    if config.start == "shipped" and not (work / "start.pt").exists():
+    if config.start == "shipped":
         checkpoint.save(work / "start.pt", {"model": space_checkpoint.load(STARTER).model.state_dict()})
     if (work / "start.pt").exists():
         model.load_state_dict(checkpoint.load(work / "start.pt")["model"])
     for backbone in (model.image.trunk, model.image.branch.trunk):
         backbone.to(memory_format=torch.channels_last)
-    trainer = Trainer(config, model, SeededSteps(), work)
+    trainer = Trainer(config, model, SeededSteps(config.seed), work)
     if trainer.checkpoint.exists():
         trainer.resume()
     losses = []

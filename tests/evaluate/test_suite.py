@@ -188,6 +188,11 @@ def test_datasets_that_cannot_be_read(tmp_path, both, pictures):
     with pytest.raises(QueryError, match="class names"):
         measure(both[0], open_dataset(folder))
     (folder / "classnames.txt").write_text("\n".join(COLOURS))
+    with tarfile.open(folder / "test/1.tar", "w") as archive:
+        for name in ("0.gif", "0.cls"):
+            archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(QueryError, match="has no picture"):
+        measure(both[0], open_dataset(folder))
     (folder / "test/1.tar").write_bytes(b"broken")
     with pytest.raises(QueryError, match=r"1\.tar cannot be read"):
         measure(both[0], open_dataset(folder))

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from media_files import tone
+from media_files import tone, write_audio
 from tiny_native import native_tokenizer, tiny_config, tiny_native
 
-from samespace.core.errors import RequestError, UnknownGenerator
+from samespace.core.errors import RequestError, UnknownGenerator, UnreadableMedia
 from samespace.core.native_config import CHUNK, PATCH, PICTURE, SOUND, WORD
-from samespace.generate.native import NATIVES, Settings, export, load_native
+from samespace.generate.native import NATIVES, Settings, export, load_native, read_sound
 from samespace.models.generate.native import Stream
 from samespace.preprocess import vocoder
 from samespace.preprocess.mel import log_mel
@@ -139,6 +139,27 @@ def test_the_likelihood_of_texts_is_that_of_their_words(picture):
         logp = torch.log_softmax(native.model.lm.logits(hidden[0]), dim=-1)
         expected = sum(float(logp[5 + i, word]) for i, word in enumerate(ids))
         assert score == pytest.approx(expected, abs=1e-3)
+
+
+def test_texts_that_do_not_fit_are_refused(picture):
+    native = tiny_native()
+    room = native.config.lm.context - native.read([picture]).cache.length
+    assert len(native.log_likelihood([picture], ["a" * (room - 1)])) == 1
+    with pytest.raises(RequestError, match="shorten them"):
+        native.log_likelihood([picture], ["b", "a" * room])
+
+
+def test_of_a_long_recording_the_beginning_is_read(tmp_path):
+    c = tiny_config()
+    word = np.sin(np.arange(c.audio.rate) / 5).astype(np.float32) * 0.5
+    quiet = np.zeros(5 * c.audio.rate, np.float32)
+    write_audio(tmp_path / "short.wav", np.concatenate([quiet, word]), rate=c.audio.rate)
+    write_audio(tmp_path / "long.wav", np.concatenate([quiet, word, *[quiet] * 8, word]), rate=c.audio.rate)
+    short, long = (read_sound(tmp_path / f"{name}.wav", c).values for name in ("short", "long"))
+    assert np.allclose(short[:, :80], long[:, :80], atol=0.02)
+    write_audio(tmp_path / "empty.wav", np.empty(0, np.float32), rate=c.audio.rate)
+    with pytest.raises((RequestError, UnreadableMedia)):
+        read_sound(tmp_path / "empty.wav", c)
 
 
 def test_a_document_goes_on_until_there_is_no_room(picture):

@@ -59,6 +59,28 @@ def test_the_last_token_sees_the_first_and_the_latest_at_their_places_in_the_cac
 
 
 @torch.inference_mode()
+def test_what_is_kept_beyond_the_window_is_not_seen():
+    llama, text = model(layers=1), ids(40)
+    cache = WindowCache(1, window=8, sinks=3, slack=5)
+    for i in range(40):
+        out = run(llama, text[:, i : i + 1], cache)
+        assert 8 < cache.length <= 16 or i < 8
+    places = torch.tensor([0, 1, 2, *range(cache.length - 8, cache.length)])
+    alone = llama(llama.embed(torch.cat([text[:, :3], text[:, -8:]], dim=1)), positions=places)
+    assert torch.allclose(out[:, -1], alone[:, -1], atol=1e-5)
+
+
+@torch.inference_mode()
+def test_positions_within_a_window_are_not_stretched_for_the_whole_text():
+    from dataclasses import replace
+
+    llama = randomised(Llama(replace(C, rope_growth=4.0, rope_trained=32))).eval()
+    short, planned = WindowCache(3, window=20), WindowCache(3, window=20)
+    planned.planned = 10_000
+    assert torch.equal(run(llama, ids(30), short, 10, 10, 10), run(llama, ids(30), planned, 10, 10, 10))
+
+
+@torch.inference_mode()
 def test_memory_does_not_grow_with_a_text_without_end():
     llama, cache = model(), WindowCache(3, window=16)
     for part in ids(300).split(10, dim=1):

@@ -3,7 +3,7 @@
 import pytest
 
 from samespace.core.errors import ConfigError
-from samespace.train.config import read_config
+from samespace.train.config import config_from, read_config
 
 
 def write(folder, text: str):
@@ -59,11 +59,21 @@ def test_overridden_paths_are_relative_to_the_working_directory(tmp_path, monkey
         ('train = "a.tsv"', ["text.mask=causl"], "text.mask"),
         ('train = "a.tsv"', ["prep.resize=crop"], "prep.resize"),
         ('train = "a.tsv"', ["lr_multipliers={image = -1.0}"], "from 0 on"),
+        ('train = "a.tsv"\ntask = "draw"\nstart = "starter"', ["teacher=starter"], "does not read teacher"),
+        ('train = "a.tsv"\ntask = "native"', ["gradient_checkpointing=true"], "does not read gradient_checkpointing"),
+        ('train = "a.tsv"', ["generator.width=64"], "does not read generator"),
     ],
 )
 def test_errors_name_the_setting(tmp_path, text, overrides, message):
     with pytest.raises(ConfigError, match=message):
         read_config(write(tmp_path, text), overrides)
+
+
+def test_a_recipe_refuses_what_it_fixes_and_what_cannot_be():
+    assert config_from({"steps": 5}, ["lr=1e-4"]).lr == 1e-4
+    for override, message in (("batch=3", "fixed"), ("optimizer=sgd", "adamw, muon"), ("steps=0", "at least 1")):
+        with pytest.raises(ConfigError, match=message):
+            config_from({"batch": 8}, [override], fixed=("batch",))
 
 
 def test_a_missing_file_is_reported(tmp_path):

@@ -79,6 +79,22 @@ def test_marks_and_pictures_must_match(photographs):
             messages_of(Conversation("t", ("p",), turns), pictures)
 
 
+def test_pictures_after_the_last_answer_are_left_out_and_answers_are_words(file, photographs):
+    cat, cup = (Picture.read(photographs / name) for name in ("chelsea.png", "coffee.png"))
+    turns = (("user", "<image> What?"), ("assistant", "red"), ("user", "<image> And this?"))
+    assert [m.role for m in messages_of(Conversation("t", ("p", "q"), turns), [cat, cup])] == ["user", "assistant"]
+    for answer in ("<image>", "see <image> ok"):
+        with pytest.raises(UnreadableMedia, match="answers are words"):
+            messages_of(Conversation("t", ("p",), (("user", "x"), ("assistant", answer))), [cat])
+    rows = json.loads(file.read_text())
+    rows[0]["image"] = [rows[0]["image"], rows[1]["image"]]
+    rows[0]["conversations"].append({"from": "human", "value": "<image> And this?"})
+    file.write_text(json.dumps(rows))
+    reading = loader(file)
+    loaded = reading.load(next(reading.mixture.opened[0].in_order()))
+    assert loaded.ids.count(IMAGE_TOKEN) == len(loaded.pixels) * reading.image_tokens
+
+
 def test_a_conversation_with_an_empty_answer_is_skipped(file):
     rows = json.loads(file.read_text())
     rows[1]["conversations"][1]["value"] = "  "

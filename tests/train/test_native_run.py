@@ -10,7 +10,7 @@ import torch
 from media_files import write_audio
 from tiny_native import native_tokenizer, tiny_config, write_documents
 
-from samespace.core.errors import ConfigError, TrainingStopped
+from samespace.core.errors import ConfigError, TrainingStopped, UnreadableMedia
 from samespace.core.native_config import PATCH, WORD
 from samespace.generate.native import load_native
 from samespace.models.generate.native import IGNORE
@@ -18,7 +18,7 @@ from samespace.preprocess.stream import PictureValues
 from samespace.train import checkpoint, runs
 from samespace.train.config import RunConfig, Source, validate
 from samespace.train.data import Mixture
-from samespace.train.documents import DocumentLoader, open_documents, shortened
+from samespace.train.documents import DocumentLoader, open_documents, shortened, spoken_words
 from samespace.train.native_run import NativeRun, open_words
 
 
@@ -143,4 +143,22 @@ def test_settings_that_exclude_each_other_are_refused(config, tmp_path):
         validate(replace(config, start="starter"))
     with pytest.raises(ConfigError, match="cannot be read as a tokenizer"):
         open_words(replace(config, tokenizer=str(tmp_path / "none")))
+    with pytest.raises(ConfigError, match=r"no model can be built of \[native\]"):
+        NativeRun(replace(config, native=replace(config.native, patch=7)))
+    with pytest.raises(ConfigError, match="no part of the model; parts begin with lm"):
+        NativeRun(replace(config, lock=("text",)))
     assert torch.is_tensor(batch_of(config)[1].targets)
+
+
+def test_spoken_words_are_one_sound_and_one_word_each(config, tmp_path):
+    write_audio(tmp_path / "a.wav", np.sin(np.arange(8000, dtype=np.float32) / 5))
+    file, words = tmp_path / "spoken.jsonl", open_words(config)
+    file.write_text(
+        json.dumps({"parts": [{"sound": "a.wav"}, "cat"]}) + "\n" + json.dumps({"parts": ["dog", {"sound": "a.wav"}]})
+    )
+    sounds, said = spoken_words(str(file), words, 10)
+    assert said == ["cat", "dog"] and len(sounds) == 2 and len(spoken_words(str(file), words, 1)[1]) == 1
+    for parts in (["cat", "dog"], [{"sound": "a.wav"}, "a", "b"], [{"sound": "none.wav"}, "a"]):
+        file.write_text(json.dumps({"parts": parts}))
+        with pytest.raises(UnreadableMedia, match=r"spoken\.jsonl"):
+            spoken_words(str(file), words, 10)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..core.assistant_config import LanguageModel
 from ..core.errors import QueryError, UnknownAssistant
-from ..models.lm import SINKS, Cache, Int8Cache, WindowCache
+from ..models.lm import GROWTH, SINKS, Cache, Int8Cache, WindowCache
 from ..spaces.checkpoints.language_layout import scaled
 
 CONTEXT, CACHE = "SAMESPACE_CONTEXT", "SAMESPACE_CACHE"
@@ -58,7 +58,7 @@ class LongContext:
         """Return an empty cache."""
         made: dict[str, Callable[[], Cache]] = {
             EXACT: lambda: Cache(c.layers), INT8: lambda: Int8Cache(c.layers),
-            WINDOW: lambda: WindowCache(c.layers, c.context // 2 - SINKS),
+            WINDOW: lambda: WindowCache(c.layers, min(c.context // 2 - SINKS, c.window or c.context), slack=GROWTH),
         }  # fmt: skip
         return made[self.cache]()
 

@@ -6,6 +6,7 @@ An assistant is installed once into a folder of the user's data, complete and wi
 
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,23 +120,33 @@ def limited(c: AssistantConfig, detail: int) -> AssistantConfig:
     return replace(c, prep=replace(c.prep, patches=patches, least_pixels=min(c.prep.least_pixels, patches * c.prep.patch**2)))
 
 
-def write(model: Llava, language: Language, name: str, target: Path) -> AssistantConfig:
-    """Write a folder, whole or not at all: int4 weights, or int8 ones where these are too coarse or slow here, or else fp16."""
+def write(
+    model: Llava, language: Language, name: str, target: Path, validate: Callable[[Llava], float] | None = None
+) -> AssistantConfig:
+    """Write a folder, whole or not at all: int4 weights, or int8 ones where these are too coarse or slow here, or else fp16.
+
+    `validate` returns a model's mean loss of what it was trained for, by which weights are too coarse as well.
+    """
     scratch = target.with_name(target.name + ".part")
     shutil.rmtree(scratch, ignore_errors=True)
     texts = TEXTS.read_text("utf-8").strip().split("\n\n")
     perplexity = {"fp32": checkpoint.perplexity(model, language, texts)}
+    losses = {"fp32": validate(model)} if validate else {}
     blocks = [weight for weight in model.lm.blocks.parameters() if weight.ndim == 2]
     fine = int4.is_fast() and any(int4.fits(weight) for weight in blocks)
     for chosen in ("int4", "int8", "fp16") if fine else ("int8", "fp16"):
         config = checkpoint.write(scratch, model, language, chosen, name=name)
         if chosen == "fp16":
             break
-        perplexity[chosen] = checkpoint.perplexity(*checkpoint.read(scratch, quantized=True), texts)
-        if abs(math.log(perplexity[chosen] / perplexity["fp32"])) <= math.log(MAX_PERPLEXITY_RATIO):
+        written, its_language = checkpoint.read(scratch, quantized=True)
+        perplexity[chosen] = checkpoint.perplexity(written, its_language, texts)
+        losses |= {chosen: validate(written)} if validate else {}
+        changes = [abs(math.log(perplexity[chosen] / perplexity["fp32"])), losses.get(chosen, 0.0) - losses.get("fp32", 0.0)]
+        if max(changes) <= math.log(MAX_PERPLEXITY_RATIO):
             break
-    measured = {precision: round(value, 3) for precision, value in perplexity.items()}
-    card = model.c.card | {"precision": {"chosen": chosen, "perplexity": measured}}
+    measured = {"perplexity": perplexity} | ({"validation_loss": losses} if losses else {})
+    rounded = {what: {precision: round(value, 4) for precision, value in values.items()} for what, values in measured.items()}
+    card = model.c.card | {"precision": {"chosen": chosen} | rounded}
     config = checkpoint.write_config(scratch, replace(config, card=card))
     shutil.rmtree(target, ignore_errors=True)
     scratch.rename(target)

@@ -221,11 +221,9 @@ def eval_native(
     with needs_extra("a native model", "train"):
         from ..evaluate.native import CHOICES, NativeEvaluation
         from ..generate.native import load_native
-        from ..preprocess.stream import SoundValues
-        from ..train.documents import open_documents, picture_pairs, read_part
+        from ..train.documents import picture_pairs, spoken_words
     from ..evaluate.drawing import different
     from ..spaces import registry
-    from ..train.config import Source
 
     native, space = load_native(model), registry.load(reader)
     found = picture_pairs(pairs, native.config.size)
@@ -237,13 +235,7 @@ def eval_native(
         evaluation = NativeEvaluation(native, report)
         metrics = evaluation.names("caption", pictures, words) | evaluation.second_of_three(pictures, words)
         if spoken:
-            documents = [
-                [read_part(part, native.words) for part in row.parts] for row in open_documents(Source(str(spoken))).in_order()
-            ][:CHOICES]
-            sounds = [part for parts in documents for part in parts if isinstance(part, SoundValues)]
-            metrics |= evaluation.names(
-                "spoken", sounds, [part for parts in documents for part in parts if isinstance(part, str)]
-            )
+            metrics |= evaluation.names("spoken", *spoken_words(str(spoken), native.words, CHOICES))
         metrics |= evaluation.drawings(words, space, sheet)
     print_metrics(pairs, model, "native", metrics, json_)
 

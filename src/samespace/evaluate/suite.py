@@ -182,7 +182,9 @@ def _tar_items(path: Path, kind: str) -> Iterator[Item]:
 
 
 def _tar_item(sample: dict[str, bytes], kind: str) -> Item:
-    picture = next(sample[ending[1:]] for ending in (".webp", ".png", ".jpg", ".jpeg") if ending[1:] in sample)
+    picture = next((sample[ending[1:]] for ending in (".webp", ".png", ".jpg", ".jpeg") if ending[1:] in sample), None)
+    if picture is None:
+        raise ValueError(f"a sample of {', '.join(sample)} has no picture")
     if kind == "retrieval":
         return Item(picture, tuple(sample["txt"].decode("utf-8").splitlines()))
     if kind == "multilabel":

@@ -35,6 +35,8 @@ from .sampler import Pictures, from_rgba, sample
 
 STEPS, GUIDANCE = 25, 3.0
 """Defaults: steps from noise to a picture or a sound, and how far it is pulled towards the document."""
+LISTENED_SECONDS = 30
+"""Of a sound file: what is heard in it begins within these."""
 LONGEST = 256
 """Words that a document goes on for, at most."""
 
@@ -241,7 +243,11 @@ class Native:
     def log_likelihood(self, parts: Sequence[Part], texts: Sequence[str]) -> np.ndarray:
         """Return log p(text, end | document) of several texts: float64 (T,). Raises RequestError."""
         ids = [[*self.words.ids(text), self.words.end] for text in texts]
-        reading, longest = self.read(parts), max(map(len, ids))
+        reading, longest = self.read(parts), max(map(len, ids), default=0)
+        if reading.cache.length + longest > self.config.lm.context:
+            raise RequestError(
+                f"the document and a text take more than the {self.config.lm.context} tokens that the model reads; shorten them"
+            )
         padded = torch.tensor([row + [self.words.end] * (longest - len(row)) for row in ids])
         cache = reading.cache
         for stored in (cache.keys, cache.values):
@@ -297,5 +303,11 @@ def picture_values(picture: Image.Image, size: int) -> PictureValues:
 
 
 def read_sound(path: str | Path, c: NativeConfig) -> SoundValues:
-    """Read a sound as a stream has it. Raises UnreadableMedia, RequestError where it is silent."""
-    return sound_values(np.concatenate(list(audio.blocks(path, rate=c.audio.rate))), c)
+    """Read a sound as a stream has it: its first second, after the silence before it. Raises UnreadableMedia, RequestError where it is silent."""
+    blocks, length = [np.empty(0, np.float32)], 0
+    for block in audio.blocks(path, rate=c.audio.rate):
+        blocks.append(block)
+        length += len(block)
+        if length >= LISTENED_SECONDS * c.audio.rate:
+            break
+    return sound_values(np.concatenate(blocks), c)

@@ -149,10 +149,11 @@ class WindowCache(Cache):
     Models with Attention Sinks", §3.2.
     """
 
-    def __init__(self, layers: int, window: int, sinks: int = SINKS):
-        """window: latest tokens that are seen; sinks: first tokens that are always seen."""
+    def __init__(self, layers: int, window: int, sinks: int = SINKS, slack: int = 0):
+        """window: latest tokens that are seen; sinks: first tokens that are always seen; slack: tokens more that are kept, unseen, for
+        to forget some means to move the others."""
         super().__init__(layers)
-        self.window, self.sinks = window, sinks
+        self.window, self.sinks, self.slack = window, sinks, slack
         self.forgotten = 0
         """Tokens that are no longer seen."""
 
@@ -166,9 +167,9 @@ class WindowCache(Cache):
         self.length = count - self.forgotten
 
     def trim(self) -> None:
-        """Forget the tokens between the first and the latest."""
+        """Forget the tokens between the first and the latest, where they are more than the slack."""
         surplus = self.length - self.sinks - self.window
-        if surplus <= 0:
+        if surplus <= self.slack:
             return
         for stored in self._buffers().values():
             for layer, x in enumerate(stored):
@@ -308,12 +309,13 @@ class Llama(nn.Module):
         added to the output of the first blocks. mask: bool (N, N_all) or (B, 1, N, N_all), which tokens each may attend to, where that
         is not all before it.
         """
+        planned = 0 if cache is None else cache.planned
         if isinstance(cache, WindowCache):
-            positions = torch.arange(cache.length + x.shape[1], device=x.device)  # of all that it holds
+            positions, planned = torch.arange(cache.length + x.shape[1], device=x.device), 0  # of all that it holds
         elif positions is None:
             start = cache.length + cache.shift if cache is not None else 0
             positions = torch.arange(start, start + x.shape[1], device=x.device)
-        angles = rotary(positions, self.c, cache.planned if cache is not None else 0)
+        angles = rotary(positions, self.c, planned)
         for i, block in enumerate(self.blocks):
             x = block(x, None if i in self.c.unrotated else angles, cache, i, tap, mask)
             x = x + deep[i] if i < len(deep) else x

@@ -65,7 +65,7 @@ def choose_trainable(model: nn.Module, config: RunConfig) -> None:
     for setting, parts in (("lock", config.lock), ("lr_multipliers", config.lr_multipliers)):
         for part in parts:
             if not any(belongs_to(name, part) for name in names):
-                begins = "image., text., projector. or lm."
+                begins = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
                 raise ConfigError(f"{setting} names {part!r}, which is no part of the model; parts begin with {begins}")
     for name, p in model.named_parameters():
         if config.adapter:

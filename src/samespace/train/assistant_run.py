@@ -56,8 +56,7 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
         self.device = device_of(config)
         self.model = model.to(self.device).train()
         self.loss_type = LOSSES[config.task]
-        blank, bf16 = self.chat.token_ids(BLANK)[0], uses_bf16(config, self.device)
-        self.training_model: nn.Module = self.loss_type(self.model, self.assistant_config.prep, blank, bf16).to(self.device)
+        self.training_model: nn.Module = self.loss_of(self.model, uses_bf16(config, self.device)).to(self.device)
         if self.world > 1:  # conversations without pictures leave the projector unused
             self.training_model = DistributedDataParallel(self.training_model, find_unused_parameters=True)
         self.loader = self._open_loader(config.train, config.seed, self.rank, self.world)
@@ -66,6 +65,10 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
             val = iter(self._open_loader(config.val, seed=0, rank=0, world=1))
             self.val = [next(val) for _ in range(VAL_BATCHES)]
         self.validation: dict[str, float] = {}
+
+    def loss_of(self, model: Llava, bf16: bool) -> ConversationLoss:
+        """Return a module whose `forward` is the task's loss of a model."""
+        return self.loss_type(model, self.assistant_config.prep, self.chat.token_ids(BLANK)[0], bf16)
 
     def _open_loader(self, sources: tuple[Source, ...], seed: int, rank: int, world: int) -> ConversationLoader:
         """Return a loader of conversations; batches for regions are random samples, so that they have many different words."""
@@ -89,7 +92,8 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
     def measure(self, model: ConversationLoss) -> dict[str, float]:
         """Return the mean loss over answer tokens, or regions, of the validation conversations; empty where there are none."""
         count = sum(model.count(batch) for batch in self.val)
-        total = sum(model(batch.to(self.device)).item() for batch in self.val if model.count(batch))
+        device = model.model.lm.norm.weight.device
+        total = sum(model(batch.to(device)).item() for batch in self.val if model.count(batch))
         return {"loss": round(total / count, 4)} if count else {}
 
     def export(self, trainer: Trainer[ConversationBatch], card: dict[str, Any]) -> AssistantConfig | None:
@@ -101,7 +105,9 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
         self.model.load_state_dict(current.model.state_dict())
         model = cast(Llava, self.lora.merge() if self.lora else self.model).cpu().eval()
         model.c = replace(self.assistant_config, card=card)
-        return assistant_registry.write(model, self.language, self.config.name, Path(self.config.out) / "assistant")
+        validate = (lambda written: self.measure(self.loss_of(written, bf16=False))["loss"]) if card["validation"] else None
+        folder = Path(self.config.out) / "assistant"
+        return assistant_registry.write(model, self.language, self.config.name, folder, validate)
 
 
 def load_start(config: RunConfig) -> tuple[Llava, Language]:

@@ -99,7 +99,7 @@ class RunConfig:
     grad_cache_chunk: int = 0
     """Pairs in memory at a time; gradients are cached (GradCache) and equal those of the whole batch. 0 for all at once."""
     accumulate: int = 1
-    """Batches whose gradients are accumulated for one step."""
+    """Batches whose gradients are accumulated for one step: their mean, each batch's own loss being a mean over what it holds."""
     gradient_checkpointing: bool = False
     """Recompute the activations of blocks in the backward pass instead of storing them."""
     precision: str = "fp32"
@@ -189,15 +189,19 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     return config
 
 
-def config_from(values: dict[str, Any], overrides: Sequence[str]) -> RunConfig:
+def config_from(values: dict[str, Any], overrides: Sequence[str], fixed: Sequence[str] = ()) -> RunConfig:
     """Build a recipe's run config, which has no file and no sources, from values and `key=value` overrides.
 
-    Raises ConfigError naming the key that is wrong.
+    Raises ConfigError naming the key that is wrong, or `fixed`.
     """
     values = dict(values)
     for override in overrides:
+        if override.partition("=")[0].strip() in fixed:
+            raise ConfigError(f"{override} sets what is fixed in this recipe; leave it out")
         _apply_override(values, override)
-    return from_dict(RunConfig, values, ConfigError)
+    config = from_dict(RunConfig, values, ConfigError)
+    _validate_values(config)
+    return config
 
 
 def _parse_sources(values: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -251,6 +255,14 @@ def _parse_source(value: Any, folder: Path) -> Source:
 
 def validate(config: RunConfig) -> None:
     """Raise ConfigError on values that cannot work, by themselves or together."""
+    _validate_values(config)
+    if not config.train:
+        raise ConfigError('the run config has no pairs to train on; write train = ["pairs.tsv"]')
+    _validate_combinations(config)
+
+
+def _validate_values(config: RunConfig) -> None:
+    """Raise ConfigError on values that cannot work by themselves."""
     for key, allowed in CHOICES.items():
         if (value := attrgetter(key)(config)) not in allowed:
             raise ConfigError(f"{key} is {value!r}; choose one of {', '.join(allowed)}")
@@ -264,13 +276,23 @@ def validate(config: RunConfig) -> None:
     if not all(isinstance(factor, int | float) and factor >= 0 for factor in config.lr_multipliers.values()):
         example = "lr_multipliers = { image = 0.1 }"
         raise ConfigError(f"lr_multipliers is {config.lr_multipliers}; give numbers from 0 on, such as: {example}")
-    if not config.train:
-        raise ConfigError('the run config has no pairs to train on; write train = ["pairs.tsv"]')
-    _validate_combinations(config)
+
+
+UNUSED = {
+    "assistant": ("teacher", "image", "text", "prep", "generator", "native", "augment", "adapter", "row"),
+    "draw": ("loss", "teacher", "grad_cache_chunk", "gradient_checkpointing", "image", "text", "prep", "native", "row"),
+    "native": ("loss", "teacher", "grad_cache_chunk", "gradient_checkpointing", "image", "text", "prep", "generator", "augment"),
+    "space": ("language", "template", "tiles", "position_embedding", "generator", "native", "row"),
+}  # fmt: skip
+UNUSED["regions"] = UNUSED["assistant"]
+"""Task → settings that it does not read."""
 
 
 def _validate_combinations(config: RunConfig) -> None:
-    """Raise ConfigError on settings that exclude each other."""
+    """Raise ConfigError on settings that exclude each other, or that the task does not read."""
+    for key in UNUSED[config.task]:
+        if getattr(config, key) != getattr(RunConfig(), key):
+            raise ConfigError(f'task = "{config.task}" does not read {key}; leave it out')
     if config.fsdp and (config.ema_decay or config.lora or config.optimizer != "adamw"):
         raise ConfigError("fsdp works with neither ema_decay, lora nor muon; leave them out, or train with DDP")
     if (config.lora or config.adapter) and not config.start:

@@ -141,7 +141,10 @@ def read_picture(path: str) -> Picture:
 
 
 def messages_of(conversation: Conversation, pictures: list[Picture]) -> tuple[Message, ...]:
-    """Return a conversation's messages, with pictures in place of MARKs. Raises UnreadableMedia where they do not match."""
+    """Return a conversation's messages up to its last answer, with pictures in place of MARKs.
+
+    Raises UnreadableMedia where they do not match, or an answer is no text.
+    """
     remaining, messages = list(pictures), []
     for role, text in conversation.turns:
         first, *rest = text.split(MARK)
@@ -152,9 +155,13 @@ def messages_of(conversation: Conversation, pictures: list[Picture]) -> tuple[Me
             parts += [remaining.pop(0), *([piece.strip()] if piece.strip() else [])]
         if role == "assistant" and not parts:
             raise UnreadableMedia("an answer is empty")
+        if role == "assistant" and rest:
+            raise UnreadableMedia("an answer has an <image> mark, and answers are words")
         messages.append(Message(role, tuple(parts)))
     if remaining:
         raise UnreadableMedia("it has more pictures than <image> marks")
+    while messages and messages[-1].role != "assistant":  # nothing is learnt from what no answer follows
+        messages.pop()
     return tuple(messages)
 
 
@@ -220,7 +227,9 @@ class ConversationLoader:
             if not ids or len(ids) > self.c.lm.context:
                 return f"it takes {len(ids)} tokens, the model reads 1 to {self.c.lm.context}"
             shape = (0, self.c.prep.size, self.c.prep.size, 3)
-            pixels = np.concatenate([np.empty(shape, np.uint8), *(views[picture.digest] for picture in pictures)])
+            pixels = np.concatenate(
+                [np.empty(shape, np.uint8), *(views[picture.digest] for message in messages for picture in message.pictures)]
+            )
             regions = [Region(box, self._word_ids(text)) for box, text in conversation.regions]
             excerpt = " ".join(text for _, text in conversation.turns[:2])
             return TokenizedConversation(conversation.name, ids, targets, pixels, regions, excerpt)

@@ -147,8 +147,9 @@ class BatchLoader(Protocol[BatchT_co]):
 
 @dataclass
 class SeededSteps:
-    """A loader of recipes that sample for themselves: a batch is a random generator, seeded by the number of the step."""
+    """A loader of recipes that sample for themselves: a batch is a random generator, seeded by the run's seed and the number of the step."""
 
+    seed: int = 0
     position: Position = field(default_factory=Position)
     skipped: SkippedSamples = field(default_factory=SkippedSamples)
 
@@ -156,7 +157,7 @@ class SeededSteps:
         """Yield generators without end, from `position` on."""
         while True:
             self.position = Position(drawn=self.position.drawn + 1)
-            yield torch.Generator().manual_seed(self.position.drawn)
+            yield torch.Generator().manual_seed((self.seed << 32) + self.position.drawn)
 
 
 class Mixture(Generic[ItemT]):

@@ -7,6 +7,7 @@ relative to it. Where a document ends with a picture or a sound, that one is lea
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..core.native_config import PICTURE, SOUND, WORD
 from ..generate.native import picture_values, read_sound
 from ..media import image as image_media
 from ..models.generate.native import IGNORE, NativeBatch, Stream
-from ..preprocess.stream import Part, PictureValues, StreamWords, Tokens
+from ..preprocess.stream import Part, PictureValues, SoundValues, StreamWords, Tokens
 from .config import Source
 from .data import Mixture, PrefetchLoader, read_item
 from .sources import IndexedSource, open_source
@@ -107,6 +108,30 @@ def picture_pairs(path: str, size: int) -> list[tuple[PictureValues, tuple[str, 
             raise UnreadableMedia(f"{item.name}: {error.reason}") from None
         pairs.append((picture_values(picture, size), captions))
     return pairs
+
+
+def spoken_words(path: str, words: StreamWords, most: int) -> tuple[list[SoundValues], list[str]]:
+    """Return the sounds of the first documents of a file, and the word that each says.
+
+    Raises ConfigError, and UnreadableMedia where a document is not a sound and a word, or its sound cannot be read.
+    """
+    sounds, said = list[SoundValues](), list[str]()
+    for document in islice(open_documents(Source(path)).in_order(), most):
+        try:
+            parts = [read_part(part, words) for part in document.parts]
+        except (UnreadableMedia, RequestError) as error:
+            raise UnreadableMedia(f"{path}, {document.name}: {error}") from None
+        match parts:
+            case [SoundValues() as sound, str() as word] | [str() as word, SoundValues() as sound]:
+                sounds.append(sound)
+                said.append(word)
+            case _:
+                raise UnreadableMedia(
+                    f'{path}, {document.name}: it is not one sound and one word; write [{{"sound": …}}, "word"]'
+                )
+    if not sounds:
+        raise ConfigError(f"{path} holds no documents; check the file")
+    return sounds, said
 
 
 class DocumentLoader(PrefetchLoader[Document, TokenizedDocument, NativeBatch]):

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..core.errors import ConfigError, UnreadableMedia
 from ..core.files import write_atomically
 from ..generate.sampler import from_rgba
-from ..models.generate.flow import FlowTransformer
 from ..models.losses import flow_loss
 from ..models.text import TextTransformer
 from ..preprocess.pixels import square
@@ -34,8 +34,8 @@ WORDS_READ = {"words": 0.8, "picture": 0.3, "between": 0.6}
 """How often the caption's states are read, where z is of words, of the picture, or between."""
 MOST_NOISE = 0.6
 """Largest length of the noise that is added to z, whose length is 1."""
-MOST_CACHED = 200_000
-"""Captions whose states are remembered."""
+CACHE_BYTES = 2**29
+"""Memory of the captions that are remembered."""
 
 
 @dataclass
@@ -56,14 +56,15 @@ class Captions:
     def __init__(self, space: Checkpoint, most: int):
         """most: tokens of a caption that are read."""
         self.space, self.most = space, most
-        self.read: dict[str, tuple[Tensor, Tensor]] = {}
+        self.read: LRUCache[str, tuple[Tensor, Tensor]] = LRUCache(
+            CACHE_BYTES, getsizeof=lambda read: sum(x.nbytes for x in read)
+        )
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> Conditions:
         """Return z and the states of texts, padded to the longest."""
-        if len(self.read) > MOST_CACHED:
-            self.read.clear()
-        new = [text for text in dict.fromkeys(texts) if text not in self.read]
+        known = {text: self.read[text] for text in texts if text in self.read}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
             ids, mask = self.space.words.encode(new)
             text = self.space.model.text
@@ -71,8 +72,8 @@ class Captions:
             pooled, states = text.encode(torch.from_numpy(ids))
             z, states = nn.functional.normalize(text.project(pooled)[:, : self.space.config.dim], dim=-1), states.half()
             for i, caption in enumerate(new):
-                self.read[caption] = z[i], states[i, : min(self.most, int(mask[i].sum()))].clone()
-        rows = [self.read[text] for text in texts]
+                self.read[caption] = known[caption] = z[i].clone(), states[i, : min(self.most, int(mask[i].sum()))].clone()
+        rows = [known[text] for text in texts]
         words = nn.utils.rnn.pad_sequence([states.float() for _, states in rows], batch_first=True)
         lengths = torch.tensor([len(states) for _, states in rows])
         present = (torch.arange(words.shape[1]) < lengths[:, None]).float()
@@ -98,7 +99,7 @@ def mixed(captions: Conditions, z_picture: Tensor, rng: np.random.Generator) -> 
 class DrawingLoss(nn.Module):
     """A generator whose `forward` returns the loss, so that DDP can wrap it."""
 
-    def __init__(self, model: FlowTransformer, bf16: bool):
+    def __init__(self, model: nn.Module, bf16: bool):
         super().__init__()
         self.model, self.bf16 = model, bf16
 

@@ -11,23 +11,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..core.config import to_json
 from ..core.errors import ConfigError
+from ..core.files import write_text_atomically
 from ..core.generator_config import GeneratorConfig
 from ..core.machine import usable_cpus
 from ..generate.export import export
 from ..generate.files import sheet_on_white
+from ..generate.generator import GENERATORS
 from ..generate.sampler import Pictures, sample
 from ..models.generate.flow import CHANNELS, FlowTransformer
 from ..models.text import TextTransformer
 from ..spaces import registry
 from ..spaces.checkpoints import checkpoint
+from ..spaces.sessions import open_graph
+from .adapters import choose_trainable
 from .augment import CUTOUTS
 from .config import RunConfig
 from .data import Batch, Loader, Mixture
 from .distributed import device_of, multiplies_bf16, uses_bf16
 from .drawing import Captions, Conditions, DrawingLoss, mixed, picture_vectors, random_times
 from .loop import Trainer
-from .runs import Run
+from .runs import Run, building
 from .sources import open_source
 
 VAL_BATCHES = 8
@@ -60,7 +65,11 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         )
         self.captions = Captions(towers, config.generator.words)
         self.device = device_of(config)
-        self.model = FlowTransformer(self.generator_config).to(self.device).train()
+        with building("[generator]"):
+            self.model = FlowTransformer(self.generator_config)
+            try_out(self.model)
+        self.model = self.model.to(self.device).train()
+        choose_trainable(self.model, config)
         self.training_model: nn.Module = DrawingLoss(self.model, uses_bf16(config, self.device))
         if self.world > 1:
             self.training_model = DistributedDataParallel(self.training_model)
@@ -106,9 +115,14 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         if not self.val:
             return {}
         model = cast(DrawingLoss, trainer.averaged)
+        self._draw_sheet(cast(FlowTransformer, model.model), Path(self.config.out) / "samples" / f"{trainer.step:06}.png")
+        return self._validation(model)
+
+    @torch.no_grad()
+    def _validation(self, model: DrawingLoss) -> dict[str, float]:
+        """Return the loss on the validation pairs, always of the same noise; empty where there are none."""
         losses = [self._loss(model, batch, np.random.default_rng(i)).item() for i, batch in enumerate(self.val)]
-        self._draw_sheet(model.model, Path(self.config.out) / "samples" / f"{trainer.step:06}.png")
-        return {"loss": round(float(np.mean(losses)), 4)}
+        return {"loss": round(float(np.mean(losses)), 4)} if losses else {}
 
     def _draw_sheet(self, model: FlowTransformer, file: Path) -> None:
         """Draw validation captions, side by side, to a file."""
@@ -118,13 +132,42 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         sheet_on_white(pictures, 1).save(file)
 
     def export(self, trainer: Trainer[Batch], card: dict[str, Any]) -> GeneratorConfig | None:
-        """Write OUT/generator, with what was measured in its card; None on helper processes."""
-        validation = self.evaluate(trainer)
+        """Write OUT/generator, with the loss of what is written in its card; None on helper processes."""
         if self.rank:
             return None
-        model = cast(DrawingLoss, trainer.averaged).model.cpu().eval()
-        config = replace(self.generator_config, card=card | {"validation": validation})
-        return export(model, config, Path(self.config.out) / "generator")
+        model = cast(FlowTransformer, cast(DrawingLoss, trainer.averaged).model).cpu().eval()
+        folder, self.device = Path(self.config.out) / "generator", torch.device("cpu")
+        config = export(model, self.generator_config, folder)
+        written = DrawingLoss(ExportedTransformer(folder), bf16=False)
+        config = replace(config, card=card | {"validation": self._validation(written)})
+        write_text_atomically(folder / GENERATORS.file, to_json(config))
+        return config
+
+
+@torch.no_grad()
+def try_out(model: FlowTransformer) -> None:
+    """Read a picture, so that a wrong setting fails now and not hours later."""
+    c = model.c
+    model(
+        torch.zeros(1, CHANNELS, c.size, c.size),
+        torch.zeros(1),
+        torch.zeros(1, c.dim),
+        torch.zeros(1, 1, c.word_width),
+        torch.ones(1, 1),
+    )
+
+
+class ExportedTransformer(nn.Module):
+    """A generator's folder, called as the transformer that it was exported from."""
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.session = open_graph(folder / "model.onnx")
+
+    def forward(self, x: Tensor, t: Tensor, z: Tensor, words: Tensor, present: Tensor) -> Tensor:
+        """See FlowTransformer.forward."""
+        feed = {"x": x.numpy(), "t": t.numpy(), "z": z.numpy(), "words": words.numpy(), "present": present.numpy()}
+        return torch.from_numpy(self.session.run(["picture"], feed)[0])
 
 
 @torch.no_grad()

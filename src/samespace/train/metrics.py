@@ -46,7 +46,9 @@ class Metrics:
         for name in names:
             points = [(row["step"], row[name]) for row in rows if name in row]
             right.plot(*zip(*points), marker="o", markersize=3, linewidth=1, label=name.removeprefix("val/"))
-        right.set(title="validation", xlabel="step", ylim=(0, 1))
+        right.set(title="validation", xlabel="step")
+        if all(row.get(name, 0) <= 1 for row in rows for name in names):  # shares
+            right.set(ylim=(0, 1))
         if names:
             right.legend(fontsize=8)
         for axes in (left, right):

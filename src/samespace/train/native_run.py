@@ -13,18 +13,20 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..core.errors import ConfigError, error_summary
 from ..core.machine import usable_cpus
-from ..core.native_config import NativeConfig
+from ..core.native_config import CHANNELS, NativeConfig
 from ..core.paths import expanded
-from ..generate.native import export
+from ..generate.native import Native, export, small
 from ..models.generate.native import NativeBatch, NativeTransformer, native_losses
-from ..preprocess.stream import StreamWords
+from ..preprocess.stream import PictureValues, SoundValues, StreamWords
+from ..spaces.checkpoints.tensors import dequantize
+from .adapters import choose_trainable
 from .config import RunConfig, Source
 from .data import Mixture
 from .distributed import device_of, uses_bf16
 from .documents import DocumentLoader, open_documents
 from .drawing import random_times
 from .loop import Trainer
-from .runs import Run
+from .runs import Run, building
 
 VAL_BATCHES = 4
 """Batches that the validation losses are the means of."""
@@ -57,7 +59,10 @@ class NativeRun(Run[NativeBatch, NativeConfig]):
         lm = replace(lm, context=min(lm.context, config.row or lm.context))  # places beyond a row are never learnt
         self.native_config = replace(self.words.c, name=config.name, lm=lm)
         self.device = device_of(config)
-        self.model = NativeTransformer(self.native_config).to(self.device).train()
+        with building("[native]"):
+            try_out(self.native_config, self.words.tokenizer)
+            self.model = NativeTransformer(self.native_config).to(self.device).train()
+        choose_trainable(self.model, config)
         self.training_model: nn.Module = NativeLoss(self.model, uses_bf16(config, self.device))
         if self.world > 1:  # a batch may have no sound, or no picture
             self.training_model = DistributedDataParallel(self.training_model, find_unused_parameters=True)
@@ -106,12 +111,22 @@ class NativeRun(Run[NativeBatch, NativeConfig]):
 
     def export(self, trainer: Trainer[NativeBatch], card: dict[str, Any]) -> NativeConfig | None:
         """Write OUT/native, with what was measured in its card; None on helper processes."""
+        model = cast(NativeLoss, trainer.averaged).model
+        model.load_state_dict(dequantize(small(model.state_dict())))  # as it is written
         validation = self.evaluate(trainer)
         if self.rank:
             return None
-        model = cast(NativeLoss, trainer.averaged).model.cpu().eval()
+        model = model.cpu().eval()
         config = replace(self.native_config, card=card | {"validation": validation})
         return export(model, self.words.tokenizer, config, Path(self.config.out) / "native")
+
+
+def try_out(c: NativeConfig, tokenizer: Tokenizer) -> None:
+    """Read a picture and a sound with a model of these settings, so that a wrong one fails now and not hours later."""
+    picture = PictureValues(np.zeros((CHANNELS, c.size, c.size), np.float32))
+    sound = SoundValues(np.zeros((c.audio.mels, c.audio.frames), np.float32))
+    Native(NativeTransformer(c), StreamWords(tokenizer, c)).read([picture])
+    Native(NativeTransformer(c), StreamWords(tokenizer, c)).read([sound])
 
 
 def open_words(config: RunConfig) -> StreamWords:

@@ -1,7 +1,8 @@
 """A run, from its config to what it exports: the same for spaces and for assistants."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.config import non_default_fields
-from ..core.errors import ConfigError, TrainingStopped, as_utf8
+from ..core.errors import ConfigError, TrainingStopped, as_utf8, error_summary
 from .config import RunConfig
 from .data import BatchLoader
 from .distributed import gather_objects, process_group, rank, world_size
@@ -23,6 +24,16 @@ NOT_IN_CARD = ("image", "text", "prep", "train", "val", "out")
 
 BatchT = TypeVar("BatchT")
 ResultT = TypeVar("ResultT")
+
+
+@contextmanager
+def building(tables: str) -> Iterator[None]:
+    """While a model is built of a config's tables, and tried out: raise ConfigError where they do not fit together."""
+    try:
+        yield
+    except (KeyError, IndexError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        reason, settings = error_summary(error), "sizes, widths, heads, patch, vocab"
+        raise ConfigError(f"no model can be built of {tables} ({reason}); check {settings}") from None
 
 
 class Run(ABC, Generic[BatchT, ResultT]):

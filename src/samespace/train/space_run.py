@@ -14,7 +14,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from ..core.config import Prep, SpaceConfig, TextTower
-from ..core.errors import ConfigError, as_utf8, error_summary
+from ..core.errors import ConfigError, as_utf8
 from ..core.machine import usable_cpus
 from ..evaluate.retrieval import retrieval
 from ..evaluate.zeroshot import accuracy
@@ -35,7 +35,7 @@ from .contrastive import Objective, TrainingModel, backward
 from .data import Batch, Loader, Mixture, SkippedSamples, read_pairs
 from .distributed import device_of, scalar_parameters
 from .loop import Trainer
-from .runs import Run
+from .runs import Run, building
 from .sources import open_source
 
 FORGETTING_EVAL = (Source(str(space_export.HELD_OUT)),)
@@ -208,7 +208,7 @@ def new_towers(config: RunConfig) -> Checkpoint:
     if config.image.patch > config.image.image_size:
         size = config.image.image_size
         raise ConfigError(f"a patch of {config.image.patch} does not fit into {size} pixels; change patch or image_size")
-    try:
+    with building("[image], [text] and [prep]"):
         model = dual_encoder(config.image, text, bias=config.loss == "siglip")
         initialize(model)
         with torch.no_grad():  # one picture and one text, so that a wrong setting fails now and not hours later
@@ -216,9 +216,6 @@ def new_towers(config: RunConfig) -> Checkpoint:
                 torch.from_numpy(normalize_pixels(np.zeros((1, *prep.shape), np.uint8), prep)),
                 torch.from_numpy(Words(tokenizer, prep).ids(["a"])),
             )
-    except (KeyError, IndexError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        reason, settings = error_summary(error), "sizes, widths, heads, patch, vocab"
-        raise ConfigError(f"no towers can be built of [image], [text] and [prep] ({reason}); check {settings}") from None
     if (config.image.dim or config.image.width) != text.dim:
         raise ConfigError(f"the towers end in {config.image.dim} and {text.dim} numbers; give both the same dim")
     space_config = SpaceConfig(name=config.name, image=config.image, text=text, prep=prep)
