@@ -69,4 +69,4 @@ def opened(browser, address: str, where: str = "", **options) -> Iterator:
     page.goto(address + where)
     yield page
     page.close()
-    assert wrong == []
+    assert not wrong, wrong

@@ -242,7 +242,8 @@ def test_the_keyboard_moves_through_it(page):
 
 
 @on_the_page
-def test_a_picture_is_tagged_rated_and_put_into_an_album(page, client):
+def test_a_picture_is_tagged_rated_and_put_into_an_album(page):
+    page.on("dialog", lambda dialog: dialog.accept())
     page.set_viewport_size({"width": 1200, "height": 700})
     page.locator(".tile button").nth(1).click()
     page.click("[aria-label='Favourite']")
@@ -259,7 +260,12 @@ def test_a_picture_is_tagged_rated_and_put_into_an_album(page, client):
     page.keyboard.press("Enter")
     page.click(".folder:has-text('My summer')")
     expect(page.locator("#query")).to_have_value('album:"Summer 2024"')
-    page.locator(".tile button").first.click()
+    page.click("[aria-label='Forget My summer']")
+    expect(page.locator(".folder:has-text('My summer')")).to_have_count(0)
+    page.fill("#query", "")
+    expect(page.locator("#status")).to_have_text("")
+    page.locator(".tile button").nth(1).click()
+    expect(page.locator("[aria-label='Favourite']")).to_have_attribute("aria-pressed", "true")
     page.click("[aria-label='Favourite']")
     page.click("[aria-label='4 stars']")
     for name in ("sunny", "Summer 2024"):
@@ -267,7 +273,6 @@ def test_a_picture_is_tagged_rated_and_put_into_an_album(page, client):
         expect(page.locator(".names .term", has_text=name)).to_have_count(0)
     page.keyboard.press("Escape")
     expect(page.locator("#own")).not_to_contain_text("Summer 2024")
-    client.post("/app/searches", json={"name": "My summer"})
 
 
 @on_the_page

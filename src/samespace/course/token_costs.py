@@ -29,8 +29,9 @@ class TokenCost:
 
 
 def assistant_cost(assistant: AssistantBackend, width: int, height: int) -> TokenCost | None:
-    """Return what an image of these sides, in pixels, costs an assistant; None for one that does not run on this machine."""
-    if not isinstance(assistant, Assistant):
+    """Return what an image of these sides, in pixels, costs an assistant; None for one that does not run on this machine,
+    or that orders a picture's tokens in a way of its own (SmolVLM, LLaVA-NeXT, Qwen3-VL)."""
+    if not isinstance(assistant, Assistant) or not assistant.model.in_order:
         return None
     c, model = assistant.model.c, assistant.model
     assert isinstance(model.image, PatchTransformer)  # all image towers are

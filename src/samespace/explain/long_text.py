@@ -46,7 +46,7 @@ class KindResult:
     bytes: int
     """Of these keys and values, or of the states, over all layers."""
     seen: list[list[float]]
-    """Mean attention over layers and heads, SIDE × SIDE cells at most, each row's largest at 1; empty for those with a state."""
+    """Mean attention over layers and heads, SIDE × SIDE cells at most, each row's largest at 1."""
 
 
 @torch.inference_mode()

@@ -146,8 +146,11 @@ class DuplicateReview:
                 yield _group(id, [Hit.of(Candidate.listed(file), rank) for rank, file in enumerate(seen, 1)])
 
     def accept(self, id: str) -> None:
-        """Want all files of a group: it is not shown again. Raises LibraryError, LibraryBusy."""
-        self._marks.review(file.hash for file in self._members()[id])
+        """Want all files of a group: it is not shown again. Raises MissingLibrary where there is no such group, LibraryError, LibraryBusy."""
+        files = self._members().get(id)
+        if not files:
+            raise MissingLibrary("there are no copies of this group any more; look at the list again")
+        self._marks.review(file.hash for file in files)
 
     def trash(self, paths: Iterable[str]) -> TrashReport:
         """Move copies to the system's trash; what is the last of its copies stays where it is, and takes their marks.
@@ -182,7 +185,8 @@ class DuplicateReview:
         if not batches:
             raise MissingLibrary("nothing was moved to the trash from here, or all of it was taken back")
         restored, problems = restore(batches[-1])
-        self._write_trashed(batches[:-1])
+        left = [path for path, _ in problems]
+        self._write_trashed([*([left] if left else []), *batches[:-1]])  # a disk that is away may come back
         return TrashReport(restored, problems)
 
     def _trashed(self) -> list[list[str]]:

@@ -289,7 +289,7 @@ class Library:
         return [Hit.of(one, rank, sizes.get(one.segment.stack or "", 1)) for rank, one in enumerate(candidates, first_rank)]
 
     def stack(self, id: str) -> list[Hit]:
-        """Return the files of a segment's stack, the newest first; its own alone where it is in none. Raises LibraryError, WrongSpace."""
+        """Return the files of a segment's stack, the newest first and its own as this segment; its own alone where it is in none. Raises LibraryError, WrongSpace."""
         from .store.conditions import Matches
 
         segment = self.segment(id)
@@ -298,7 +298,7 @@ class Library:
         of_stack = Filter(where=Matches("stack", f"^{segment.stack}$")) if segment.stack else Filter(within=segment.path)
         filter = self.filter_of("").narrowed(of_stack.where) if of_stack.where else of_stack
         newest = self.store.newest(self.space.fingerprint, filter, 1000, "file")
-        return self.hits([Candidate.listed(one) for one in newest])
+        return self.hits([Candidate.listed(segment if one.path == segment.path else one) for one in newest])
 
     def filter_of(self, where: str) -> Filter:
         """Return conditions as a filter, which leaves out what is hidden unless they ask for it. Raises QueryError, LibraryError."""

@@ -4,7 +4,6 @@ Plain ASGI rather than Starlette's BaseHTTPMiddleware, so that a route still not
 """
 
 import asyncio
-import hmac
 import time
 
 from starlette.datastructures import Headers
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..core.errors import RequestError
 from .services.errors import error_response
 from .services.metrics import Metrics
-from .services.security import LOOPBACK, key_in
+from .services.security import LOOPBACK, has_key
 
 MAX_BODY = 64_000_000
 """Bytes of a request."""
@@ -78,7 +77,7 @@ class AccessMiddleware:
             message = "requests from pages of other sites are refused; ask from a page of this server"
             return error_response(403, message, "permission_error")
         needs_key = self.key and request.scope["path"] != "/health"
-        if needs_key and not hmac.compare_digest(key_in(request), self.key.encode()):
+        if needs_key and not has_key(request, self.key):
             message = "the key is missing or wrong; send it as a bearer token, or open the page once as /?key=KEY"
             return error_response(401, message, "authentication_error", "invalid_api_key")
         return None

@@ -137,10 +137,11 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
             return None
         model = cast(FlowTransformer, cast(DrawingLoss, trainer.averaged).model).cpu().eval()
         folder, self.device = Path(self.config.out) / "generator", torch.device("cpu")
-        config = export(model, self.generator_config, folder)
-        written = DrawingLoss(ExportedTransformer(folder), bf16=False)
-        config = replace(config, card=card | {"validation": self._validation(written)})
-        write_text_atomically(folder / GENERATORS.file, to_json(config))
+        config = export(model, replace(self.generator_config, card=card), folder)
+        if self.val:  # of the weights that were written, which are rounded
+            measured = self._validation(DrawingLoss(ExportedTransformer(folder), bf16=False))
+            config = replace(config, card=card | {"validation": measured})
+            write_text_atomically(folder / GENERATORS.file, to_json(config))
         return config
 
 

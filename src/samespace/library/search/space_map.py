@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import LibraryError, MissingExtra, MissingLibrary
-from ...core.files import write_atomically
+from ...core.files import content_hash, write_atomically
 from ...core.machine import usable_cpus
 from ...spaces.space import Space
 from ..store.lance import Store
@@ -64,6 +64,8 @@ class Layout:
     xy: np.ndarray
     """float32 (N, 2): across and down, 0 to 1."""
     labels: tuple[Label, ...] = ()
+    made: str = ""
+    """Hex digits, others for each time that all was laid out anew; none of a map that an older version made."""
 
     def inside(self, polygon: Sequence[tuple[float, float]]) -> list[str]:
         """Return the ids of the segments inside a polygon, by the even-odd rule."""
@@ -112,7 +114,7 @@ class SpaceMap:
         progress(f"laying out {len(ids):,} pictures and sounds")
         xy = laid_out(z)
         progress("naming groups")
-        layout = Layout(ids, xy, self._named(xy, z))
+        layout = Layout(ids, xy, self._named(xy, z), content_hash(xy.tobytes())[:8])
         self._save(layout)
         return layout
 
@@ -129,7 +131,7 @@ class SpaceMap:
         if (old < 0).any():
             anchors = (z[old >= 0], xy[old >= 0]) if (old >= 0).any() else (z[:1], np.full((1, 2), 0.5, np.float32))
             xy[old < 0] = place_among(z[old < 0], *anchors)
-        layout = Layout(ids, xy, counted(layout.labels, xy))
+        layout = Layout(ids, xy, counted(layout.labels, xy), layout.made)
         self._save(layout)
         return layout
 
@@ -168,7 +170,7 @@ class SpaceMap:
 
     def _save(self, layout: Layout) -> None:
         labels = json.dumps([asdict(label) for label in layout.labels], ensure_ascii=False)
-        arrays: dict[str, Any] = {"ids": layout.ids, "xy": layout.xy, "labels": np.array(labels)}
+        arrays: dict[str, Any] = {"ids": layout.ids, "xy": layout.xy, "labels": np.array(labels), "made": np.array(layout.made)}
         write_atomically(self._path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
     def _load(self) -> Layout:
@@ -176,7 +178,7 @@ class SpaceMap:
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 labels = tuple(Label(**one) for one in json.loads(str(file["labels"])))
-                return Layout(file["ids"], file["xy"], labels)
+                return Layout(file["ids"], file["xy"], labels, str(file["made"]) if "made" in file else "")
         except FileNotFoundError:
             raise MissingLibrary("there is no map of this library yet; make one with: samespace map") from None
         except (OSError, ValueError, KeyError, TypeError) as error:

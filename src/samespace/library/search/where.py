@@ -278,9 +278,14 @@ def _concept(value: str, _: str, names: Names) -> Condition:
 
 
 def _area(value: str, _: str, names: Names) -> Condition:
-    """What is inside a polygon on the map of the space, whose corners are given in MAP_UNITS: area:"1200,3400 1800,3400 1500,4000"."""
+    """What is inside a polygon on the map of the space, whose corners are given in MAP_UNITS: area:"1200,3400 1800,3400 1500,4000".
+
+    Before them may stand on which map it was drawn: #1a2b3c4d.
+    """
+    drawn_on = re.match(r"#(\w*)\s", value)
     try:
-        corners = [tuple(int(number) / MAP_UNITS for number in corner.split(",")) for corner in value.split()]
+        drawn = value[drawn_on.end() :] if drawn_on else value
+        corners = [tuple(int(number) / MAP_UNITS for number in corner.split(",")) for corner in drawn.split()]
         polygon = [(x, y) for x, y in corners]
         if len(polygon) < 3:
             raise ValueError
@@ -290,7 +295,10 @@ def _area(value: str, _: str, names: Names) -> Condition:
         ) from None
     if names.map is None:
         raise ValueError("there is no map here")
-    return OneOf("id", tuple(names.map.read().inside(polygon)))
+    layout = names.map.read()
+    if drawn_on and drawn_on[1] != layout.made:
+        raise ValueError("the map was laid out anew after this area was drawn; draw around it again on the page /map")
+    return OneOf("id", tuple(layout.inside(polygon)))
 
 
 def _text(value: str, *_: object) -> Condition:

@@ -1,6 +1,7 @@
 """The files of a table of segments, each as its first segment, newest first: what a timeline and a list without words show."""
 
 import os
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,14 @@ def _one_of_each_stack(table: Any, rows: np.ndarray) -> np.ndarray:
 
 
 def folder_counts(table: Any, rows: np.ndarray) -> dict[str, int]:
-    """Return the folders that hold the files of some rows of a pyarrow.Table, and how many each holds."""
+    """Return the folders that hold the files of some rows of a pyarrow.Table, and how many each holds, with those of folders in it."""
     import pyarrow.compute as pc
 
     folders = pc.replace_substring_regex(table["path"].take(rows), r"/[^/]*$" if os.sep == "/" else r"\\[^\\]*$", "")
-    return {one["values"]: one["counts"] for one in pc.value_counts(folders).to_pylist()}
+    own = {one["values"]: one["counts"] for one in pc.value_counts(folders).to_pylist()}
+    counts = dict.fromkeys(own, 0)
+    for folder, count in own.items():
+        for place in (folder, *map(str, PurePath(folder).parents)):
+            if place in counts:
+                counts[place] += count
+    return counts

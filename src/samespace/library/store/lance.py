@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -629,6 +629,14 @@ class Store:
             rows = self.table.search().where(condition).select(["path", "size", "mtime"]).to_arrow().to_pylist()
             found |= {to_path(row["path"]): (row["size"], row["mtime"]) for row in rows}
         return found
+
+    def indexed_among(self, fingerprint: str, paths: Collection[str]) -> set[str]:
+        """Return which of these files are indexed. Raises LibraryError."""
+        import pyarrow.compute as pc
+
+        column = self.readable(fingerprint)["path"]
+        texts = pa.array([to_text(path) for path in paths], pa.string())
+        return {to_path(path) for path in pc.unique(column.filter(pc.is_in(column, texts))).to_pylist()}
 
     @clear_errors
     def hashes_of_marked(self, marked: Mapping[str, Mark]) -> dict[str, str]:

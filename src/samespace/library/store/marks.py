@@ -142,6 +142,10 @@ class Contents:
         rated = self.matching(lambda mark: mark.rating > 0)
         return AnyOf((self.matching(lambda mark: mark.rating > 0 and stars(mark.rating)), AllOf((condition, Not(rated)))))
 
+    def of(self, paths: Collection[str]) -> "Contents":
+        """Return the same with the marks of these files alone."""
+        return replace(self, files={path: mark for path, mark in self.files.items() if path in paths})
+
     def albums(self) -> list[tuple[str, int]]:
         """Return albums by name, and how many files each has."""
         return sorted(Counter(album for mark in self.files.values() for album in mark.albums).items())

@@ -6,12 +6,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from ...core.errors import UnknownSpace
+from ...core.errors import OperationStopped, UnknownSpace
 from ...core.paths import to_text
 from ..services.chat import complete
 from ..services.schemas import ChatRequest, EmbeddingRequest, RerankRequest, SearchRequest
 from ..services.state import State
-from ..services.threads import preparing
+from ..services.threads import each, preparing, working
 
 router = APIRouter(prefix="/v1")
 
@@ -57,9 +57,15 @@ def search(body: SearchRequest, state: State) -> dict[str, Any]:
 
 
 @router.post("/rerank")
-def rerank(body: RerankRequest, state: State) -> dict[str, Any]:
-    """Say how relevant each of some documents is to a query."""
-    return state.reranking.documents(body, state.allow_urls)
+async def rerank(body: RerankRequest, request: Request, state: State) -> dict[str, Any]:
+    """Say how relevant each of some documents is to a query; what is left is not read when the client has gone."""
+    name, scores = await working(state.reranking.scores, body, state.allow_urls)
+    found: list[float] = []
+    async for score in each(scores):
+        found.append(score)
+        if await request.is_disconnected():
+            raise OperationStopped("the client has gone")
+    return state.reranking.response(body, name, found)
 
 
 @router.post("/chat/completions")

@@ -3,7 +3,7 @@
 What needs torch is imported when it is first needed, so that the server starts sooner.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..services.events import event
 from ..services.schemas import HeadRequest, LabTextRequest, NeedlesRequest
 from ..services.security import HEADERS
 from ..services.state import State
+from ..services.threads import each
 
 router = APIRouter(prefix="/app/lab")
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -38,9 +39,10 @@ def language_of(state: State) -> Any:
 def stream(rows: Iterator[dict[str, Any]]) -> StreamingResponse:
     """Return rows as server-sent events; an error while they are made is the last one."""
 
-    def events() -> Iterator[str]:
+    async def events() -> AsyncIterator[str]:
         try:
-            yield from map(event, rows)
+            async for row in each(rows):
+                yield event(row)
         except Exception as error:  # the status has been sent
             yield event(error_body(sentence(error), "server_error"))
 

@@ -40,6 +40,8 @@ def mark(body: MarkRequest, state: State) -> dict[str, int]:
 def albums(state: State) -> dict[str, Any]:
     """Return albums, tags and saved searches, and how many favourites and hidden files there are."""
     contents = state.library.marks.read()
+    if state.library.exists:
+        contents = contents.of(state.library.store.indexed_among(state.library.space.fingerprint, contents.files))
     return {
         "albums": contents.albums(),
         "tags": contents.tags(),
@@ -83,7 +85,7 @@ def learn(body: ConceptRequest, state: State) -> dict[str, Any]:
     return {"name": concept.name, "yes": len(concept.yes), "no": len(concept.no)}
 
 
-@router.delete("/concepts/{name}", dependencies=[Depends(check_may_change)])
+@router.delete("/concepts/{name:path}", dependencies=[Depends(check_may_change)])
 def forget_concept(name: str, state: State) -> dict[str, str]:
     """Forget a word."""
     state.library.concepts.forget(name)

@@ -2,17 +2,18 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from jinja2 import Environment, FileSystemLoader
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ...course.outline import MINUTES, PARTS
 from ...library.demo import PHOTOGRAPHS
+from ...library.search.where import FIELDS
 from ...spaces.registry import SPACES
 from ..services.installed import installed_models
-from ..services.security import HEADERS, KEY_COOKIE
+from ..services.security import HEADERS, cookie_of
 from ..services.state import ServerState, State
 
 TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parents[1] / "templates"), autoescape=True)
@@ -25,18 +26,19 @@ def page(state: ServerState, template: str, **values: Any) -> HTMLResponse:
     store = state.library.store
     values |= {"count": store.count() if store.exists else 0, "space": state.library.space.handle}
     values |= {"location": str(state.library.location), "locations": state.locations, "assistant": state.assistant.name}
-    return HTMLResponse(TEMPLATES.get_template(template).render(page=template, **values), headers=HEADERS)
+    fresh = HEADERS | {"Cache-Control": "no-store"}  # a page says how many files there are, and which library it is
+    return HTMLResponse(TEMPLATES.get_template(template).render(page=template, **values), headers=fresh)
 
 
 @router.get("/")
-def search_page(state: State, key: str = "") -> Response:
+def search_page(request: Request, state: State, key: str = "") -> Response:
     """Return the search page; with `key`, set it as a cookie first."""
     if key:
         response = RedirectResponse("/", headers=HEADERS)
         if state.key:  # it is the right one: the middleware has checked it
-            response.set_cookie(KEY_COOKIE, quote(state.key, safe=""), httponly=True, samesite="strict")
+            response.set_cookie(*cookie_of(request, state.key), httponly=True, samesite="strict")
         return response
-    return page(state, "search.html")
+    return page(state, "search.html", fields=list(FIELDS))
 
 
 @router.get("/places")

@@ -1,6 +1,6 @@
 """/app: what the pages of search, spaces and the library ask."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..services.schemas import CompareRequest, DrawRequest, FolderRequest, PageS
 from ..services.search_page import listed_json
 from ..services.security import HEADERS
 from ..services.state import Conditions, State, check_may_change
+from ..services.threads import each, working
 
 Words = Annotated[str, Query(max_length=200)]
 
@@ -21,7 +22,10 @@ router = APIRouter(prefix="/app")
 @router.post("/search")
 def search(body: PageSearchRequest, state: State) -> JSONResponse:
     """Search by words and media."""
-    return JSONResponse(vars(state.search_page.search(body)))  # not a dict: FastAPI would validate every number of every hit
+    results = state.search_page.search(body)
+    if body.on_map:
+        results = replace(results, hits=state.map_page.placed(results.hits))
+    return JSONResponse(vars(results))  # not a dict: FastAPI would validate every number of every hit
 
 
 @router.get("/timeline")
@@ -32,10 +36,14 @@ def timeline(state: State, where: Conditions = "") -> dict[str, Any]:
 
 @router.get("/timeline/items")
 def timeline_items(
-    state: State, first: Annotated[int, Query(ge=0)], count: Annotated[int, Query(ge=1, le=1000)], where: Conditions = ""
+    state: State,
+    first: Annotated[int, Query(ge=0)],
+    count: Annotated[int, Query(ge=1, le=1000)],
+    where: Conditions = "",
+    version: Annotated[str, Query(max_length=64)] = "",
 ) -> JSONResponse:
-    """Return some files of the timeline."""
-    return JSONResponse({"items": state.timeline.items(where, first, count)})
+    """Return some files of the timeline, as long as it is the version that was laid out."""
+    return JSONResponse({"items": state.timeline.items(where, first, count, version)})
 
 
 @router.get("/places")
@@ -94,15 +102,15 @@ def marked_words(id: str, words: Words, state: State) -> dict[str, Any]:
 
 
 @router.post("/draw")
-def draw(body: DrawRequest, state: State) -> StreamingResponse:
+async def draw(body: DrawRequest, state: State) -> StreamingResponse:
     """Stream the steps of drawings."""
-    return StreamingResponse(state.drawing.events(body), media_type="text/event-stream", headers=HEADERS)
+    return StreamingResponse(each(await working(state.drawing.events, body)), media_type="text/event-stream", headers=HEADERS)
 
 
 @router.post("/compare")
-def compare(body: CompareRequest, state: State) -> dict[str, Any]:
+async def compare(body: CompareRequest, state: State) -> dict[str, Any]:
     """Rank the same pictures by several spaces."""
-    return {"spaces": [asdict(state.comparison.rank(name, body.query)) for name in body.spaces]}
+    return {"spaces": [asdict(await working(state.comparison.rank, name, body.query)) for name in body.spaces]}
 
 
 @router.post("/index", status_code=202, dependencies=[Depends(check_may_change)])

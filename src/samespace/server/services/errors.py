@@ -12,6 +12,7 @@ from ...core.errors import (
     MissingExtra,
     MissingLibrary,
     OperationStopped,
+    OutOfDate,
     QueryError,
     RequestError,
     SamespaceError,
@@ -26,7 +27,7 @@ from ...core.errors import (
 STATUS: list[tuple[tuple[type[SamespaceError], ...], int, str]] = [
     ((RequestError, QueryError, UnreadableMedia), 400, "invalid_request_error"),
     ((UnknownAssistant, UnknownGenerator, UnknownSpace, MissingLibrary), 404, "not_found_error"),
-    ((LibraryBusy, WrongSpace), 409, "conflict_error"),
+    ((LibraryBusy, OutOfDate, WrongSpace), 409, "conflict_error"),
     ((MissingExtra,), 501, "server_error"),
     ((OperationStopped,), 503, "server_error"),
 ]
@@ -64,12 +65,15 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def on_invalid_request(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"] if part != "body")
+        where = () if first["type"] == "json_invalid" else first["loc"]  # else a position in the text
+        field = ".".join(str(part) for part in where if part != "body")
         message = f"{field or 'the body'}: {first['msg']}; correct the request"
         return error_response(400, message, "invalid_request_error", param=field or None)
 
     @app.exception_handler(HTTPException)
     async def on_http_error(_: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, SamespaceError):  # raised while the body was read
+            return await on_samespace_error(_, error.__cause__)
         no_route = error.detail == "Not Found"  # Starlette's detail where no route matches
         message = f"{error.detail}; {ROUTES}" if no_route else error.detail
         return error_response(error.status_code, message, "invalid_request_error")

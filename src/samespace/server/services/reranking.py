@@ -1,6 +1,7 @@
 """/v1/rerank, and the second look at hits: opened with the first request for it."""
 
 import threading
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -39,24 +40,36 @@ class Reranking:
         """Return hits with the first of them read again; as they are where the query has no words. Raises SamespaceError."""
         return rerank(self.library, query, hits, self.reranker, FIRST)
 
-    def documents(self, body: RerankRequest, urls_allowed: bool) -> dict[str, Any]:
-        """Return a response of /v1/rerank: the most relevant first. Raises RequestError, UnreadableMedia, SamespaceError."""
+    def scores(self, body: RerankRequest, urls_allowed: bool) -> tuple[str, Iterator[float]]:
+        """Return who reads the documents of a request of /v1/rerank, and how relevant each is, as they are read.
+
+        Raises, then too, RequestError, UnreadableMedia, SamespaceError.
+        """
         space = self.library.space
         if body.model in (space.handle, space.name):
-            name, scores = space.handle, self._cosines(body, urls_allowed)
-        else:
-            reranker = self.reranker(body.model)
-            name, scores = reranker.name, [reranker.probability(body.query, one) for one in body.read_documents(urls_allowed)]
-        if None in scores:
-            raise RequestError(f"{name} reads no pictures; start with an assistant that does: samespace serve --assistant NAME")
-        order = np.argsort([-score for score in scores if score is not None], kind="stable")[: body.top_n]
-        results = [{"index": int(i), "relevance_score": float(scores[i] or 0)} for i in order]
+            return space.handle, self._cosines(body, urls_allowed)
+        reranker = self.reranker(body.model)
+
+        def probabilities() -> Iterator[float]:
+            for one in body.read_documents(urls_allowed):
+                if (probability := reranker.probability(body.query, one)) is None:
+                    raise RequestError(
+                        f"{reranker.name} reads no pictures; start with an assistant that does: samespace serve --assistant NAME"
+                    )
+                yield probability
+
+        return reranker.name, probabilities()
+
+    def response(self, body: RerankRequest, name: str, scores: Sequence[float]) -> dict[str, Any]:
+        """Return a response of /v1/rerank: the most relevant first."""
+        order = np.argsort([-score for score in scores], kind="stable")[: body.top_n]
+        results = [{"index": int(i), "relevance_score": float(scores[i])} for i in order]
         if body.return_documents:
             for result in results:
                 one = body.documents[int(result["index"])]
                 result["document"] = {"text": one} if isinstance(one, str) else one.model_dump(exclude_none=True)  # type: ignore[assignment]
         return {"object": "list", "model": name, "results": results, "usage": {"total_tokens": 0}}
 
-    def _cosines(self, body: RerankRequest, urls_allowed: bool) -> list[float | None]:
+    def _cosines(self, body: RerankRequest, urls_allowed: bool) -> Iterator[float]:
         z, *documents = self.embedding.encode(chain([body.query], body.read_documents(urls_allowed)))
-        return [float(one @ z) for one in documents]
+        yield from (float(one @ z) for one in documents)

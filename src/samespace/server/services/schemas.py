@@ -145,11 +145,14 @@ class EmbeddingItem(BaseModel):
     """A URL, a data URI, or plain base64."""
 
 
+Tokens = Annotated[list[int], Field(max_length=8192)]
+
+
 class EmbeddingRequest(BaseModel):
     """POST /v1/embeddings: OpenAI's `input`, infinity's `modality`, Jina's items, vLLM's `messages`."""
 
     model: str
-    input: str | Bounded[str] | Bounded[EmbeddingItem] | Bounded[int] | Bounded[list[int]] | None = None
+    input: str | Bounded[str] | Bounded[EmbeddingItem] | Bounded[int] | Bounded[Tokens] | None = None
     modality: Literal["text", "image"] | None = "text"
     messages: Bounded[ChatMessage] | None = None
     encoding_format: Literal["float", "base64"] | None = "float"
@@ -262,6 +265,8 @@ class PageSearchRequest(BaseModel):
     not_meant: Ids = []
     rerank: bool = False
     """As of SearchRequest."""
+    on_map: bool = False
+    """Whether each hit says by which `point` of the map it is shown: itself, or what of its file is nearest to it."""
 
 
 Names = Annotated[list[str], Field(max_length=100)]

@@ -62,7 +62,9 @@ class SearchPage:
 
     def __init__(self, library: Library, media: LibraryMedia, reranking: Reranking):
         self.library, self.media, self.reranking = library, media, reranking
-        self.windows: LRUCache[str, WindowEmbeddings] = LRUCache(CACHED_IMAGES)  # by the segment's id
+        self.windows: LRUCache[tuple[str, str], WindowEmbeddings] = LRUCache(
+            CACHED_IMAGES
+        )  # by the segment's id and its file's content
         self.lock = threading.Lock()  # media are decoded and embedded one at a time: each may be large
 
     def search(self, request: PageSearchRequest) -> Results:
@@ -107,9 +109,9 @@ class SearchPage:
         """
         segment = self.media.segment(id)
         with self.lock:
-            windows = self.windows.get(id)
+            windows = self.windows.get(key := (id, segment.hash))
             if windows is None:
-                windows = self.windows[id] = embed_windows(self.library.space, self.media.open(segment))
+                windows = self.windows[key] = embed_windows(self.library.space, self.media.open(segment))
         return [windows.heatmap(z) for z in phrase_directions(self.library.space, words)]
 
     def marked_words(self, id: str, words: str) -> list[Box]:

@@ -1,14 +1,14 @@
 """Who may ask what: the key, the headers of pages, and whether a request comes from this machine."""
 
+import hmac
 from ipaddress import ip_address
-from urllib.parse import unquote
 
 from starlette.requests import Request
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names of this machine, which only it reaches."""
-KEY_COOKIE = "samespace-key"
-"""Cookie that holds the key in a browser."""
+KEY_COOKIE = "samespace-key-{port}"
+"""Cookie that stands for the key in a browser; other servers of this machine are sent it too, whatever their port."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "media-src 'self' blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -20,11 +20,25 @@ HEADERS = {
 
 
 def key_in(request: Request) -> bytes:
-    """Return the key that a client sends: a bearer token, `?key=` of the first page, or the cookie that this page sets."""
+    """Return the key that a client sends: a bearer token, or `?key=` of the first page, which sets a cookie in its place."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""  # RFC 9110, §11.1: in any case of letters
     parameter = request.query_params.get("key", "") if request.scope["path"] == "/" else ""
-    return (bearer or parameter or unquote(request.cookies.get(KEY_COOKIE, ""))).encode()
+    return (bearer or parameter).encode()
+
+
+def cookie_of(request: Request, key: str) -> tuple[str, str]:
+    """Return the name and the value of the cookie that stands for a key: nobody who is sent it learns the key."""
+    port = (request.scope.get("server") or ("", 0))[1]
+    return KEY_COOKIE.format(port=port), hmac.new(key.encode(), b"samespace cookie", "sha256").hexdigest()
+
+
+def has_key(request: Request, key: str) -> bool:
+    """Whether a request has the key, or the cookie that stands for it."""
+    name, value = cookie_of(request, key)
+    return hmac.compare_digest(key_in(request), key.encode()) or hmac.compare_digest(
+        request.cookies.get(name, "").encode(), value.encode()
+    )
 
 
 def is_loopback(request: Request) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -17,6 +17,8 @@ from ...spaces import registry
 from ...spaces.space import Space
 from .library_media import LibraryMedia
 
+OPENED = 2
+"""Spaces beside the library's that stay open."""
 SAMPLE = 48
 """Pictures of the library that are compared."""
 
@@ -67,14 +69,14 @@ class SpaceComparison:
     def __init__(self, library: Library, media: LibraryMedia):
         self.library, self.media, self.lock = library, media, threading.Lock()
         self.embeddings: dict[str, SampleEmbeddings] = {}  # by the space's name
-        self.load = cache(registry.load)
+        self.load = lru_cache(OPENED)(registry.load)
 
     def rank(self, space_name: str, text: str) -> Ranking:
         """Rank the pictures by an installed space. Raises UnknownSpace, MissingExtra."""
         if space_name not in registry.SPACES.installed():
             raise UnknownSpace(f"there is no space {space_name!r} here; pull it first: samespace spaces pull {space_name}")
         with self.lock:  # the first time, pictures are decoded and embedded
-            space = self.load(space_name)
+            space = self.library.space if space_name == self.library.space.handle else self.load(space_name)
             sample = self.embeddings[space_name] = self._embed_sample(space, self.embeddings.get(space_name))
         scores = sample.z @ space.text([text])[0]
         hits = [

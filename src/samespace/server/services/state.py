@@ -21,18 +21,27 @@ from .space_comparison import SpaceComparison
 from .timeline import Timeline
 
 
+class Shared:
+    """What the apps of several libraries have in common."""
+
+    def __init__(self) -> None:
+        self.metrics, self.drawing = Metrics(), Drawing()
+
+
 class ServerState:
     """A library, an assistant, and what answers requests about them."""
 
-    def __init__(self, library: Library, assistant: LazyAssistant, key: str, allow_urls: bool, locations: tuple[str, ...]):
+    def __init__(
+        self, library: Library, assistant: LazyAssistant, shared: "Shared", key: str, allow_urls: bool, locations: tuple[str, ...]
+    ):
         """`key` is empty where none is needed; `locations` are the libraries that the pages offer, where there are several."""
         self.library, self.assistant, self.key, self.allow_urls, self.locations = library, assistant, key, allow_urls, locations
-        self.metrics, self.media, self.indexing = Metrics(), LibraryMedia(library), IndexingJob(library)
+        self.metrics, self.media, self.indexing = shared.metrics, LibraryMedia(library), IndexingJob(library)
         self.embedding = Embedding(library.space)
         self.reranking = Reranking(library, self.embedding, assistant)
         self.search_page = SearchPage(library, self.media, self.reranking)
         self.comparison = SpaceComparison(library, self.media)
-        self.timeline, self.map_page, self.drawing = Timeline(library), MapPage(library), Drawing()
+        self.timeline, self.map_page, self.drawing = Timeline(library), MapPage(library), shared.drawing
 
 
 async def state_of(request: Request) -> ServerState:

@@ -1,4 +1,4 @@
-// Requests to this server. Whatever goes wrong comes back as {error: one sentence}.
+// Requests to this server. Whatever goes wrong comes back as {error: one sentence}, with the status of an answer.
 
 export const NO_ANSWER = "The server does not answer; start it again with: samespace serve";
 
@@ -9,7 +9,7 @@ export async function ask(path, body, signal, method) {
   try {
     const response = await fetch(path, { ...(body && post(body)), ...(method && { method }), signal });
     const json = await response.json();
-    return response.ok ? json : { error: json.error.message };
+    return response.ok ? json : { error: json.error.message, status: response.status };
   } catch (error) {
     if (error.name === "AbortError") throw error;
     return { error: NO_ANSWER };

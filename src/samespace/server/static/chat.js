@@ -52,7 +52,11 @@ function offerTrace(bubble, uri, question, answer) {
     const trace = await request("/app/lesson/trace", { picture: uri, question, max_tokens: MAX_TRACED });
     if (picture !== uri) return;
     if (trace.error) button.textContent = trace.error;
-    else bubble.replaceChildren(...trace.answer.map(tokenButton), note("Point at a word."));
+    else {
+      const traced = trace.answer.map(({ text }) => text).join("");
+      const rest = answer.startsWith(traced) ? answer.slice(traced.length) : ""; // what lies beyond the traced tokens
+      bubble.replaceChildren(...trace.answer.map(tokenButton), rest, note("Point at a word."));
+    }
   });
   bubble.replaceChildren(answer, document.createElement("br"), button);
 }

@@ -44,9 +44,9 @@ const pictures = new Pictures(() => draw());
 async function start() {
   for (;;) {
     const { exists, running, doing, error } = await ask("/app/map/state");
-    if (error) return say(error, true);
+    if (error && !exists) return say(error, true);
     if (running) say(doing ? `Making the map: ${doing} …` : "Making the map …");
-    else if (exists) return load();
+    else if (exists) return load(error);
     else {
       const answer = await ask("/app/map", {});
       if (answer.error) return say(answer.error, true);
@@ -55,15 +55,18 @@ async function start() {
   }
 }
 
-async function load() {
+// wrong: why it could not be laid out anew.
+async function load(wrong) {
   const answer = await ask("/app/map");
   if (answer.error) return say(answer.error, true);
   const [x, y] = [answer.x, answer.y].map((text) => Float32Array.from(new Uint16Array(bytes(text).buffer), (number) => number / UNITS));
-  Object.assign(state, { count: answer.count, ids: bytes(answer.ids), x, y, labels: answer.labels.sort((a, b) => b.count - a.count) });
+  selection.close();
+  pictures.clear();
+  Object.assign(state, { count: answer.count, made: answer.made, hits: [], target: null, ids: bytes(answer.ids), x, y, labels: answer.labels.sort((a, b) => b.count - a.count) });
   numbers.clear();
   chosenAt.clear();
   for (let i = 0; i < state.count; i++) numbers.set(idOf(i), i);
-  say(`${state.count.toLocaleString()} pictures and sounds.`);
+  say(wrong || `${state.count.toLocaleString()} pictures and sounds.`, Boolean(wrong));
   at("query").disabled = false;
   at("groups").replaceChildren(...state.labels.filter(({ level }) => level === 0).map(groupButton));
   resize();
@@ -283,14 +286,15 @@ async function search() {
     say(`${state.count.toLocaleString()} pictures and sounds.`);
     return draw();
   }
-  const answer = await latest((signal) => ask("/app/search", { query, top: TOP, group_by: "file" }, signal));
+  const answer = await latest((signal) => ask("/app/search", { query, top: TOP, group_by: "file", on_map: true }, signal));
   if (!answer) return;
   if (answer.error) return say(answer.error, true);
-  const found = answer.hits.map((hit, rank) => ({ i: numbers.get(hit.id), share: hit.relevance ?? 1 - rank / answer.hits.length })).filter(({ i }) => i !== undefined);
+  const found = answer.hits.map((hit, rank) => ({ i: numbers.get(hit.point), share: hit.relevance ?? 1 - rank / answer.hits.length })).filter(({ i }) => i !== undefined);
   const middle = (axis) => median(found.slice(0, MIDDLE).map(({ i }) => axis[i]));
   const listed = answer.hits.every(({ score, relevance }) => !score && relevance === null); // by conditions alone
   Object.assign(state, { hits: found, target: found.length && !listed ? [middle(state.x), middle(state.y)] : null });
-  say(answer.likely === null ? `${found.length} found.` : answer.likely ? `${answer.likely} are likely what you mean; the ring is where the query falls.` : "Nothing here is likely what you mean; the ring is where it would be.");
+  const ring = state.target ? (answer.likely ? "; the ring is where the query falls" : "; the ring is where it would be") : "";
+  say(answer.likely === null ? `${found.length} found.` : answer.likely ? `${answer.likely} are likely what you mean${ring}.` : `Nothing here is likely what you mean${ring}.`);
   draw();
 }
 
@@ -324,7 +328,7 @@ const lasso = {
     at("lasso").ariaPressed = "false";
     const found = [];
     for (let i = 0; i < state.count; i++) if (inside(state.x[i], state.y[i])) found.push(i);
-    if (state.path.length > 2 && found.length) selection.show(state.path, found.length, found.slice(0, 8).map(idOf));
+    if (state.path.length > 2 && found.length) selection.show(state.path, state.made, found.length, found.slice(0, 8).map(idOf));
     else selection.close();
   },
 };
@@ -354,7 +358,7 @@ function nearest(x, y) {
 async function open(id) {
   const { files, error } = await ask(`/app/stack/${id}`);
   if (error) return say(error, true);
-  viewer.open(Math.max(0, files.findIndex((file) => file.id === id)), files);
+  viewer.open(files.findIndex((file) => file.id === id), files);
 }
 const viewer = new Viewer({
   request: () => ({ query: at("query").value.trim() }),
@@ -380,9 +384,12 @@ at("again").addEventListener("click", async () => {
   const answer = await ask("/app/map", {});
   answer.error ? say(answer.error, true) : start();
 });
+// The map's middle and scale stay: on a phone the address bar comes and goes.
 addEventListener("resize", () => {
+  const [x, y] = toMap(canvas.width / (2 * (devicePixelRatio || 1)), canvas.height / (2 * (devicePixelRatio || 1)));
+  const { high } = state.view;
   resize();
-  fit();
+  look(x, y, high);
 });
 at("query").value = new URLSearchParams(location.search).get("q") ?? "";
 start();

@@ -9,6 +9,11 @@ export class Pictures {
     Object.assign(this, { onLoad, loaded: new Map(), loading: new Set(), queue: [] });
   }
 
+  clear() {
+    this.loaded.clear();
+    this.queue = [];
+  }
+
   get(key) {
     return this.loaded.get(key);
   }

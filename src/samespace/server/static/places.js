@@ -25,9 +25,10 @@ const colours = () => {
 
 async function load() {
   const where = encodeURIComponent(at("where").value.trim());
-  const found = await latest((signal) => Promise.all([fetch("/static/vendor/countries-50m.json", { signal }).then((r) => r.json()), ask(`/app/places?where=${where}`, null, signal)]));
+  const found = await latest((signal) => Promise.all([ask("/static/vendor/countries-50m.json", null, signal), ask(`/app/places?where=${where}`, null, signal)]));
   if (!found) return; // it was asked anew
   const [world, places] = found;
+  if (world.error) return say(world.error);
   state.land ??= feature(world, world.objects.land);
   state.borders ??= mesh(world, world.objects.countries, (a, b) => a !== b);
   if (places.error) return say(places.error);
@@ -86,14 +87,13 @@ function draw() {
 // Points that are near one another on the screen, as one: {x, y, count, first, key}.
 function cluster() {
   const [width, height] = state.size;
-  const scale = projection.scale();
   const [originX, originY] = projection([0, 0]); // cells move with the map
   const cells = new Map();
   for (const point of state.points) {
     const [x, y] = projection([point.lon, Math.max(-85, Math.min(85, point.lat))]);
     if (x < -CELL || y < -CELL || x > width + CELL || y > height + CELL) continue;
     const key = `${Math.floor((x - originX) / CELL)} ${Math.floor((y - originY) / CELL)}`;
-    const cell = cells.get(key) ?? { x: 0, y: 0, count: 0, first: point, key: `${key} ${scale.toFixed(1)} ${point.id}` };
+    const cell = cells.get(key) ?? { x: 0, y: 0, count: 0, first: point, key: `${key} ${point.id}` };
     cell.x += x;
     cell.y += y;
     cell.count++;

@@ -9,24 +9,40 @@ import { Timeline } from "./timeline.js";
 import { Viewer, caption } from "./viewer.js";
 
 const WAIT = 40; // milliseconds after the last key
-const state = { terms: [], hits: [] }; // terms: {id | media, weight, source, name}
+const state = { terms: [], hits: [], stale: false }; // terms: {id | media, weight, source, name}
 const latestSearch = latestOnly();
 
 const words = () => at("query").value.trim();
-const filtered = () => ["under", "kind", "since", "until"].some((id) => at(id).value);
+const FIELDS = at("form").dataset.fields.split(" ").join("|");
+const CONDITION = new RegExp(`-?\\b(${FIELDS}):(>=|<=|[<>])?("[^"]*"?|[^\\s()"]+)`, "gi");
 // The query without its conditions: words, or nothing.
-const plainWords = () => words().replace(/-?\b[a-z]+:(>=|<=|[<>])?("[^"]*"?|[^\s()"]+)/gi, " ");
-const searching = () => Boolean(/[^\s()-]/.test(plainWords().replace(/\b(AND|OR|NOT)\b/g, "")) || state.terms.length || filtered());
+const plainWords = () => words().replace(CONDITION, " ");
+const searching = () => Boolean(/[^\s()-]/.test(plainWords().replace(/\b(AND|OR|NOT)\b/g, "")) || state.terms.length);
+// The query and the filters beside it as conditions.
+const conditions = () => {
+  const [under, kind, since, until] = ["under", "kind", "since", "until"].map((id) => at(id).value.trim());
+  const filters = [under && `folder:"${under}"`, kind && `kind:${kind}`, since && `date:>=${since}`, until && `date:<=${until}`].filter(Boolean);
+  return filters.length && words() ? `(${words()}) ${filters.join(" ")}` : words() || filters.join(" ");
+};
 
 async function search() {
   at("save").hidden = !words();
-  history.replaceState(null, "", words() ? `?q=${encodeURIComponent(words())}` : location.pathname);
+  const like = state.terms.find(({ id }) => id); // what another page has sent here stays when the page is loaded anew
+  const address = new URLSearchParams({ ...(words() && { q: words() }), ...(like && { like: like.id, weight: like.weight }) });
+  history.replaceState(null, "", address.size ? `?${address}` : location.pathname);
   if (!searching()) {
-    const failed = await latestSearch((signal) => showTimeline(words(), signal));
+    const failed = await latestSearch((signal) => showTimeline(conditions(), signal));
     return failed && showError(failed.error);
   }
   const answer = await latestSearch((signal) => ask("/app/search", searchRequest(), signal));
   if (answer) answer.error ? showError(answer.error) : show(answer);
+}
+
+// Ask for something else, of which nothing was said yet.
+function setQuery(text) {
+  forgetSaid();
+  at("query").value = text;
+  search();
 }
 
 // What the form asks for.
@@ -79,7 +95,7 @@ async function showTimeline(where, signal) {
 }
 
 function show({ hits, likely, line, dates, unknown }) {
-  state.hits = hits;
+  Object.assign(state, { hits, stale: false });
   timeline.show(false);
   at("results").hidden = false;
   at("status").classList.remove("wrong");
@@ -103,9 +119,8 @@ function summary(hits, likely) {
 function dateChip({ text, condition }) {
   const chip = element("button", `${text} → ${condition}`, { type: "button", className: "chip", title: `Search by this instead of the words “${text}”` });
   chip.addEventListener("click", () => {
-    at("query").value = `${at("query").value.replace(text, " ").replace(/\s+/g, " ").trim()} ${condition}`.trim();
+    setQuery(`${at("query").value.replace(text, " ").replace(/\s+/g, " ").trim()} ${condition}`.trim());
     at("query").focus();
-    search();
   });
   return chip;
 }
@@ -137,15 +152,15 @@ const firstPhrase = () =>
     .trim();
 
 const grid = new Grid(at("grid"), at("line"), itemOf, caption);
-const timeline = new Timeline({ root: at("timeline"), scrubber: at("scrubber"), onOpen: (index) => viewer.open(index, timeline) });
+const timeline = new Timeline({ root: at("timeline"), scrubber: at("scrubber"), onOpen: (index) => viewer.open(index, timeline), onChanged: () => timeline.visible && !at("viewer").open && search() });
 const viewer = new Viewer({
   request: searchRequest,
   phrase: firstPhrase,
   async onClose(index) {
-    if (timeline.stale && timeline.visible) await search();
+    if (timeline.visible ? timeline.stale : state.stale) await search();
     if (document.activeElement === at("query")) return; // somebody may be typing again
     if (viewer.source === timeline) timeline.focus(index);
-    else grid.focus(indexOf(viewer.hit.id));
+    else grid.focus(Math.max(0, indexOf(viewer.hit.id)));
   },
   onSteer: ({ id, name }, weight) => addTerm({ id, weight, source: `/pictures/${id}/small`, name }),
 });
@@ -183,13 +198,13 @@ function link(name, count, query, title = query, forget = null) {
   const button = element("button", "", { type: "button", className: "folder", title });
   button.append(element("span", name), element("small", count === null ? "" : count.toLocaleString()));
   button.addEventListener("click", () => {
-    at("query").value = query;
-    search();
+    at("side").open = wide.matches;
+    setQuery(query);
   });
   const item = element("li");
   item.append(button);
   if (forget) {
-    const cross = element("button", "×", { type: "button", className: "quiet", title: `Forget ${query}`, ariaLabel: `Forget ${query}` });
+    const cross = element("button", "×", { type: "button", className: "quiet", title: `Forget ${name.slice(2)}`, ariaLabel: `Forget ${name.slice(2)}` });
     cross.addEventListener("click", forget);
     item.append(cross);
   }
@@ -199,6 +214,13 @@ function link(name, count, query, title = query, forget = null) {
 async function forgetWord(name) {
   if (!confirm(`Forget what “${name}” means? Its pictures stay.`)) return;
   const answer = await ask(`/app/concepts/${encodeURIComponent(name)}`, null, undefined, "DELETE");
+  if (answer.error) return showError(answer.error);
+  showOwn();
+}
+
+async function forgetSearch(name) {
+  if (!confirm(`Forget the search “${name}”? Its files stay.`)) return;
+  const answer = await ask("/app/searches", { name, query: "" });
   if (answer.error) return showError(answer.error);
   showOwn();
 }
@@ -221,7 +243,7 @@ async function showOwn() {
   at("own").replaceChildren(
     ...(favourites ? [link("♥ Favourites", favourites, "is:favourite")] : []),
     ...albums.map(([name, count]) => link(`▤ ${name}`, count, `album:"${name}"`)),
-    ...Object.entries(searches).map(([name, query]) => link(`⌕ ${name}`, null, query)),
+    ...Object.entries(searches).map(([name, query]) => link(`⌕ ${name}`, null, query, query, () => forgetSearch(name))),
     ...concepts.map(({ name, yes, no }) => link(`✦ ${name}`, null, name, `A word that you taught by ${yes} examples${no ? ` and ${no} against` : ""}`, () => forgetWord(name))),
     ...tags.map(([name, count]) => link(`# ${name}`, count, `tag:"${name}"`)),
     ...(hidden ? [link("Hidden", hidden, "is:hidden")] : []),
@@ -257,9 +279,8 @@ mediaInput({
 });
 for (const button of document.querySelectorAll(".try"))
   button.addEventListener("click", () => {
-    at("query").value = button.textContent;
+    setQuery(button.textContent);
     at("query").focus();
-    search();
   });
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input");
@@ -270,10 +291,15 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     searching() ? grid.focus(0) : timeline.focus(0);
   } else if (event.key === "Escape" && event.target === at("query") && !at("viewer").open) {
-    at("query").value = "";
-    search();
+    setQuery("");
   }
 });
+
+// Beside the timeline where there is room, else folded above it.
+const wide = matchMedia("(min-width: 1001px)");
+const unfold = () => (at("side").open = wide.matches);
+wide.addEventListener("change", unfold);
+unfold();
 
 const asked = new URLSearchParams(location.search);
 at("query").value = asked.get("q") ?? "";
@@ -286,14 +312,14 @@ at("save").addEventListener("submit", async (event) => {
 });
 onMarked(({ detail }) => {
   showOwn();
-  timeline.stale ||= "hidden" in detail || ("favourite" in detail && timeline.where.includes("is:")); // other files meet the conditions now
+  timeline.stale ||= "hidden" in detail || Boolean(timeline.where); // other files meet the conditions now
+  state.stale ||= "hidden" in detail || plainWords() !== words();
 });
 onTeaching({
   change: search,
   taught(name) {
-    at("query").value = name;
     showOwn();
-    search();
+    setQuery(name);
   },
 });
 

@@ -76,9 +76,9 @@ function firstIndex(length, passes) {
 }
 
 export class Timeline {
-  // onOpen(index) is called when a file is chosen.
-  constructor({ root, scrubber, onOpen }) {
-    Object.assign(this, { root, scrubber, onOpen, where: "", days: [], ratios: [], length: 0, chunks: new Map(), tiles: new Map(), names: new Map(), timer: 0 });
+  // onOpen(index) is called when a file is chosen, onChanged() when the library is another than was laid out.
+  constructor({ root, scrubber, onOpen, onChanged }) {
+    Object.assign(this, { root, scrubber, onOpen, onChanged, where: "", version: "", days: [], ratios: [], length: 0, chunks: new Map(), tiles: new Map(), names: new Map(), timer: 0 });
     addEventListener("scroll", () => this.visible && requestAnimationFrame(() => this.draw()), { passive: true });
     onWidth(root, () => this.visible && this.layOut());
     this.watchScrubber();
@@ -94,7 +94,7 @@ export class Timeline {
     if (outline.error) return outline;
     const bytes = Uint8Array.from(atob(outline.ratios), (c) => c.charCodeAt(0));
     this.ratios = Float32Array.from(bytes, (byte) => Math.min(3.5, Math.max(0.45, byte ? byte / RATIO_UNIT : 4 / 3)));
-    Object.assign(this, { where, days: outline.days, length: bytes.length, chunks: new Map(), stale: false });
+    Object.assign(this, { where, version: outline.version, days: outline.days, length: bytes.length, chunks: new Map(), stale: false });
     this.clear();
     this.show(this.visible);
     return { count: this.length };
@@ -145,11 +145,12 @@ export class Timeline {
         one.remove();
         elements.delete(i);
       }
-    for (let i = first; i < last; i++)
+    for (let i = last - 1; i >= first; i--)
       if (!elements.has(i)) {
         const made = make(i);
         elements.set(i, made);
-        this.root.append(made);
+        const next = elements.get(i + 1); // as they are seen, so they are tabbed through
+        next ? next.before(made) : this.root.append(made);
       }
     for (let i = first; i < last; i++) {
       const box = elements === this.tiles ? { x: this.boxes.x[i], y: this.boxes.y[i], width: this.boxes.width[i], height: this.boxes.height[i] } : { ...this.headers[i], height: HEADER };
@@ -205,9 +206,14 @@ export class Timeline {
   chunk(n) {
     if (!this.chunks.has(n)) {
       const chunk = { items: null };
-      chunk.done = ask(`/app/timeline/items?first=${n * CHUNK}&count=${CHUNK}&where=${encodeURIComponent(this.where)}`).then((answer) => {
+      chunk.done = ask(`/app/timeline/items?first=${n * CHUNK}&count=${CHUNK}&where=${encodeURIComponent(this.where)}&version=${this.version}`).then((answer) => {
+        if (this.chunks.get(n) !== chunk) return; // it was laid out anew
         if (answer.error) this.chunks.delete(n);
         else chunk.items = answer.items;
+        if (answer.status === 409 && !this.stale) {
+          this.stale = true;
+          this.onChanged();
+        }
       });
       this.chunks.set(n, chunk);
     }

@@ -30,7 +30,7 @@ export class Viewer {
     at("less").addEventListener("click", () => this.steer(-0.5));
     document.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (by && at("viewer").open && !event.target.matches("input")) this.go(by);
+      if (by && at("viewer").open && !event.target.matches("input, video:not([hidden])")) this.go(by);
     });
     addEventListener("resize", () => at("viewer").open && this.repaint());
   }

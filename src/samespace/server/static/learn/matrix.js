@@ -9,6 +9,7 @@ export const matrix = exercise(async (container) => {
   const start = { images: pictures.map(({ z }) => z), texts: await embed(captions), captions };
   let current = structuredClone(start);
   let chosen = -1;
+  let turn = 0; // vectors that come back for another order of the captions are left out
   const losses = [];
 
   const table = make("table", { className: "matrix" });
@@ -16,7 +17,7 @@ export const matrix = exercise(async (container) => {
   const dial = make("input", { type: "range", min: -2, max: 0, step: 0.01, value: Math.log10(0.07), oninput: draw });
   const curve = make("canvas", { className: "curve", width: 240, height: 60, role: "img", ariaLabel: "The loss, step by step" });
   const train = make("button", { type: "button", onclick: learn }, "Train 10 steps");
-  const again = make("button", { type: "button", className: "quiet", onclick: () => { current = structuredClone(start); losses.length = 0; draw(); } }, "Start again");
+  const again = make("button", { type: "button", className: "quiet", onclick: () => { current = structuredClone(start); turn++; losses.length = 0; draw(); } }, "Start again");
   const label = make("label", {}, "Temperature ", dial);
   container.replaceChildren(table, label, status, make("p", { className: "actions" }, train, again, curve));
   draw();
@@ -38,6 +39,7 @@ export const matrix = exercise(async (container) => {
     const swap = () => {
       if (chosen < 0) chosen = i;
       else {
+        turn++;
         for (const list of [current.captions, current.texts]) [list[i], list[chosen]] = [list[chosen], list[i]];
         chosen = -1;
       }
@@ -48,9 +50,11 @@ export const matrix = exercise(async (container) => {
 
   async function learn() {
     train.disabled = true;
+    const mine = turn;
     const body = { images: current.images.map((z) => [...z]), texts: current.texts.map((z) => [...z]), temperature: 10 ** dial.value };
     const answer = await ask("/app/lesson/contrast", body);
     train.disabled = false;
+    if (turn !== mine) return;
     if (answer.error) return void (status.textContent = answer.error);
     current.images = answer.images;
     current.texts = answer.texts;

@@ -8,6 +8,7 @@ const NAMES = ["Pixels", "Patches", "Vision encoder", "Projector", "One sequence
 export const steps = exercise(async (container) => {
   let uri = "";
   let run = null;
+  let turn = 0; // an answer about another picture is not shown
   let at = 0;
   const question = make("input", { type: "text", value: "What is in this image?", ariaLabel: "The question" });
   const go = make("button", { type: "submit", className: "main" }, "Run it");
@@ -19,6 +20,8 @@ export const steps = exercise(async (container) => {
   const line = await chooser(container.dataset.photograph, (chosenUri) => {
     uri = chosenUri;
     run = null;
+    turn++;
+    go.disabled = false;
     stage.replaceChildren(make("img", { src: uri, alt: "The chosen picture" }), make("p", {}, "Ask something about it, and run."));
   });
   container.addEventListener("keydown", (event) => {
@@ -30,9 +33,11 @@ export const steps = exercise(async (container) => {
   show(0);
 
   async function start() {
+    const mine = ++turn;
     go.disabled = true;
     stage.replaceChildren(make("p", {}, "The assistant reads the picture and answers…"));
     const answer = await ask("/app/lesson/trace", { picture: uri, question: question.value.trim() || question.defaultValue });
+    if (turn !== mine) return;
     go.disabled = false;
     if (answer.error) return stage.replaceChildren(make("p", { className: "wrong" }, answer.error));
     run = answer;
