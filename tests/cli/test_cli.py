@@ -285,3 +285,13 @@ def test_the_demo_leaves_no_library_behind(own_home):
 
 def test_more_hits_wanted_than_there_are(indexed):
     assert len(run("search", "dog", "-f", "-t", "2000000000", **indexed).stdout.splitlines()) == 4
+
+
+def test_what_is_not_there_yet_is_said(tmp_path):
+    env = {f"SAMESPACE_{name}": str(tmp_path / name) for name in ("ASSISTANTS", "RERANKERS", "SPEECH", "LIBRARY")}
+    for group in ("assistants", "rerankers", "speech"):
+        done = run(group, "list", **env)
+        assert f"none yet; install one with: samespace {group} pull" in " ".join(done.stderr.split()) and done.returncode == 0
+    assert "none yet" in run("albums", "list", **env).stderr
+    marked = run("mark", tmp_path, **env)
+    assert "nothing is to be said" in marked.stderr and marked.returncode == ERRORS

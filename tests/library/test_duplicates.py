@@ -13,7 +13,7 @@ from media_files import write_video
 from PIL import Image
 
 import samespace
-from samespace.core.errors import LibraryBusy, LibraryError
+from samespace.core.errors import LibraryBusy, LibraryError, MissingLibrary
 from samespace.library.indexing.neighbours import pairs
 from samespace.library.indexing.stacks import StackedFile, stacks_of
 from samespace.library.library import Library
@@ -262,6 +262,21 @@ def test_kept_groups_and_hidden_files_are_not_shown_again(library, album):
     Image.open(album / "coffee.png").convert("RGB").save(album / "new.jpg", quality=60)
     library.add([album])
     assert groups(library) == [{"coffee.png", "half.jpg", "new.jpg"}]
+
+
+def test_what_is_no_group_is_said(library):
+    with pytest.raises(MissingLibrary, match="no copies of this group"):
+        library.review.accept("0" * 32)
+
+
+def test_undo_can_be_tried_again(library, album, monkeypatch):
+    group = next(iter(library.duplicates()))
+    gone = group.copies[-1].hit.path
+    library.trash({gone})
+    with monkeypatch.context() as patch:
+        patch.setattr("samespace.library.duplicates.restore", lambda paths: ([], [(path, "its disk is away") for path in paths]))
+        assert library.restore_trashed().moved == []
+    assert library.restore_trashed().moved == [gone] and Path(gone).exists()
 
 
 def test_a_library_of_an_older_version_is_looked_at(library, album):

@@ -140,6 +140,23 @@ def test_vectors_of_few_numbers_are_laid_out():
     assert laid_out(z).shape == (60, 2)
 
 
+def test_an_area_of_an_older_map_is_refused(mapped):
+    library = mapped
+    made = library.map.read().made
+    whole = "-1,-1 10001,-1 10001,10001 -1,10001"
+    assert len(made) == 8 and len(library.search(f'area:"#{made} {whole}"')) == len(library.search(f'area:"{whole}"')) > 0
+    with pytest.raises(QueryError, match="laid out anew"):
+        library.search(f'area:"#00000000 {whole}"')
+
+
+def test_what_is_not_on_the_map_is_shown_by_what_is_nearest_in_its_file(mapped):
+    library = mapped
+    table = library.store.readable(library.space.fingerprint).to_pylist()
+    one = table[0]
+    assert library.map.points_of([(one["id"], one["path"], 0.0)]) == {one["id"]: one["id"]}
+    assert library.map.points_of([("f" * 32, one["path"], 7.0), ("e" * 32, "/nowhere", 0.0)]) == {"f" * 32: one["id"]}
+
+
 def test_what_is_no_area_is_refused_in_a_sentence(mapped):
     for area in ("", "1,1", "1,1 2,2", "a,b c,d e,f", "1,1 2,2 3", "1,1,1 2,2,2 3,3,3"):
         with pytest.raises(QueryError, match=r"at character 1: .* is no area of the map"):

@@ -37,6 +37,8 @@ def test_a_key_is_accepted_in_three_ways():
     assert client.get("/health").text == "passed"
     assert client.get("/x", headers={"Authorization": "Bearer sesame"}).text == "passed"
     assert client.get("/?key=sesame").text == "passed" and client.get("/x?key=sesame").status_code == 401
+    client.cookies.set("samespace-key-80", "sesame")  # whoever is sent a cookie does not learn the key
+    assert client.get("/x").status_code == 401
     client.cookies.set("samespace-key-80", hmac.new(b"sesame", b"samespace cookie", "sha256").hexdigest())
     assert client.get("/x").text == "passed"
 

@@ -163,6 +163,25 @@ def address(app):
         yield address
 
 
+def test_items_are_of_the_version_that_was_laid_out(client):
+    version = client.get("/app/timeline").json()["version"]
+    asked = {"first": 0, "count": 3, "version": version}
+    assert len(client.get("/app/timeline/items", params=asked).json()["items"]) == 3
+    answer = client.get("/app/timeline/items", params=asked | {"where": "year:2019"})
+    assert answer.status_code == 409 and "load it again" in answer.json()["error"]["message"]
+
+
+def test_times_beyond_any_calendar_have_a_day():
+    days, counts = _days(np.array([260_000_000_000_000_000, 0, -80_000_000_000_000_000]))
+    assert [day[:4] for day in days] == ["9999", "1970", "0002"] and counts == [1, 1, 1]
+
+
+def test_folders_count_what_a_click_on_them_shows(client):
+    for folder in client.get("/app/folders").json()["folders"]:
+        shown = client.get("/app/timeline", params={"where": f'folder:"{folder["path"]}"'}).json()
+        assert sum(count for _, count in shown["days"]) == folder["count"]
+
+
 @pytest.fixture
 def page(browser, address):
     with opened(browser, address, viewport={"width": 900, "height": 500}) as page:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.errors import QueryError
 from .console import CommandGroup, LibraryPath, SpaceName, escape_control, print_result, print_status
 
 Names = list[str] | None
@@ -39,6 +40,10 @@ def mark(
         hidden=hidden,
         rating=rating,
     )
+    if change == Change():
+        raise QueryError(
+            "nothing is to be said of these files; give --tag, --album, --favourite, --hide, --rating or what takes them back"
+        )
     count = Library(library, space).mark(paths, change)
     print_status(f"{count} {'file' if count == 1 else 'files'} marked" + ("" if count else "; none of these is in the library"))
 
@@ -55,6 +60,8 @@ def list_albums(library: LibraryPath = None, space: SpaceName = None) -> None:
         print_result(f'tag    {escape_control(name)}  {count}  (tag:"{escape_control(name)}")')
     for name, query in contents.searches.items():
         print_result(f"search {escape_control(name)}  {escape_control(query)}")
+    if not (contents.albums() or contents.tags() or contents.searches):
+        print_status('none yet; begin one with: samespace mark FILE... --album "Summer 2019"')
 
 
 @albums.command("save")
@@ -68,6 +75,7 @@ def save_search(
     from ..library.library import Library
 
     Library(library, space).save_search(name, query)
+    print_status(f"{escape_control(name)} is {'kept' if query.strip() else 'forgotten'}")
 
 
 @albums.command("write-xmp")

@@ -261,6 +261,8 @@ def list_assistants(json_: Json = False) -> None:
     """List the installed assistants."""
     with needs_extra("assistants", "ask"):
         from ..assistant.registry import ASSISTANTS
+    if not ASSISTANTS.installed():
+        print_status("none yet; install one with: samespace assistants pull starter")
     for entry in ASSISTANTS.entries():
         if entry.config is None:
             print_status(f"{entry.name}: {entry.error}")
@@ -275,7 +277,12 @@ def list_assistants(json_: Json = False) -> None:
 
 @assistants.command("pull")
 def pull_assistant(
-    name: Annotated[str, typer.Argument(help="starter, a LLaVA on the Hugging Face hub such as org/name, or a folder.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="starter, SmolLM2-135M-Instruct (words alone), a LLaVA, SmolVLM or Qwen3-VL on the Hugging Face hub such as org/name, or a folder."
+        ),
+    ],
     revision: Revision = None,
     detail: Annotated[
         int | None, typer.Option(min=64, help="Most tokens that a picture takes, of Qwen3-VL: 1024 is quick on a CPU.")

@@ -37,6 +37,8 @@ def list_rerankers() -> None:
     """List the installed cross-encoders; the last is used."""
     from ..spaces.cross_encoder import RERANKERS
 
+    if not RERANKERS.installed():
+        print_status("none yet; install one with: samespace rerankers pull NAME")
     for entry in RERANKERS.entries():
         print_result(escape_control(f"{entry.name:32} {entry.error or entry.folder}"))
 

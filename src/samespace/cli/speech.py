@@ -44,5 +44,7 @@ def list_models() -> None:
     """List the installed models; the last is used, unless SAMESPACE_WHISPER names another."""
     from ..media import speech as media
 
+    if not media.installed():
+        print_status("none yet; install one with: samespace speech pull tiny.en")
     for name, folder in media.installed().items():
         print_result(f"{name:16} {folder}")

@@ -59,10 +59,6 @@ class LibraryBusy(LibraryError):
     """Another process is writing to the library."""
 
 
-class OutOfDate(LibraryError):
-    """What is asked about has changed since it was looked at."""
-
-
 class QueryError(SamespaceError):
     """The query, a filter or a list of labels cannot be understood."""
 

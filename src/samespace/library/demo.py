@@ -1,5 +1,7 @@
 """Six photographs indexed and searched: the shortest way to see what this does."""
 
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,5 +36,6 @@ def run(library: Path | None, out: Callable[[str], None]) -> None:
         for phrase in PHRASES:
             hits = lib.search(phrase, top=3)
             out(f"{phrase:24} → " + "   ".join(f"{Path(h.path).stem} {h.score:.2f}" for h in hits))
-    out('\nnow your own pictures:\n  samespace index ~/Pictures\n  samespace search "a dog on the beach" --grid hits.html')
+    command = "samespace" if shutil.which("samespace") else sys.argv[0]
+    out(f'\nnow your own pictures:\n  {command} index ~/Pictures\n  {command} search "a dog on the beach" --grid hits.html')
     out(f"or in a browser: make serve, or {install_command('serve')} and samespace serve")

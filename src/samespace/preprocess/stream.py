@@ -140,8 +140,8 @@ def sound_values(samples: npt.NDArray[np.float32], c: NativeConfig) -> SoundValu
     loud = trim_silence(np.asarray(samples, np.float32))
     if not len(loud) or not np.abs(loud).max() > 1e-4:
         raise RequestError("the sound is silent; play it to check")
-    heard = loud[: c.audio.frames * c.audio.hop + c.audio.fft]
-    decibels = fit_frames(log_mel(heard / np.abs(loud).max(), c.audio), c.audio.frames)
+    kept = loud[: c.audio.frames * c.audio.hop + c.audio.fft]
+    decibels = fit_frames(log_mel(kept / np.abs(loud).max(), c.audio), c.audio.frames)
     return SoundValues(((decibels - QUIETEST) / (LOUDEST - QUIETEST) * 2 - 1).clip(-1, 1).astype(np.float32))
 
 

@@ -115,7 +115,7 @@ def spoken_words(path: str, words: StreamWords, most: int) -> tuple[list[SoundVa
 
     Raises ConfigError, and UnreadableMedia where a document is not a sound and a word, or its sound cannot be read.
     """
-    sounds, said = list[SoundValues](), list[str]()
+    sounds, spoken = list[SoundValues](), list[str]()
     for document in islice(open_documents(Source(path)).in_order(), most):
         try:
             parts = [read_part(part, words) for part in document.parts]
@@ -124,14 +124,14 @@ def spoken_words(path: str, words: StreamWords, most: int) -> tuple[list[SoundVa
         match parts:
             case [SoundValues() as sound, str() as word] | [str() as word, SoundValues() as sound]:
                 sounds.append(sound)
-                said.append(word)
+                spoken.append(word)
             case _:
                 raise UnreadableMedia(
                     f'{path}, {document.name}: it is not one sound and one word; write [{{"sound": …}}, "word"]'
                 )
     if not sounds:
         raise ConfigError(f"{path} holds no documents; check the file")
-    return sounds, said
+    return sounds, spoken
 
 
 class DocumentLoader(PrefetchLoader[Document, TokenizedDocument, NativeBatch]):

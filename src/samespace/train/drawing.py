@@ -63,8 +63,8 @@ class Captions:
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> Conditions:
         """Return z and the states of texts, padded to the longest."""
-        known = {text: self.read[text] for text in texts if text in self.read}
-        new = [text for text in dict.fromkeys(texts) if text not in known]
+        states_of = {text: self.read[text] for text in texts if text in self.read}
+        new = [text for text in dict.fromkeys(texts) if text not in states_of]
         if new:
             ids, mask = self.space.words.encode(new)
             text = self.space.model.text
@@ -72,8 +72,8 @@ class Captions:
             pooled, states = text.encode(torch.from_numpy(ids))
             z, states = nn.functional.normalize(text.project(pooled)[:, : self.space.config.dim], dim=-1), states.half()
             for i, caption in enumerate(new):
-                self.read[caption] = known[caption] = z[i].clone(), states[i, : min(self.most, int(mask[i].sum()))].clone()
-        rows = [known[text] for text in texts]
+                self.read[caption] = states_of[caption] = z[i].clone(), states[i, : min(self.most, int(mask[i].sum()))].clone()
+        rows = [states_of[text] for text in texts]
         words = nn.utils.rnn.pad_sequence([states.float() for _, states in rows], batch_first=True)
         lengths = torch.tensor([len(states) for _, states in rows])
         present = (torch.arange(words.shape[1]) < lengths[:, None]).float()

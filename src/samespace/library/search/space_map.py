@@ -7,7 +7,7 @@ later is placed at its nearest neighbours, and nothing that has a place moves. G
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from ...core.errors import LibraryError, MissingExtra, MissingLibrary
 from ...core.files import content_hash, write_atomically
 from ...core.machine import usable_cpus
+from ...core.paths import to_path
 from ...spaces.space import Space
 from ..store.lance import Store
 from ..store.records import TEXT
@@ -104,6 +105,23 @@ class SpaceMap:
             layout = self._with_all_segments(self._load())
             self._last = self.version, layout
         return self._last[1]
+
+    def points_of(self, segments: Iterable[tuple[str, str, float]]) -> dict[str, str]:
+        """Return segment → what shows it on the map: itself, or what of its file is nearest; those of which nothing is mapped are left out.
+
+        segments: (id, path, page or seconds). Raises MissingLibrary where there is no map.
+        """
+        mapped = {id.decode() for id in self.read().ids.tolist()}
+        asked = list(segments)
+        points: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        for other in self._store.of_files(self._space.fingerprint, {path for id, path, _ in asked if id not in mapped}):
+            if other["id"] in mapped:
+                points[to_path(other["path"])].append((other["page"] or other["start"] or 0.0, other["id"]))
+        found = {id: id for id, _, _ in asked if id in mapped}
+        for id, path, place in asked:
+            if id not in found and points[path]:
+                found[id] = min(points[path], key=lambda one: abs(one[0] - place))[1]
+        return found
 
     def make(self, progress: MapProgress = lambda doing: None) -> Layout:
         """Lay the library out anew. Raises MissingLibrary where there is nothing, MissingExtra."""

@@ -630,13 +630,14 @@ class Store:
             found |= {to_path(row["path"]): (row["size"], row["mtime"]) for row in rows}
         return found
 
-    def indexed_among(self, fingerprint: str, paths: Collection[str]) -> set[str]:
-        """Return which of these files are indexed. Raises LibraryError."""
+    def of_files(self, fingerprint: str, paths: Collection[str]) -> list[dict[str, Any]]:
+        """Return the id, path (as text), start and page of all segments of these files. Raises LibraryError."""
         import pyarrow.compute as pc
 
-        column = self.readable(fingerprint)["path"]
+        table = self.readable(fingerprint).select(["id", "path", "start", "page"])
         texts = pa.array([to_text(path) for path in paths], pa.string())
-        return {to_path(path) for path in pc.unique(column.filter(pc.is_in(column, texts))).to_pylist()}
+        rows: list[dict[str, Any]] = table.filter(pc.is_in(table["path"], texts)).to_pylist() if len(texts) else []
+        return rows
 
     @clear_errors
     def hashes_of_marked(self, marked: Mapping[str, Mark]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from ...core.paths import to_text
 from ..services.chat import complete
 from ..services.schemas import ChatRequest, EmbeddingRequest, RerankRequest, SearchRequest
 from ..services.state import State
-from ..services.threads import each, preparing, working
+from ..services.threads import one_by_one, preparing, working
 
 router = APIRouter(prefix="/v1")
 
@@ -61,7 +61,7 @@ async def rerank(body: RerankRequest, request: Request, state: State) -> dict[st
     """Say how relevant each of some documents is to a query; what is left is not read when the client has gone."""
     name, scores = await working(state.reranking.scores, body, state.allow_urls)
     found: list[float] = []
-    async for score in each(scores):
+    async for score in one_by_one(scores):
         found.append(score)
         if await request.is_disconnected():
             raise OperationStopped("the client has gone")

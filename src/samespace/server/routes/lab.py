@@ -16,7 +16,7 @@ from ..services.events import event
 from ..services.schemas import HeadRequest, LabTextRequest, NeedlesRequest
 from ..services.security import HEADERS
 from ..services.state import State
-from ..services.threads import each
+from ..services.threads import one_by_one
 
 router = APIRouter(prefix="/app/lab")
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -41,7 +41,7 @@ def stream(rows: Iterator[dict[str, Any]]) -> StreamingResponse:
 
     async def events() -> AsyncIterator[str]:
         try:
-            async for row in each(rows):
+            async for row in one_by_one(rows):
                 yield event(row)
         except Exception as error:  # the status has been sent
             yield event(error_body(sentence(error), "server_error"))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from starlette.responses import JSONResponse
 
-from ...core.paths import to_text
+from ...core.paths import to_path, to_text
 from ...library.duplicates import TrashReport
 from ...library.store.marks import Mark
 from ..services.schemas import ConceptRequest, MarkRequest, SavedSearchRequest, TrashRequest
@@ -41,7 +41,8 @@ def albums(state: State) -> dict[str, Any]:
     """Return albums, tags and saved searches, and how many favourites and hidden files there are."""
     contents = state.library.marks.read()
     if state.library.exists:
-        contents = contents.of(state.library.store.indexed_among(state.library.space.fingerprint, contents.files))
+        indexed = state.library.store.of_files(state.library.space.fingerprint, contents.files)
+        contents = contents.of({to_path(segment["path"]) for segment in indexed})
     return {
         "albums": contents.albums(),
         "tags": contents.tags(),

@@ -12,7 +12,7 @@ from ..services.schemas import CompareRequest, DrawRequest, FolderRequest, PageS
 from ..services.search_page import listed_json
 from ..services.security import HEADERS
 from ..services.state import Conditions, State, check_may_change
-from ..services.threads import each, working
+from ..services.threads import one_by_one, working
 
 Words = Annotated[str, Query(max_length=200)]
 
@@ -24,7 +24,7 @@ def search(body: PageSearchRequest, state: State) -> JSONResponse:
     """Search by words and media."""
     results = state.search_page.search(body)
     if body.on_map:
-        results = replace(results, hits=state.map_page.placed(results.hits))
+        results = replace(results, hits=state.map_page.with_points(results.hits))
     return JSONResponse(vars(results))  # not a dict: FastAPI would validate every number of every hit
 
 
@@ -104,7 +104,9 @@ def marked_words(id: str, words: Words, state: State) -> dict[str, Any]:
 @router.post("/draw")
 async def draw(body: DrawRequest, state: State) -> StreamingResponse:
     """Stream the steps of drawings."""
-    return StreamingResponse(each(await working(state.drawing.events, body)), media_type="text/event-stream", headers=HEADERS)
+    return StreamingResponse(
+        one_by_one(await working(state.drawing.events, body)), media_type="text/event-stream", headers=HEADERS
+    )
 
 
 @router.post("/compare")

@@ -12,7 +12,6 @@ from ...core.errors import (
     MissingExtra,
     MissingLibrary,
     OperationStopped,
-    OutOfDate,
     QueryError,
     RequestError,
     SamespaceError,
@@ -27,7 +26,7 @@ from ...core.errors import (
 STATUS: list[tuple[tuple[type[SamespaceError], ...], int, str]] = [
     ((RequestError, QueryError, UnreadableMedia), 400, "invalid_request_error"),
     ((UnknownAssistant, UnknownGenerator, UnknownSpace, MissingLibrary), 404, "not_found_error"),
-    ((LibraryBusy, OutOfDate, WrongSpace), 409, "conflict_error"),
+    ((LibraryBusy, WrongSpace), 409, "conflict_error"),
     ((MissingExtra,), 501, "server_error"),
     ((OperationStopped,), 503, "server_error"),
 ]

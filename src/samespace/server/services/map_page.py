@@ -2,7 +2,6 @@
 
 import base64
 import threading
-from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,26 +58,10 @@ class MapPage:
     def _tell(self, doing: str) -> None:
         self._state = MapState(self.library.map.exists, True, doing)
 
-    def placed(self, hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def with_points(self, hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return hits with the id of the `point` that shows each: itself, or what of its file is on the map and nearest; None where nothing is."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        mapped = set(self.library.map.read().ids.tolist())
-        lost = {to_path(hit["path"]) for hit in hits if hit["id"].encode() not in mapped}
-        table = self.library.store.readable(self.library.space.fingerprint).select(["id", "path", "start", "page"])
-        points: dict[str, list[tuple[float, str]]] = defaultdict(list)
-        for row in table.filter(pc.is_in(table["path"], pa.array(sorted(lost), pa.string()))).to_pylist() if lost else []:
-            if row["id"].encode() in mapped:
-                points[row["path"]].append((row["page"] or row["start"] or 0.0, row["id"]))
-
-        def point(hit: dict[str, Any]) -> str | None:
-            if hit["id"].encode() in mapped:
-                return str(hit["id"])
-            place = hit["page"] or hit["start"] or 0.0
-            return min(points[to_path(hit["path"])], key=lambda one: abs(one[0] - place), default=(0.0, None))[1]
-
-        return [hit | {"point": point(hit)} for hit in hits]
+        points = self.library.map.points_of((hit["id"], to_path(hit["path"]), hit["page"] or hit["start"] or 0.0) for hit in hits)
+        return [hit | {"point": points.get(hit["id"])} for hit in hits]
 
     def layout(self, where: str) -> dict[str, Any]:
         """Return what is on the map and meets conditions: ids (16 bytes each), across and down (0 to MAP_UNITS, 16 bits each) in base64.

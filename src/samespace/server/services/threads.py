@@ -22,7 +22,7 @@ decoding = partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(usabl
 """Calls what opens a picture, a frame or a page: each may take much memory for a while."""
 
 
-async def each(items: Iterator[T]) -> AsyncIterator[T]:
+async def one_by_one(items: Iterator[T]) -> AsyncIterator[T]:
     """Yield items, each computed by `working`; where nobody takes any more, no further one is."""
     end = object()
     while (item := await working(next, items, end)) is not end:

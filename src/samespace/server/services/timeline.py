@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from starlette.exceptions import HTTPException
 
-from ...core.errors import OutOfDate
 from ...core.files import content_hash
 from ...library.library import Library
 from ...library.store.exact_index import segments_at
@@ -54,10 +54,10 @@ class Timeline:
         return TimelineOutline(list(zip(days, counts)), base64.b64encode(data).decode(), version)
 
     def items(self, where: str, first: int, count: int, version: str = "") -> list[dict[str, Any]]:
-        """Return some files of the timeline, as the page shows them. Raises QueryError, LibraryError, OutOfDate where it is another `version`."""
+        """Return some files of the timeline, as the page shows them. Raises QueryError, LibraryError, HTTPException 409 where it is another `version`."""
         table, rows, now = self._rows(where)
         if version and version != now:
-            raise OutOfDate("the library has changed since this timeline was laid out; load it again")
+            raise HTTPException(409, "the library has changed since this timeline was laid out; load it again")
         segments = segments_at(table, rows[first : first + count])
         hits = self.library.hits([Candidate.listed(segment) for segment in segments], first + 1)
         return [listed_json(hit) | {"time": hit.taken_at and hit.taken_at.timestamp()} for hit in hits]
