@@ -102,6 +102,11 @@ class TestPage:
         page.fill("#query", "a cat")
         expect(page.locator("#status")).to_contain_text("the ring is where")
         assert page.url.endswith("?q=a%20cat")
+        first = page.locator("#found button").first
+        expect(first).to_contain_text("chelsea")
+        first.press("Enter")
+        expect(page.locator("#viewer-name")).to_contain_text("chelsea")
+        page.keyboard.press("Escape")
         page.fill("#query", "name:coffee")
         expect(page.locator("#status")).to_have_text("10 found.")
         page.fill("#query", "")

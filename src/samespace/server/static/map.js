@@ -15,6 +15,7 @@ const MAX_SCALE = 200; // times the whole map
 const NEAR = 24; // pixels between a click and the point that it means
 const MANY = 5000; // points, which are drawn smaller
 const TOP = 300; // hits that light up
+const NAMED = 8; // hits that are named beneath the map
 const MIDDLE = 10; // hits whose middle is where the query falls
 const WAIT = 60; // milliseconds after the last key
 
@@ -72,6 +73,15 @@ async function load(wrong) {
   resize();
   fit();
   if (at("query").value) search();
+}
+
+// The first hits by name, for who cannot point at them.
+function hitButton({ id, name }) {
+  const item = element("li");
+  const button = element("button", name, { type: "button", className: "quiet" });
+  button.addEventListener("click", () => open(id));
+  item.append(button);
+  return item;
 }
 
 function groupButton({ text, count, x, y }) {
@@ -283,6 +293,7 @@ async function search() {
   history.replaceState(null, "", query ? `?q=${encodeURIComponent(query)}` : location.pathname);
   if (!query) {
     Object.assign(state, { hits: [], target: null });
+    at("found").replaceChildren();
     say(`${state.count.toLocaleString()} pictures and sounds.`);
     return draw();
   }
@@ -292,6 +303,7 @@ async function search() {
   const found = answer.hits.map((hit, rank) => ({ i: numbers.get(hit.point), share: hit.relevance ?? 1 - rank / answer.hits.length })).filter(({ i }) => i !== undefined);
   const middle = (axis) => median(found.slice(0, MIDDLE).map(({ i }) => axis[i]));
   const listed = answer.hits.every(({ score, relevance }) => !score && relevance === null); // by conditions alone
+  at("found").replaceChildren(...answer.hits.slice(0, NAMED).map(hitButton));
   Object.assign(state, { hits: found, target: found.length && !listed ? [middle(state.x), middle(state.y)] : null });
   const ring = state.target ? (answer.likely ? "; the ring is where the query falls" : "; the ring is where it would be") : "";
   say(answer.likely === null ? `${found.length} found.` : answer.likely ? `${answer.likely} are likely what you mean${ring}.` : `Nothing here is likely what you mean${ring}.`);
