@@ -1,14 +1,22 @@
 """The lab of long context: what it computes over HTTP, and in a real browser."""
 
+import base64
 import json
 
 import pytest
+import torch
 from chromium import needs_chromium, opened
 from fastapi.testclient import TestClient
+from media_files import write_video
+from PIL import Image
 from serving import serving
 
 import samespace
+from samespace.assistant.language import Language
+from samespace.assistant.open import open_assistant
 from samespace.explain.attention import KINDS
+from samespace.explain.lab_video import video_as_stream
+from samespace.explain.long_text import read_stream_with
 from samespace.library.library import Library
 from samespace.server.app import create_app
 
@@ -34,6 +42,33 @@ def test_a_text_is_read_with_each_kind_of_attention(web):
     rows = events(web.post("/app/lab/read", json={"text": TEXT, "size": 16}))
     assert [row["kind"] for row in rows] == list(KINDS) and all(row["perplexity"] > 1 for row in rows)
     assert rows[0]["pairs"] > rows[1]["pairs"] and len(rows[0]["seen"]) == 64
+
+
+@pytest.fixture
+def clip(tmp_path, photographs):
+    pictures = [Image.open(photographs / name).convert("RGB").resize((160, 120)) for name in ("chelsea.png", "coffee.png")]
+    return write_video(tmp_path / "clip.mp4", [(picture, 2.0) for picture in pictures])
+
+
+def test_a_video_is_read_in_one_stream_with_its_question(web, clip):
+    media = f"data:video/mp4;base64,{base64.b64encode(clip.read_bytes()).decode()}"
+    full, *others = events(web.post("/app/lab/video", json={"media": media, "size": 16}))
+    assert [full["kind"], *(row["kind"] for row in others)] == list(KINDS)
+    assert full["change"] == 0 and all(row["change"] > 0 for row in others) and len(full["words"]) == 3
+    assert len(full["frames"]) >= 2 and len({end - begin for begin, end in full["frames"]}) == 1 and full["tokens"] <= 512
+    text = f"data:video/mp4;base64,{base64.b64encode(b'this is no video').decode()}"
+    refused = web.post("/app/lab/video", json={"media": text})
+    assert refused.status_code == 400
+
+
+def test_full_attention_over_a_video_is_the_models_own(tiny_folder, clip):
+    assistant = open_assistant(str(tiny_folder))
+    x, _ = video_as_stream(assistant, samespace.load("starter"), clip)
+    language = Language(assistant.model.lm, assistant.chat.tokenizer, "", {})
+    full = next(read_stream_with(language, x, [], 16))
+    with torch.inference_mode():
+        odds = torch.softmax(assistant.model.lm.logits(assistant.model.lm(x)[0, -1]), dim=-1)
+    assert full.words[0][1] == pytest.approx(float(odds.max()), abs=2e-3)
 
 
 def test_the_other_exercises_answer(web):
@@ -76,12 +111,18 @@ def test_an_assistant_elsewhere_is_not_looked_into(tmp_path, monkeypatch):
 
 @needs_chromium[0]
 @needs_chromium[1]
-def test_a_reader_goes_through_the_lab(app, browser):
+def test_a_reader_goes_through_the_lab(app, browser, clip):
     with serving(app) as address, opened(browser, address, "/lab") as page:
         page.get_by_label("Your text").fill(TEXT)
         page.get_by_role("button", name="Read it five times").click()
         page.get_by_text("Each row is a token").wait_for()
         assert page.locator("#kinds figure").count() == len(KINDS)
+        page.get_by_role("button", name="Read the video five times").click()
+        page.get_by_text("Choose a video first.").wait_for()
+        page.get_by_label("A video of yours").set_input_files(clip)
+        page.get_by_role("button", name="Read the video five times").click()
+        page.get_by_text("nats from full").nth(3).wait_for()
+        assert page.locator("#video-kinds figure").count() == len(KINDS)
         page.get_by_role("button", name="Compute both ways").click()
         page.get_by_text("128 tokens, the same numbers").wait_for()
         assert 0 < float(page.locator("#tiles .lab-out").get_attribute("data-difference")) <= 1e-5

@@ -115,6 +115,11 @@ class Assistant:
         """Return the ids that stand for an image in a prompt."""
         return self.chat.picture_ids(image.text) if image.text else [IMAGE_TOKEN] * len(image.tokens)
 
+    def tokens_at(self, keys: Sequence[Key], image_tokens: dict[str, Tensor]) -> Tensor:
+        """Return the tokens of images that positions of a prompt name, in order: (M, D)."""
+        used = [image_tokens[key[0].removesuffix(ALONE)][key[1]] for key in keys if isinstance(key, tuple)]
+        return torch.stack(used) if used else torch.empty(0, self.model.c.lm.width)
+
     def generate(
         self, prompt: Prompt, image_tokens: dict[str, Tensor], request: Request, limit: int, outcome: Outcome
     ) -> Iterator[int | None]:
@@ -143,8 +148,7 @@ class Assistant:
         cache.planned = len(prompt.ids)
         for start in range(len(keys), len(prompt.ids), CHUNK):
             part = slice(start, start + CHUNK)
-            used = [image_tokens[key[0].removesuffix(ALONE)][key[1]] for key in prompt.keys[part] if isinstance(key, tuple)]
-            tokens = torch.stack(used) if used else torch.empty(0, self.model.c.lm.width)
+            tokens = self.tokens_at(prompt.keys[part], image_tokens)
             positions = None if prompt.positions is None else prompt.positions[:, part]
             with self.lock, torch.inference_mode():
                 logits = self.model.prefill(torch.tensor([prompt.ids[part]]), tokens, cache, positions)

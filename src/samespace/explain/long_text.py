@@ -21,6 +21,8 @@ from .attention import KINDS, attend, kept, pairs
 MOST_TOKENS = 512
 """Of a text that is read with each kind of attention."""
 LEAST_TOKENS = 16
+SHOWN_WORDS = 3
+"""Of what may come next."""
 LENGTHS = (256, 512, 1024, 2048, 4096)
 """Tokens whose attention is timed."""
 MOST_PERPLEXITY = 1e12
@@ -49,6 +51,25 @@ class KindResult:
     """Mean attention over layers and heads, SIDE × SIDE cells at most, each row's largest at 1."""
 
 
+@dataclass(frozen=True)
+class StreamResult:
+    """What became of a video, in one stream with a question, that was read with one kind of attention."""
+
+    kind: str
+    tokens: int
+    frames: list[tuple[int, int]]
+    """Where each frame begins and ends among the tokens."""
+    words: list[tuple[str, float]]
+    """The likeliest words to begin the answer with, and their probabilities."""
+    change: float
+    """Kullback-Leibler divergence, in nats, of what comes next from what full attention says."""
+    pairs: int
+    """As of KindResult, and so are the others."""
+    kept: int
+    bytes: int
+    seen: list[list[float]]
+
+
 @torch.inference_mode()
 def read_with(language: Language, text: str, size: int) -> Iterator[KindResult]:
     """Read a text with each kind of attention in every layer. Raises QueryError where it is too short.
@@ -59,7 +80,7 @@ def read_with(language: Language, text: str, size: int) -> Iterator[KindResult]:
     if len(ids) < LEAST_TOKENS:
         raise QueryError(f"the text has {len(ids)} tokens; give at least {LEAST_TOKENS}")
     for kind in KINDS:
-        hidden, weights = _read(model, torch.tensor([ids]), kind, size)
+        hidden, weights = _read(model, model.embed(torch.tensor([ids])), kind, size)
         half = len(ids) // 2
         loss = torch.nn.functional.cross_entropy(model.logits(hidden[0, half - 1 : -1]).float(), torch.tensor(ids[half:]))
         yield KindResult(
@@ -68,9 +89,25 @@ def read_with(language: Language, text: str, size: int) -> Iterator[KindResult]:
         )  # fmt: skip
 
 
-def _read(model: Llama, ids: Tensor, kind: str, size: int) -> tuple[Tensor, Tensor]:
-    """Run a model whose layers all attend in one way → hidden states (1, N, D), and what each token attended to (N, N)."""
-    x, n = model.embed(ids), ids.shape[1]
+@torch.inference_mode()
+def read_stream_with(language: Language, x: Tensor, frames: list[tuple[int, int]], size: int) -> Iterator[StreamResult]:
+    """Read what a stream of words and frames is embedded as, (1, N, D), with each kind of attention in every layer."""
+    model, n, exact = language.model, x.shape[1], None
+    for kind in KINDS:
+        hidden, weights = _read(model, x, kind, size)
+        log_p = torch.log_softmax(model.logits(hidden[0, -1]).float(), dim=-1)
+        exact = log_p if exact is None else exact  # full attention is the first
+        best = log_p.topk(SHOWN_WORDS)
+        words = [(language.tokenizer.decode([int(i)]), round(float(p.exp()), 3)) for p, i in zip(*best)]
+        change = float((exact.exp() * (exact - log_p)).sum())
+        yield StreamResult(
+            kind, n, frames, words, round(change, 3), pairs(kind, n, size), kept(kind, n, size), cache_bytes(model.c, kind, n, size), _cells(weights)
+        )  # fmt: skip
+
+
+def _read(model: Llama, x: Tensor, kind: str, size: int) -> tuple[Tensor, Tensor]:
+    """Run a model whose layers all attend in one way over embeddings (1, N, D) → hidden states, and what each token attended to (N, N)."""
+    n = x.shape[1]
     angles, seen = rotary(torch.arange(n), model.c), torch.zeros(n, n)
     for i, block in enumerate(blocks_of(model)):
         q, k, v = heads_of(block, x, None if i in model.c.unrotated else angles)

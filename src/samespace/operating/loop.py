@@ -113,7 +113,7 @@ class Operation:
                 focus = self.driver.focus() if isinstance(action, Type) else UNKNOWN
                 secret = action.text if isinstance(action, Type) and focus == PASSWORD else None
                 shown = action if secret is None else Type(HIDDEN)
-                marks = (*decision.marks, *self._read(action))
+                marks = (*decision.marks, *clicked_on(action, self.consent, self.driver))
                 self.secrets += [secret] if secret else []  # also where it is refused: the task may hold it
                 if not isinstance(action, Done) and not self.consent.allows(action, marks, str(shown), focus, decision.thought):
                     return done, [f"{REFUSED} by you: {shown}"]
@@ -124,12 +124,6 @@ class Operation:
             if isinstance(action, Done):
                 break
         return done, []
-
-    def _read(self, action: Action) -> Sequence[Mark]:
-        """Return what is written on the screen now, where a person may have to be asked about a click: a policy may have named parts only."""
-        if not isinstance(action, Click) or self.consent.confirm == NEVER:
-            return ()
-        return written(self.driver.screenshot())
 
     def _notes(self) -> list[str]:
         """Take what happened beside the screen."""
@@ -150,3 +144,8 @@ class Operation:
     def _end(self, reason: str) -> Outcome:
         self.outcome.reason = reason
         return self.outcome
+
+
+def clicked_on(action: Action, consent: Consent, driver: Driver) -> Sequence[Mark]:
+    """Return what is written on the screen now, where a person may have to be asked about a click: a policy may have named parts only."""
+    return written(driver.screenshot()) if isinstance(action, Click) and consent.confirm != NEVER else ()

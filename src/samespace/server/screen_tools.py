@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from mcp.server.mcpserver import Image
 
 from ..core.errors import QueryError
-from ..operating.local.marks import read_screen, written
-from ..operating.loop import Limits, Operation
+from ..operating.local.marks import read_screen
+from ..operating.loop import Limits, Operation, clicked_on
 from ..operating.operate import open_policy
 from ..operating.screen.actions import Zoom, from_json
-from ..operating.screen.consent import NEVER, Consent
+from ..operating.screen.consent import Consent
 from ..operating.screen.driver import BrowserDriver, origin_of, settled
 
 R = TypeVar("R")
@@ -69,8 +69,7 @@ class ScreenTools:
         driver, wanted = self._open(), from_json(action)
         if isinstance(wanted, Zoom):
             raise QueryError("look at the screenshot and enlarge it yourself; zoom is for models that are shown one size")
-        marks = written(driver.screenshot()) if self.consent.confirm != NEVER else ()
-        if not self.consent.allows(wanted, marks, str(wanted), driver.focus()):
+        if not self.consent.allows(wanted, clicked_on(wanted, self.consent, driver), str(wanted), driver.focus()):
             raise QueryError(f"{wanted} needs a person to agree; start the server with --confirm never to allow it")
         driver.act(wanted)
         return {"done": str(wanted), "url": driver.url(), "notes": self._notes(driver)}

@@ -3,8 +3,10 @@
 What needs torch is imported when it is first needed, so that the server starts sooner.
 """
 
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,26 +15,34 @@ from starlette.responses import StreamingResponse
 from ...core.errors import UnknownAssistant
 from ..services.errors import error_body, sentence
 from ..services.events import event
-from ..services.schemas import HeadRequest, LabTextRequest, NeedlesRequest
+from ..services.schemas import HeadRequest, LabTextRequest, LabVideoRequest, NeedlesRequest
 from ..services.security import HEADERS
 from ..services.state import State
 from ..services.threads import one_by_one
+from ..services.urls import read_picture
 
 router = APIRouter(prefix="/app/lab")
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Where in a text a fact is hidden."""
 
 
-def language_of(state: State) -> Any:
-    """Return the running assistant's language model. Raises UnknownAssistant where it runs elsewhere."""
+def assistant_of(state: State) -> Any:
+    """Return the running assistant. Raises UnknownAssistant where it runs elsewhere."""
     from ...assistant.engine import Assistant
-    from ...assistant.language import Language
 
     assistant = state.assistant.open()
     if not isinstance(assistant, Assistant):
         raise UnknownAssistant(
             f"{assistant.name} has no language model on this machine to look into; name another: --assistant starter"
         )
+    return assistant
+
+
+def language_of(state: State) -> Any:
+    """Return the running assistant's language model. Raises UnknownAssistant where it runs elsewhere."""
+    from ...assistant.language import Language
+
+    assistant = assistant_of(state)
     return Language(assistant.model.lm, assistant.chat.tokenizer, "", {})
 
 
@@ -56,6 +66,20 @@ def read(body: LabTextRequest, state: State) -> StreamingResponse:
 
     language = language_of(state)
     return stream(asdict(result) for result in read_with(language, body.text, body.size))
+
+
+@router.post("/video")
+def video(body: LabVideoRequest, state: State) -> StreamingResponse:
+    """Read a video and a question in one stream, with each kind of attention."""
+    from ...explain.lab_video import video_as_stream
+    from ...explain.long_text import read_stream_with
+
+    assistant, language, sent = assistant_of(state), language_of(state), read_picture(body.media, urls_allowed=False)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(sent.data)
+        file.flush()
+        x, frames = video_as_stream(assistant, state.library.space, Path(file.name))
+    return stream(asdict(result) for result in read_stream_with(language, x, frames, body.size))
 
 
 @router.post("/head")

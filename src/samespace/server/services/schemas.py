@@ -389,6 +389,15 @@ class LabTextRequest(BaseModel):
     """Tokens of a window, or of a block."""
 
 
+class LabVideoRequest(BaseModel):
+    """POST /app/lab/video."""
+
+    media: str = Field(min_length=1)
+    """A video, as a data URI."""
+    size: int = Field(default=64, ge=4, le=512)
+    """As of LabTextRequest."""
+
+
 class OperateRequest(BaseModel):
     """POST /app/lesson/operate."""
 

@@ -1,5 +1,6 @@
 // Long context, live: each exercise runs on the running assistant's language model, over the reader's text.
 import { ask, rowsOf } from "../ask.js";
+import { readMedia } from "../media.js";
 import { make } from "./html.js";
 import { differences, full, tiled } from "./tiled.js";
 
@@ -51,11 +52,40 @@ function kinds(container) {
       out.className = "lab-out kinds";
       for await (const row of rowsOf("/app/lab/read", { text: text.value, size: Number(size.input.value) })) {
         status.textContent = `${row.tokens} tokens, read ${NAMES[row.kind]}`;
-        const facts = [`perplexity ${row.perplexity.toLocaleString()}`, `${row.pairs.toLocaleString()} pairs`, row.kept ? `keeps ${row.kept} tokens` : "keeps a state", megabytes(row.bytes)];
-        out.append(make("figure", {}, picture(row.seen, `Who attends to whom: ${NAMES[row.kind]}`), make("figcaption", {}, make("b", {}, NAMES[row.kind]), ...facts.map((fact) => make("span", {}, fact)))));
+        out.append(kindFigure(row, [`perplexity ${row.perplexity.toLocaleString()}`]));
       }
       status.textContent += ". Each row is a token, each column one that it looks at.";
     },
+    size.element,
+  );
+}
+
+// Who attends to whom, and what that costs.
+function kindFigure(row, facts) {
+  const costs = [`${row.pairs.toLocaleString()} pairs`, row.kept ? `keeps ${row.kept} tokens` : "keeps a state", megabytes(row.bytes)];
+  const lines = [...facts, ...costs].map((fact) => make("span", {}, fact));
+  return make("figure", {}, picture(row.seen, `Who attends to whom: ${NAMES[row.kind]}`), make("figcaption", {}, make("b", {}, NAMES[row.kind]), ...lines));
+}
+
+function videoKinds(container) {
+  const size = slider("Tokens of a window or block", { min: 8, max: 128, step: 8, value: 32 });
+  const file = make("input", { type: "file", accept: "video/*", ariaLabel: "A video of yours" });
+  runner(
+    container,
+    "Read the video five times",
+    async (out, status) => {
+      if (!file.files.length) throw new Error("Choose a video first.");
+      status.textContent = "Choosing frames …";
+      out.replaceChildren();
+      out.className = "lab-out kinds";
+      for await (const row of rowsOf("/app/lab/video", { media: await readMedia(file.files[0]), size: Number(size.input.value) })) {
+        const [begin, end] = row.frames[0] ?? [0, 0];
+        status.textContent = `${row.tokens} tokens: ${row.frames.length} frames of ${end - begin} tokens, times and a question; read ${NAMES[row.kind]}`;
+        const words = row.words.map(([word, p]) => `“${word.trim()}” ${Math.round(100 * p)} %`).join(", ");
+        out.append(kindFigure(row, [words, row.kind === "full" ? "what the model was trained with" : `${row.change} nats from full`]));
+      }
+    },
+    file,
     size.element,
   );
 }
@@ -159,4 +189,4 @@ function needles(container) {
   });
 }
 
-for (const [id, start] of Object.entries({ kinds, curves, tiles, stretch, needles })) start(document.getElementById(id));
+for (const [id, start] of Object.entries({ kinds, "video-kinds": videoKinds, curves, tiles, stretch, needles })) start(document.getElementById(id));
