@@ -149,6 +149,25 @@ def test_the_prompt_of_a_drawn_picture_is_its_caption_without_the_settings(tmp_p
     assert describe(saved(tmp_path, "a.png", pnginfo=info), "image").caption == "a lighthouse at dawn,\noil on canvas"
 
 
+def test_what_a_program_wrote_into_a_png_is_no_caption(tmp_path):
+    info = PngInfo()
+    info.add_text("Comment", "File written by Adobe Photoshop? 5.0")
+    assert describe(saved(tmp_path, "a.png", pnginfo=info), "image").caption == ""
+
+
+def test_raw_files_that_are_no_tiff_say_when_in_their_preview(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0132], exif[0x0110] = "2020:05:06 07:08:09", "EOS R5"
+    exif.get_ifd(0x8769)[0x9003] = "2020:05:06 07:08:09"
+    preview = saved(tmp_path, "preview.jpg", exif=exif).read_bytes()
+    raw = tmp_path / "a.cr3"
+    raw.write_bytes(b"\0\0\0\x18ftypcrx " + bytes(600))
+    assert describe(raw, "image").camera == ""
+    monkeypatch.setattr("samespace.media.metadata.picture.preview_of", lambda data: preview)
+    found = describe(raw, "image")
+    assert found.taken_at == datetime(2020, 5, 6, 7, 8, 9).astimezone() and found.camera == "EOS R5"
+
+
 @pytest.mark.parametrize(
     "date, when",
     [

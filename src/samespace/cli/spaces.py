@@ -127,6 +127,8 @@ def recommend(
         )
     if chosen and not chosen.here:
         print_status(f"install it with: samespace spaces pull {chosen.name}")
+    elif not chosen:
+        print_status("none of these is fast enough here, fits and knows the languages; the starter, which is here, is what fits")
 
 
 def system_language() -> str:

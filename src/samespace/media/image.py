@@ -8,7 +8,7 @@ import base64
 import io
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -221,16 +221,34 @@ def _develop(data: bytes, target: int) -> tuple[Image.Image, Size]:
         raise UnreadableMedia(str(MissingExtra("reading camera raw files", "raw")))
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
-            try:
-                preview = raw.extract_thumb()
-            except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
-                preview = None
-            if preview is not None and preview.format == rawpy.ThumbFormat.JPEG:
-                return _decode(preview.data, target)
+            if preview := _preview(raw):
+                return _decode(preview, target)
             image = Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True))
             return image, image.size
     except (rawpy.LibRawError, OSError, ValueError) as error:
         raise UnreadableMedia(f"the raw file cannot be developed ({error_summary(error)}); export it as JPEG or DNG")
+
+
+def preview_of(data: bytes) -> bytes:
+    """Return the JPEG preview in a camera raw file, which has the file's EXIF; nothing where there is none, or it cannot be read."""
+    try:
+        import rawpy
+
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            return _preview(raw)
+    except (ImportError, OSError, ValueError, RuntimeError):  # LibRaw's errors are RuntimeErrors
+        return b""
+
+
+def _preview(raw: Any) -> bytes:
+    """Return the JPEG preview of an open raw file, or nothing."""
+    import rawpy
+
+    try:
+        preview = raw.extract_thumb()
+    except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
+        return b""
+    return bytes(preview.data) if preview.format == rawpy.ThumbFormat.JPEG else b""
 
 
 def decoders(data: bytes) -> tuple[str, ...]:

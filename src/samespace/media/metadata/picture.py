@@ -9,9 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import ExifTags, Image, IptcImagePlugin
+from PIL import ExifTags, Image, IptcImagePlugin, UnidentifiedImageError
 
-from ..image import decoders
+from ..image import decoders, preview_of
+from ..kinds import RAW
 from . import xmp
 from .description import Description, joined, possible_place, possible_time, unique
 from .times import time_of, when_of
@@ -36,7 +37,10 @@ PNG_TIMES, PNG_CHANGES = ("Creation Time", "Creation time"), ("date:create",)
 
 
 def embedded(path: Path, data: bytes = b"") -> Description:
-    """Return what a picture says about itself; `data` is its content, if that is at hand. Of what is broken nothing is returned."""
+    """Return what a picture says about itself; `data` is its content, if that is at hand. Of what is broken nothing is returned.
+
+    Raw files that are no TIFF (CR3, RAF, ORF, RW2) say it in their preview.
+    """
     try:
         with io.BytesIO(data) if data else path.open("rb") as file, Image.open(file, formats=_decoders(file)) as image:
             if image.format == "JXL":
@@ -52,6 +56,9 @@ def embedded(path: Path, data: bytes = b"") -> Description:
                 lambda: _modified(image.getexif()),
             )
             return joined(_unless_broken(sources))
+    except UnidentifiedImageError:
+        preview = preview_of(data or path.read_bytes()) if path.suffix.lower() in RAW else b""
+        return embedded(Path("preview.jpg"), preview) if preview else Description()
     except Exception:  # of every kind: see image.read, which says what is wrong with the picture
         return Description()
 
@@ -190,7 +197,7 @@ def _png(info: Mapping[Any, Any]) -> Description:
                 when = when or possible_time(parsedate_to_datetime(text))
         return when
 
-    texts = [str(info[name]) for name in PNG_CAPTIONS if isinstance(info.get(name), str)]
+    texts = [text for name in PNG_CAPTIONS if isinstance(text := info.get(name), str) and not MADE_BY.match(text)]
     prompt = SETTINGS.split(str(info.get("parameters", "")))[0]
     caption = "\n".join(unique([*texts, *prompt.splitlines()]))
     return Description(time(PNG_TIMES), caption=caption, changed_at=time(PNG_CHANGES))
