@@ -211,8 +211,8 @@ def test_eval_reports_a_missing_file_in_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"image": {"heads": 3}}, "no towers can be built .*three h d"), ({"text": {"heads": 5}}, "no towers can be built .*three h d"), ({"prep": {"size": 32}}, r"no towers can be built .*tensor a \(17\)"),
-        ({"text": {"vocab": 100}}, "no towers can be built .*index out of range"), ({"prep": {"context": 16}}, r"no towers can be built .*tensor a \(16\)"),
+        ({"image": {"heads": 3}}, "no model can be built .*three h d"), ({"text": {"heads": 5}}, "no model can be built .*three h d"), ({"prep": {"size": 32}}, r"no model can be built .*tensor a \(17\)"),
+        ({"text": {"vocab": 100}}, "no model can be built .*index out of range"), ({"prep": {"context": 16}}, r"no model can be built .*tensor a \(16\)"),
         ({"image": {"patch": 32}}, "a patch of 32 does not fit into 16 pixels"), ({"device": "gpu"}, "gpu cannot be used here"), ({"device": "cuda:99"}, "cuda:99 cannot be used here"),
     ],
     ids=str,

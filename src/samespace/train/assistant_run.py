@@ -105,7 +105,8 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
         self.model.load_state_dict(current.model.state_dict())
         model = cast(Llava, self.lora.merge() if self.lora else self.model).cpu().eval()
         model.c = replace(self.assistant_config, card=card)
-        validate = (lambda written: self.measure(self.loss_of(written, bf16=False))["loss"]) if card["validation"] else None
+        measured = card["validation"] and self.config.task == "assistant"  # of regions, embeddings are compared, not answers
+        validate = (lambda written: self.measure(self.loss_of(written, bf16=False))["loss"]) if measured else None
         folder = Path(self.config.out) / "assistant"
         return assistant_registry.write(model, self.language, self.config.name, folder, validate)
 

@@ -29,7 +29,7 @@ async function search() {
   at("save").hidden = !words();
   const like = state.terms.find(({ id }) => id); // what another page has sent here stays when the page is loaded anew
   const address = new URLSearchParams({ ...(words() && { q: words() }), ...(like && { like: like.id, weight: like.weight }) });
-  history.replaceState(null, "", address.size ? `?${address}` : location.pathname);
+  history.replaceState(null, "", address.size ? `?${address}`.replaceAll("+", "%20") : location.pathname);
   if (!searching()) {
     const failed = await latestSearch((signal) => showTimeline(conditions(), signal));
     return failed && showError(failed.error);
