@@ -306,7 +306,7 @@ async function search() {
   at("found").replaceChildren(...answer.hits.slice(0, NAMED).map(hitButton));
   Object.assign(state, { hits: found, target: found.length && !listed ? [middle(state.x), middle(state.y)] : null });
   const ring = state.target ? (answer.likely ? "; the ring is where the query falls" : "; the ring is where it would be") : "";
-  say(answer.likely === null ? `${found.length} found.` : answer.likely ? `${answer.likely} are likely what you mean${ring}.` : `Nothing here is likely what you mean${ring}.`);
+  say(answer.likely === null ? `${found.length} found.` : answer.likely ? `${answer.likely} ${answer.likely === 1 ? "is" : "are"} likely what you mean${ring}.` : `Nothing here is likely what you mean${ring}.`);
   draw();
 }
 
