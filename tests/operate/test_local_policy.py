@@ -157,7 +157,7 @@ def address():
     ("path", "task", "title"),
     [
         ("/order", "Type Ada into Name, type Turin into City, select Tea and Milk and press Submit", "sent,Ada,Turin,true,false,true"),
-        ("/form", "Press Help", "helped"),
+        ("/form", "Press Help", "helped"), ("/plain", "Type Ada into Name and press Send", "sent Ada"),
         ("/untrusted", "Press Save", "saved"),
         ("/menu", "Press File and press Save as", "saved as"),
         ("/list", "Drag Milk above Tea", "Milk,Tea,Coffee"),

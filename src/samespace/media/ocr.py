@@ -11,6 +11,8 @@ from PIL import Image, ImageFilter
 
 from .flowing import flowing
 
+CLEAR, FAINT = 0.5, 0.3
+"""How likely a box has to be one of text: in photographs, and on screens, where words are small and nothing else looks like them."""
 MIN_CONFIDENCE = 0.6
 """Lines that RapidOCR is less sure of are dropped, of 1."""
 MAX_ASPECT_RATIO = 100
@@ -41,23 +43,26 @@ def words(picture: Image.Image) -> str:
 
 def lines(picture: Image.Image) -> list[Line]:
     """Return the lines of text in an RGB image; none where RapidOCR is not installed."""
-    found, _ = _read(picture)
+    found, _ = _read(picture, CLEAR)
     return [line for line in found if len(line.text.strip()) > 1]  # in photographs a ring is read as an O
 
 
 def lines_and_words(picture: Image.Image) -> list[tuple[Line, list[Line]]]:
     """Return the lines of text in an RGB image, those of one character too, each with its words."""
-    found, words = _read(picture, return_word_box=True)
+    found, words = _read(picture, FAINT, return_word_box=True)
     return [(line, [_line(box, text, picture) for text, _, box in parts]) for line, parts in zip(found, words)]
 
 
-def _read(picture: Image.Image, **options: Any) -> tuple[list[Line], list[Any]]:
-    """Return the lines that RapidOCR is sure enough of, and the words of each as RapidOCR has them."""
+def _read(picture: Image.Image, box_thresh: float, **options: Any) -> tuple[list[Line], list[Any]]:
+    """Return the lines that RapidOCR is sure enough of, and the words of each as RapidOCR has them.
+
+    box_thresh: how likely a box has to be one of text. RapidOCR keeps it for the next picture, so that each has to name it.
+    """
     ocr = reader()
     if ocr is None or not _may_show_text(picture):
         return [], []
     with _READING:
-        result = ocr(_without_dots(picture), **options)
+        result = ocr(_without_dots(picture), box_thresh=box_thresh, **options)
     if result.boxes is None or result.txts is None:
         return [], []
     words = result.word_results or [()] * len(result.txts)

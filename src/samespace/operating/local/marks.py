@@ -78,7 +78,7 @@ class Screen:
     @cached_property
     def fields(self) -> list[Mark]:
         """Bright rectangles to type into; what is written in one may be its value."""
-        least = max(2 * LEAST, 0.8 * self.unit)
+        least = max(2 * LEAST, 0.6 * self.unit)
         wide = [
             s
             for s in self.shapes
