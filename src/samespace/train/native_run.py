@@ -125,8 +125,9 @@ def try_out(c: NativeConfig, tokenizer: Tokenizer) -> None:
     """Read a picture and a sound with a model of these settings, so that a wrong one fails now and not hours later."""
     picture = PictureValues(np.zeros((CHANNELS, c.size, c.size), np.float32))
     sound = SoundValues(np.zeros((c.audio.mels, c.audio.frames), np.float32))
-    Native(NativeTransformer(c), StreamWords(tokenizer, c)).read([picture])
-    Native(NativeTransformer(c), StreamWords(tokenizer, c)).read([sound])
+    native = Native(NativeTransformer(c), StreamWords(tokenizer, c))
+    native.read([picture])
+    native.read([sound])
 
 
 def open_words(config: RunConfig) -> StreamWords:

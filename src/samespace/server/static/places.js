@@ -99,7 +99,7 @@ function cluster() {
     cell.count++;
     cells.set(key, cell);
   }
-  return [...cells.values()].map((cell) => ({ ...cell, x: cell.x / cell.count, y: cell.y / cell.count }));
+  return [...cells.values()].map((cell) => ({ ...cell, x: cell.x / cell.count, y: cell.y / cell.count, key: `${cell.key} ${cell.count}` }));
 }
 
 function drawClusters() {
