@@ -4,7 +4,7 @@ MINUTES ?= 10
 RUNS ?= 200
 SECONDS ?= 3600
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo serve lint check test coverage bench fuzz faults soak audit docs clean

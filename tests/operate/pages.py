@@ -26,6 +26,8 @@ PAGES = {
     "<button onclick=\"document.title = 'saved'\">Save</button>",
     "/plain": "<style>body { font: 20px sans-serif; margin: 8px } button, input { all: revert }</style><label>Name <input id=name></label><br><br>"
     "<button onclick=\"document.title = 'sent ' + document.getElementById('name').value\">Send</button>",
+    "/names": "<label>First name <input id=a></label><br><label>Last name <input id=b></label><br><label>Company name <input id=c></label><br>"
+    "<button onclick=\"document.title = a.value + ',' + b.value + ',' + c.value\">OK</button>",
     "/file": "data",
     "/menu": "<button onclick='list.hidden = !list.hidden'>File</button><div id=list hidden><p onclick=\"document.title = 'opened'\">Open</p>"
     "<p onclick=\"document.title = 'saved as'\">Save as</p></div>",

@@ -20,7 +20,7 @@ from samespace.operating.screen.actions import (
     from_json,
     to_json,
 )
-from samespace.operating.screen.consent import Consent
+from samespace.operating.screen.consent import RISKY, Consent
 from samespace.operating.screen.driver import FIELD, OTHER, PASSWORD, UNKNOWN
 from samespace.operating.screen.keys import chord
 from samespace.operating.screen.policy import Mark
@@ -100,6 +100,41 @@ def test_names_of_keys():
         and chord("KP_7") == ["7"]
         and chord("cmd + a") == ["Meta", "a"]
     )
+    assert chord(" ") == [" "] and chord("shift+ ") == ["Shift", " "]
+
+
+@pytest.mark.parametrize(
+    "text",
+    """Send|Jetzt absenden|Abschicken|Envoyez|Enviar|Invia|Veröffentlichen|Publicar|Buynow|Payment|Kaufen|Bestellung aufgeben|Réservez|Reservar|Prenota|Ordina|Acquista
+    |Comprar|Payer|Delete all|Löschen|Effacer|Eliminar|Cancella|Empty trash|Download|Herunterladen|Télécharger|Descargar|Scarica|Accept all|Sign-up|Log out|Zustimmen|Accepter
+    |Aceptar|Iscriviti""".replace("\n", "")
+    .replace("    ", "")
+    .split("|"),
+)
+def test_what_sends_buys_deletes_downloads_or_agrees_is_known_in_five_languages(text):
+    assert RISKY.search(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Cancel",
+        "Bookmarks",
+        "Next",
+        "Search",
+        "Posts",
+        "Senders",
+        "Title",
+        "Zurück",
+        "Annuler",
+        "Buscar",
+        "Avanti",
+        "Open",
+        "File",
+    ],
+)
+def test_what_does_no_such_thing_is_not_asked_about(text):
+    assert RISKY.search(text) is None
 
 
 @pytest.mark.parametrize(
@@ -110,7 +145,8 @@ def test_names_of_keys():
         (Type("x"), PASSWORD, "password"), (Type("x"), OTHER, None), (Type("x\n"), FIELD, "ends a line"), (Type("a b"), FIELD, None),
         (Type("a b"), OTHER, "may press"), (Type(" "), UNKNOWN, "may press"), (Type("a\tb"), UNKNOWN, "may press"), (Type("a b"), UNKNOWN, None),
         (HoldKey("shift+enter", 1), OTHER, "may send"), (Key("space"), OTHER, "may send"), (Click(25, 5, keys="enter"), UNKNOWN, "may send"),
-        (Scroll(5, 5, 0, 9), UNKNOWN, None),
+        (Scroll(5, 5, 0, 9), UNKNOWN, None), (Drag(((5, 5), (5, 5))), UNKNOWN, "it says “Delete”"), (Drag(((25, 5), (45, 5))), UNKNOWN, "it says “löschen”"),
+        (Drag(((25, 5), (5, 5), (25, 6))), UNKNOWN, None), (Key("s"), PASSWORD, "password"), (Key("tab"), PASSWORD, None), (HoldKey("shift+a", 1), PASSWORD, "password"),
     ],
 )  # fmt: skip
 def test_a_person_is_asked_before_what_cannot_be_undone(action, focus, reason):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from samespace.assistant.request import Outcome, Reply
-from samespace.core.errors import RequestError
+from samespace.core.errors import OperationStopped, RequestError
 from samespace.operating.adapters import anthropic, openai
 from samespace.operating.adapters.chat import ChatPolicy, json_in
 from samespace.operating.adapters.frame import Frame
@@ -203,6 +203,7 @@ def test_members_of_the_toolset(provider, name, values, expected):
         tool_use(1, "scroll"),
         tool_use(1, "key"),
         tool_use(1, "zoom", region=[1]),
+        tool_use(1, "type") | {"input": ["x"]},
     ],
 )
 def test_nonsense_of_anthropics_is_a_sentence(provider, block):
@@ -251,7 +252,7 @@ def test_calls_of_openais_with_several_actions(provider):
     assert (
         bodies[1]["previous_response_id"] == "resp_1"
         and output["call_id"] == "call_1"
-        and note["content"][0]["text"] == "refused: a new window"
+        and note["content"][0]["text"] == "(The browser, not the person: refused: a new window)"
     )
     assert picture_in(output["output"]["image_url"]).size == SCREEN and bodies[2]["input"][0]["call_id"] == "call_2"
 
@@ -287,6 +288,7 @@ def test_the_preview_and_its_warnings(provider):
         {},
         None,
         {"type": "drag", "path": [3]},
+        "click",
     ],
 )
 def test_nonsense_of_openais_is_a_sentence(provider, action):
@@ -308,14 +310,14 @@ def test_endpoints_that_fail_are_a_sentence(provider, answer, sentence):
     provider.answers += [answer] * 2
     for policy in (anthropic.AnthropicPolicy("m", provider.address), openai.OpenAIPolicy("m", provider.address)):
         policy.begin("x", SCREEN)
-        with pytest.raises(RequestError, match=sentence):
+        with pytest.raises((RequestError, OperationStopped), match=sentence):
             policy.decide(look())
 
 
 def test_an_endpoint_that_is_not_there_is_a_sentence():
     policy = openai.OpenAIPolicy("m", "http://127.0.0.1:9")
     policy.begin("x", SCREEN)
-    with pytest.raises(RequestError, match="does not answer"):
+    with pytest.raises(OperationStopped, match="does not answer"):
         policy.decide(look())
 
 
@@ -357,7 +359,7 @@ def test_any_assistant_that_sees_answers_in_thousandths():
     assert [d.actions[0] for d in decisions] == [Click(640, 799), Drag(((0, 0), (320, 400))), Scroll(1, 2, 0, 400), Done("42")]
     assert decisions[0].thought == "the button" and decisions[0].tokens == 110
     (_, text) = assistant.requests[3].messages[0].parts
-    assert "The task: Find it" in text and "click at 640, 799; drag" in text and "Note: the page said: Hello" in text
+    assert "The task: Find it" in text and "click at 640, 799; drag" in text and "The browser notes: the page said: Hello" in text
 
 
 @pytest.mark.parametrize(
@@ -424,7 +426,7 @@ def test_an_endpoint_that_is_busy_is_asked_again_with_the_same(provider, monkeyp
     policy.decide(look())
     assert provider.asked[1][2] == provider.asked[2][2]
     provider.answers += [(429, {"error": {"message": "slow down"}})] * 3
-    with pytest.raises(RequestError, match="429"):
+    with pytest.raises(OperationStopped, match="429"):
         policy.decide(look())
 
 

@@ -8,7 +8,7 @@ from pages import PAGES, pages
 from PIL import Image, ImageDraw, ImageFont
 
 import samespace
-from samespace.core.errors import RequestError
+from samespace.core.errors import OperationStopped, RequestError
 from samespace.media import ocr
 from samespace.operating.local.forms import filled
 from samespace.operating.local.grammar import (
@@ -28,6 +28,7 @@ from samespace.operating.local.grammar import (
 from samespace.operating.local.marks import Screen, TextLine, read_screen
 from samespace.operating.local.policy import LocalPolicy
 from samespace.operating.local.ranking import GOOD, Ranker, likeness
+from samespace.operating.local.values import extreme
 from samespace.operating.loop import Limits, Operation
 from samespace.operating.operate import operate
 from samespace.operating.screen.consent import Consent
@@ -111,6 +112,45 @@ def test_a_phrase_fills_a_form():
     assert only.text == "hotels in Rome"
 
 
+@pytest.mark.parametrize(
+    ("texts", "of", "sign", "best"),
+    [
+        (["1.299,00 €", "899,00 €", "1.050 €"], "cost", -1, 1), (["$1,299.00", "$899.99", "$1,050"], "price", 1, 0), (["12,5", "9,75", "10"], "size", -1, 1),
+        (["1,299", "899"], "views", -1, 1), (["1.299.000", "899.000,5"], "views", 1, 0), (["2h 16m", "95 min"], "duration", -1, 1), (["1.25", "1.5"], "size", 1, 1),
+    ],
+)  # fmt: skip
+def test_which_has_the_least_or_the_most(texts, of, sign, best):
+    marks = [Mark(0, i, 1, i + 1, text) for i, text in enumerate(texts)]
+    assert extreme(of, sign, marks) is marks[best]
+
+
+def test_what_could_not_be_done_is_no_success():
+    class Stuck:
+        """A screen on which nothing can be done."""
+
+        size = (400, 300)
+
+        def screenshot(self):
+            picture = Image.new("RGB", self.size, "white")
+            ImageDraw.Draw(picture).text((60, 60), "Help", "black", ImageFont.load_default(24))
+            return picture
+
+        def act(self, action):
+            raise OperationStopped("the page does not answer; try again")
+
+        def wait(self, seconds):
+            pass
+
+        def url(self):
+            return ""
+
+        def focus(self):
+            return "other"
+
+    outcome = Operation(Stuck(), LocalPolicy(samespace.load("starter")), Consent("never", bool)).run("Press Help")
+    assert not outcome.reached and "does not answer" in outcome.reason
+
+
 def test_a_word_in_a_line_is_pressed_where_it_stands():
     line = TextLine(
         100,
@@ -158,6 +198,7 @@ def address():
     [
         ("/order", "Type Ada into Name, type Turin into City, select Tea and Milk and press Submit", "sent,Ada,Turin,true,false,true"),
         ("/form", "Press Help", "helped"), ("/plain", "Type Ada into Name and press Send", "sent Ada"),
+        ("/names", "Type Ada into First name, type Turing into Last name and press OK", "Ada,Turing,"),
         ("/untrusted", "Press Save", "saved"),
         ("/menu", "Press File and press Save as", "saved as"),
         ("/list", "Drag Milk above Tea", "Milk,Tea,Coffee"),

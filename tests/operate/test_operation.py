@@ -9,7 +9,7 @@ from samespace.operating.loop import HIDDEN, Limits, Operation
 from samespace.operating.replay import Replay, read_replay
 from samespace.operating.screen.actions import Click, Done, Drag, HoldKey, Key, Move, Scroll, Type, Wait, Zoom, to_json
 from samespace.operating.screen.consent import Consent
-from samespace.operating.screen.driver import FIELD, OTHER, PASSWORD, BrowserDriver, PageDriver, is_same_site
+from samespace.operating.screen.driver import FIELD, OTHER, PASSWORD, BrowserDriver, PageDriver, is_same_site, origin_of
 from samespace.operating.screen.policy import Decision, Mark
 
 pytestmark = [*needs_chromium]
@@ -115,7 +115,7 @@ def test_every_action_does_what_it_says(at):
 
 def test_dialogs_windows_downloads_and_other_origins_are_refused_and_told(at):
     for path, note in (
-        ("/alert", "the page said: Really?"), ("/window", "refused: a new window"), ("/away", "refused: http://example.invalid is not allowed; allow it"),
+        ("/alert", "the page said: 'Really?'"), ("/window", "refused: a new window"), ("/away", "refused: http://example.invalid is not allowed; allow it"),
         ("/download", "refused: a download"), ("/out", "refused: http://example.invalid is not allowed"),
     ):  # fmt: skip
         driver = at(path)
@@ -207,6 +207,77 @@ def test_a_password_that_was_refused_is_not_in_the_replay(at, tmp_path):
     assert driver.page.input_value("#secret") == ""
 
 
+def test_a_password_of_keys_is_asked_about_and_hidden_also_when_it_is_stopped(at, tmp_path):
+    driver = at("/form")
+    driver.page.focus("#secret")
+    asked, steps = [], []
+    policy = Script(Decision((Key("s"), Key("shift+3"), Type("hunter2"))), KeyboardInterrupt())
+    consent = Consent("submits", lambda question: asked.append(question) or True)
+    operation = Operation(driver, policy, consent, on_step=steps.append)
+    replay = Replay(tmp_path / "replay.html", "Type hunter2 into Password", driver.url())
+    with pytest.raises(KeyboardInterrupt):
+        operation.run("x")
+    replay.end(operation)
+    assert len(asked) == 3 and all("password field" in question and "hunter2" not in question for question in asked)
+    assert steps[0].done == (Type(HIDDEN),) * 3 and "hunter2" not in (tmp_path / "replay.html").read_text("utf-8")
+
+
+def test_a_drag_that_ends_where_it_began_is_a_click(at):
+    driver = at("/form")
+    send = driver.page.locator("#send").bounding_box()
+    point = int(send["x"] + 9), int(send["y"] + 9)
+    asked = []
+    policy = Script(Decision((Drag((point, point)),)), Done("", False))
+    Operation(driver, policy, Consent("submits", lambda question: bool(asked.append(question)))).run("x")
+    assert "it says “Send”" in asked[0] and driver.page.title() == "/form"
+
+
+def test_a_key_that_there_is_not_leaves_none_held(at):
+    driver = at("/form")
+    driver.page.focus("#name")
+    driver.act(Type("abc"))
+    for keys in ("ctrl+é", "ctrl+shift+漢"):
+        with pytest.raises(RequestError, match="type it as text"):
+            driver.act(Key(keys))
+    driver.act(Type("a d"))
+    assert driver.page.input_value("#name") == "abca d"
+
+
+def test_a_page_that_asks_to_be_left_is_not_left(at, address):
+    driver = at("/away")
+    driver.page.set_content(f"<input autofocus><a href='{address}/form' style='position:absolute;left:10px;top:100px'>Form</a>")
+    driver.page.evaluate("onbeforeunload = event => event.preventDefault()")
+    for action in (Click(40, 20), Type("not saved"), Click(20, 110)):
+        driver.act(action)
+    driver.wait(0.3)
+    assert driver.page.input_value("input") == "not saved" and any("the page said" in note for note in driver.notes)
+
+
+def test_a_page_without_a_size_of_its_own_is_as_large_as_its_window(shared_chromium, address):
+    page = shared_chromium.new_context(no_viewport=True).new_page()
+    page.goto(address + "/form")
+    driver = PageDriver(page)
+    assert driver.screenshot().size == driver.size
+    page.context.close()
+
+
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("http://127.0.0.1:80/a", "http://127.0.0.1"), ("HTTPS://me@Example.org:443", "https://example.org"), ("https://example.org:8443", "https://example.org:8443"),
+        ("https://münchen.de", "https://xn--mnchen-3ya.de"), ("http://[::1]:81/", "http://[::1]:81"),
+    ],
+)  # fmt: skip
+def test_origins_are_written_as_browsers_write_them(written, origin):
+    assert origin_of(written) == origin
+
+
+@pytest.mark.parametrize("written", ["http://[::1", "http://a:x/", "https://" + "a" * 70 + ".org"])
+def test_an_address_that_is_none_is_a_sentence(written):
+    with pytest.raises(OperationStopped, match="is no address"):
+        origin_of(written)
+
+
 def test_short_passwords_break_no_replay(tmp_path):
     replay = Replay(tmp_path / "replay.html", "type c into the left box", "http://127.0.0.1/")
     replay.actions, replay.secrets = [to_json(Click(1, 2)), to_json(Type("Ada"))], ("c", "left", "type")
@@ -232,6 +303,8 @@ def test_limits_nonsense_and_a_closed_page_end_it(at):
     nonsense = Script(*[RequestError("the model's answer is no action; try again")] * 3)
     assert Operation(driver, nonsense, Consent("never", allow)).run("x").reason == "the model's answer is no action; try again"
     assert nonsense.looks[1].notes == ("the model's answer is no action; try again",)
+    backwards = Script(Zoom(300, 300, 100, 100), Done())
+    assert Operation(driver, backwards, Consent("never", allow)).run("x").reached and backwards.looks[1].closer is None
     outside = Script(Click(5000, 5), Done())
     assert (
         Operation(driver, outside, Consent("never", allow)).run("x").reached and "not on the screen" in outside.looks[1].notes[0]

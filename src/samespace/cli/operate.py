@@ -59,8 +59,10 @@ def operate(
     if not task or not url:
         raise QueryError('give a page and a task: samespace operate https://example.org "Press the button Send"')
     with needs_extra("operating pages", "operate"):
-        from ..operating.operate import open_driver, open_policy
+        from ..operating.operate import LOCAL, open_driver, open_policy
         from ..operating.screen.driver import SIZE
+    if earlier and assistant == LOCAL and task == earlier_task:
+        raise QueryError("without a model a task begins anew; give what is left of it as the task, after the address")
     policy = open_policy(assistant, ask_person)
     policy.begin(task, SIZE)  # a task that is not understood opens no browser
     driver = open_driver(url, tuple(allow_origin or ()), headed)
@@ -84,7 +86,7 @@ def recorded(operation: "Operation", record: "Replay", task: str) -> "Outcome":
         operation.outcome.reason = "stopped by you"
         raise
     finally:
-        record.write(operation.outcome.answer or operation.outcome.reason)
+        record.end(operation)
         print_status(f"replay: {escape_control(str(record.file))}")
 
 
@@ -115,6 +117,7 @@ def again(driver: "Driver", actions: "list[Action]", consent: "Consent") -> None
     """Do what an earlier replay did, if the person agrees; what was typed into password fields is not in it. Raises QueryError."""
     from ..operating.loop import HIDDEN
     from ..operating.screen.actions import Done, Type
+    from ..operating.screen.driver import settled
 
     if any(isinstance(action, Type) and HIDDEN in action.text for action in actions):
         raise QueryError("the replay hides what was typed into a password field; do this part by hand, in a task of its own")
@@ -122,6 +125,7 @@ def again(driver: "Driver", actions: "list[Action]", consent: "Consent") -> None
     if todo and not consent.allows_again(todo):
         raise QueryError("what the replay did is not done again; leave --resume out to begin anew")
     for action in todo:
+        settled(driver)
         driver.act(action)
 
 

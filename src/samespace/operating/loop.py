@@ -9,8 +9,8 @@ from PIL import Image
 
 from ..core.errors import OperationStopped, RequestError
 from .local.marks import written
-from .screen.actions import Action, Click, Done, Type, Zoom
-from .screen.consent import NEVER, Consent
+from .screen.actions import Action, Done, HoldKey, Key, Type, Zoom
+from .screen.consent import NEVER, Consent, pressed, types
 from .screen.driver import PASSWORD, UNKNOWN, Driver, settled
 from .screen.policy import REFUSED, Decision, Look, Mark, Outcome, Policy
 
@@ -87,7 +87,7 @@ class Operation:
                 nonsense = 0
             except RequestError as error:
                 nonsense += 1
-                done, pending = [], [str(error)]
+                done, pending = [], [*look.notes, str(error)]
                 if nonsense == MOST_NONSENSE:
                     return self._end(str(error))
                 continue
@@ -96,7 +96,7 @@ class Operation:
             self.outcome.steps += 1
             self.outcome.tokens += decision.tokens
             done, pending = self._do(decision)
-            closer = self._closer(decision, look.screenshot)
+            closer = self._closer(done, look.screenshot)
             result = "; ".join(pending) or "done"
             secrets, seconds = tuple(self.secrets), time.monotonic() - begun
             self.on_step(Step(self.outcome.steps, look, decision, tuple(done), secrets, result, seconds))
@@ -109,20 +109,21 @@ class Operation:
         """Do what was decided, until something cannot be done: return what was done, and why not."""
         done: list[Action] = []
         for action in decision.actions:
+            if isinstance(action, Done):
+                return [*done, action], []
             try:
-                focus = self.driver.focus() if isinstance(action, Type) else UNKNOWN
-                secret = action.text if isinstance(action, Type) and focus == PASSWORD else None
-                shown = action if secret is None else Type(HIDDEN)
+                focus = self.driver.focus() if isinstance(action, Type | Key | HoldKey) else UNKNOWN
+                hidden = focus == PASSWORD and types(action)
+                shown = Type(HIDDEN) if hidden else action
                 marks = (*decision.marks, *clicked_on(action, self.consent, self.driver))
-                self.secrets += [secret] if secret else []  # also where it is refused: the task may hold it
-                if not isinstance(action, Done) and not self.consent.allows(action, marks, str(shown), focus, decision.thought):
+                if hidden and isinstance(action, Type) and action.text:  # also where it is refused: the task may hold it
+                    self.secrets.append(action.text)
+                if not self.consent.allows(action, marks, str(shown), focus, decision.thought):
                     return done, [f"{REFUSED} by you: {shown}"]
                 self.driver.act(action)
             except (RequestError, OperationStopped) as error:
                 return done, [str(error)]
             done.append(shown)
-            if isinstance(action, Done):
-                break
         return done, []
 
     def _notes(self) -> list[str]:
@@ -133,9 +134,9 @@ class Operation:
         return taken
 
     @staticmethod
-    def _closer(decision: Decision, screenshot: Image.Image) -> Image.Image | None:
+    def _closer(done: Sequence[Action], screenshot: Image.Image) -> Image.Image | None:
         """Return the part of the screen that was asked for last, enlarged."""
-        zooms = [action for action in decision.actions if isinstance(action, Zoom)]
+        zooms = [action for action in done if isinstance(action, Zoom)]
         if not zooms:
             return None
         box = zooms[-1]
@@ -147,5 +148,5 @@ class Operation:
 
 
 def clicked_on(action: Action, consent: Consent, driver: Driver) -> Sequence[Mark]:
-    """Return what is written on the screen now, where a person may have to be asked about a click: a policy may have named parts only."""
-    return written(driver.screenshot()) if isinstance(action, Click) and consent.confirm != NEVER else ()
+    """Return what is written on the screen now, where a person may have to be asked about a press: a policy may have named parts only."""
+    return written(driver.screenshot()) if pressed(action) and consent.confirm != NEVER else ()

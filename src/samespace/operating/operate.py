@@ -77,4 +77,4 @@ def operate(
     finally:
         driver.close()
         if record:
-            record.write(operation.outcome.answer or operation.outcome.reason)
+            record.end(operation)

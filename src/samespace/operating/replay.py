@@ -10,7 +10,7 @@ from typing import Any
 from ..core.errors import RequestError
 from ..core.files import write_text_atomically
 from ..media.image import data_uri, jpeg
-from .loop import Step, without
+from .loop import Operation, Step, without
 from .screen.actions import Action, Click, Drag, Move, Scroll, from_json, to_json
 from .screen.policy import Mark
 
@@ -50,6 +50,11 @@ class Replay:
         self.secrets = step.secrets
         self.actions += [to_json(action) for action in step.done]
         self.write()
+
+    def end(self, operation: Operation) -> None:
+        """Write how an operation ended, which may have been before its first step. Raises OSError."""
+        self.secrets = tuple(operation.secrets)
+        self.write(operation.outcome.answer or operation.outcome.reason)
 
     def write(self, ending: str = "") -> None:
         """Write the file, whole or not at all, without what was typed into password fields. Raises OSError."""

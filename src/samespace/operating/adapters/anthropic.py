@@ -10,7 +10,7 @@ from ...core.errors import RequestError
 from ..screen.actions import Action, Click, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom
 from ..screen.policy import Decision, Look
 from .ending import ending
-from .frame import Frame, png
+from .frame import Frame, keys_of, png
 from .http import Connection, key_for
 
 HOST, VARIABLE = "https://api.anthropic.com", "ANTHROPIC_API_KEY"
@@ -67,7 +67,7 @@ class AnthropicPolicy:
         self.asked = [block for block in content if block.get("type") == "tool_use"]
         text = " ".join(str(block.get("text", "")) for block in content if block.get("type") == "text").strip()
         usage = answer.get("usage") or {}
-        tokens = int(usage.get("input_tokens", 0)) + int(usage.get("output_tokens", 0))
+        tokens = sum(int(usage.get(name) or 0) for name in ("input_tokens", "output_tokens"))
         if not self.asked:
             return Decision((ending(text, _trouble(str(answer.get("stop_reason")))),), text, tokens=tokens)
         self.counts = [1] * len(self.asked)  # where one of them is nonsense, none is done
@@ -111,18 +111,18 @@ class AnthropicPolicy:
 
     def _name(self, block: dict[str, Any]) -> str:
         """Return what a tool_use block asks for."""
-        return str(block.get("name") if self.tool == TOOLSET else (block.get("input") or {}).get("action"))
+        return str(block.get("name") if self.tool == TOOLSET else _values(block).get("action"))
 
     def actions(self, block: dict[str, Any]) -> Sequence[Action]:
         """Return what a tool_use block asks for, as our actions. Raises RequestError."""
-        name, values = self._name(block), block.get("input") or {}
+        name, values = self._name(block), _values(block)
         try:
             return self._actions(name, values)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise RequestError(f"{self.name} asks for {name} with {values!r}, which is no action ({error})") from None
 
     def _actions(self, name: str, values: dict[str, Any]) -> Sequence[Action]:
-        held = str(values.get("text") or values.get("key") or "")
+        held = keys_of(values.get("text") or values.get("key") or "")
         if name in CLICKS:
             button, count = CLICKS[name]
             return [Click(*self._point(values), button, count, held)]
@@ -137,10 +137,10 @@ class AnthropicPolicy:
             left, top, right, bottom = values["region"]
             return [Zoom(*self.frame.to_screen(left, top), *(v + 1 for v in self.frame.to_screen(right - 1, bottom - 1)))]
         if name == "key":
-            return [Key(values["text"])] * min(100, max(1, int(values.get("repeat") or 1)))
+            return [Key(keys_of(values["text"]))] * min(100, max(1, int(values.get("repeat") or 1)))
         made: dict[str, Any] = {
             "mouse_move": lambda: Move(*self._point(values)), "type": lambda: Type(str(values["text"])), "screenshot": Screenshot,
-            "hold_key": lambda: HoldKey(values["text"], float(values["duration"])), "wait": lambda: Wait(float(values["duration"])),
+            "hold_key": lambda: HoldKey(keys_of(values["text"]), float(values["duration"])), "wait": lambda: Wait(float(values["duration"])),
         }  # fmt: skip
         return [made[name]()]
 
@@ -150,6 +150,12 @@ class AnthropicPolicy:
             x, y = values["coordinate"]
             self.position = self.frame.to_screen(x, y)
         return self.position
+
+
+def _values(block: dict[str, Any]) -> dict[str, Any]:
+    """Return what a tool_use block is given; nothing where that is no object."""
+    values = block.get("input")
+    return values if isinstance(values, dict) else {}
 
 
 def _without_old_pictures(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

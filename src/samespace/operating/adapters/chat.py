@@ -40,7 +40,7 @@ class ChatPolicy:
 
     def decide(self, look: Look) -> Decision:
         """Show the model the screen, and return what it wants to do. Raises RequestError where it answers nonsense."""
-        notes = "\n".join(f"Note: {note}" for note in look.notes)
+        notes = "\n".join(f"The browser notes: {note}" for note in look.notes)
         text = PROMPT.format(task=self.task, done="; ".join(self.done[-HISTORY:]) or "nothing", notes=notes)
         picture = Picture(jpeg(look.screenshot, SIDE), "the screen.jpg", text_included=True)
         reply = self.assistant.answer(Request((Message("user", (picture, text)),), max_tokens=400))

@@ -4,6 +4,7 @@ import base64
 import io
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -33,6 +34,11 @@ class Frame:
         (width, height), (w, h) = self.screen, self.shown
         column, row = math.floor((x + 0.5) * width / w), math.floor((y + 0.5) * height / h)
         return min(max(column, 0), width - 1), min(max(row, 0), height - 1)
+
+
+def keys_of(value: Any) -> str:
+    """Return the keys that a model names, as one chord: it may give them as a list."""
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def png(picture: Image.Image) -> str:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...core.errors import MissingExtra, RequestError, error_summary
+from ...core.errors import MissingExtra, OperationStopped, error_summary
 
 SECONDS = 180.0
 KEY = "SAMESPACE_ASSISTANT_KEY"
@@ -28,7 +28,7 @@ class Connection:
         self._client = httpx2.Client(headers=headers, timeout=SECONDS)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Send JSON, again after a while where the endpoint is busy, and return the answer's. Raises RequestError."""
+        """Send JSON, again after a while where the endpoint is busy, and return the answer's. Raises OperationStopped where there is none."""
         try:
             for pause in (0.0, *PAUSES):
                 time.sleep(pause)
@@ -37,11 +37,11 @@ class Connection:
                     break
             values = answer.json()
         except (self._error, ValueError) as error:
-            raise RequestError(f"{self.base} does not answer in JSON ({error_summary(error)}); check the address") from None
+            raise OperationStopped(f"{self.base} does not answer in JSON ({error_summary(error)}); check the address") from None
         if answer.status_code >= 400 or not isinstance(values, dict):
             wrong = values.get("error", values) if isinstance(values, dict) else values
             message = wrong.get("message", wrong) if isinstance(wrong, dict) else wrong
-            raise RequestError(f"{self.base} refuses with {answer.status_code} ({str(message)[:300]}); check model and key")
+            raise OperationStopped(f"{self.base} refuses with {answer.status_code} ({str(message)[:300]}); check model and key")
         return values
 
 

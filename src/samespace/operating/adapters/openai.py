@@ -10,7 +10,7 @@ from ..screen.actions import Action, Click, Done, Drag, Key, Move, Screenshot, S
 from ..screen.consent import Ask
 from ..screen.policy import Decision, Look
 from .ending import ending
-from .frame import Frame, png
+from .frame import Frame, keys_of, png
 from .http import Connection, key_for
 
 HOST, VARIABLE = "https://api.openai.com", "OPENAI_API_KEY"
@@ -47,8 +47,9 @@ class OpenAIPolicy:
         if not isinstance(output, list) or not all(isinstance(item, dict) for item in output):
             raise RequestError(f"{self.name} answers nothing that is a response; try again")
         self.previous, usage = str(answer.get("id", "")), answer.get("usage") or {}
-        tokens = int(usage.get("total_tokens", 0))
-        parts = [part for item in output for part in item.get("content") or [] if isinstance(part, dict)]
+        tokens = int(usage.get("total_tokens") or 0)
+        contents = [item["content"] for item in output if isinstance(item.get("content"), list)]
+        parts = [part for content in contents for part in content if isinstance(part, dict)]
         text = " ".join(str(part.get("text") or part.get("refusal") or "") for part in parts).strip()
         calls = [item for item in output if item.get("type") == "computer_call"]
         if not calls:
@@ -70,7 +71,8 @@ class OpenAIPolicy:
         picture = f"data:image/png;base64,{png(self.frame.picture(look.screenshot))}"
         body: dict[str, Any] = {"model": self.name, "tools": [tool], "instructions": INSTRUCTIONS}
         body |= {"truncation": "auto"} if self.name == PREVIEW else {}
-        notes = [{"role": "user", "content": [{"type": "input_text", "text": note}]} for note in look.notes]
+        told = [f"(The browser, not the person: {note})" for note in look.notes]
+        notes = [{"role": "user", "content": [{"type": "input_text", "text": note}]} for note in told]
         if not self.call:
             content = [{"type": "input_text", "text": self.task}, {"type": "input_image", "image_url": picture, "detail": "auto"}]
             return body | {"input": [{"role": "user", "content": content}, *notes]}
@@ -83,11 +85,11 @@ class OpenAIPolicy:
         """Return an action of OpenAI's as ours. Raises RequestError."""
         try:
             return self._action(values["type"], values)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise RequestError(f"{self.name} asks for {values!r}, which is no action ({error})") from None
 
     def _action(self, kind: str, values: dict[str, Any]) -> Action:
-        held = "+".join(values.get("keys") or []) if kind != "keypress" else ""
+        held = keys_of(values.get("keys") or "") if kind != "keypress" else ""
         match kind:
             case "click":
                 return Click(*self._point(values), BUTTONS[values.get("button") or "left"], 1, held)
@@ -96,7 +98,7 @@ class OpenAIPolicy:
             case "drag":
                 return Drag(tuple(self._point(point) for point in values["path"]))
             case "keypress":
-                return Key("+".join(values["keys"]))
+                return Key(keys_of(values["keys"]))
             case "move":
                 return Move(*self._point(values))
             case "scroll":

@@ -74,6 +74,8 @@ class Instruction:
     """How many of such are meant; 0: all."""
     extreme: int = 0
     """−1: the one with the least of what the target names; 1: the most."""
+    whole: str = ""
+    """The target and its ordinal, where both may be what a thing is called: last name."""
 
     def __str__(self) -> str:
         which = f" ({self.ordinal})" if self.ordinal else ""
@@ -251,10 +253,12 @@ def _pressed(rest: str) -> list[Instruction]:
 
 def _aimed(verb: str, rest: str) -> Instruction:
     """Return an instruction with a target."""
+    whole = _plain(rest) if "⟨" not in rest else ""
     ordinal, rest = _ordinal(rest)
     target = _plain(rest)
     bare = re.sub(r"^(?:(?:on|to|into|in|at|the|a|an|all|your|its|their|of)\s+)+", "", rest.strip(" ."), flags=re.I)
-    return Instruction(verb, target, "", ordinal, kind_named(bare) if not target else "")
+    kind = kind_named(bare) if not target else ""
+    return Instruction(verb, target, "", ordinal, kind, whole=whole if ordinal and target else "")
 
 
 def _ordinal(rest: str) -> tuple[int, str]:

@@ -55,11 +55,21 @@ class LocalPolicy:
         """What was read off the screen last."""
         self.tried = Tried()
         self.seen: Screen | None = None
+        self.decided = 0
+        """Actions that were decided on last."""
 
     def decide(self, look: Look) -> Decision:
         """Return what is to be done next: the first instruction that is left, on the mark that fits it best."""
         if refusal := next((note for note in look.notes if note.startswith(REFUSED)), None):
             return _cannot(refusal)
+        if look.done < self.decided:
+            return _cannot("; ".join(look.notes) or "the last action was not done")
+        decision = self._decided(look)
+        self.decided = len(decision.actions)
+        return decision
+
+    def _decided(self, look: Look) -> Decision:
+        """Return what is to be done next, nothing having gone wrong."""
         shown = look.screenshot.tobytes()
         self._look_back(shown)
         screen: Screen | None = None
@@ -89,7 +99,13 @@ class LocalPolicy:
         by = moved(self.seen, screen) if self.seen else 0
         self.tried.places = [(x, y + by) for x, y in self.tried.places]
         self.seen = screen
+        self.left = [self._as_called(one, screen) for one in self.left]
         return screen
+
+    def _as_called(self, one: Instruction, screen: Screen) -> Instruction:
+        """Return an instruction, its ordinal a part of its target where something on the screen is called so: last name."""
+        marks = self.candidates.ranker.named(one.whole, screen) if one.whole else []
+        return replace(one, target=one.whole, ordinal=0, whole="") if marks and marks[0].score >= EXACT else one
 
     def _look_back(self, shown: bytes) -> None:
         """See what the last action did: where nothing changed, another mark is tried, unless it was sure to be the right one."""
@@ -210,7 +226,7 @@ def _chosen(one: Instruction, marks: list[Mark], passed: int) -> Mark | None:
 
 def _end_of(one: Instruction, to: Mark) -> tuple[int, int]:
     """Return where something is dragged: on a mark, above it, or below."""
-    return to.middle[0], {-1: to.top - 1, 1: to.bottom + 1}.get(one.ordinal, to.middle[1])
+    return to.middle[0], max(0, {-1: to.top - 1, 1: to.bottom + 1}.get(one.ordinal, to.middle[1]))
 
 
 def _spun(one: Instruction, field: Mark, screen: Screen) -> tuple[Action, ...]:

@@ -7,9 +7,9 @@ from ..screen.policy import Mark
 from .marks import Screen
 from .ranking import GOOD, likeness
 
-MONEY = re.compile(r"[$€£¥]\s?(\d[\d.,]*)|(\d[\d.,]*)\s?[$€£¥]")
+MONEY = re.compile(r"[$€£¥]\s?(\d[\d.,]*)|(\d[\d.,]*)\s?(?:[$€£¥]|EUR|USD|CHF)")
 DURATION = re.compile(r"(?:(\d+)\s?h)?\s?(?:(\d+)\s?m(?:in)?)?\b", re.I)
-NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
+NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
 SEGMENTS = re.compile(r"[-/:.\sdmyjthpa]*", re.I)
 """What a field of a date or a time shows before anything is entered: mm/dd/yyyy, --:-- --."""
 PUNCTUATION = " .,;:!?\"“”'()"
@@ -55,7 +55,7 @@ def extreme(of: str, sign: int, marks: Sequence[Mark]) -> Mark | None:
 
 def _money(text: str) -> float | None:
     match = MONEY.search(text)
-    return float((match[1] or match[2]).rstrip(".,").replace(",", "")) if match else None
+    return _value((match[1] or match[2]).rstrip(".,"), "") if match else None
 
 
 def _minutes(text: str) -> float | None:
@@ -66,7 +66,18 @@ def _minutes(text: str) -> float | None:
 
 def _number(text: str) -> float | None:
     match = NUMBER.search(text)
-    return float(match[0].replace(",", ".")) if match else None
+    return _value(match[0], ".") if match else None
+
+
+def _value(digits: str, decimal: str) -> float:
+    """Return what 1,299 or 1.299,00 says: the last mark before one or two digits, or more than three, is the decimal one, and so is `decimal`."""
+    whole, mark, part = (
+        (digits[: (at := max(map(digits.rfind, ".,")))], digits[at], digits[at + 1 :])
+        if set(".,") & set(digits)
+        else (digits, "", "")
+    )
+    is_part = mark and digits.count(mark) == 1 and (len(part) != 3 or mark == decimal)
+    return float(re.sub(r"[.,]", "", whole) + (f".{part}" if is_part else part))
 
 
 def is_segmented(field: Mark, screen: Screen) -> bool:

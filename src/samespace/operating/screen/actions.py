@@ -229,6 +229,8 @@ def to_json(action: Action) -> dict[str, Any]:
 def from_json(values: dict[str, Any]) -> Action:
     """Return the action that JSON names. Raises RequestError where there is none like it."""
     try:
+        if not isinstance(values, dict):
+            raise TypeError("not an object")
         rest = {name: value for name, value in values.items() if value is not None or name == "reached"}  # null is no yes
         kind = ACTIONS[rest.pop("action")]
         if unknown := set(rest) - {field.name for field in fields(kind)}:

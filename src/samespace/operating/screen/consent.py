@@ -3,19 +3,28 @@
 import re
 from collections.abc import Callable, Sequence
 
-from .actions import Action, Click, HoldKey, Key, Type
+from .actions import Action, Click, Drag, HoldKey, Key, Point, Type
 from .driver import FIELD, OTHER, PASSWORD, UNKNOWN
 from .keys import chord
 from .policy import Mark
 
 ALWAYS, SUBMITS, NEVER = CONFIRMS = ("always", "submits", "never")
-RISKY = re.compile(
-    r"\b(send|submit|buy|order|pay|purchase|checkout|check out|delete|remove|erase|download|install|post|publish|transfer|subscribe|book|"
-    r"reply|share|donate|bid|accept|agree|deactivate|upload|empty|trash|discard|withdraw|forward|reset|confirm|sign up|register|unsubscribe|log ?out|absenden|senden|kaufen|bestellen|bezahlen|löschen|entfernen|herunterladen|buchen|"
-    r"envoyer|acheter|commander|payer|supprimer|télécharger|réserver|accepter|akzeptieren|zustimmen|teilen|enviar|comprar|pagar|eliminar|borrar|descargar|invia|acquista|paga|elimina)\b",
-    re.I,
-)
-"""Words on what sends, buys, deletes or downloads."""
+WORDS = {
+    "send": "send submit post publish reply share forward transfer upload senden absenden abschicken schicken veröffentlich* teilen antworte* weiterleite* "
+    "hochladen envoy* publier publiez partag* répond* transfér* soumett* téléverser env[ií]a* publica* comparti* responde* reenvia* transferir subir invia* "
+    "pubblica* condivid* rispond* inoltra* carica",
+    "buy": "buy order pay payment purchase check.?out book donate bid subscribe withdraw kaufe* bestell* bezahl* zahl* buche* reserviere* spende* abonnier* "
+    "achet* command* payer payez paiement réserv* s.abonner compra* pagar pago pedir reserva* donar suscrib* acquist* ordina* paga prenota* dona abbonati",
+    "delete": "delete remove erase empty trash discard reset unsubscribe deactivate lösch* entferne* verwerfe* leeren zurücksetzen abbestelle* supprim* efface* "
+    "vider réinitialis* désabonn* désactiv* elimina* borra* vacia* descarta* restablec* cancella* svuota* rimuov* scarta* ripristina* disattiva*",
+    "download": "download install herunterlade* installier* télécharge* descarga* scarica*",
+    "agree": "accept agree confirm sign.?up register log.?out akzeptier* zustimme* bestätig* registrier* anmelde* abmelde* einverstanden confirme* accepte* "
+    "inscri* déconnect* acepta* acuerdo confirma* regístr* registrar* cerrar.sesión conferm* iscriv* accett* disconnett*",
+}  # fmt: skip
+"""Act → what is written on what does it, in English, German, French, Spanish and Italian; * stands for any ending."""
+_FORMS = "|".join(" ".join(WORDS.values()).replace("*", "[^\\W_]*").split())
+RISKY = re.compile(rf"\b(?:{_FORMS})(?:\s?now)?\b", re.I)
+"""Words on what sends, buys, deletes, downloads or agrees."""
 PRESSING = {"Enter", " "}
 """Keys that press what has the focus."""
 
@@ -48,7 +57,7 @@ class Consent:
     @staticmethod
     def reason(action: Action, marks: Sequence[Mark], focus: str = UNKNOWN, thought: str = "") -> str | None:
         """Return why a person should be asked; None where nothing speaks for it."""
-        if isinstance(action, Type) and focus == PASSWORD:
+        if focus == PASSWORD and types(action):
             return "it types into a password field"
         if isinstance(action, Key | HoldKey | Click) and PRESSING & set(chord(action.keys)):
             return "it may send what was filled in"
@@ -56,11 +65,23 @@ class Consent:
             return "it ends a line, which may send what was filled in"
         if isinstance(action, Type) and focus != FIELD and _presses(action.text, focus):
             return "a space or a tab may press what has the focus"
-        if isinstance(action, Click):
-            here = [mark.text for mark in marks if mark.text and mark.holds(action.x, action.y)]
+        if points := pressed(action):
+            here = [mark.text for mark in marks if mark.text and any(mark.holds(*point) for point in points)]
             if found := next(filter(None, map(RISKY.search, here or [thought])), None):  # an icon says nothing itself
                 return f"it says “{found[0]}”"
         return None
+
+
+def types(action: Action) -> bool:
+    """Whether an action types something: text, or a character's key."""
+    return isinstance(action, Type) or (
+        isinstance(action, Key | HoldKey) and any(len(key) == 1 for key in chord(action.keys)[-1:])
+    )
+
+
+def pressed(action: Action) -> Sequence[Point]:
+    """Return the points at which an action presses the mouse or lets it go: a drag that ends where it begins is a click."""
+    return action.points[:: max(1, len(action.points) - 1)] if isinstance(action, Click | Drag) else ()
 
 
 def _presses(text: str, focus: str) -> bool:

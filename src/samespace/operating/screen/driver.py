@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from ...core.errors import MissingExtra, OperationStopped, error_summary
+from ...core.errors import MissingExtra, OperationStopped, RequestError, error_summary
 from .actions import Action, Click, Done, Drag, HoldKey, Key, Move, Screenshot, Scroll, Type, Wait, Zoom, check
 from .keys import chord
 from .policy import REFUSED
@@ -24,6 +24,7 @@ SIZE = (1280, 800)
 """Pixels of a window."""
 PASSWORD, FIELD, OTHER, UNKNOWN = "password", "field", "other", "unknown"
 """What has the keyboard: a password field, another field to type into, something else, or what cannot be seen."""
+PORTS = {"http": 80, "https": 443}
 LOADING_SECONDS = 20.0
 """How long a page may take to load."""
 SETTLING_SECONDS = 0.4
@@ -84,7 +85,7 @@ class PageDriver:
         self.notes: list[str] = []
         """What happened beside the page: dialogs, windows, downloads; whoever reads them empties the list."""
         viewport = page.viewport_size
-        width, height = (viewport["width"], viewport["height"]) if viewport else SIZE
+        width, height = (viewport["width"], viewport["height"]) if viewport else page.evaluate("[innerWidth, innerHeight]")
         self.scale = float(page.evaluate("devicePixelRatio"))
         self.size = (round(width * self.scale), round(height * self.scale))
         if min(self.size) < 1:
@@ -125,7 +126,8 @@ class PageDriver:
             case Type(text):
                 keyboard.type(text, delay=TYPING_MS)
             case Key(keys):
-                keyboard.press("+".join(chord(keys)))
+                with self._held(keys):
+                    pass
             case HoldKey(keys, seconds):
                 with self._held(keys):
                     self.wait(seconds)
@@ -138,14 +140,17 @@ class PageDriver:
 
     @contextmanager
     def _held(self, keys: str) -> Iterator[None]:
-        """Hold keys."""
-        names = chord(keys)
-        for name in names:
-            self.page.keyboard.down(name)
+        """Hold keys, and let go of them whatever happens. Raises RequestError on one that no keyboard has."""
+        names, down = chord(keys), list[str]()
+        if unknown := [name for name in names if len(name) == 1 and not name.isascii()]:
+            raise RequestError(f"no key is {unknown[0]!r}; type it as text")
         try:
+            for name in names:
+                down.append(name)
+                self.page.keyboard.down(name)
             yield
         finally:
-            for name in reversed(names):
+            for name in reversed(down):
                 self.page.keyboard.up(name)
 
     def wait(self, seconds: float) -> None:
@@ -176,8 +181,8 @@ class PageDriver:
 
     def _answer(self, dialog: "Dialog") -> None:
         """Answer an alert or a prompt, which would stop everything: what it asks is refused."""
-        self.notes.append(f"the page said: {dialog.message[:200]}")
-        if dialog.type in ("alert", "beforeunload"):
+        self.notes.append(f"the page said: {dialog.message[:200]!r}")
+        if dialog.type == "alert":
             dialog.accept()
         else:
             dialog.dismiss()
@@ -235,7 +240,9 @@ class BrowserDriver(PageDriver):
         """Refuse new windows and downloads."""
         self._windows: list[Page] = []
         context.on("page", lambda window: self._windows.append(window))  # a built-in is no handler
-        self.page.on("download", lambda download: self.notes.append(f"{REFUSED}: a download, {download.suggested_filename[:80]}"))
+        self.page.on(
+            "download", lambda download: self.notes.append(f"{REFUSED}: a download, {download.suggested_filename[:80]!r}")
+        )
 
     def _refuse_windows(self, route: "Route") -> None:
         """Let a request through, unless it is of a new window."""
@@ -281,7 +288,7 @@ class BrowserDriver(PageDriver):
         self.wait(SETTLING_SECONDS)
         while self._windows:
             window = self._windows.pop()
-            self.notes.append(f"{REFUSED}: a new window, {window.url[:100]}")
+            self.notes.append(f"{REFUSED}: a new window, {window.url[:100]!r}")
             window.close()
 
     def close(self) -> None:
@@ -318,9 +325,14 @@ def _reason(error: Exception) -> str:
 
 
 def origin_of(address: str) -> str:
-    """Return the origin of an address: https://example.org, or with a port that is not the scheme's own."""
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
+    """Return the origin of an address, as browsers write it: https://example.org, with a port that is not the scheme's own. Raises OperationStopped."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+        host = f"[{host}]" if ":" in host else host.encode("idna").decode()
+    except ValueError as error:  # UnicodeError is one
+        raise OperationStopped(f"{address!r} is no address ({error}); give one such as https://example.org") from None
+    return f"{parts.scheme}://{host}{f':{port}' if port and port != PORTS.get(parts.scheme) else ''}"
 
 
 def is_same_site(one: str, other: str) -> bool:

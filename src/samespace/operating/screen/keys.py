@@ -24,7 +24,7 @@ def chord(keys: str) -> list[str]:
     parts = keys.replace(" + ", "+").split("+")
     if parts[-2:] == ["", ""]:  # "ctrl++"
         parts[-2:] = ["plus"]
-    return [name_of(part.strip()) for part in parts]
+    return [name_of(part.strip() or part) for part in parts]
 
 
 def name_of(key: str) -> str:
