@@ -12,8 +12,9 @@ from tiny_assistant import greedy
 from tokenizers import pre_tokenizers
 
 from samespace.assistant.language import language_config, read_language
-from samespace.core.errors import UnknownAssistant, WeightsMismatch
+from samespace.core.errors import UnknownAssistant, UnknownSpace, WeightsMismatch
 from samespace.models.lm import Cache
+from samespace.spaces.checkpoints import tensors
 
 SIZES = dict(
     hidden_size=64, intermediate_size=128, num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2, vocab_size=800,
@@ -52,6 +53,9 @@ FAMILIES = {
         rope_type="yarn", factor=2.0, original_max_position_embeddings=32, attention_factor=0.9
     ),
     "Llama, dynamic NTK": lambda: llama_with(length=16, rope_type="dynamic", factor=4.0),
+    "Llama, dynamic NTK with a length that transformers passes over": lambda: llama_with(
+        length=16, rope_type="dynamic", factor=4.0, original_max_position_embeddings=8
+    ),
     "Qwen 2.5, YaRN": lambda: T.Qwen2ForCausalLM(
         T.Qwen2Config(
             **SIZES, rope_parameters=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=8, rope_theta=1e6)
@@ -125,6 +129,10 @@ def test_what_ends_an_answer_is_in_two_files(tmp_path):
         ({"model_type": "llama", "rope_scaling": {"type": "longrope", "factor": 4.0}}, "longrope"),
         ({"model_type": "llama", "rope_scaling": {"type": "linear"}}, "cannot be read"),
         ({"model_type": "llama", "mlp_bias": True}, "biases of the MLP"),
+        (
+            {"model_type": "llama", "rope_parameters": {"rope_theta": 1e6}, "rope_scaling": {"type": "yarn", "factor": 4.0}},
+            "keep the one",
+        ),
         ({"model_type": "qwen2", "layer_types": ["full_attention", "sliding_attention"]}, "some of its blocks"),
         ({"model_type": "llama", "logits_scaling": 8}, "logits_scaling"),
         ({"model_type": "llama", "quantization_config": {"quant_method": "gptq"}}, "gptq"),
@@ -219,6 +227,39 @@ def test_a_gguf_llama_3_has_its_divisors_as_a_tensor(tmp_path):
     same_as(read_language(write_gguf(tmp_path / "model.gguf", "llama", theirs, divisors=plain / turned)).model, theirs)
 
 
+@pytest.mark.parametrize(("key", "value"), [("rope.scale_linear", 4.0), ("rope.scaling.type", "yarn"), ("attention.scale", 0.5)])
+def test_a_gguf_whose_attention_is_another_is_refused(tmp_path, monkeypatch, key, value):
+    theirs, write = randomised(FAMILIES["Llama 2"]()).eval(), gguf.GGUFWriter.add_block_count
+
+    def with_setting(writer, count):
+        write(writer, count)
+        (writer.add_string if isinstance(value, str) else writer.add_float32)(f"llama.{key}", value)
+
+    monkeypatch.setattr(gguf.GGUFWriter, "add_block_count", with_setting)
+    with pytest.raises(UnknownAssistant, match="not supported"):
+        read_language(write_gguf(tmp_path / "model.gguf", "llama", theirs))
+
+
+def test_weights_for_which_there_is_no_memory_are_not_opened(tmp_path, monkeypatch):
+    theirs = randomised(FAMILIES["Llama 2"]()).eval()
+    file = write_gguf(tmp_path / "model.gguf", "llama", theirs)
+    theirs.to(torch.bfloat16).save_pretrained(tmp_path)
+    in_fp32 = 4 * sum(weight.numel() for weight in theirs.parameters())
+    monkeypatch.setattr(tensors, "free_memory", lambda: int(2.4 * in_fp32))
+    for path in (file, tmp_path):  # the second has half as many bytes on the disk
+        with pytest.raises(UnknownSpace, match="of memory"):
+            read_language(path)
+
+
+def test_a_head_that_is_not_the_embedding_stays(tmp_path, tokenizer):
+    theirs = randomised(T.LlamaForCausalLM(T.LlamaConfig(**SIZES))).eval()
+    theirs.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"tie_word_embeddings": True}))
+    same_as(read_language(tmp_path).model, T.AutoModelForCausalLM.from_pretrained(tmp_path).eval())
+
+
 def test_a_gguf_with_some_biases_only_is_refused(tmp_path):
     theirs = randomised(FAMILIES["Qwen 2.5"]()).eval()
     missing = ("blk.0.attn_k.bias",)
@@ -242,6 +283,7 @@ def test_gguf_tokenizers_are_transformers(tmp_path, arch, pre):
     ("values", "window"),
     [
         ({"model_type": "mistral"}, 4096), ({"model_type": "mistral", "sliding_window": None}, 0), ({"model_type": "mistral", "sliding_window": 9}, 9),
+        ({"model_type": "mistral", "sliding_window": 9, "layer_types": ["full_attention"] * 32}, 9),
         ({"model_type": "qwen2", "sliding_window": 64}, 0), ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True, "max_window_layers": 0}, 64),
         ({"model_type": "qwen2", "sliding_window": 64, "use_sliding_window": True, "max_window_layers": 32}, 0), ({"model_type": "qwen2", "layer_types": ["full_attention"] * 32}, 0),
     ],

@@ -124,11 +124,19 @@ def test_what_does_not_start_or_is_not_there(programs, monkeypatch):
     [
         ("", "http://127.0.0.1:11434"), ("0.0.0.0", "http://127.0.0.1:11434"), (":8080", "http://127.0.0.1:8080"),
         ("http://box:80", "http://box:80"), ("192.168.1.5", "http://192.168.1.5:11434"),
+        ("[::]:11434", "http://[::1]:11434"), ("[::1]", "http://[::1]:11434"), ("https://box", "https://box:443"), ("http://box", "http://box:80"),
     ],
 )  # fmt: skip
 def test_ollama_is_where_its_variable_says(monkeypatch, named, address):
     monkeypatch.setenv("OLLAMA_HOST", named)
     assert local_server.ollama_address() == address
+
+
+@pytest.mark.parametrize("named", ["127.0.0.1:abc", "host:99999", "http://[::1"])
+def test_a_variable_that_is_no_address_is_one_sentence(monkeypatch, named):
+    monkeypatch.setenv("OLLAMA_HOST", named)
+    with pytest.raises(UnknownAssistant, match="is no address"):
+        local_server.ollama_address()
 
 
 def test_the_image_tower_of_several_is_that_of_the_model(tmp_path):

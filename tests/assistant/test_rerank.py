@@ -145,6 +145,44 @@ def test_an_endpoint_chooses_by_its_likelihoods_or_by_its_answer(likelihoods, ex
         endpoint.choose(question("Is it?", []), ("yes", "no"))
 
 
+class OnlyThoughts(Answers):
+    """An endpoint whose model thinks in a field of its own, until its answer's limit."""
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        thoughts = {"role": "assistant", "content": "", "reasoning_content": "Well, the picture"}
+        common = {"id": "1", "created": 0, "model": "m"}
+        if not asked.get("stream"):
+            choice = {"index": 0, "finish_reason": "length", "message": thoughts}
+            return self.answer(common | {"object": "chat.completion", "choices": [choice]})
+        choice = {"index": 0, "finish_reason": "length", "delta": thoughts}
+        data = json.dumps(common | {"object": "chat.completion.chunk", "choices": [choice]})
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(f"data: {data}\n\ndata: {self.end}\n\n".encode())
+
+
+@pytest.mark.parametrize(("end", "message"), [("[DONE]", "thought until"), ("{no json", "does not answer")])
+def test_an_endpoint_that_only_thinks_or_breaks_off_is_one_sentence(end, message):
+    server = HTTPServer(("127.0.0.1", 0), type("Own", (OnlyThoughts,), {"end": end}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1#m")
+        with pytest.raises(RequestError, match=message):
+            list(endpoint.answer(question("Is it?", [])).pieces)
+        with pytest.raises(RequestError, match="thinks before it answers"):
+            endpoint.choose(question("Is it?", []), ("yes", "no"))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_an_address_that_is_none_is_one_sentence():
+    with pytest.raises(UnknownAssistant, match="is no address"):
+        Endpoint("http://[::1#m")
+
+
 def test_texts_are_read_by_a_cross_encoder_where_one_is_installed(library, tmp_path, monkeypatch):
     class Texts:
         name = "texts"

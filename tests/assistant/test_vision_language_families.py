@@ -1,8 +1,10 @@
 """Assistants of several families as transformers writes them: tiles, order of the tokens, logits and greedy text are its own."""
 
+import json
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import tiny_checkpoints as tiny
 import torch
@@ -13,9 +15,10 @@ from random_weights import randomised
 from samespace.assistant import checkpoint, registry, verify
 from samespace.assistant.request import Message, Picture, question
 from samespace.core.assistant_config import AssistantConfig
-from samespace.core.errors import UnknownAssistant, UnreadableMedia
+from samespace.core.errors import SamespaceError, UnknownAssistant, UnreadableMedia
 from samespace.explain.trace import trace
 from samespace.models.llava import IMAGE_TOKEN
+from samespace.preprocess.pixels import normalize_pixels
 
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'] + ': ' }}{% for part in m['content'] %}"
@@ -176,6 +179,29 @@ def test_a_second_question_reads_its_own_text_only(family, photographs, tmp_path
     reply, want = (a.answer(question("How many are there?", [picture], max_tokens=12)) for a in (once, again))
     assert reply.text == want.text
     assert reply.outcome.reused > reply.outcome.pictures > want.outcome.reused == 0
+
+
+def test_a_picture_without_tiles_is_made_smaller_before_it_is_made_square(photographs, tmp_path):
+    _, processor = FAMILIES["SmolVLM"]()
+    model, pictures = FAMILIES["SmolVLM"]()[0], processor.image_processor
+    pictures.do_image_splitting = False
+    model.save_pretrained(tmp_path / "tiny"), processor.save_pretrained(tmp_path / "tiny")
+    c = checkpoint.load(tmp_path / "tiny").model.c
+    picture = Image.open(photographs / "chelsea.png").convert("RGB").resize((1365, 768))
+    picture.save(tmp_path / "frame.png")
+    (want,) = pictures([picture], return_tensors="np")["pixel_values"][0]
+    (ours,) = normalize_pixels(Picture.read(tmp_path / "frame.png").views(c).pixels, c.prep)
+    assert np.abs(ours - want).max() < 1e-5
+
+
+@pytest.mark.parametrize("wrong", [{"vision_config": None}, {"scale_factor": "x"}, {"text_config": [1]}])
+def test_settings_of_another_form_are_one_sentence(tmp_path, wrong):
+    model, processor = FAMILIES["SmolVLM"]()
+    model.save_pretrained(tmp_path), processor.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | wrong))
+    with pytest.raises(SamespaceError, match="download it again"):
+        checkpoint.load(tmp_path)
 
 
 def test_a_frame_of_a_film_is_shown_without_tiles(photographs, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from samespace.core.errors import LibraryError, QueryError
-from samespace.library.export import export
+from samespace.library.export import export, zip_pieces
 from samespace.library.library import Library
 from samespace.library.store.lance import Store
 from samespace.library.store.marks import FILE, MAX_NAME, Change
@@ -263,3 +263,40 @@ def test_what_cannot_be_exported_is_one_sentence(library, tmp_path, name, messag
         export(library.search("kind:image"), tmp_path / name)
     with pytest.raises(LibraryError, match="nothing to export"):
         export([], tmp_path / "none")
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])
+def test_marks_follow_what_moved_whatever_interrupts_the_indexing(library, album, monkeypatch, ending):
+    """A process that is killed is played by one that cannot follow any more, either."""
+    library.mark([album / "chelsea.png"], Change(tags=("cat",), hidden=True))
+    (album / "archive").mkdir()
+    (album / "chelsea.png").rename(album / "archive" / "chelsea.png")
+    shutil.copy(album / "coffee.png", album / "chelsea.png")  # of a camera that counts from 1 again
+    with monkeypatch.context() as patch:
+        patch.setattr("samespace.library.indexing.indexer.describe_again", lambda *_: (_ for _ in ()).throw(ending))
+        if ending is SystemExit:
+            patch.setattr("samespace.library.store.marks.Marks.follow", lambda *_: (_ for _ in ()).throw(ending))
+        with pytest.raises(ending):
+            library.add([album])
+    if ending is SystemExit:
+        library.add([album])
+    marked = library.marks.read().files
+    assert list(marked) == [str(album / "archive/chelsea.png")] and marked[str(album / "archive/chelsea.png")].hidden
+    assert not (library.location.folder / "following.json").exists()
+
+
+def test_hidden_files_are_asked_for_in_quotes_too(library, album):
+    library.mark([album / "chelsea.png"], Change(hidden=True))
+    assert found(library, 'is:"hidden"') == ["chelsea.png"]
+
+
+def test_files_of_one_name_are_all_in_an_archive(library, album, tmp_path):
+    for folder in ("b", "c"):
+        (album / folder).mkdir()
+        shutil.copy(album / "coffee.png", album / folder / "a.png")
+    shutil.copy(album / "coffee.png", album / "a.png")
+    shutil.copy(album / "coffee.png", album / "3 a.png")
+    files = [album / "3 a.png", album / "a.png", album / "b" / "a.png", album / "c" / "a.png"]
+    (tmp_path / "a.zip").write_bytes(b"".join(zip_pieces(map(str, files))))
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert len({name.casefold() for name in archive.namelist()}) == 4

@@ -97,6 +97,7 @@ def test_files_that_lie_elsewhere_here(library, album, tmp_path):
     database = str(digikam_database(tmp_path / "digikam4.db", "/mnt/photos"))
     assert migrate(library, digikam(database)).marked == 0
     assert migrate(library, digikam(database), [f"/mnt/photos={album}"]).marked == 2
+    assert migrate(library, digikam(database), [f"/mnt/pho={album}"]).marked == 0  # a part of a folder's name is no folder
     with pytest.raises(QueryError, match="takes whose place"):
         migrate(library, digikam(database), ["/mnt/photos"])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from samespace.core.errors import LibraryBusy, MissingExtra
+from samespace.core.errors import LibraryBusy, LibraryError, MissingExtra
 from samespace.library import watch as watch_module
 from samespace.library.indexing.report import Report
 from samespace.library.library import Library
@@ -159,6 +159,33 @@ def test_an_emptied_folder_is_no_deletion(library, album):
         assert "is empty now" in watcher.troubles[-1]
         kept = watcher.names()
     assert kept == ALL
+
+
+def test_a_folder_without_its_disk_stops_no_other(library, album, photographs, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    with Watcher(library, [album, other]) as watcher:
+        watcher.until(ALL)
+        for entry in album.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        shutil.copy(photographs / "logo.png", other)
+        watcher.until(sorted([*ALL, "logo.png"]))
+        assert "is empty now" in watcher.troubles[-1]
+
+
+def test_what_cannot_be_written_is_tried_again(library, album, monkeypatch):
+    monkeypatch.setattr(watch_module, "TRYING_SECONDS", 0.5)
+    add, failures = Library.add, iter([LibraryError("no space left; free some")])
+
+    def full_once(self, *args, **options):
+        for error in failures:
+            raise error
+        return add(self, *args, **options)
+
+    monkeypatch.setattr(Library, "add", full_once)
+    with Watcher(library, [album]) as watcher:
+        watcher.until(ALL)
+    assert watcher.troubles == ["no space left; free some (it is tried again)"]
 
 
 def test_loops_of_links_end(library, album):

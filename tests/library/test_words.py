@@ -35,6 +35,11 @@ def test_a_slice_of_a_column_is_scanned_alone():
     assert WordIndex(pa.chunked_array([], pa.string())).search(("cat",))[0].tolist() == []
 
 
+def test_a_term_does_not_reach_from_one_row_into_the_next():
+    assert WordIndex(pa.chunked_array([["a rome", "img_1", "rome"]])).search(("romeimg",))[0].tolist() == []
+    assert WordIndex(pa.chunked_array([["rome", "rome"]])).search(("rome",))[0].tolist() == [0, 1]
+
+
 def test_rare_words_count_more():
     rows, scores = WordIndex(pa.chunked_array([["common"] * 9 + ["common rare", "rare"]])).search(("common", "rare"))
     assert scores[rows.tolist().index(9)] > scores[rows.tolist().index(10)] > scores[0]

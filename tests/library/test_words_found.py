@@ -8,6 +8,7 @@ from pathlib import Path
 import lancedb
 import numpy as np
 import pytest
+from media_files import write_document
 from PIL import Image, ImageDraw, ImageFont
 
 from samespace.core.errors import LibraryError
@@ -172,3 +173,58 @@ def test_reading_that_is_stopped_goes_on(library):
     with pytest.raises(KeyboardInterrupt):
         library.read_pictures(stop)
     assert library.read_pictures() == 2 and first(library, "rossi") == "sign.png"
+
+
+@needs_ocr
+def test_text_is_not_stored_with_another_picture(library, folder, monkeypatch):
+    def changed_meanwhile(done: int, total: int) -> None:
+        if done == 1:
+            for file in folder.rglob("*.*"):
+                Image.new("RGB", (300, 200), "white").save(file)
+            library.add([folder])
+
+    monkeypatch.setattr("samespace.library.indexing.reading.ocr.shows_text", lambda picture: True)
+    monkeypatch.setattr(
+        "samespace.library.indexing.reading.ocr.lines", lambda picture: [ocr.Line("OLD", 0.1, 0.1, 0.2, 0.2, 0.9)]
+    )
+    library.read_pictures(changed_meanwhile)
+    assert library.search("text:old") == []
+
+
+def test_a_file_that_cannot_be_read_now_keeps_what_is_known_of_it(library, folder, monkeypatch):
+    (folder / "chelsea.png.xmp").write_text(
+        "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'><rdf:Description "
+        "xmlns:xmp='http://ns.adobe.com/xap/1.0/' xmp:Rating='5'/></rdf:RDF></x:xmpmeta>",
+        "utf-8",
+    )
+    before = {hit.path: (hit.taken_at, hit.caption) for hit in library.search("kind:image", top=9)}
+
+    def fails(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("samespace.library.indexing.describe.describe", fails)
+        assert ["cannot be read now" in reason for _, reason in library.add([folder]).skipped] == [True]
+    assert {hit.path: (hit.taken_at, hit.caption) for hit in library.search("kind:image", top=9)} == before
+    assert library.add([folder]).skipped == [] and first(library, "rating:5") == "chelsea.png"
+
+
+def test_without_a_word_means_without_it_on_any_page(tmp_path, tiny_space):
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    write_document(folder / "bill.pdf", ["An invoice for two cups", "Thank you"])
+    write_document(folder / "letter.pdf", ["Dear Ada", "Yours, Grace"])
+    library = Library(tmp_path / "papers library", tiny_space)
+    library.add([folder])
+    names = {
+        query: {Path(hit.path).name for hit in library.search(query, top=50)}
+        for query in ("text:invoice", "-text:invoice", "NOT (text:invoice OR text:ada)")
+    }
+    assert names == {"text:invoice": {"bill.pdf"}, "-text:invoice": {"letter.pdf"}, "NOT (text:invoice OR text:ada)": set()}
+
+
+def test_a_file_that_is_indexed_by_itself_stays_in_its_folder(library, folder, photographs):
+    shutil.copy(photographs / "rocket.jpg", folder / "Iceland 2019" / "again.jpg")
+    library.add([folder / "Iceland 2019" / "again.jpg"])
+    (hit,) = library.search("name:again")
+    assert library.segment(hit.id).root == str(folder)

@@ -503,3 +503,24 @@ def test_what_google_edited_has_the_date_of_the_original(tmp_path, name):
 )  # fmt: skip
 def test_more_dates_in_names(name, want):
     assert dated(Path(name)).taken_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") == want
+
+
+@pytest.mark.parametrize("zone", ["Europe/Rome", "America/New_York", "UTC"])
+@pytest.mark.parametrize("zero", ["1970:01:01 00:00:00", "1904:01:01 00:00:00"])
+def test_a_clock_that_was_never_set_says_nothing_in_any_zone(tmp_path, monkeypatch, zone, zero):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        path = with_exif(tmp_path, "IMG-20190607-WA0001.jpg", detail={0x9003: zero})
+        assert describe(path, "image").taken_at.year == 2019
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_texts_behind_the_pixels_of_a_png(tmp_path):
+    info = PngInfo()
+    info.add_text("Description", "behind", after_idat=True)
+    info.add_text("Creation Time", "2019-06-07T08:09:10Z", after_idat=True)
+    found = describe(saved(tmp_path, "a.png", pnginfo=info), "image")
+    assert found.caption == "behind" and found.taken_at == datetime(2019, 6, 7, 8, 9, 10, tzinfo=UTC)

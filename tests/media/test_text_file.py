@@ -144,3 +144,11 @@ def test_a_word_across_two_lines_of_chinese_is_whole(tmp_path):
     found = list(sheets(written(tmp_path, "a.txt", line)))
     assert any("咖啡馆" in passage for _, passages in found for passage in passages)
     assert flowing("咖啡\n馆 open\n until 九\n点") == "咖啡馆 open until 九点" and flowing("two\nlines") == "two lines"
+
+
+def test_a_book_whose_chapters_have_odd_names_fills_no_memory(tmp_path, monkeypatch):
+    path = book(tmp_path / "a.epub", PACKAGE.replace("two.xhtml", "two.bin"))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("O/two.bin", bytes(MAX_BYTES + 1))
+    with pytest.raises(UnreadableMedia, match="cut it into parts"):
+        read_text(path)

@@ -95,3 +95,30 @@ def test_conditions_that_more_files_meet_than_are_marked_leave_none_out(tmp_path
     oldest = library.search("", top=100, where="kind:image", group_by="file")[-1].path
     library.mark([oldest], Change(tags=("one",)))
     assert library.write_sidecars("kind:image") == (1, [])
+
+
+def test_a_link_and_who_may_read_it_stay(tmp_path):
+    kept = tmp_path / "synced.xmp"
+    kept.write_text(FOREIGN.format(subject=BAG, rating=""))
+    kept.chmod(0o640)
+    (tmp_path / "a.jpg.xmp").symlink_to(kept)
+    write_sidecar(tmp_path / "a.jpg", ["Berg"], [], 0)
+    assert (tmp_path / "a.jpg.xmp").is_symlink() and kept.stat().st_mode & 0o777 == 0o640
+    assert parse(kept.read_bytes()).keywords == ("Sea", "Berg")
+
+
+def test_tags_of_one_file_are_not_those_of_another_of_its_name(tmp_path):
+    for name in ("IMG_1.HEIC", "IMG_1.MOV"):
+        (tmp_path / name).write_bytes(b"x")
+    shared = tmp_path / "IMG_1.xmp"
+    shared.write_text(FOREIGN.format(subject=BAG, rating=""))
+    assert write_sidecar(tmp_path / "IMG_1.MOV", ["Berg"], [], 0).name == "IMG_1.MOV.xmp"
+    assert read_sidecar(tmp_path / "IMG_1.MOV").keywords == ("Sea", "Berg") and read_sidecar(
+        tmp_path / "IMG_1.HEIC"
+    ).keywords == ("Sea",)
+
+
+def test_a_sidecar_in_utf_16_is_read(tmp_path):
+    (tmp_path / "a.jpg.xmp").write_bytes(FOREIGN.format(subject=BAG, rating="").partition("?>")[2].encode("utf-16"))
+    assert read_sidecar(tmp_path / "a.jpg").keywords == ("Sea",)
+    assert read_sidecar(write_sidecar(tmp_path / "a.jpg", ["Berg"], [], 0).with_suffix("")).keywords == ("Sea", "Berg")

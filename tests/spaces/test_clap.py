@@ -123,6 +123,15 @@ def test_models_of_other_kinds_are_refused(theirs, tiny_clip_folder, tmp_path):
         clap.load(tmp_path)
     with pytest.raises(UnknownSpace, match="heads"):
         clap.audio_tower({"num_attention_heads": [4, 4]}, {}, 512)
+    for values, extractor in (
+        ({}, {"truncation": "fusion"}),
+        ({"projection_hidden_act": "gelu"}, {}),
+        ({"patch_stride": [2, 2]}, {}),
+    ):
+        with pytest.raises(UnknownSpace, match="not supported"):
+            clap.audio_tower(values, extractor, 512)
+    with pytest.raises(UnknownSpace, match="not supported"):
+        clap.text_tower({"hidden_act": "relu"}, 512)
 
 
 def test_words_to_learn_from_are_the_spaces_own(tiny_space):

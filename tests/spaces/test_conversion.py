@@ -141,6 +141,9 @@ def test_a_text_model_joins_the_pictures_of_a_space(tmp_path, clip_tokenizer):
     found = verify.check_exact(new, answers)
     assert max(found["image_difference"], found["text_difference"]) < 1e-5
     assert np.array_equal(old.image(answers.images()), new.image(answers.images())) and old.fingerprint != new.fingerprint
+    other = tiny.sentences(tmp_path / "other words", prompt="find: ")
+    again = install.join(other, tmp_path / "space", tmp_path / "again", "joined", "org/words")
+    assert again.fingerprint != config.fingerprint  # other words are another space
     with pytest.raises(UnknownSpace, match="16 numbers"):
         install.join(tiny.sentences(tmp_path / "short", dim=16), tmp_path / "space", tmp_path / "no", "no", "")
 

@@ -1,6 +1,7 @@
 """Names and where they lead; the hub itself is a small stand-in, since tests run without a network."""
 
 import io
+import os
 from functools import partial
 from types import SimpleNamespace
 
@@ -69,6 +70,18 @@ def test_without_a_network_what_is_cached_is_found(monkeypatch, tmp_path):
     (snapshot / "model.safetensors").write_bytes(b"12345")
     found = hub.look_up("org/model")
     assert found.files == {"config.json": 2, "model.safetensors": 5} and found.revision == "c0ffee" and hub.is_cached(found)
+
+
+def test_a_model_that_was_downloaded_by_its_commit_is_found_by_its_name(monkeypatch, tmp_path):
+    """As `download` does it: the client then notes no branch."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    snapshots = tmp_path / "models--org--model" / "snapshots"
+    for age, commit in enumerate(("new", "old")):
+        (snapshots / commit).mkdir(parents=True)
+        (snapshots / commit / "config.json").write_text("{}")
+        os.utime(snapshots / commit, (1e9 - age, 1e9 - age))
+    assert hub.cached_folder("org/model").name == "new" and hub.cached_folder("org/model", "old").name == "old"
+    assert hub.cached_folder("org/other") is None and hub.cached_folder("org/model", "v9") is None
 
 
 def test_what_was_downloaded_before_is_not_asked_for_again(monkeypatch, tmp_path):

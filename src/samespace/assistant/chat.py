@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
+from itertools import groupby
 from typing import Any
 
 import jinja2
@@ -158,7 +159,7 @@ class Chat:
         texts = [part for part in message.parts if isinstance(part, str)]
         parts: Sequence[str | Picture] = [*message.pictures, *texts] if len(texts) == 1 else message.parts
         if self._takes_image_parts and (len(texts) < 2 or self._keeps_order):
-            return [{"type": "image"} if isinstance(p, Picture) else {"type": "text", "text": self._escape(p)} for p in parts]
+            return [{"type": "image"} if isinstance(p, Picture) else {"type": "text", "text": p} for p in self._escaped(parts)]
         text = "\n".join(self.mark if isinstance(p, Picture) else self._escape(p) for p in parts)
         return [{"type": "text", "text": text}] if self._takes_image_parts else text
 
@@ -168,6 +169,14 @@ class Chat:
         parts = [{"type": "text", "text": "A1"}, {"type": "image"}, {"type": "text", "text": "B2"}]
         text = self._rendered([{"role": "user", "content": parts}])
         return text.find("A1") < text.find(self.mark) < text.find("B2")
+
+    def _escaped(self, parts: Sequence[str | Picture]) -> list[str | Picture]:
+        """Return parts with control tokens broken up, also those that texts one after another would make together."""
+        safe = [part if isinstance(part, Picture) else self._escape(part) for part in parts]
+        runs = ["".join(run) for is_text, run in groupby(safe, lambda part: isinstance(part, str)) if is_text]  # type: ignore[arg-type]
+        if any(self._escape(run) != run for run in runs):
+            return [part if isinstance(part, Picture) else "\u200b" + part for part in safe]
+        return safe
 
     def _escape(self, text: str) -> str:
         """Break up control tokens in a user's text, so that it cannot end a turn or begin another."""

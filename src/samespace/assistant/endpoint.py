@@ -8,10 +8,12 @@ from typing import Any
 from ..core.errors import MissingExtra, RequestError, UnknownAssistant, error_summary
 from ..media.image import data_uri, jpeg
 from .request import Message, Outcome, Picture, Reply, Request
-from .thoughts import BEGIN, without_thoughts
+from .thoughts import BEGIN, ONLY_THOUGHTS, without_thoughts
 
 SIDE = 1024
 """Images are sent with the longer side at most twice this, in pixels, as JPEG."""
+NONSENSE = (ValueError, IndexError, AttributeError, TypeError)
+"""What the client raises where an answer has another shape than it should."""
 LIKELIEST = 20
 """Tokens whose likelihoods are asked for: most that OpenAI gives."""
 KEY, OPENAI_KEY, OPENAI = "SAMESPACE_ASSISTANT_KEY", "OPENAI_API_KEY", "https://api.openai.com/"
@@ -34,7 +36,12 @@ class Endpoint:
         self._base_url, _, model = address.partition("#")
         key = os.environ.get(KEY) or (os.environ.get(OPENAI_KEY) if self._base_url.startswith(OPENAI) else "") or "none"
         self._openai_error, self._bad_request = openai.OpenAIError, openai.BadRequestError
-        self.client = openai.OpenAI(base_url=self._base_url, api_key=key)
+        try:
+            self.client = openai.OpenAI(base_url=self._base_url, api_key=key)
+        except Exception as error:  # its client's errors of addresses have no base in common
+            raise UnknownAssistant(
+                f"{address!r} is no address ({error_summary(error)}); write one as http://HOST:PORT/v1#MODEL"
+            ) from None
         self.name = model or self._first_model()
 
     @property
@@ -72,12 +79,12 @@ class Endpoint:
                 answer = self._created(**settings, logprobs=True, top_logprobs=LIKELIEST)
             except self._bad_request:  # it gives no likelihoods
                 answer = self._created(**settings)
-        except self._openai_error as error:
+            choice = answer.choices[0]
+            likely = choice.logprobs.content[0].top_logprobs if choice.logprobs and choice.logprobs.content else []
+            words = [(one.token, exp(one.logprob)) for one in likely] or [(choice.message.content or "", 1.0)]
+        except (self._openai_error, *NONSENSE) as error:
             raise self._request_error(error) from None
-        choice = answer.choices[0]
-        likely = choice.logprobs.content[0].top_logprobs if choice.logprobs and choice.logprobs.content else []
-        words = [(one.token, exp(one.logprob)) for one in likely] or [(choice.message.content or "", 1.0)]
-        if words[0][0].strip().startswith(BEGIN[:-1]):
+        if not words[0][0].strip() or words[0][0].strip().startswith(BEGIN[:-1]):
             raise RequestError(f"{self.name} thinks before it answers, and cannot choose at once; name another model")
         plain = [(word.strip().lower(), p) for word, p in words]
         return _shares([sum(p for word, p in plain if word.startswith(answer.lower())) for answer in answers])
@@ -104,6 +111,7 @@ class Endpoint:
 
     def _pieces(self, stream: Any, outcome: Outcome) -> Iterator[str]:
         """Yield the answer's pieces as they arrive, and fill in its outcome. Raises RequestError."""
+        said = False
         try:
             with stream:
                 for chunk in stream:
@@ -112,9 +120,12 @@ class Endpoint:
                     for choice in chunk.choices:
                         outcome.finish = choice.finish_reason or outcome.finish
                         if choice.delta.content:
+                            said = True
                             yield choice.delta.content
-        except self._openai_error as error:
+        except (self._openai_error, *NONSENSE) as error:
             raise self._request_error(error) from None
+        if not said and outcome.finish == "length":  # its thoughts came elsewhere
+            raise RequestError(ONLY_THOUGHTS)
 
     def _request_error(self, error: Exception) -> RequestError:
         """Return the client's error as ours."""

@@ -9,7 +9,8 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from ..core.assistant_config import LanguageModel
-from ..core.errors import MissingExtra, UnknownAssistant
+from ..core.errors import MissingExtra, UnknownAssistant, whole_config
+from ..spaces.checkpoints.tensors import check_room
 from ..spaces.checkpoints.weight_maps import GGUF, Weights, renamed
 from .language import DEFAULT_TEMPLATE, Language, filled
 
@@ -28,8 +29,10 @@ UNROTATED_EVERY = 4
 """Of SmolLM 3's blocks, every so many has no rotary positions; its files do not say so."""
 CONTROL_TOKEN, USER_DEFINED_TOKEN = 3, 4
 """Types of tokens that are not text, and of such as are read as one wherever they stand: <think>."""
-TURN_ENDS = ("<|eot_id|>", "<|im_end|>", "<|end|>")
-"""Tokens that end an assistant's turn."""
+TURN_ENDS = (
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|endoftext|>", "<|end_of_text|>", "<|eom_id|>", "<end_of_turn>", "<end_of_utterance>",
+)  # fmt: skip
+"""Tokens that end an assistant's turn: of llama.cpp's those that the architectures here have."""
 _LLAMA3_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -57,12 +60,8 @@ PRE_TOKENIZERS: dict[str, Callable[[], pre_tokenizers.PreTokenizer]] = {
 def read_gguf(path: Path) -> Language:
     """Read and dequantize a GGUF file: fp32. Raises UnknownAssistant, WeightsMismatch, MissingExtra."""
     metadata, tensors = _read(path)
-    try:
+    with whole_config(path, UnknownAssistant):
         return _language(path, metadata, tensors)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-        raise UnknownAssistant(
-            f"{path} does not say all that it has to say of its model ({error!r}); download it again"
-        ) from None
 
 
 def _language(path: Path, metadata: dict[str, Any], tensors: Weights) -> Language:
@@ -72,8 +71,11 @@ def _language(path: Path, metadata: dict[str, Any], tensors: Weights) -> Languag
         raise UnknownAssistant(
             f"{path} is a {arch!r} model; choose one of {', '.join(sorted(ARCHITECTURES))}, or run llama-server"
         )
-    if any(f"{arch}.rope.scaling" in name and metadata[name] not in ("none", 1.0) for name in metadata):
+    stretched = (f"{arch}.rope.scaling", f"{arch}.rope.scale_linear")
+    if any(name.startswith(stretched) and metadata[name] not in ("none", 1.0) for name in metadata):
         raise UnknownAssistant(f"{path} has scaled rotary positions, which are not supported; choose another language model")
+    if metadata.get(f"{arch}.attention.scale"):
+        raise UnknownAssistant(f"{path} scales its attention otherwise, which is not supported; choose another language model")
     c = _config(str(arch), metadata, tensors)
     divisors = tensors.pop("rope_freqs.weight", None)
     if divisors is not None:
@@ -95,6 +97,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Weights]:
         raise MissingExtra("reading a GGUF file", "ask") from None
     try:
         reader = gguf.GGUFReader(path)
+        check_room(path, 4 * sum(int(t.n_elements) for t in reader.tensors))
         tensors = {t.name: torch.tensor(gguf.dequantize(t.data, t.tensor_type)) for t in reader.tensors}
         return {name: field.contents() for name, field in reader.fields.items()}, tensors
     except (OSError, ValueError, KeyError, IndexError, NotImplementedError) as error:

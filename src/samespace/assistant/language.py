@@ -1,8 +1,9 @@
 """A folder as transformers writes it, or a GGUF file → a language model, its tokenizer and its chat template."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer
 
 from ..core.assistant_config import LanguageModel
@@ -44,9 +45,12 @@ def read_language(path: Path) -> Language:
 
 def filled(c: LanguageModel, weights: Weights) -> Llama:
     """Build a language model of these weights. Raises WeightsMismatch."""
+    embedding, head = weights.get("token_embed.weight"), weights.get("head.weight")
+    if c.tied and embedding is not None and head is not None and not torch.equal(embedding, head):
+        c = replace(c, tied=False)  # as transformers does where a file has both
     model = Llama(c)
-    if c.tied and "token_embed.weight" in weights:
-        weights["head.weight"] = weights["token_embed.weight"]
+    if c.tied and embedding is not None:
+        weights["head.weight"] = embedding
     fill(model, weights)
     return model.eval()
 

@@ -64,10 +64,16 @@ def with_ollama(model: str) -> Endpoint:
 
 
 def ollama_address() -> str:
-    """Return where Ollama listens: as OLLAMA_HOST says, host, port or both, if it does."""
-    named = urlsplit("//" + os.environ.get("OLLAMA_HOST", "").strip().rpartition("://")[2])
-    host = named.hostname if named.hostname and named.hostname != "0.0.0.0" else "127.0.0.1"
-    return f"http://{host}:{named.port or OLLAMA_PORT}"
+    """Return where Ollama listens: as OLLAMA_HOST says, scheme, host and port as far as it names them. Raises UnknownAssistant."""
+    named = os.environ.get("OLLAMA_HOST", "").strip()
+    scheme, _, rest = named.rpartition("://")
+    try:
+        parts = urlsplit(f"//{rest}")
+        host, port = parts.hostname or "127.0.0.1", parts.port or {"http": 80, "https": 443}.get(scheme, OLLAMA_PORT)
+    except ValueError as error:
+        raise UnknownAssistant(f"OLLAMA_HOST is {named!r}, which is no address ({error}); write HOST:PORT") from None
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # everywhere means here
+    return f"{scheme or 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _start(command: list[str], address: str) -> None:

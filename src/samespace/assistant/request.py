@@ -60,8 +60,8 @@ class Picture:
         if c.prep.resize == "native":
             return self._whole(c.prep)
         if isinstance(c, ShuffledAssistantConfig):
-            return tiles.split(self.decode(ALL_PIXELS), c.prep, 0 if self.whole else c.longest)
-        return tiles.views(self.decode(c.prep.size * c.tiles), c.prep, c.tiles, c.tile_from)
+            return tiles.split(self.decode(ALL_PIXELS), c.prep, 0 if self.whole else c.longest, c.frame)
+        return tiles.views(self.decode(c.prep.size * c.tiles if c.tiles > 1 else ALL_PIXELS), c.prep, c.tiles, c.tile_from)
 
     def _whole(self, p: Prep) -> tiles.Views:
         """Return the image in its own shape. Raises UnreadableMedia naming it."""

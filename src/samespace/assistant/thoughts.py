@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ..core.errors import RequestError
 
 BEGIN, END = "<think>", "</think>"
+ONLY_THOUGHTS = "the model thought until its answer's limit was reached; allow longer answers: --max-tokens, max_tokens"
 CLOSED = f"\n{END}\n\n"
 """Ends thoughts that have not begun, as Qwen's templates write it."""
 
@@ -36,9 +37,7 @@ def without_thoughts(pieces: Iterator[str], thinks: bool = False) -> Iterator[st
             text = BEGIN + text[-len(END) :]
             yield ""
     if text.lstrip().startswith(BEGIN):
-        raise RequestError(
-            "the model thought until its answer's limit was reached; allow longer answers: --max-tokens, max_tokens"
-        )
+        raise RequestError(ONLY_THOUGHTS)
     yield text
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ..core.assistant_config import AnyresAssistantConfig, AssistantConfig, MergedAssistantConfig, ShuffledAssistantConfig
 from ..core.config import ImageTower, Prep
-from ..core.errors import UnknownAssistant
+from ..core.errors import UnknownAssistant, whole_config
 from ..core.files import read_json
 from ..spaces.checkpoints.families import is_embedder
 from ..spaces.checkpoints.image_processors import CLIP, SIGLIP, processor_values, transformers_prep
@@ -54,7 +54,8 @@ def settings(folder: Path, name: str) -> AssistantConfig:
         raise UnknownAssistant(
             f"{name} is a {kind!r} model; supported here: {', '.join(KINDS)}. Others run in Ollama: samespace ask -a ollama:MODEL"
         )
-    return KINDS[str(kind)](values, folder)
+    with whole_config(folder, UnknownAssistant):
+        return KINDS[str(kind)](values, folder)
 
 
 def _llava(values: Values, folder: Path) -> AssistantConfig:
@@ -103,9 +104,11 @@ def _shuffled(values: Values, folder: Path) -> AssistantConfig:
     plain = {k: v for k, v in processor.items() if k not in SPLITTING}
     squares = {"size": {"height": size, "width": size}, "do_center_crop": False, "resample": 1}
     prep = transformers_prep(squares | plain, SIGLIP, size)
-    longest = (processor.get("size") or {}).get("longest_edge", 4 * size) if processor.get("do_image_splitting", True) else 0
+    longest = int((processor.get("size") or {}).get("longest_edge", 4 * size))
+    frame = int(((processor.get("video_sampling") or {}).get("video_size") or {}).get("longest_edge", longest))
     c = _joined(ShuffledAssistantConfig, values, folder, image, prep, -1)
-    return replace(c, shuffle=int(values.get("scale_factor", 2)), longest=int(longest))
+    c = replace(c, shuffle=int(values.get("scale_factor", 2)), longest=longest, frame=frame)
+    return c if processor.get("do_image_splitting", True) else replace(c, longest=0, frame=longest)
 
 
 def _merged(values: Values, folder: Path) -> AssistantConfig:

@@ -132,6 +132,8 @@ class ShuffledAssistantConfig(AssistantConfig):
     """Side of the square of patches that become one token."""
     longest: int = 2048
     """Longer side to which a picture is resized before it is tiled, in pixels; 0 for no tiles."""
+    frame: int = 0
+    """Longer side to which what is not tiled is resized before it is made square: frames of videos; 0 for at once."""
 
 
 @dataclass(frozen=True)

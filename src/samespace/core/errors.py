@@ -18,6 +18,10 @@ SamespaceError
 └── Offline              something has to be downloaded and cannot be
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class SamespaceError(Exception):
     """Base of all errors raised on purpose; `str(error)` is fit to show to a person."""
@@ -130,3 +134,12 @@ def cause_of(error: BaseException) -> BaseException:
     while before := error.__cause__ or error.__context__:
         error = before
     return error
+
+
+@contextmanager
+def whole_config(folder: "Path", kind: type[SamespaceError]) -> Iterator[None]:
+    """Turn what readers of settings raise where a config lacks something, or has it in another form, into one sentence."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise kind(f"{folder} does not say all that it has to say of its model ({error!r}); download it again") from None

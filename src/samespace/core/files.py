@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -13,15 +14,18 @@ from .errors import UnknownSpace
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write` with a new file beside `path`, flush it to disk, and put it in the place of `path`.
 
-    Readers see the old file or the new one, never half of either; a failed write leaves the old one. Raises what `write`
-    raises, and OSError.
+    Readers see the old file or the new one, never half of either; a failed write leaves the old one. A link stays one, and who may
+    read the file as well. Raises what `write` raises, and OSError.
     """
+    path = path.resolve() if path.is_symlink() else path
     scratch = path.with_name(f"{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         with open(scratch, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, scratch)
         os.replace(scratch, path)
     except BaseException as error:
         scratch.unlink(missing_ok=True)
@@ -39,6 +43,12 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file as hex digits. Raises OSError."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_files(folder: Path) -> dict[str, str]:
+    """Return the name and SHA-256 of every file of a space's folder, also in folders in it, but of space.json, which lists them."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != "space.json")
+    return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
 
 
 def content_hash(data: bytes) -> str:

@@ -5,7 +5,6 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from stat import S_ISREG
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from ..core.errors import MissingLibrary, UnreadableMedia
 from ..core.paths import to_path, to_text
 from ..media import image
-from ..media.kinds import RAW
 from ..media.locator import HasPlace
 from ..media.thumbnails import thumbnail
 from .search.hits import Hit
@@ -159,23 +157,25 @@ class DuplicateReview:
         """
         wanted, allowed, problems = dict.fromkeys(paths), list[str](), list[Problem]()
         groups = {file.path: files for files in self._members().values() for file in files}
+        hidden = {path for path, mark in self._marks.read().files.items() if mark.hidden}
         leaving, indexed = Leaving(wanted), self._store.sizes_and_times({f.path for path in wanted for f in groups.get(path, ())})
         for path in wanted:
             copies = [file.path for file in groups.get(path, ())]
             here = [copy for copy in copies if is_file_of(copy, indexed.get(copy))]
             if path in copies and path not in here and os.path.exists(path):
                 problems.append((path, "it has changed since it was indexed; index its folder again"))
-            elif any(copy not in wanted and leaving.leaves(copy) for copy in here):
+            elif any(copy not in wanted and copy not in hidden and leaving.leaves(copy) for copy in here):
                 allowed.append(path)
             else:
-                problems.append((path, "no other copy of it is there; choose one that stays"))
+                problems.append((path, "no other copy of it is there that is shown; choose one that stays"))
         before = self._trashed()
         if allowed:  # written first: whatever interrupts the moving, `restore` knows of all that were moved
             self._write_trashed([*before, allowed])
         moved, refused = move_to_trash(allowed)
         if refused:
             self._write_trashed([*before, moved] if moved else before)
-        kept = {path: next((f for f in groups[path] if f.path not in moved and os.path.exists(f.path)), None) for path in moved}
+        staying = {f.path for path in moved for f in groups[path] if f.path not in {*moved, *hidden} and os.path.exists(f.path)}
+        kept = {path: next((f for f in groups[path] if f.path in staying), None) for path in moved}
         self._marks.pass_on({path: (file.path, file.hash) for path, file in kept.items() if file})
         return TrashReport(moved, [*problems, *refused])
 
@@ -224,11 +224,6 @@ def _reason(one: Copy, other: Copy) -> str:
     return ""
 
 
-def _opens_everywhere(one: Copy, other: Copy) -> str:
-    raw, processed = Path(other.hit.path).suffix.lower() in RAW, Path(one.hit.path).suffix.lower() not in RAW
-    return "no raw file, which few programs open" if raw and processed else ""
-
-
 def _more_pixels(one: Copy, other: Copy) -> str:
     return f"most pixels ({one.shape})" if one.pixels > other.pixels else ""
 
@@ -247,7 +242,7 @@ def _larger(one: Copy, other: Copy) -> str:
 
 
 COMPARISONS: tuple[Callable[[Copy, Copy], str], ...] = (
-    _opens_everywhere, _more_pixels, _sharper, _says_more, _larger,
+    _more_pixels, _sharper, _says_more, _larger,
 )  # fmt: skip
 """What is compared, the most important first: each returns why one copy is better than another, or nothing."""
 

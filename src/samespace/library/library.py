@@ -89,12 +89,12 @@ class Library:
 
         roots, started, report = [expanded(p) for p in paths], time.monotonic(), Report()
         self._check_roots(roots, additional)
-        marked = self.marks.read().files
-        before = self.store.hashes_of_marked(marked) if marked and self.store.exists else {}
         encoder = encoder or self._cluster or Embedder(self.space)
-        Indexer(self.store, self.space, encoder).run(roots, exclude, report, progress, settle)
-        if report.wrote and (marked := self.marks.read().files):
-            self.marks.follow(self.store.hashes_of_marked(marked), before)
+        with self.store.writing(), self.marks.following(self.store) as moves:
+            try:
+                Indexer(self.store, self.space, encoder).run(roots, exclude, report, progress, settle)
+            finally:
+                moves.any |= report.wrote
         if report.lost_copies or self.store.uncompared():
             report.comparing = True
             self.compare(progress and (lambda done, total: progress(report, done, total)))
@@ -388,14 +388,17 @@ class Library:
                 remedy = f"remove what is indexed of it: samespace forget {root}" if indexed else "give one that does"
                 raise MissingLibrary(f"{root} does not exist; {remedy}")
         self._check_space(additional)
+        for root, count in self.emptied(roots).items():
+            raise MissingLibrary(
+                f"{root} is empty now, and {count} of its files are indexed; mount its disk, or remove them: samespace forget {root}"
+            )
+
+    def emptied(self, roots: Iterable[Path]) -> dict[Path, int]:
+        """Return the folders that are empty, which is what a disk that is not mounted looks like, and how many of their files are indexed."""
         from .indexing.scan import looks_unmounted
 
-        for root in roots:
-            if root.is_dir() and looks_unmounted(str(root)) and (indexed := self.files_below(root)):
-                raise MissingLibrary(
-                    f"{root} is empty now, and {len(indexed)} of its files are indexed; mount its disk, or remove them: "
-                    f"samespace forget {root}"
-                )
+        empty = [root for root in roots if root.is_dir() and looks_unmounted(str(root))]
+        return {root: len(indexed) for root in empty if (indexed := self.files_below(root))}
 
     def _connect(self, address: str) -> "FileEncoder":
         """Connect to a Ray cluster. Raises MissingExtra, LibraryError."""

@@ -176,7 +176,9 @@ def migrate(library: Library, statements: Iterable[tuple[str, Change]], moved: I
     pairs = [_moved(entry) for entry in moved]
     changes: dict[str, list[Change]] = defaultdict(list)
     for path, change in statements:
-        begins, becomes = next(((old, new) for old, new in pairs if path.startswith(old)), ("", ""))
+        begins, becomes = next(
+            ((old, new) for old, new in pairs if path.startswith(os.path.join(old, "")) or path == old), ("", "")
+        )
         changes[os.path.abspath(becomes + path.removeprefix(begins))].append(change)
     hashes = library.store.hashes(changes)
     library.marks.change_each({path: (hash, changes[path]) for path, hash in hashes.items()})

@@ -75,11 +75,13 @@ class Trash:
         self._read: dict[Path, dict[str, list[Trashed]]] = {}
 
     def was(self, path: str) -> Iterator[Trashed]:
-        """Yield what lies in the trash and was this file."""
+        """Yield what lies in the trash and was this file, by whichever path it was moved there."""
+        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         for folder, top in _trash_folders(path):
             if folder not in self._read:
                 self._read[folder] = _contents(folder, top)
-            yield from (found for found in self._read[folder].get(path, ()) if os.path.lexists(found[2]))
+            for name in {path, real}:
+                yield from (found for found in self._read[folder].get(name, ()) if os.path.lexists(found[2]))
 
 
 def _contents(folder: Path, top: str) -> dict[str, list[Trashed]]:
@@ -100,8 +102,8 @@ def _contents(folder: Path, top: str) -> dict[str, list[Trashed]]:
 def _trash_folders(path: str) -> Iterator[tuple[Path, str]]:
     """Yield the trash folders that a file can lie in, and what paths in them are relative to."""
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-    yield Path(data) / "Trash", "/"
-    top = os.path.dirname(path)
+    yield Path(data) / "Trash", os.path.realpath(data)
+    top = os.path.realpath(os.path.dirname(path))
     while not os.path.ismount(top) and top != os.path.dirname(top):
         top = os.path.dirname(top)
     yield Path(top) / ".Trash" / str(os.getuid()), top

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from ..core.errors import LibraryBusy, LibraryError, MissingExtra, error_summary
+from ..core.errors import LibraryBusy, LibraryError, MissingExtra, MissingLibrary, error_summary
 from .indexing.report import Report
 from .library import Library
 
@@ -18,6 +18,8 @@ SETTLE_SECONDS = 2.0
 """A file is complete when it has not changed for so long."""
 LOOK_SECONDS = 1.0
 """How often it is looked whether files that waited are complete, and folders still there."""
+TRYING_SECONDS = 10.0
+"""How long it is waited after what could not be written, before it is tried again."""
 READING_SECONDS = 20.0
 """How long text in pictures is read before it is looked again whether there is something new."""
 
@@ -40,7 +42,7 @@ def watch(
         import watchfiles
     except ImportError:
         raise MissingExtra("watching folders", "watch") from None
-    run = _Watch(library, on_report, on_trouble, exclude)
+    run = _Watch(library, on_report, on_trouble, exclude, unread=library.reads_pictures)
     while not stop.is_set():
         present = [root for root in roots if root.is_dir()]
         if missing := set(roots) - set(present):
@@ -74,6 +76,8 @@ class _Watch:
     """What was said last of what hinders it."""
     unread: bool = False
     """Whether there may be pictures whose text was not read yet."""
+    resumes: float = 0.0
+    """When it is tried again, by the monotonic clock."""
     is_blind: bool = False
     """Whether the system does not tell of changes."""
 
@@ -89,17 +93,26 @@ class _Watch:
             return None
 
     def index(self, roots: list[Path]) -> bool:
-        """Index folders; return whether something in them waits."""
+        """Index folders, but for those that look as if their disk were not there; return whether something in them waits."""
+        if time.monotonic() < self.resumes:
+            return True
         try:
+            emptied = self.library.emptied(roots)
+            if emptied:
+                self.say(
+                    f"{min(emptied)} is empty now, and {emptied[min(emptied)]} of its files are indexed; it is watched again when its disk is there"
+                )
+            roots = [root for root in roots if root not in emptied]
+            if not roots:
+                return False
             report = self.library.add(roots, self.exclude, settle=SETTLE_SECONDS)
         except LibraryBusy:
+            self.unread |= self.library.reads_pictures
             return True
-        except LibraryError as error:
+        except (LibraryError, OSError) as error:  # a full disk, say
             if all(root.is_dir() for root in roots):  # otherwise one has just gone away
-                self.say(str(error))
-            return False
-        except OSError as error:  # a full disk, say
-            self.say(f"what is new cannot be written ({error_summary(error)}); it is tried again")
+                self.say(f"{error if isinstance(error, LibraryError) else error_summary(error)} (it is tried again)")
+            self.resumes = time.monotonic() + TRYING_SECONDS
             return True
         if report.processed or report.removed:
             self.on_report(report)
@@ -116,6 +129,8 @@ class _Watch:
             self.unread = time.monotonic() - begun >= READING_SECONDS
         except LibraryBusy:
             pass  # later
+        except MissingLibrary:  # nothing was found in the folders yet
+            self.unread = False
         except (LibraryError, MissingExtra) as error:
             self.say(str(error))
             self.unread = False

@@ -134,21 +134,23 @@ def _book(data: bytes) -> str:
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as book:
-            if (
-                sum(entry.file_size for entry in book.infolist() if entry.filename.endswith(("htm", "html", "xml", "opf")))
-                > MAX_BYTES
-            ):
-                raise UnreadableMedia(f"its chapters have over {MAX_BYTES // 10**6} MB; cut it into parts")
-            root = fromstring(book.read("META-INF/container.xml")).find(".//{*}rootfile")
+            sizes = {entry.filename: entry.file_size for entry in book.infolist()}
+
+            def read(*paths: str) -> list[bytes]:
+                if sum(sizes[path] for path in paths) > MAX_BYTES:
+                    raise UnreadableMedia(f"its chapters have over {MAX_BYTES // 10**6} MB; cut it into parts")
+                return [book.read(path) for path in paths]
+
+            root = fromstring(read("META-INF/container.xml")[0]).find(".//{*}rootfile")
             package_path = str(root.get("full-path")) if root is not None else ""
-            package = fromstring(book.read(package_path))
-            if "META-INF/encryption.xml" in book.namelist() and any("rights" in name for name in book.namelist()):
+            package = fromstring(read(package_path)[0])
+            if "META-INF/encryption.xml" in sizes and any("rights" in name for name in sizes):
                 raise UnreadableMedia("it is locked by its seller; nothing can be read in it")
             files = {item.get("id"): item.get("href") for item in package.iterfind(".//{*}manifest/{*}item")}
             chapters = [files.get(item.get("idref")) for item in package.iterfind(".//{*}spine/{*}itemref")]
-            folder, names = posixpath.dirname(package_path), set(book.namelist())
+            folder = posixpath.dirname(package_path)
             paths = [posixpath.normpath(posixpath.join(folder, unquote(chapter))) for chapter in chapters if chapter]
-            texts = [page_text(decoded(book.read(path))) for path in paths if path in names]
+            texts = [page_text(decoded(chapter)) for chapter in read(*(path for path in paths if path in sizes))]
             title = package.findtext(".//{*}title") or ""
     except (zipfile.BadZipFile, KeyError, AttributeError, ParseError) as error:
         raise UnreadableMedia(f"it is broken or no EPUB ({error_summary(error)}); open it to check") from None

@@ -93,12 +93,15 @@ def _loss(width: int, height: int, room_height: int, room_width: int) -> tuple[i
     return -kept, room_width * room_height - kept
 
 
-def split(image: Image.Image, p: Prep, longest: int) -> Views:
+def split(image: Image.Image, p: Prep, longest: int, frame: int = 0) -> Views:
     """Return the tiles of the image, resized to `longest` and then to whole tiles, and last the whole, squashed.
 
-    SmolVLM's. The whole alone where it is no larger than a tile, or `longest` is 0.
+    SmolVLM's. The whole alone where it is no larger than a tile, or `longest` is 0: then resized to `frame` before it is squashed, if that
+    is not 0.
     """
     image, original = opaque(image, p.fill), image.size
+    if frame and not longest:
+        image = resized(image, _even_size(*image.size, frame), p)
     if longest:
         image = resized(image, _even_size(*image.size, longest), p)
         image = resized(image, _whole_tiles(*image.size, p.size), p)

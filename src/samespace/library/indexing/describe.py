@@ -38,15 +38,23 @@ def describe_again(store: Store, files: list[File], report: Report) -> None:
     with ThreadPoolExecutor(usable_cpus()) as pool:
         for i in range(0, len(files), BATCH):
             batch = files[i : i + BATCH]
-            descriptions = list(pool.map(_describe, batch))
-            _store(store, dict(zip((file.path for file in batch), zip(batch, descriptions))))
-            report.skipped += [problem for description in descriptions for problem in description.problems]
+            described = [(file, found) for file, found in zip(batch, pool.map(_describe, batch))]
+            _store(store, {file.path: (file, found) for file, found in described if isinstance(found, Description)})
+            for file, found in described:
+                report.skipped += found.problems if isinstance(found, Description) else [(file.path, found)]
 
 
-def _describe(file: File) -> Description:
-    """Return what a file says about itself; one that no reader was prepared for is a problem of its own, and of no other file."""
+def _describe(file: File) -> Description | str:
+    """Return what a file says about itself; or why it cannot be read now: what is known of it stays, and it is asked again the next time.
+
+    One that no reader was prepared for is a problem of its own, and of no other file.
+    """
     try:
+        with open(file.path, "rb") as opened:  # the readers take what cannot be read for something that says nothing
+            opened.read(1)
         return describe(Path(file.path), file.kind)
+    except OSError as error:
+        return f"it cannot be read now ({error_summary(error)}); index its folder again"
     except Exception as error:  # what is in files is made by many programs
         return Description(problems=((file.path, f"what describes it cannot be read ({error_summary(error)}); write it again"),))
 

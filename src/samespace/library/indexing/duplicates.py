@@ -16,8 +16,9 @@ from ...core.errors import UnreadableMedia
 from ...core.machine import usable_cpus
 from ...media import image, video
 from ...media.alignment import COMPARED, comparable, is_copy, is_textured
+from ...media.kinds import RAW
 from ...media.look import descriptors, look_of, pixels_of
-from ..store.lance import Store
+from ..store.lance import LAST_SECONDS, Store
 from .groups import Groups
 from .neighbours import ALIKE, Pair, pairs
 from .stacks import StackedFile, stacks_of
@@ -59,6 +60,11 @@ class Picture:
     duplicate: str | None
     stack: str | None
 
+    @property
+    def is_raw(self) -> bool:
+        """Whether it is a camera's raw file: it holds more than any picture made from it, which is no copy of it."""
+        return Path(self.path).suffix.lower() in RAW
+
 
 def compare(store: Store, fingerprint: str, progress: ComparingProgress | None = None) -> int:
     """Compare the pictures and videos that were not compared yet with all others, and store which are copies and stacks.
@@ -66,7 +72,7 @@ def compare(store: Store, fingerprint: str, progress: ComparingProgress | None =
     Return how many were compared. Raises LibraryError, LibraryBusy.
     """
     rows, z = store.pictures(fingerprint)
-    found = [Picture(**row) for row in rows]
+    found = _apart([Picture(**row) for row in rows])
     if missing := [i for i, picture in enumerate(found) if picture.kind == "image" and picture.look is None]:
         _add_looks(store, found, missing)
     images = [i for i, picture in enumerate(found) if picture.kind == "image"]
@@ -83,10 +89,16 @@ def compare(store: Store, fingerprint: str, progress: ComparingProgress | None =
         if (picture.duplicate, picture.stack) != (groups[path], stacks.get(path, ""))
     }
     if changed:
-        with store.writing():
+        with store.writing(LAST_SECONDS):
             store.write_stacks(changed)
             store.finish(fingerprint)
     return sum(picture.duplicate is None for picture in files.values())
+
+
+def _apart(found: list[Picture]) -> list[Picture]:
+    """Return pictures with the raw files that an older version took for copies of others as not compared yet."""
+    mixed = {one.duplicate for one in found if one.duplicate and not one.is_raw}
+    return [replace(one, duplicate=None) if one.is_raw and one.duplicate in mixed else one for one in found]
 
 
 def _stacked(picture: Picture, duplicate: str, seconds: float) -> StackedFile:
@@ -104,7 +116,7 @@ def _add_looks(store: Store, found: list[Picture], missing: list[int]) -> None:
         looks = pool.map(lambda i: _look(found[i].path), missing)
         for i, look in zip(missing, looks):
             found[i] = replace(found[i], look=look)
-    with store.writing():
+    with store.writing(LAST_SECONDS):
         store.write_looks({found[i].id: look for i in missing if (look := found[i].look)})
 
 
@@ -183,7 +195,7 @@ def _next(row: list[Pair], groups: Groups, tries: Counter[tuple[int, int]]) -> P
 def _is_copy(images: list[Picture], pair: Pair, opened: Callable[[str], Image.Image | None]) -> bool:
     """Whether one of a pair is a copy of the other, or of a part of it."""
     one, other = images[pair.one], images[pair.other]
-    if one.look is None or other.look is None or _at_other_moments(one, other):
+    if one.look is None or other.look is None or one.is_raw != other.is_raw or _at_other_moments(one, other):
         return False
     try:
         whole, part = (opened(picture.path) for picture in ((other, one) if pair.one_is_part else (one, other)))

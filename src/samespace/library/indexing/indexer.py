@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ...core.paths import to_path
 from ...media import speech
 from ...media.kinds import kind_of
 from ...spaces.space import Space
@@ -101,7 +102,8 @@ class Indexer:
             self._store.add_space(fingerprint, record)
             audio = AudioRefresh(self._store, self._space)
             indexed = self._store.indexed(fingerprint, stale_audio=audio.changed)
-            changes = compare(walk(roots, exclude, report.skipped), indexed, roots, settle)
+            folders = [] if all(root.is_dir() for root in roots) else [to_path(folder) for folder, _ in self._store.folders()]
+            changes = compare(walk(roots, exclude, report.skipped, folders), indexed, roots, settle)
             report.same, report.unsettled = changes.same, changes.unsettled
             audio.begin(changes)
             unseen = [path for paths in changes.unseen.values() for path in paths]

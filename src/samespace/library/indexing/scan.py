@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,15 +47,19 @@ class Changes:
     """Number of files that changed a moment ago."""
 
 
-def walk(roots: Iterable[Path], exclude: Iterable[str], problems: list[tuple[str, str]]) -> Iterator[File]:
+def walk(
+    roots: Iterable[Path], exclude: Iterable[str], problems: list[tuple[str, str]], folders: Collection[str] = ()
+) -> Iterator[File]:
     """Yield all media files under the roots (a root may be one file), sorted within each folder, each path once.
 
+    `folders` were indexed before: a root that is a file belongs to the longest that it is in, else to its own.
     Symbolic links to folders are not followed. They, where they lead outside their root, and what cannot be listed or read are added to
     `problems`.
     """
     skip, given = frozenset(exclude), set[str]()
     for root in map(os.path.abspath, roots):
-        start = root if os.path.isdir(root) else os.path.dirname(root)
+        around = [folder for folder in folders if root.startswith(os.path.join(folder, ""))]
+        start = root if os.path.isdir(root) else max(around, key=len, default=os.path.dirname(root))
         found = _walk_folder(root, start, skip, problems) if start == root else [_as_file(root, start, problems)]
         for file in found:
             if file and file.path not in given:

@@ -54,7 +54,7 @@ class Searcher:
         """Return what names in conditions are looked up in."""
         from .where import Names  # with the conditions and their parser, which words need none of
 
-        return Names(marks, self.concepts, self.map)
+        return Names(marks, self.concepts, self.map, self._store.paths_meeting)
 
     def _learnt(self, phrase: str) -> "LearntQuery | None":
         return self.concepts.query(phrase) if self._concept_file.read() else None

@@ -5,7 +5,7 @@ Conditions in a row must all be met; OR, NOT (or a minus) and brackets join them
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -45,6 +45,9 @@ IN_ROW = re.compile(r"(?:[(!n]*c\)*)(?:[&|ao]?[(!n]*c\)*)*")
 """A row of pieces that is a filter, each written as one letter: c for a condition, ! for NOT, & and | for AND and OR, w for words; a, o and n
 for these joints in lower case, which may be words, too."""
 JOINTS = {"(": "(", ")": ")", "AND": "&", "OR": "|", "NOT": "!", "-": "!"}
+ASKS_HIDDEN = re.compile(r'\bis:"?hidden\b', re.I)
+OF_PARTS = {"text", "caption", "concept", "area"}
+"""Fields of parts of a file, such as its pages: a file is without what none of them has."""
 SIZES = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "": 1.0}
 """Units of a file's size → bytes."""
 MAP_UNITS = 10_000
@@ -66,6 +69,8 @@ class Names:
     marks: Contents = field(default_factory=Contents)
     concepts: "Concepts | None" = None
     map: "SpaceMap | None" = None
+    files: Callable[[Condition], Collection[str]] | None = None
+    """The files, as stored, of which a part meets a condition."""
 
 
 def split(query: str, names: Names = Names()) -> tuple[str, Condition | None]:
@@ -99,7 +104,7 @@ def narrowed(filter: Filter, where: str, names: Names, query: str = "") -> Filte
     """
     if where.strip():
         filter = filter.narrowed(condition_of(where, names))
-    if "is:hidden" in f"{query} {where}".lower() or not any(mark.hidden for mark in names.marks.files.values()):
+    if ASKS_HIDDEN.search(f"{query} {where}") or not any(mark.hidden for mark in names.marks.files.values()):
         return filter
     return filter.narrowed(Not(names.marks.hidden))
 
@@ -147,7 +152,17 @@ def _condition(tree: "Tree[Token]", names: Names, offset: int) -> Condition:
     while tree.data == "negated":  # in any number: none of them is a level of nesting
         (tree,), negated = tree.children, not negated  # type: ignore[assignment]
     condition = _plain_condition(tree, names, offset)
+    if negated and names.files and _is_of_parts(tree):
+        condition = OneOf("path", tuple(names.files(condition)))
     return Not(condition) if negated else condition
+
+
+def _is_of_parts(tree: "Tree[Token]") -> bool:
+    """Whether a branch of the parsed filter asks for parts of files."""
+    asked = [
+        (str(one.children[0]).lower().removesuffix(":"), str(one.children[2]).lower()) for one in tree.find_data("condition")
+    ]
+    return any(field in OF_PARTS or (field, value) == ("has", "text") for field, value in asked)
 
 
 def _plain_condition(tree: "Tree[Token]", names: Names, offset: int) -> Condition:
@@ -316,7 +331,7 @@ FIELDS: dict[str, Field] = {
     "kind": _kind,
     "name": lambda value, *_: Matches("path", f"{loose(value)}[^/\\\\]*$"),
     "path": lambda value, *_: Matches("path", loose(value)),
-    "folder": lambda value, *_: Matches("path", f"^{loose(to_text(absolute(value)))}{literal(os.sep)}"),
+    "folder": lambda value, *_: Matches("path", f"^{loose(to_text(os.path.join(absolute(value), '')))}"),
     "ext": lambda value, *_: Matches("path", f"\\.{literal(value.removeprefix('.'))}$"),
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,

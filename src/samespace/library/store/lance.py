@@ -28,6 +28,7 @@ from .arrow import (
     vector_column,
     vectors_of,
 )
+from .conditions import Condition
 from .db_errors import clear_errors, local_lock, uninterrupted, write_lock
 from .exact_index import (
     MAX_ROWS,
@@ -79,6 +80,8 @@ FIRST_PICTURE = f"modality = '{IMAGE}' AND kind = 'image' AND ordinal = 0 AND pa
 """SQL condition of being the first picture of an image file."""
 SEEN = f"(({FIRST_PICTURE}) OR (modality = '{IMAGE}' AND kind = 'video'))"
 """SQL condition of being the first picture of an image file, or a shot."""
+LAST_SECONDS = 3600
+"""How long it is waited until a library that is busy can be written, where what is to be written took long to find."""
 Copy = TypeVar("Copy", ExactIndex, MetadataCache)
 
 
@@ -663,7 +666,7 @@ class Store:
         """Return the pictures and shots in which text was not looked for yet."""
         if not self._present(["written"]):
             return []
-        names = ["path", "root", "kind", "hash", "start", "end"]
+        names = ["path", "root", "kind", "hash", "mtime", "start", "end"]
         return list(segments_of(self.table.search().where(f"{SEEN} AND written IS NULL").select(names).to_arrow()))
 
     @clear_errors
@@ -743,6 +746,11 @@ class Store:
         """Return the columns that the table has; one that an older version made has fewer until files are indexed again."""
         columns = set(self.table.schema.names)
         return [name for name in names if name in columns]
+
+    @clear_errors
+    def paths_meeting(self, condition: Condition) -> set[str]:
+        """Return the files, as text, of which a segment meets a condition."""
+        return self._paths_where(condition.sql) if self.exists else set()
 
     def _paths_where(self, sql: str) -> set[str]:
         """Return the files, as text, with a segment that satisfies a condition."""

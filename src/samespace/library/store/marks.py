@@ -7,10 +7,10 @@ path and to a content: a file that is moved keeps it, and so does one that is ch
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from ...core.characters import is_plain
 from ...core.errors import LibraryError, QueryError, as_utf8
@@ -21,6 +21,8 @@ from .location import Location
 from .words import folded, terms_of
 
 FILE, FORMAT = "marks.json", 1
+FOLLOWING = "following.json"
+"""While files are indexed: the paths that were indexed before."""
 MAX_NAME = 200
 """Characters of the longest tag or name of an album."""
 
@@ -198,6 +200,22 @@ def _taken(paths: list[str], name: str = "") -> str:
     return found
 
 
+class Indexed(Protocol):
+    """What is indexed."""
+
+    @property
+    def exists(self) -> bool: ...
+
+    def hashes_of_marked(self, marked: Mapping[str, Mark]) -> dict[str, str]: ...
+
+
+@dataclass
+class Moves:
+    """Whether anything was written that marks may have to follow."""
+
+    any: bool
+
+
 class Marks:
     """The marks of one library. The file is read at each use, because another process may have written it, and parsed where it changed."""
 
@@ -279,6 +297,28 @@ class Marks:
             files = followed(contents.files, indexed, before)
             if files != contents.files:
                 self._write(replace(contents, files=files))
+
+    @contextmanager
+    def following(self, indexed: "Indexed") -> Iterator["Moves"]:
+        """While files are indexed: afterwards marks go with those that were moved, whatever interrupts it.
+
+        Which paths were indexed before is kept in a file until then, for a process that is killed. Raises LibraryError, LibraryBusy, OSError.
+        """
+        kept, marked = self.location.read(FOLLOWING), self.read().files
+        try:
+            before = set(map(to_path, json.loads(kept or "")))
+        except ValueError:
+            before, kept = set(indexed.hashes_of_marked(marked)) if marked and indexed.exists else set(), None
+        moves = Moves(any=kept is not None)
+        if marked and kept is None:
+            self.location.files.write(FOLLOWING, json.dumps(list(map(to_text, before))))
+        try:
+            yield moves
+        finally:
+            if moves.any and (marked := self.read().files):
+                self.follow(indexed.hashes_of_marked(marked), before)
+            with suppress(FileNotFoundError):
+                self.location.files.remove(FOLLOWING)
 
     def _writing(self) -> AbstractContextManager[object]:
         """Hold the marks, not the library: marking goes on while files are indexed."""

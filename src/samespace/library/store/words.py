@@ -134,5 +134,6 @@ class WordIndex:
         pattern, found = re.compile(re.escape(term)), []
         for data, begins, before in self._chunks:
             places = np.fromiter((m.start() for m in pattern.finditer(data, int(begins[0]), int(begins[-1]))), np.int64)
-            found.append(before + np.unique(np.searchsorted(begins, places, side="right") - 1))
+            rows = np.searchsorted(begins, places, side="right") - 1
+            found.append(before + np.unique(rows[places + len(term) <= begins[rows + 1]]))  # not from one row into the next
         return np.concatenate(found) if found else np.empty(0, np.int64)

@@ -137,7 +137,8 @@ def possible_time(when: datetime | None) -> datetime | None:
         moment = in_utc(when)
     except (OverflowError, ValueError):
         return None
-    return None if moment.replace(microsecond=0) in NO_TIMES or moment.year not in YEARS else moment
+    zeros = {moment.replace(microsecond=0), when.replace(microsecond=0, tzinfo=UTC)}  # of clocks that were set to local time, too
+    return None if zeros & NO_TIMES or moment.year not in YEARS else moment
 
 
 def possible_place(lat: float | None, lon: float | None) -> tuple[float | None, float | None]:

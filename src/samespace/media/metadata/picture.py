@@ -46,6 +46,9 @@ def embedded(path: Path, data: bytes = b"") -> Description:
             if image.format == "JXL":
                 image.load()  # its metadata come with its pixels
                 image.info["exif"] = image.info.get("exif", b"")[4:]  # after the offset of the TIFF header: ISO/IEC 18181-2, 9.5
+            if image.format == "PNG":
+                with contextlib.suppress(Exception):  # texts may stand behind the pixels, which may be broken
+                    image.load()
             info = dict(image.info)
             sources: tuple[Callable[[], Description], ...] = (
                 lambda: _exif(image.getexif()),

@@ -2,6 +2,7 @@
 
 import os
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,16 @@ def is_of_another(path: Path, packet: bytes) -> bool:
     return extension is not None and extension[1].decode().lower() != path.suffix[1:].lower()
 
 
+def names_its_file(packet: bytes) -> bool:
+    """Whether an XMP file says which file it belongs to."""
+    return _EXTENSION.search(packet) is not None
+
+
+def without_padding(packet: bytes) -> bytes:
+    """Return XMP without what programs put around it; in UTF-16 a zero is half a character."""
+    return packet if packet.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else packet.strip(b"\0 \t\r\n\xef\xbb\xbf")
+
+
 def read_sidecar(path: Path) -> Description:
     """Return what an XMP file beside it says of a file."""
     for sidecar in map(path.with_name, sidecar_names(path.name)):
@@ -76,7 +87,7 @@ def parse(packet: bytes) -> Description:
     from defusedxml.ElementTree import fromstring
 
     try:
-        root: Element = fromstring(packet.strip(b"\0 \t\r\n\xef\xbb\xbf"))
+        root: Element = fromstring(without_padding(packet))
     except (ParseError, RecursionError, LookupError) as error:  # LookupError: an encoding that there is not
         raise ValueError(str(error)) from None
     values: dict[str, list[str]] = {}

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 from ...core.errors import UnreadableMedia
 from ...core.files import write_atomically
-from .xmp import DC, MAX_BYTES, PEOPLE, RDF, XMP, is_of_another, sidecar_names
+from ..kinds import kind_of
+from .xmp import DC, MAX_BYTES, PEOPLE, RDF, XMP, is_of_another, names_its_file, sidecar_names, without_padding
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -29,6 +30,8 @@ def write_sidecar(path: Path, tags: Iterable[str], people: Iterable[str], rating
     names = [path.with_name(name) for name in sidecar_names(path.name)]
     sidecar = next((file for file in names if file.exists() and not is_of_another(path, file.read_bytes())), names[0])
     root = _read(sidecar) if sidecar.exists() else _new()
+    if sidecar not in names[::2] and not names_its_file(sidecar.read_bytes()) and _shares_its_name(path):
+        sidecar = names[0]  # of this file alone
     description = _description(root)
     _add(root, description, f"{DC}subject", tags)
     _add(root, description, PEOPLE, people)
@@ -40,6 +43,12 @@ def write_sidecar(path: Path, tags: Iterable[str], people: Iterable[str], rating
     return sidecar
 
 
+def _shares_its_name(path: Path) -> bool:
+    """Whether another picture, video or recording beside a file has its name, and another ending."""
+    others = (one for one in path.parent.iterdir() if one.stem == path.stem and one.name != path.name)
+    return any(kind_of(one) for one in others)
+
+
 def _read(sidecar: Path) -> "Element":
     """Raises UnreadableMedia."""
     from defusedxml.ElementTree import iterparse
@@ -47,7 +56,7 @@ def _read(sidecar: Path) -> "Element":
     if sidecar.stat().st_size > MAX_BYTES:
         raise UnreadableMedia(f"{sidecar} is too large for a description; move it elsewhere")
     try:
-        data = sidecar.read_bytes().strip(b"\0 \t\r\n\xef\xbb\xbf")
+        data = without_padding(sidecar.read_bytes())
         events = iterparse(io.BytesIO(data), events=("start-ns", "start"))
         root = None
         for event, found in events:

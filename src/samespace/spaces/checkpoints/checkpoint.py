@@ -14,7 +14,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from ...core.config import ImageTower, Prep, SpaceConfig, TextTower
-from ...core.errors import UnknownSpace, UnsupportedModel
+from ...core.errors import UnknownSpace, UnsupportedModel, whole_config
 from ...core.files import read_json
 from ...models.clip import DualEncoder
 from ...models.vit import resize_position_embedding
@@ -80,7 +80,8 @@ def load(folder: Path, name: str = "") -> Checkpoint:
     for file, read in FAMILIES.items():
         if (folder / file).exists():
             check_weights(folder)
-            checkpoint = read(folder)
+            with whole_config(folder, UnknownSpace):
+                checkpoint = read(folder)
             checkpoint.config = replace(checkpoint.config, name=name or checkpoint.config.name or folder.name)
             checkpoint.model.eval()
             return checkpoint

@@ -64,6 +64,10 @@ def language_config(values: dict[str, Any], folder: Path | None = None) -> Langu
         )
     _refuse_variants(values)
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    if values.get("rope_scaling") and values["rope_scaling"] != rope:
+        raise UnknownAssistant(
+            "config.json has rope_parameters and other rope_scaling; keep the one that the model was trained with"
+        )
     sizes = {CONFIG_KEYS[k]: v for k, v in (values | rope).items() if k in CONFIG_KEYS}
     c = replace(KINDS[kind], **sizes, end=_ends(values, folder))
     biased = bool(values.get("attention_bias"))
@@ -97,7 +101,7 @@ def _window(kind: str, named: dict[str, Any], layers: int) -> int:
     some blocks have one.
     """
     window = named.get("sliding_window", KINDS[kind].window) or 0
-    kinds = set(named.get("layer_types") or ())
+    kinds = set(named.get("layer_types") or ()) if kind != "mistral" else set()  # Mistral's has no such setting
     if not kinds and kind != "mistral":  # Qwen's slide from block max_window_layers on
         full = layers if not (named.get("use_sliding_window") and window) else int(named.get("max_window_layers", 28))
         kinds = {"full_attention"} if full >= layers else {"sliding_attention"} if full <= 0 else {"both"}
@@ -146,7 +150,10 @@ def _llama3(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
 
 def _dynamic(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
     """The base grows with texts that are longer than those of the training, up to `factor` times as long."""
-    factor, trained = float(rope["factor"]), int(rope.get("original_max_position_embeddings") or c.context)
+    factor, trained = (
+        float(rope["factor"]),
+        c.context,
+    )  # whatever its original_max_position_embeddings: transformers passes it over
     return replace(c, rope_growth=factor, rope_trained=trained, context=max(c.context, round(factor * trained)))
 
 

@@ -1,6 +1,7 @@
 """Weights files and config files, read without executing anything from them."""
 
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -14,8 +15,8 @@ from ...models import int4
 from .families import SHARD_INDEX, WEIGHT_FILES, in_order
 from .weight_maps import Weights
 
-MEMORY_PER_BYTE = 2.5
-"""Memory that a byte of weights takes while it is converted."""
+COPIES = 2.5
+"""Of the weights in fp32 that are in memory at once while they are converted."""
 
 MOST_IN_A_BYTE = 2
 """Weights: int4 has two."""
@@ -51,12 +52,26 @@ def read_weights(folder: Path) -> Weights:
 
 def check_memory(files: list[Path]) -> None:
     """Raises UnknownSpace where weights in these files are too large for the memory that is free: they are needed twice, in fp32."""
-    wanted, free = MEMORY_PER_BYTE * sum(file.stat().st_size for file in files), free_memory()
+    check_room(files[0].parent, sum(map(_bytes_in_fp32, files)))
+
+
+def check_room(named: Path, in_fp32: float) -> None:
+    """Raises UnknownSpace where weights of so many bytes in fp32 are too large for the memory that is free."""
+    wanted, free = COPIES * in_fp32, free_memory()
     if 0 < free < wanted:
         raise UnknownSpace(
-            f"{files[0].parent} needs about {wanted / 2**30:.0f} GB of memory to be converted, and {free / 2**30:.0f} are free; "
+            f"{named} needs about {wanted / 2**30:.0f} GB of memory to be converted, and {free / 2**30:.0f} are free; "
             "close other programs, or choose a smaller model"
         )
+
+
+def _bytes_in_fp32(file: Path) -> int:
+    """Return how much memory a file's weights take in fp32: of safetensors by their shapes, of others as if they were that."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return 4 * sum(int(math.prod(opened.get_slice(name).get_shape())) for name in opened.keys())
+    except (SafetensorError, OSError):
+        return file.stat().st_size
 
 
 def check_weights(folder: Path) -> None:

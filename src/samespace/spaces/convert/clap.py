@@ -90,7 +90,7 @@ def audio_tower(values: dict[str, Any], pre: dict[str, Any], dim: int) -> HtsatT
     Raises UnknownSpace on a setting that is unknown or not supported.
     """
     mels = values.get("num_mel_bins", 64)
-    wanted = {"padding": "repeatpad", "top_db": None, "padding_value": 0, "feature_size": mels}
+    wanted = {"padding": "repeatpad", "top_db": None, "padding_value": 0, "feature_size": mels, "truncation": "rand_trunc"}
     strange = [name for name, value in wanted.items() if pre.get(name, value) != value] + sorted(set(pre) - EXTRACTOR)
     if strange:
         raise UnknownSpace(f"the CLAP model's feature extractor has {strange[0]} = {pre[strange[0]]!r}, which is not supported")
@@ -98,6 +98,14 @@ def audio_tower(values: dict[str, Any], pre: dict[str, Any], dim: int) -> HtsatT
     heads = values.get("num_attention_heads", [4, 8, 16, 32])
     if [n // heads[0] for n in heads] != [2**i for i in range(len(heads))]:
         raise UnknownSpace(f"a CLAP model with {heads} heads is not supported; use laion/clap-htsat-unfused")
+    patch = values.get("patch_size", 4)
+    if values.get("projection_hidden_act", "relu") != "relu" or values.get("patch_stride", [patch, patch]) not in (
+        patch,
+        [patch, patch],
+    ):
+        raise UnknownSpace(
+            "a CLAP model with overlapping patches, or another projection, is not supported; use laion/clap-htsat-unfused"
+        )
     hop = pre.get("hop_length", 480)
     return HtsatTower(
         frames=pre.get("nb_max_samples", 480_000) // hop + 1, mels=mels,
@@ -105,13 +113,17 @@ def audio_tower(values: dict[str, Any], pre: dict[str, Any], dim: int) -> HtsatT
         low=pre.get("frequency_min", 50), high=pre.get("frequency_max", 14_000), pad="reflect", repeat=True, strides=(),
         width=width, layers=sum(depths), heads=heads[0], mlp=int(width * values.get("mlp_ratio", 4)),
         act=ACTS[values.get("hidden_act", "gelu")], eps=values.get("layer_norm_eps", 1e-5), stages=depths,
-        side=values.get("spec_size", 256), patch=values.get("patch_size", 4), window=values.get("window_size", 8), dim=dim,
+        side=values.get("spec_size", 256), patch=patch, window=values.get("window_size", 8), dim=dim,
     )  # fmt: skip
 
 
 def text_tower(values: dict[str, Any], dim: int) -> TextTower:
     """Read text_config: RoBERTa, whose positions begin after that of padding."""
     pad = values.get("pad_token_id", 1)
+    if values.get("hidden_act", "gelu") != "gelu" or values.get("projection_hidden_act", "relu") != "relu":
+        raise UnknownSpace(
+            "a CLAP model with another activation in its text tower is not supported; use laion/clap-htsat-unfused"
+        )
     return TextTower(
         vocab=values.get("vocab_size", 50_265), context=values.get("max_position_embeddings", 514) - pad - 1,
         width=values.get("hidden_size", 768), layers=values.get("num_hidden_layers", 12),

@@ -1,6 +1,7 @@
 """Towers → a space folder. Weights are stored as int8 or fp16 where a gate on held-out pairs passes, and as fp32 where not."""
 
 import csv
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from torch.nn.functional import normalize
 
 from ...core.config import AudioTower, HybridImageTower, SpaceConfig, to_json
 from ...core.errors import QueryError, UnknownSpace, UnreadableMedia
-from ...core.files import sha256, write_text_atomically
+from ...core.files import sha256_of_files, write_text_atomically
 from ...core.metrics import caption_key, recall_at_k
 from ...core.new_folder import new_folder
 from ...media import image as image_media
@@ -133,7 +134,7 @@ def export(
             config,
             weights=config.weights or digest_of_state(state),  # a space that is exported again stays the same space
             calibration=fitted,
-            files={f.name: sha256(f) for f in sorted(made.iterdir())},
+            files=sha256_of_files(made),
             card=config.card | {"precision": precision},
         )
         write_text_atomically(made / "space.json", to_json(config))
@@ -154,6 +155,7 @@ def join_words(space: Path, folder: Path, words: Checkpoint, answers: Answers, n
         )
     with new_folder(folder, "space.json", UnknownSpace) as (made, scratch):
         shutil.copytree(space, made, dirs_exist_ok=True)
+        shutil.rmtree(made / "text", ignore_errors=True)  # a ready graph's
         state = fp32_state(words.model)
         graph = traced_tower(words, "text", state, scratch)
         save_with_shared_weights({"text": graph}, state, made / "text.safetensors")
@@ -173,7 +175,7 @@ def join_words(space: Path, folder: Path, words: Checkpoint, answers: Answers, n
         card = old.card | {"verified": old.card.get("verified", {}) | words.config.card["verified"] | {"by": kept.library}}
         config = replace(
             old, name=name, origin=origin, text=words.config.text, prep=prep, card=card, calibration={},
-            files={f.name: sha256(f) for f in sorted(made.iterdir()) if f.name != "space.json"},
+            weights=hashlib.sha256((old.weights + digest_of_state(state)).encode()).hexdigest(), files=sha256_of_files(made),
         )  # fmt: skip
         write_text_atomically(made / "space.json", to_json(config))
         verify.check_close(Space(made), kept)
@@ -199,7 +201,7 @@ def add_audio_tower(
     save_with_shared_weights({"audio": graph}, state, folder / "audio.safetensors")
     (folder / "audio.safetensors").chmod(0o644)
     old = without_audio(read_space_config(folder))  # another audio tower's calibration would be wrong
-    files = {f.name: sha256(f) for f in sorted(folder.iterdir()) if f.name != "space.json"}
+    files = sha256_of_files(folder)
     precision = old.card.get("precision", {}) | {"audio": {**report, "clips": len(mels)}}
     card = old.card | {"precision": precision} | (card or {})
     config = replace(old, name=name or old.name, audio=c, audio_weights=digest_of_state(state), files=files, card=card)

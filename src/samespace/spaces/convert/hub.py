@@ -125,9 +125,19 @@ def files_of(name: str, revision: str | None = None) -> Remote:
 
 
 def cached_folder(repo: str, revision: str | None = None) -> Path | None:
-    """Return where an earlier download left a repository, whole or in part; None where it left nothing."""
+    """Return where an earlier download left a repository, whole or in part, without a revision the last one; None where it left nothing."""
     found = (_cached_file(repo, name, revision) for name in CONFIGS)
-    return next((file.parent for file in found if file), None)
+    folder = next((file.parent for file in found if file), None)
+    return folder if folder or revision else max(_snapshots(repo), key=lambda one: one.stat().st_mtime, default=None)
+
+
+def _snapshots(repo: str) -> list[Path]:
+    """Return the folders of all revisions of a repository that were downloaded: by its commit, the client notes no branch."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    kept = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model") / "snapshots"
+    return [one for one in kept.glob("*") if any((one / name).exists() for name in CONFIGS)]
 
 
 def is_cached(source: Remote) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...core.config import LibraryImageTower, LibraryTextTower, Prep, SpaceConfig, to_json
-from ...core.errors import UnknownSpace
-from ...core.files import read_json, sha256, write_text_atomically
+from ...core.errors import UnknownSpace, whole_config
+from ...core.files import read_json, sha256_of_files, write_text_atomically
 from ...core.new_folder import new_folder
 from ..checkpoints.families import check_two_towers
 from ..checkpoints.image_processors import CLIP, SIGLIP, open_clip_prep, processor_values, transformers_prep
@@ -91,7 +91,8 @@ def install(folder: Path, target: Path, name: str, origin: str, short: int = 0) 
     """
     layout = layout_in(folder)
     assert layout is not None  # the caller has looked
-    prep = READERS[layout.name](folder)
+    with whole_config(folder, UnknownSpace):
+        prep = READERS[layout.name](folder)
     with new_folder(target, "space.json", UnknownSpace) as (made, _):
         dims = {tower: _dim(_copied(folder / graph, made / tower), tower, prep) for tower, graph in layout.graphs.items()}
         if dims["image"] != dims["text"]:
@@ -100,7 +101,7 @@ def install(folder: Path, target: Path, name: str, origin: str, short: int = 0) 
             )
         read_tokenizer(folder / layout.words).save(str(made / "tokenizer.json"))
         library, dim = f"{layout.name}'s ONNX", dims["text"]
-        files = {f.relative_to(made).as_posix(): sha256(f) for f in sorted(made.rglob("*")) if f.is_file()}
+        files = sha256_of_files(made)
         config = SpaceConfig(
             name=name or folder.name, origin=origin, logit_scale=_logit_scale(folder), short=checked_length(short, dim), prep=prep, files=files, weights=hashlib.sha256("".join(files.values()).encode()).hexdigest(),
             image=LibraryImageTower(image_size=prep.size, dim=dim, library=library),
