@@ -11,10 +11,10 @@ import random
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,17 +63,21 @@ def write_pictures(folder: Path, count: int, first: int = 0) -> None:
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{i}.jpg", quality=85)
 
 
-def kinds_of(base: str, ids: list[str]) -> dict[str, Callable[[requests.Session, random.Random], requests.Response]]:
+def kinds_of(base: str, ids: list[str]) -> dict[str, Callable[..., requests.Response]]:
     """Return what clients do, by name."""
     one = {"model": "", "input": ""}
     return {
-        "search": lambda c, r: c.post(f"{base}/v1/search", json={"query": f"{r.choice(WORDS)} {r.randrange(999)}", "top": 20}),
-        "embed": lambda c, r: c.post(f"{base}/v1/embeddings", json=one | {"input": f"{r.choice(WORDS)} {r.randrange(9999)}"}),
-        "embed 16": lambda c, r: c.post(
-            f"{base}/v1/embeddings", json=one | {"input": [f"{w} {r.randrange(99)}" for w in r.choices(WORDS, k=16)]}
+        "search": lambda c, r, **o: c.post(
+            f"{base}/v1/search", **o, json={"query": f"{r.choice(WORDS)} {r.randrange(999)}", "top": 20}
         ),
-        "page": lambda c, r: c.get(f"{base}/"),
-        "thumbnail": lambda c, r: c.get(f"{base}/pictures/{r.choice(ids)}/small"),
+        "embed": lambda c, r, **o: c.post(
+            f"{base}/v1/embeddings", **o, json=one | {"input": f"{r.choice(WORDS)} {r.randrange(9999)}"}
+        ),
+        "embed 16": lambda c, r, **o: c.post(
+            f"{base}/v1/embeddings", **o, json=one | {"input": [f"{w} {r.randrange(99)}" for w in r.choices(WORDS, k=16)]}
+        ),
+        "page": lambda c, r, **o: c.get(f"{base}/", **o),
+        "thumbnail": lambda c, r, **o: c.get(f"{base}/pictures/{r.choice(ids)}/small", **o),
     }
 
 
@@ -105,7 +109,7 @@ def ask(name: str, seen: Seen, send: Callable[..., requests.Response], *argument
     """Send a request and note how long it took, or what went wrong."""
     begun = time.monotonic()
     try:
-        send(*arguments, **options).raise_for_status()
+        send(*arguments, **{"timeout": 120} | options).raise_for_status()
         seen.latencies[name].append(time.monotonic() - begun)
     except requests.RequestException as error:
         seen.errors[f"{name}: {str(error)[:60]}"] += 1
@@ -151,11 +155,9 @@ def load(seconds: float, clients: int) -> Seen:
                 (look_at, (server.process, end, seen)),
                 (index_beside, (base, pictures, end, seen)),
             ]
-            threads = [threading.Thread(target=does, args=arguments) for does, arguments in work]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            with ThreadPoolExecutor(len(work)) as threads:
+                for running in [threads.submit(does, *arguments) for does, arguments in work]:
+                    running.result()  # raises what it met
         shutil.rmtree(pictures)
     return seen
 

@@ -51,7 +51,9 @@ HELD_OUT = (
     "email-inbox-star-reply enter-date focus-text focus-text-2 form-sequence-3 login-user login-user-popup simple-arithmetic"
 ).split()
 """Read once, at the end."""
-CODE = Path(samespace.__file__).parent / "operating"
+PACKAGE = Path(samespace.__file__).parent
+CODE = (*sorted((PACKAGE / "operating").rglob("*.py")), PACKAGE / "media" / "ocr.py", Path(__file__))
+"""What decides how an episode ends."""
 SEEDS, STEPS = 20, 12
 SCALE = 4
 """Pixels of a screenshot for each of the page's, which are few: 160 × 210."""
@@ -107,7 +109,9 @@ def episode(page: Any, task: str, seed: int, policy: Policy, times: list[float])
             raise Ended
 
     try:
-        Operation(driver, policy, Consent(NEVER, lambda question: True), Limits(STEPS), on_step).run(page.evaluate(UTTERANCE))
+        operation = Operation(driver, policy, Consent(NEVER, lambda question: True), Limits(STEPS), on_step)
+        if (outcome := operation.run(page.evaluate(UTTERANCE))).steps == 0:  # an endpoint that refuses, say: nothing is measured
+            sys.exit(f"{task}: {outcome.reason}")
     except (Ended, SamespaceError):
         pass
     finally:
@@ -119,7 +123,8 @@ class Kept:
     """The rewards of a policy's episodes, and how long its steps took, in a file that is named after its code."""
 
     def __init__(self, side: str):
-        code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(CODE.rglob("*.py"))))
+        named = [samespace.load("starter").fingerprint, os.environ.get("SAMESPACE_OPERATOR", "") if side == "endpoint" else ""]
+        code = hashlib.sha256(b"".join([*(path.read_bytes() for path in CODE), *map(str.encode, named)]))
         self.file = WORK / "miniwob" / f"{side}-{code.hexdigest()[:12]}.jsonl"
         lines = self.file.read_text("utf-8").splitlines() if self.file.exists() else []
         self.episodes = {(one["task"], one["seed"]): one for one in map(json.loads, lines)}

@@ -9,9 +9,9 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -64,11 +64,11 @@ def rate(url: str, model: str) -> tuple[float, float]:
 
     for seconds in (3.0, SECONDS):  # the first, to warm up
         latencies.clear()
-        threads = [threading.Thread(target=client, args=(seed, time.monotonic() + seconds)) for seed in range(CLIENTS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            end = time.monotonic() + seconds
+            list(
+                clients.map(client, range(CLIENTS), [end] * CLIENTS)
+            )  # raises what a client met: its silence would lower the rate
     return len(latencies) / SECONDS, float(np.median(latencies))
 
 

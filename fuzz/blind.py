@@ -22,9 +22,10 @@ def main(name: str, seconds: float) -> int:
     count, end = 0, time.monotonic() + seconds
     kept = Path(__file__).parent / "found" / name
     kept.mkdir(parents=True, exist_ok=True)
+    last = kept / f"last-{rng.getrandbits(32):08x}"
     while time.monotonic() < end:
         data = mutated(rng.choice(known), known, rng)
-        (kept / "last").write_bytes(data)  # there if the process dies
+        last.write_bytes(data)  # there if the process dies
         faulthandler.dump_traceback_later(SECONDS, exit=True)
         try:
             run(target, data)
@@ -33,7 +34,7 @@ def main(name: str, seconds: float) -> int:
             raise
         faulthandler.cancel_dump_traceback_later()
         count += 1
-    (kept / "last").unlink()
+    last.unlink()
     print(f"{count:,} inputs")
     return 0
 

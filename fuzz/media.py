@@ -1,7 +1,9 @@
 """Mutated pictures, videos, sounds and documents, through the indexer as it is."""
 
+import faulthandler
 import random
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -12,8 +14,8 @@ from samespace.library.library import Library
 
 from .mutate import mutated
 
-BATCH, MEMORY = 200, 16 << 30
-"""Files that are indexed at a time; bytes of addresses."""
+BATCH, MEMORY, SECONDS = 200, 16 << 30, 600
+"""Files that are indexed at a time; bytes of addresses; seconds that a batch may take, which is far more than the whole of one does."""
 HERE = Path(__file__).parent
 SAMPLES = HERE.parent / "tests"
 sys.path.insert(0, str(SAMPLES))
@@ -49,8 +51,9 @@ def main(seconds: float) -> int:
         contents = {file: file.read_bytes() for file in files}
         while time.monotonic() < end:
             kept.mkdir(parents=True, exist_ok=True)
-            album = kept / "batch"
-            album.mkdir(exist_ok=True)
+            album = kept / f"batch-{rng.getrandbits(32):08x}"  # stays where something falls
+            album.mkdir()
+            faulthandler.dump_traceback_later(SECONDS, exit=True)
             for i in range(BATCH):
                 file = rng.choice(files)
                 (album / f"{count + i}{file.suffix}").write_bytes(mutated(contents[file], [*contents.values()], rng))
@@ -58,8 +61,8 @@ def main(seconds: float) -> int:
             report = library.add([album])
             skipped += len(report.skipped)
             count += BATCH
-            for file in album.iterdir():
-                file.unlink()
+            faulthandler.cancel_dump_traceback_later()
+            shutil.rmtree(album)
     print(f"{count:,} files, {skipped:,} skipped with a reason")
     return 0
 

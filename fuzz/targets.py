@@ -1,6 +1,9 @@
 """What takes bytes from outside, one function for each: it returns, or raises an error that was raised on purpose."""
 
+import atexit
 import json
+import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,8 +14,8 @@ from samespace.core.errors import SamespaceError
 from samespace.core.native_config import NativeConfig
 
 Target = Callable[[bytes], None]
-SCRATCH = Path(tempfile.gettempdir()) / "samespace-fuzz"
-"""Files that a target reads; each run writes them anew."""
+SCRATCH = Path(tempfile.gettempdir()) / f"samespace-fuzz-{os.getpid()}"
+"""Files that a target reads, of this process alone; each run writes them anew."""
 
 
 def text_of(data: bytes) -> str:
@@ -22,7 +25,9 @@ def text_of(data: bytes) -> str:
 
 def in_file(data: bytes, name: str) -> Path:
     """Write bytes into a file of that name."""
-    SCRATCH.mkdir(exist_ok=True)
+    if not SCRATCH.exists():
+        SCRATCH.mkdir()
+        atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
     path = SCRATCH / name
     path.write_bytes(data)
     return path

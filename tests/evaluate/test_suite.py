@@ -16,6 +16,7 @@ import samespace
 from samespace.cli.main import app
 from samespace.core.errors import QueryError
 from samespace.evaluate.suite import measure, open_dataset
+from samespace.evaluate.zeroshot import accuracy
 from samespace.spaces.convert import install
 
 COLOURS = {
@@ -196,3 +197,23 @@ def test_datasets_that_cannot_be_read(tmp_path, both, pictures):
     (folder / "test/1.tar").write_bytes(b"broken")
     with pytest.raises(QueryError, match=r"1\.tar cannot be read"):
         measure(both[0], open_dataset(folder))
+
+
+@pytest.mark.parametrize("broken", [0.0, float("nan")])
+def test_an_encoder_that_tells_nothing_apart_is_right_by_no_chance(broken):
+    class Collapsed:
+        def text(self, texts):
+            return np.full((len(texts), 4), broken or 0.5, np.float32)
+
+    for target in (0, 9):
+        found = accuracy(Collapsed(), np.full((20, 4), broken or 0.5, np.float32), [target] * 20, list("abcdefghij"))
+        assert found["acc1"] == found["acc5"] == 0
+
+
+@pytest.mark.parametrize(("count", "kind"), [("", "classification"), ("many", "classification"), ("1", "segmentation")])
+def test_shards_that_do_not_say_what_they_are_are_one_sentence(tmp_path, count, kind):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "nshards.txt").write_text(count)
+    (tmp_path / "dataset_type.txt").write_text(kind)
+    with pytest.raises(QueryError, match="write"):
+        open_dataset(tmp_path, "test")

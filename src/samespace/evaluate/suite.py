@@ -150,7 +150,15 @@ def _caption_file(folder: Path, split: str) -> list[tuple[Path, tuple[str, ...]]
 
 def _shards(folder: Path, split: str) -> Dataset:
     """CLIP_benchmark's WebDataset layout."""
-    count, kind = int(_lines(folder / split / SHARDS)[0]), (_lines(folder / KIND) or ("classification",))[0].lower()
+    kind = (_lines(folder / KIND) or ("classification",))[0].lower()
+    try:
+        count = int(_lines(folder / split / SHARDS)[0])
+    except (IndexError, ValueError):
+        raise QueryError(
+            f"{folder / split / SHARDS} does not say how many tar files there are; write that number into it"
+        ) from None
+    if kind not in METRICS:
+        raise QueryError(f"{folder / KIND} names a {kind!r} dataset; write one of {', '.join(METRICS)} into it")
 
     def items() -> Iterator[Item]:
         for number in range(count):
