@@ -81,6 +81,16 @@ def test_what_is_new_changed_or_without_a_vector_is_to_be_embedded():
     assert (changes.same, changes.gone) == (1, ["/r/gone"])
 
 
+def test_a_file_whose_name_is_spelt_otherwise_now_is_gone(tmp_path, monkeypatch):
+    """As where IMG.JPG and img.jpg are one file: two links stand for that here, of which the folder lists one."""
+    (tmp_path / "img.jpg").write_bytes(b"x")
+    os.link(tmp_path / "img.jpg", tmp_path / "IMG.JPG")
+    files, indexed = [a_file(str(tmp_path / "img.jpg"))], {str(tmp_path / "IMG.JPG"): IndexedFile(1, 1, "h", True)}
+    assert compare(files, indexed, [tmp_path]).gone == []  # two files
+    monkeypatch.setattr("samespace.library.indexing.scan.os.listdir", lambda folder: ["img.jpg"])
+    assert compare(files, indexed, [tmp_path]).gone == [str(tmp_path / "IMG.JPG")]
+
+
 def test_what_describes_a_file_counts_however_old_it_is(tree):
     def described() -> int:
         return next(file.described for file in walk([tree], (), []) if file.path.endswith("b.jpg"))

@@ -188,6 +188,15 @@ def test_what_cannot_be_written_is_tried_again(library, album, monkeypatch):
     assert watcher.troubles == ["no space left; free some (it is tried again)"]
 
 
+def test_a_file_that_cannot_be_read_is_named_once(library, album, photographs):
+    (album / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    with Watcher(library, [album]) as watcher:
+        watcher.until(ALL)
+        shutil.copy(photographs / "logo.png", album / "logo.png")
+        watcher.until(sorted([*ALL, "logo.png"]))
+    assert [Path(path).name for report in watcher.reports for path, _ in report.skipped] == ["broken.jpg"]
+
+
 def test_loops_of_links_end(library, album):
     (album / "more" / "loop").symlink_to(album, target_is_directory=True)
     with Watcher(library, [album]) as watcher:

@@ -82,7 +82,7 @@ def watch_folders(library: "Library", folders: list[Path]) -> None:
         watch(
             library,
             roots,
-            lambda report: print_status(f"{report.processed} new, {report.removed} gone"),
+            lambda report: print_status(f"{report.stored} new, {report.removed} gone, {len(report.skipped)} not read"),
             print_status,
             threading.Event(),
         )

@@ -6,7 +6,7 @@ files stay indexed, and it is watched again when it comes back.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
@@ -78,6 +78,8 @@ class _Watch:
     """Whether there may be pictures whose text was not read yet."""
     resumes: float = 0.0
     """When it is tried again, by the monotonic clock."""
+    skipped: set[tuple[str, str]] = field(default_factory=set)
+    """What was said of files that cannot be read."""
     is_blind: bool = False
     """Whether the system does not tell of changes."""
 
@@ -114,9 +116,11 @@ class _Watch:
                 self.say(f"{error if isinstance(error, LibraryError) else error_summary(error)} (it is tried again)")
             self.resumes = time.monotonic() + TRYING_SECONDS
             return True
+        report.skipped = [one for one in report.skipped if one not in self.skipped]  # each is said once
+        self.skipped.update(report.skipped)
         if report.processed or report.removed:
             self.on_report(report)
-        self.unread |= report.processed > 0 and self.library.reads_pictures
+        self.unread |= report.stored > 0 and self.library.reads_pictures
         if self.unread:
             self._read()
         return report.unsettled > 0 or self.unread

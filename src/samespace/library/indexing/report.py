@@ -32,9 +32,14 @@ class Report:
     """Wall-clock time."""
 
     @property
+    def stored(self) -> int:
+        """Files embedded, reused or moved so far."""
+        return self.added + self.reused + self.moved
+
+    @property
     def processed(self) -> int:
         """Files embedded, reused, moved or skipped so far."""
-        return self.added + self.reused + self.moved + len(self.skipped)
+        return self.stored + len(self.skipped)
 
 
 Progress = Callable[[Report, int, int], None]

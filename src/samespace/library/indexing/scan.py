@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from unicodedata import normalize
 
 from ...media.kinds import is_unread_media, kind_of
 from ...media.metadata.description import sidecar_names
@@ -205,11 +206,22 @@ def _nearest_folder(folder: str) -> str:
 
 
 def _is_gone(path: str) -> bool:
-    """Whether the file system says that there is no such file; an unreadable folder or a failing disk does not say so."""
+    """Whether the file system says that there is no such file; an unreadable folder or a failing disk does not say so.
+
+    Where names that differ in case, or in how their accents are written, are one file, its folder says how it is spelt.
+    """
+    folder, name = os.path.split(path)
     try:
         os.lstat(path)
+        return _has_another_spelling(folder, name) and name not in os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
         return False
-    return False
+
+
+def _has_another_spelling(folder: str, name: str) -> bool:
+    """Whether a file can be opened by a name that differs in case, or in how its accents are written."""
+    spellings = {name.swapcase(), normalize("NFC", name), normalize("NFD", name)} - {name}
+    others = (os.path.join(folder, other) for other in spellings)
+    return any(os.path.exists(other) and os.path.samefile(other, os.path.join(folder, name)) for other in others)
