@@ -44,7 +44,7 @@ SLOW = {
         "test_marks", "test_segments", "test_space_map", "test_spoken_moments", "test_store", "test_watch", "test_words_found",
     },
     "media": {"test_audio", "test_document", "test_speech", "test_transcripts", "test_video"},
-    "operate": {"test_desktop", "test_local_policy", "test_operation", "test_screen_tools"},
+    "operate": {"test_desktop", "test_local_policy", "test_operate_command", "test_operation", "test_screen_tools"},
     "tests": {"test_error_sentences", "test_faults", "test_fuzz_cases"},
     "server": {"test_browser", "test_doors", "test_draw_page", "test_lab_page", "test_mcp_server", "test_pages", "test_screen_loop_page", "test_server", "test_timeline"},
     "spaces": {

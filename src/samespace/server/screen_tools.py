@@ -16,6 +16,7 @@ from ..operating.operate import open_policy
 from ..operating.screen.actions import Zoom, from_json
 from ..operating.screen.consent import Consent
 from ..operating.screen.driver import BrowserDriver, origin_of, settled
+from ..operating.screen.policy import Policy
 
 R = TypeVar("R")
 Method = Callable[..., R]
@@ -39,6 +40,7 @@ class ScreenTools:
         self.allowed, self.consent, self.policy = tuple(map(origin_of, allowed)), Consent(confirm, lambda question: False), policy
         self.thread = ThreadPoolExecutor(1)
         self.driver: BrowserDriver | None = None
+        self.opened: Policy | None = None
 
     @on_own_thread
     def open_page(self, url: str) -> dict[str, Any]:
@@ -77,8 +79,9 @@ class ScreenTools:
     @on_own_thread
     def operate_page(self, task: str, steps: int = 20) -> dict[str, Any]:
         """Do a task on the open page: "Type Ada into Name and press Send"."""
-        operation = Operation(self._open(), open_policy(self.policy), self.consent, Limits(min(max(1, steps), 100)))
-        return asdict(operation.run(task))
+        driver = self._open()
+        self.opened = self.opened or open_policy(self.policy)
+        return asdict(Operation(driver, self.opened, self.consent, Limits(min(max(1, steps), 100))).run(task))
 
     def _open(self) -> BrowserDriver:
         if self.driver is None:

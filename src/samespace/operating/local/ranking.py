@@ -59,7 +59,8 @@ class Ranker:
         if texts:
             cosines = self.space.text([mark.text or "?" for mark in texts]) @ z
             scored = [replace(m, score=SIGHT * _share(float(c), MEANT)) for m, c in zip(texts, cosines)]
-        if seen := [shape for shape in screen.shapes if not shape.text][-MOST_SEEN:]:
+        empty = set(screen.fields)  # an empty field looks like anything
+        if seen := [shape for shape in screen.shapes if not shape.text and shape not in empty][-MOST_SEEN:]:
             cosines = self._vectors(seen, screen) @ z
             scored += [replace(m, score=SIGHT * _share(float(c), SEEN)) for m, c in zip(seen, cosines)]
         best = _best(scored)
