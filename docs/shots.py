@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Browser, Page, sync_playwright
 
 HERE = Path(__file__).parent
@@ -28,6 +28,8 @@ from samespace.spaces.registry import STARTER  # noqa: E402
 
 DRAWINGS = 60
 """Drawings in the folder."""
+DRAWN = ("a red apple", "a smiling cat", "a blue car", "dog + snow", "a green tree", "a yellow star", "a fish", "a house")
+"""What is drawn: as it comes, good or bad."""
 CHROMIUM_OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--force-color-profile=srgb"]
 
 
@@ -105,6 +107,19 @@ def shoot_page(page: Page, out: Path) -> None:
 PAGES = {"": shoot_search, "ask": shoot_ask, "learn": shoot_course, "library": shoot_page, "spaces": shoot_page}
 
 
+def shoot_drawings(out: Path) -> None:
+    """Draw four of each of DRAWN with the starter, every one the best of eight, and write what was asked for below them."""
+    generator, side, font = samespace.load_generator("starter"), 128, ImageFont.load_default(16)
+    whole = Image.new("RGB", (len(DRAWN) // 2 * (2 * side + 16), 2 * (2 * side + 32)), "white")
+    for i, query in enumerate(DRAWN):
+        left, top = i % (len(DRAWN) // 2) * (2 * side + 16), i // (len(DRAWN) // 2) * (2 * side + 32)
+        for j, drawing in enumerate(generator.draw(query, 4, best_of=8)):
+            large = drawing.resize((side, side), Image.Resampling.BICUBIC)
+            whole.paste(large, (left + j % 2 * side, top + j // 2 * side), large)
+        ImageDraw.Draw(whole).text((left + 8, top + 2 * side + 4), query, "#444", font)
+    whole.save(out / "draw.png")
+
+
 def shoot_replay(browser: Browser, out: Path, scratch: Path) -> None:
     """Let the local policy order tea on the lesson's page, and show the first step of its replay."""
     page = browser.new_page(viewport={"width": 640, "height": 400})
@@ -130,6 +145,7 @@ def main(folder: Path, out: Path) -> None:
                 shoot(page, out)
         shoot_contact_sheet(browser, samespace.Library(scratch / "few", "starter"), out, scratch)
         shoot_replay(browser, out, scratch)
+        shoot_drawings(out)
         browser.close()
 
 
