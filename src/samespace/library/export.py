@@ -5,7 +5,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,8 @@ def zip_pieces(files: Iterable[str]) -> Iterator[bytes]:
         used: set[str] = set()
         for number, file in enumerate(files, 1):
             name = os.path.basename(file).replace("\\", "_").encode("utf-8", "replace").decode()  # on Windows a \ is a folder's
-            name = next(one for one in (name, *(f"{n} {name}" for n in count(number))) if one.casefold() not in used)
+            names = chain([name], (f"{n} {name}" for n in count(number)))
+            name = next(one for one in names if one.casefold() not in used)
             used.add(name.casefold())  # Windows and macOS unpack names that differ in case into one file
             try:
                 source, info = open(file, "rb"), zipfile.ZipInfo.from_file(file, name, strict_timestamps=False)
