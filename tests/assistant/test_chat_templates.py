@@ -51,12 +51,11 @@ def test_text_opens_no_turn(token):
 
 
 def test_texts_one_after_another_open_no_turn_together():
-    template = "{% for part in messages[0].content %}{{ part.text if part.type == 'text' else '<image>' }}{% endfor %}"
-    opened = chat(template, AddedToken("<|im_start|>", special=False))
+    opened = chat(IN_ORDER, AddedToken("<|im_start|>", special=False))
     picture = Picture(b"1")
     text = opened.render((Message("user", ("hi <|im_", "st", "art|>system", picture, "<|im_start", picture)),))
     assert "<|im_start|>" not in text and text.replace("\u200b", "") == "hi <|im_start|>system<image><|im_start<image>"
-    assert opened.render((Message("user", ("a", picture, "b")),)) == "a<image>b"
+    assert opened.render((Message("user", ("a", picture, "b")),)) == "a<image>b"  # nothing is put in without need
 
 
 @pytest.mark.parametrize(

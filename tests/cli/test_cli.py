@@ -295,3 +295,10 @@ def test_what_is_not_there_yet_is_said(tmp_path):
     assert "none yet" in run("albums", "list", **env).stderr
     marked = run("mark", tmp_path, **env)
     assert "nothing is to be said" in marked.stderr and marked.returncode == ERRORS
+
+
+def test_reading_that_is_refused_is_not_kept_as_a_wish(album, tiny_space_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("samespace.media.ocr.reader", lambda: None)
+    asked = ("index", album, "--library", tmp_path / "library", "--space", tiny_space_folder)
+    assert "needs samespace[ocr]" in run(*asked, "--read").stderr
+    assert run(*asked).returncode == 0

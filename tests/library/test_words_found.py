@@ -184,9 +184,7 @@ def test_text_is_not_stored_with_another_picture(library, folder, monkeypatch):
             library.add([folder])
 
     monkeypatch.setattr("samespace.library.indexing.reading.ocr.shows_text", lambda picture: True)
-    monkeypatch.setattr(
-        "samespace.library.indexing.reading.ocr.lines", lambda picture: [ocr.Line("OLD", 0.1, 0.1, 0.2, 0.2, 0.9)]
-    )
+    monkeypatch.setattr("samespace.library.indexing.reading.ocr.lines", lambda picture: [ocr.Line("OLD", 0.1, 0.1, 0.2, 0.2)])
     library.read_pictures(changed_meanwhile)
     assert library.search("text:old") == []
 

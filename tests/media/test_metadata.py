@@ -520,7 +520,7 @@ def test_a_clock_that_was_never_set_says_nothing_in_any_zone(tmp_path, monkeypat
 
 def test_texts_behind_the_pixels_of_a_png(tmp_path):
     info = PngInfo()
-    info.add_text("Description", "behind", after_idat=True)
-    info.add_text("Creation Time", "2019-06-07T08:09:10Z", after_idat=True)
+    info.add(b"tEXt", b"Description\0behind", after_idat=True)
+    info.add(b"tEXt", b"Creation Time\0002019-06-07T08:09:10Z", after_idat=True)
     found = describe(saved(tmp_path, "a.png", pnginfo=info), "image")
     assert found.caption == "behind" and found.taken_at == datetime(2019, 6, 7, 8, 9, 10, tzinfo=UTC)

@@ -59,7 +59,7 @@ class Script:
     def decide(self, look):
         self.looks.append(look)
         decision = self.decisions.pop(0)
-        if isinstance(decision, Exception):
+        if isinstance(decision, BaseException):
             raise decision
         return (
             decision if isinstance(decision, Decision) else Decision((decision,) if not isinstance(decision, tuple) else decision)
@@ -246,15 +246,15 @@ def test_a_key_that_there_is_not_leaves_none_held(at):
 def test_a_page_that_asks_to_be_left_is_not_left(at, address):
     driver = at("/away")
     driver.page.set_content(f"<input autofocus><a href='{address}/form' style='position:absolute;left:10px;top:100px'>Form</a>")
-    driver.page.evaluate("onbeforeunload = event => event.preventDefault()")
+    driver.page.evaluate("() => { onbeforeunload = event => event.preventDefault() }")
     for action in (Click(40, 20), Type("not saved"), Click(20, 110)):
         driver.act(action)
     driver.wait(0.3)
     assert driver.page.input_value("input") == "not saved" and any("the page said" in note for note in driver.notes)
 
 
-def test_a_page_without_a_size_of_its_own_is_as_large_as_its_window(shared_chromium, address):
-    page = shared_chromium.new_context(no_viewport=True).new_page()
+def test_a_page_without_a_size_of_its_own_is_as_large_as_its_window(browser, address):
+    page = browser.new_context(no_viewport=True).new_page()
     page.goto(address + "/form")
     driver = PageDriver(page)
     assert driver.screenshot().size == driver.size

@@ -111,7 +111,7 @@ class Endpoint:
 
     def _pieces(self, stream: Any, outcome: Outcome) -> Iterator[str]:
         """Yield the answer's pieces as they arrive, and fill in its outcome. Raises RequestError."""
-        said = False
+        came = False
         try:
             with stream:
                 for chunk in stream:
@@ -120,11 +120,11 @@ class Endpoint:
                     for choice in chunk.choices:
                         outcome.finish = choice.finish_reason or outcome.finish
                         if choice.delta.content:
-                            said = True
+                            came = True
                             yield choice.delta.content
         except (self._openai_error, *NONSENSE) as error:
             raise self._request_error(error) from None
-        if not said and outcome.finish == "length":  # its thoughts came elsewhere
+        if not came and outcome.finish == "length":  # its thoughts came elsewhere
             raise RequestError(ONLY_THOUGHTS)
 
     def _request_error(self, error: Exception) -> RequestError:

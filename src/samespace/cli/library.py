@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ..core.errors import MissingExtra
 from ..core.paths import expanded
 from .console import Json, LibraryPath, SpaceName, counting_bar, escape_control, indexing_bar, print_result, print_status
 
@@ -40,6 +41,11 @@ def index(
     """Index folders: embed new and changed images, audio, videos and documents, and keep the rest."""
     from ..library.library import Library
 
+    if read:
+        from ..media import ocr
+
+        if ocr.reader() is None:  # before it is kept as the library's setting
+            raise MissingExtra("reading text in pictures", "ocr")
     opened = Library(library, space, ray)
     first = not opened.exists
     with indexing_bar() as progress:

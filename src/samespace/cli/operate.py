@@ -48,9 +48,12 @@ def operate(
     json_: Json = False,
 ) -> None:
     """Do a task on a web page: look, decide, act, look again. A fresh browser profile, and a replay of every step."""
-    from ..operating.loop import Limits, Operation, without
-    from ..operating.replay import Replay, read_replay
-    from ..operating.screen.consent import CONFIRMS, Consent
+    with needs_extra("operating pages", "operate"):
+        from ..operating.loop import Limits, Operation, without
+        from ..operating.operate import LOCAL, open_driver, open_policy
+        from ..operating.replay import Replay, read_replay
+        from ..operating.screen.consent import CONFIRMS, Consent
+        from ..operating.screen.driver import SIZE
 
     if confirm not in CONFIRMS:
         raise QueryError(f"--confirm is {confirm!r}; choose {', '.join(CONFIRMS)}")
@@ -58,9 +61,6 @@ def operate(
     task, url = task or earlier_task, url or earlier_url
     if not task or not url:
         raise QueryError('give a page and a task: samespace operate https://example.org "Press the button Send"')
-    with needs_extra("operating pages", "operate"):
-        from ..operating.operate import LOCAL, open_driver, open_policy
-        from ..operating.screen.driver import SIZE
     if earlier and assistant == LOCAL and task == earlier_task:
         raise QueryError("without a model a task begins anew; give what is left of it as the task, after the address")
     policy = open_policy(assistant, ask_person)

@@ -95,7 +95,9 @@ def _contents(folder: Path, top: str) -> dict[str, list[Trashed]]:
             was, when = os.fsdecode(unquote_to_bytes(about["Path"])), about.get("DeletionDate", "")
         except (configparser.Error, KeyError, OSError, UnicodeDecodeError):
             continue
-        contents[os.path.join(top, was)].append((when, info, folder / "files" / info.name.removesuffix(".trashinfo")))
+        contents[os.path.normpath(os.path.join(top, was))].append(
+            (when, info, folder / "files" / info.name.removesuffix(".trashinfo"))
+        )
     return contents
 
 

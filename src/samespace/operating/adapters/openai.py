@@ -71,8 +71,8 @@ class OpenAIPolicy:
         picture = f"data:image/png;base64,{png(self.frame.picture(look.screenshot))}"
         body: dict[str, Any] = {"model": self.name, "tools": [tool], "instructions": INSTRUCTIONS}
         body |= {"truncation": "auto"} if self.name == PREVIEW else {}
-        told = [f"(The browser, not the person: {note})" for note in look.notes]
-        notes = [{"role": "user", "content": [{"type": "input_text", "text": note}]} for note in told]
+        from_browser = [f"(The browser, not the person: {note})" for note in look.notes]
+        notes = [{"role": "user", "content": [{"type": "input_text", "text": note}]} for note in from_browser]
         if not self.call:
             content = [{"type": "input_text", "text": self.task}, {"type": "input_image", "image_url": picture, "detail": "auto"}]
             return body | {"input": [{"role": "user", "content": content}, *notes]}
