@@ -93,7 +93,9 @@ def test_relevance_falls_with_weaker_sources_and_missing_words():
         return round(match(FILE, terms_of(phrase)), 6)
 
     assert relevance("uncle ferdinand") == relevance("rossi") == 0.9 > relevance("ross") > 0.5  # so it is still likely
-    assert 0 < match(replace(FILE, caption="an appli-cation for locations"), ("cat",)) < 0.25 and match(FILE, ("ferdinan",)) > 0.65
+    assert (
+        0 < match(replace(FILE, caption="an appli-cation for locations"), ("cat",)) < 0.25 and match(FILE, ("ferdinan",)) > 0.65
+    )
     assert relevance("Wolverhampton") > relevance("DSC_0001") > relevance("pictures") >= 0.65
     assert relevance("ferdinand skiing") == pytest.approx(0.9 / 8)
     assert relevance("skiing") == 0.0
