@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table; ratios above 1 are in our favour.
 
-    python -m benchmarks [indexing] [encoder] [search] [cold] [training] [answering] [context] [load] [serving] [media] [reading] [scale] [page] [operate]   # all without a name
+    python -m benchmarks [indexing] [encoder] [search] [cold] [training] [answering] [context] [load] [serving] [media] [reading] [scale] [page] [operate] [drawing]   # all without a name
     BENCH_ROWS=10000,100000 python -m benchmarks search            # smaller search sizes
 
 Takes about half an hour on two cores, most of it the index over a million vectors. Work files go to .bench/ and are
@@ -19,6 +19,7 @@ from . import (
     answering,
     cold,
     context,
+    drawing,
     encoder,
     indexing,
     load,
@@ -47,6 +48,7 @@ PARTS = {
     "reading": reading.run,
     "page": page.run,
     "operate": operate.run,
+    "drawing": drawing.run,
 }
 
 
