@@ -42,6 +42,13 @@ Revision = Annotated[str | None, typer.Option(help="Commit, branch or tag of the
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")]
 
 
+_AGAIN = "; finished work is kept, run the same command to continue"
+GOES_ON = dict.fromkeys(("index", "read", "caption", "duplicates", "import", "map"), _AGAIN) | {
+    "train": f"{_AGAIN} with --resume"
+}
+"""Command → what is said when Ctrl-C has stopped it, beside that it was."""
+
+
 class CommandGroup(typer.core.TyperGroup):
     """Commands whose expected failures are one line on stderr and a non-zero exit code."""
 
@@ -64,7 +71,7 @@ class CommandGroup(typer.core.TyperGroup):
         except SamespaceError as error:
             exit_with_error(str(error), 1)
         except KeyboardInterrupt:
-            exit_with_error("stopped; finished work is kept, run the same command to continue (train: with --resume)", 130)
+            exit_with_error(f"stopped{GOES_ON.get(ctx.invoked_subcommand, '')}", 130)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit does not fail too
             sys.exit(141)
