@@ -137,7 +137,7 @@ def cause_of(error: BaseException) -> BaseException:
 
 
 @contextmanager
-def whole_config(folder: "Path", kind: type[SamespaceError]) -> Iterator[None]:
+def whole_config(folder: Path, kind: type[SamespaceError]) -> Iterator[None]:
     """Turn what readers of settings raise where a config lacks something, or has it in another form, into one sentence."""
     try:
         yield

@@ -174,8 +174,8 @@ class DuplicateReview:
         moved, refused = move_to_trash(allowed)
         if refused:
             self._write_trashed([*before, moved] if moved else before)
-        staying = {f.path for path in moved for f in groups[path] if f.path not in {*moved, *hidden} and os.path.exists(f.path)}
-        kept = {path: next((f for f in groups[path] if f.path in staying), None) for path in moved}
+        passed = hidden.union(moved)
+        kept = {path: next((f for f in groups[path] if f.path not in passed and os.path.exists(f.path)), None) for path in moved}
         self._marks.pass_on({path: (file.path, file.hash) for path, file in kept.items() if file})
         return TrashReport(moved, [*problems, *refused])
 

@@ -299,7 +299,7 @@ class Marks:
                 self._write(replace(contents, files=files))
 
     @contextmanager
-    def following(self, indexed: "Indexed") -> Iterator["Moves"]:
+    def following(self, indexed: Indexed) -> Iterator[Moves]:
         """While files are indexed: afterwards marks go with those that were moved, whatever interrupts it.
 
         Which paths were indexed before is kept in a file until then, for a process that is killed. Raises LibraryError, LibraryBusy, OSError.

@@ -104,7 +104,7 @@ def _part(term: str, text: str) -> float:
         return 0.0
     if ord(term[0]) > 0x2E00:
         return 1.0
-    words = re.finditer(rf"[^\W_]*{re.escape(term)}[^\W_]*", text)
+    words = re.finditer(rf"(?<![^\W_])[^\W_]*?{re.escape(term)}[^\W_]*", text)  # begins where words do: each is read once
     share = max((len(term) / len(word[0]) for word in words), default=1.0)
     return 1.0 if share == 1 else PART * share**2
 

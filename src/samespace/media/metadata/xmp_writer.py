@@ -30,7 +30,7 @@ def write_sidecar(path: Path, tags: Iterable[str], people: Iterable[str], rating
     names = [path.with_name(name) for name in sidecar_names(path.name)]
     sidecar = next((file for file in names if file.exists() and not is_of_another(path, file.read_bytes())), names[0])
     root = _read(sidecar) if sidecar.exists() else _new()
-    if sidecar not in names[::2] and not names_its_file(sidecar.read_bytes()) and _shares_its_name(path):
+    if sidecar.stem == path.stem and not names_its_file(sidecar.read_bytes()) and _shares_its_name(path):
         sidecar = names[0]  # of this file alone
     description = _description(root)
     _add(root, description, f"{DC}subject", tags)

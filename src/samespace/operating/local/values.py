@@ -70,14 +70,13 @@ def _number(text: str) -> float | None:
 
 
 def _value(digits: str, decimal: str) -> float:
-    """Return what 1,299 or 1.299,00 says: the last mark before one or two digits, or more than three, is the decimal one, and so is `decimal`."""
-    whole, mark, part = (
-        (digits[: (at := max(map(digits.rfind, ".,")))], digits[at], digits[at + 1 :])
-        if set(".,") & set(digits)
-        else (digits, "", "")
-    )
-    is_part = mark and digits.count(mark) == 1 and (len(part) != 3 or mark == decimal)
-    return float(re.sub(r"[.,]", "", whole) + (f".{part}" if is_part else part))
+    """Return what 1,299 or 1.299,00 says: the last mark, if it stands once, is the decimal one, before three digits only where it is `decimal`."""
+    at = max(map(digits.rfind, ".,"))
+    if at < 0:
+        return float(digits)
+    whole, mark, part = digits[:at], digits[at], digits[at + 1 :]
+    is_decimal = digits.count(mark) == 1 and (len(part) != 3 or mark == decimal)
+    return float(re.sub(r"[.,]", "", whole) + (f".{part}" if is_decimal else part))
 
 
 def is_segmented(field: Mark, screen: Screen) -> bool:

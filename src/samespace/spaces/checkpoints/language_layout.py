@@ -150,11 +150,8 @@ def _llama3(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
 
 def _dynamic(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
     """The base grows with texts that are longer than those of the training, up to `factor` times as long."""
-    factor, trained = (
-        float(rope["factor"]),
-        c.context,
-    )  # whatever its original_max_position_embeddings: transformers passes it over
-    return replace(c, rope_growth=factor, rope_trained=trained, context=max(c.context, round(factor * trained)))
+    factor = float(rope["factor"])  # its original_max_position_embeddings is passed over, as transformers does
+    return replace(c, rope_growth=factor, rope_trained=c.context, context=max(c.context, round(factor * c.context)))
 
 
 def _yarn(c: LanguageModel, rope: dict[str, Any]) -> LanguageModel:
