@@ -77,6 +77,18 @@ def test_search_prints_ranked_paths(indexed, shared_album):
     assert {line.split()[-1] for line in lines} == {str(p) for p in shared_album.rglob("*.*")}
 
 
+def test_what_a_query_names_and_does_not_find_is_told(tmp_path, shared_album):
+    library = samespace.Library(tmp_path, "starter")
+    library.add([shared_album])
+    far = run("search", "a steam locomotive in the mountains", "--library", tmp_path)
+    assert far.stdout and "none of these is likely what you mean" in far.stderr
+    assert "likely" not in run("search", "a cat", "--library", tmp_path).stderr
+    missing = run("search", "cat.jpg", "--library", tmp_path)
+    assert missing.returncode == 0 and "there is no file cat.jpg: it is searched as words" in missing.stderr
+    assert "no file" not in run("search", "Mr. cat", "--library", tmp_path).stderr
+    assert 'does not know "собака"' in run("search", "собака", "--library", tmp_path).stderr
+
+
 def test_search_json(indexed):
     rows = [json.loads(line) for line in run("search", "a cat", "--json", "-t", "2", **indexed).stdout.splitlines()]
     assert [r["rank"] for r in rows] == [1, 2]
@@ -141,6 +153,7 @@ def test_embed(photographs, tiny_space_folder):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(r["kind"], len(r["z"])) for r in rows] == [("image", 24), ("text", 24)]
     assert sum(v * v for v in rows[0]["z"]) == pytest.approx(1, abs=1e-3)
+    assert "there is no file cat.png: it is read as words" in run("embed", "cat.png", "--space", tiny_space_folder).stderr
 
 
 def test_doctor_lists_packages_spaces_and_library(tiny_space_folder):

@@ -220,11 +220,16 @@ def test_filters(library, album):
     assert library.search("x", filter=Filter(kinds=("audio",))) == []
 
 
-def test_a_missing_root_is_refused(library, album, tmp_path):
-    library.add([album])
-    with pytest.raises(LibraryError, match="does not exist"):
-        library.add([album, tmp_path / "typo"])
+def test_a_missing_root_is_skipped_and_refused_alone(library, album, tmp_path):
+    typo = tmp_path / "typo"
+    ((path, reason),) = library.add([typo, album]).skipped
+    assert path == str(typo) and "does not exist; give one that does" in reason
     assert names(library) == ALL
+    with pytest.raises(LibraryError, match="does not exist"):
+        library.add([typo])
+    away = album.rename(tmp_path / "away")
+    ((path, reason),) = library.add([away, album]).skipped
+    assert path == str(album) and f"samespace forget {album}" in reason
 
 
 def test_the_home_of_an_unknown_user_is_a_missing_folder(library):

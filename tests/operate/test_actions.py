@@ -160,8 +160,9 @@ def test_a_person_is_asked_before_what_cannot_be_undone(action, focus, reason):
     asked = []
     for confirm, expected in (("always", 1), ("submits", int(reason is not None)), ("never", 0)):
         asked.clear()
-        assert Consent(confirm, lambda question: asked.append(question) or True).allows(
-            action, marks, str(action), focus, thought
-        )
+        agreed = Consent(confirm, lambda question: asked.append(question) or True)
+        assert agreed.refusal(action, marks, str(action), focus, thought) == ""
         assert len(asked) == expected, confirm
-    assert not Consent("always", lambda question: False).allows(action, marks, "it", focus)
+    assert (
+        Consent("always", lambda question: False).refusal(action, marks, "it", focus).startswith("refused: nobody agreed to it")
+    )

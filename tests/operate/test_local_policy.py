@@ -239,7 +239,7 @@ def test_it_says_that_it_cannot(address):
 @pytest.mark.usefixtures("shared_chromium")
 @needs_chromium[0]
 @needs_chromium[1]
-@pytest.mark.parametrize(("task", "steps", "reason"), [("Press Delete", 3, "not done after 3 steps"), ("Press Help", 6, "refused by you: click")])  # fmt: skip
+@pytest.mark.parametrize(("task", "steps", "reason"), [("Press Delete", 3, "not done after 3 steps"), ("Press Help", 6, "refused: nobody agreed to click")])  # fmt: skip
 def test_it_ends_on_an_endless_page_and_at_a_refusal(address, task, steps, reason):
     driver = BrowserDriver(address + ("/endless" if "Delete" in task else "/form"))
     try:

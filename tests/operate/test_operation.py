@@ -190,7 +190,7 @@ def test_what_a_person_refuses_is_not_done_and_is_told(at):
     asked = []
     outcome = Operation(driver, policy, Consent("submits", lambda question: bool(asked.append(question)))).run("Send it")
     assert asked == [f"click at {x}, {y} (it says “Send”): go on?"] and driver.page.title() == "/form"
-    assert policy.looks[1].notes == (f"refused by you: click at {x}, {y}",) and not outcome.reached
+    assert policy.looks[1].notes == (f"refused: nobody agreed to click at {x}, {y} (it says “Send”)",) and not outcome.reached
 
 
 def test_a_password_that_was_refused_is_not_in_the_replay(at, tmp_path):

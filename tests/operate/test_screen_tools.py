@@ -42,6 +42,6 @@ def test_a_page_is_opened_looked_at_and_acted_on(tmp_path):
     assert elsewhere.is_error and "http://example.invalid is not allowed" in elsewhere.content[0].text
     assert opened.structured_content["width"] == 1280 and seen.content[0].type == "image"
     assert helped.structured_content["done"].startswith("click at")
-    assert refused.is_error and "needs a person to agree" in refused.content[0].text
+    assert refused.is_error and "nobody agreed to" in refused.content[0].text
     assert nonsense.is_error and "is no action" in nonsense.content[0].text
     assert done.structured_content["reached"]

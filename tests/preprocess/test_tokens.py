@@ -13,6 +13,7 @@ from samespace.core.errors import UnknownSpace
 from samespace.preprocess import tokens
 from samespace.preprocess.tokens import Words
 from samespace.spaces.checkpoints.tokenizer_files import clip_tokenizer, read_tokenizer
+from samespace.spaces.registry import load
 
 WORDS = (
     "a photo of cat dog the running's 3rd 1984 CO2 naïve Straße e-mail under_score #tag @me don't we'll I'M 100% $5.99".split()
@@ -82,3 +83,23 @@ def test_a_broken_tokenizer_has_a_reason(tmp_path):
         tokens.read_tokenizer(tmp_path / "tokenizer.json")
     with pytest.raises(UnknownSpace, match="download the tokenizer too"):
         read_tokenizer(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [
+        ("a cat on a Strand", []),
+        ("naïve café, Straße", []),
+        ("пляж", ["пляж"]),
+        ("a cat 海滩 海滩", ["海滩"]),
+        ("🐈 ♥ 100%", []),
+    ],
+)
+def test_scripts_whose_words_it_was_not_taught_are_spelt(tokenizer, text, spelt):
+    assert Words(tokenizer, Prep(context=77, pad=0, clean="clip", pad_to_context=True)).spelt(text) == spelt
+
+
+def test_a_starters_user_is_told_of_another_script():
+    words = load("starter").words
+    assert words.spelt("наша собака and a dog") == ["наша", "собака"]
+    assert words.spelt("schöner Hund am Strand") == []

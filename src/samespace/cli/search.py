@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FIRST = 50
 """Hits that are read again."""
 NO_HITS = "nothing found; index more files, or loosen the filters and --min-relevance"
+NOT_LIKELY = "none of these is likely what you mean; they are the nearest"
 
 
 def search(
@@ -99,6 +100,9 @@ def reranked(library: "Library", text: str, hits: "list[Hit]", assistant: str) -
 
 def tell(library: "Library", text: str, hits: "list[Hit]", min_relevance: float) -> None:
     """Say what of a query was not understood as it may have been meant."""
+    from ..library.search.hits import LIKELY
+    from ..library.search.query import missing_files
+
     if min_relevance and any(hit.relevance is None for hit in hits):
         print_status(
             "--min-relevance has no effect here: the query names a file or what is not wanted, or the space has no calibration"
@@ -108,8 +112,12 @@ def tell(library: "Library", text: str, hits: "list[Hit]", min_relevance: float)
         print_status(
             f"the space {library.space.name} does not know {words}: found only where written; others do: samespace spaces recommend"
         )
+    for name in missing_files(text):
+        print_status(f"there is no file {escape_control(name)}: it is searched as words")
     if not hits:
         print_status(NO_HITS)
+    elif all(hit.relevance is not None and hit.relevance < LIKELY for hit in hits):
+        print_status(NOT_LIKELY)
     if sys.stderr.isatty():
         offer_meanings(text)
 

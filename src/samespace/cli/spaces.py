@@ -266,7 +266,7 @@ def embed(
     json_: Json = False,
 ) -> None:
     """Print the vectors of files and texts."""
-    from ..library.search.query import QueryEncoder, parse_term
+    from ..library.search.query import QueryEncoder, missing_files, parse_term
     from ..media.kinds import kind_of
     from ..spaces import registry
 
@@ -274,6 +274,8 @@ def embed(
     encoder = QueryEncoder(loaded)
     for item in items:
         term = parse_term(item, weighted=False)
+        if missing_files(item):
+            print_status(f"there is no file {escape_control(item)}: it is read as words")
         z = encoder.encode(term)
         if json_:
             kind = kind_of(term.path) or "image" if term.path else "text"

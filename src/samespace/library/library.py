@@ -82,13 +82,17 @@ class Library:
         """Index files and folders: new ones are embedded, moved ones keep their vectors, ones that are gone are removed.
 
         Everything written so far is kept whatever interrupts it. `additional` lets a second space's vectors in; `encoder`
-        replaces the space's own. Files that changed in the last `settle` seconds are left for the next time. Raises LibraryError, LibraryBusy, WrongSpace.
+        replaces the space's own. Files that changed in the last `settle` seconds are left for the next time. A folder that is not there
+        is skipped where others are. Raises LibraryError, LibraryBusy, WrongSpace.
         """
         from .indexing.embed import Embedder
         from .indexing.indexer import Indexer
 
         roots, started, report = [expanded(p) for p in paths], time.monotonic(), Report()
-        self._check_roots(roots, additional)
+        self._check_space(additional)
+        report.skipped += self._absent(roots)
+        absent = {path for path, _ in report.skipped}
+        roots = [root for root in roots if str(root) not in absent]
         encoder = encoder or self._cluster or Embedder(self.space)
         with self.store.writing(), self.marks.following(self.store) as moves:
             try:
@@ -250,11 +254,12 @@ class Library:
         return [hit for hit in self.hits(candidates) if hit.relevance is None or hit.relevance >= min_relevance]
 
     def unknown_words(self, query: str) -> list[str]:
-        """Return the words of a query that the space's tokenizer does not know: they are found only where they are written."""
+        """Return the words of a query that the space's tokenizer does not know, or only the letters of: they are found only where they are written."""
         from .search.query import without_signs
 
         plain = without_signs(query) if not names_file(query) else ""
-        return self.space.words.unknown(plain) if plain and self.space.config.has_words else []
+        words = self.space.words if plain and self.space.config.has_words else None
+        return list(dict.fromkeys([*words.unknown(plain), *words.spelt(plain)])) if words else []
 
     @property
     def names(self) -> "Names":
@@ -376,22 +381,23 @@ class Library:
                 f"to the old ones: samespace index DIR --library {self.location} --space {self.space.handle} --additional"
             )
 
-    def _check_roots(self, roots: list[Path], additional: bool) -> None:
-        """Check what is to be indexed.
-
-        Raises MissingLibrary where a folder does not exist, or an indexed one has become empty, which is what a disk that is not
-        mounted looks like; WrongSpace as `_check_space`.
-        """
+    def _absent(self, roots: list[Path]) -> list[tuple[str, str]]:
+        """Return what is to be indexed and is not there, or is indexed and has become empty, which is what a disk that is not mounted
+        looks like: (path, reason). Raises MissingLibrary where nothing else is to be indexed."""
+        absent = list[tuple[str, str]]()
         for root in roots:
             if not root.exists():
-                indexed = self.files_below(root)
-                remedy = f"remove what is indexed of it: samespace forget {root}" if indexed else "give one that does"
-                raise MissingLibrary(f"{root} does not exist; {remedy}")
-        self._check_space(additional)
+                remedy = (
+                    f"remove what is indexed of it: samespace forget {root}" if self.files_below(root) else "give one that does"
+                )
+                absent.append((str(root), f"it does not exist; {remedy}"))
         for root, count in self.emptied(roots).items():
-            raise MissingLibrary(
-                f"{root} is empty now, and {count} of its files are indexed; mount its disk, or remove them: samespace forget {root}"
-            )
+            remedy = f"mount its disk, or remove them: samespace forget {root}"
+            absent.append((str(root), f"it is empty now, and {count} of its files are indexed; {remedy}"))
+        if absent and len(absent) == len(set(roots)):
+            path, reason = absent[0]
+            raise MissingLibrary(f"{path}: {reason}")
+        return absent
 
     def emptied(self, roots: Iterable[Path]) -> dict[Path, int]:
         """Return the folders that are empty, which is what a disk that is not mounted looks like, and how many of their files are indexed."""

@@ -12,7 +12,7 @@ from .local.marks import written
 from .screen.actions import Action, Done, HoldKey, Key, Type, Zoom
 from .screen.consent import NEVER, Consent, pressed, types
 from .screen.driver import PASSWORD, UNKNOWN, Driver, settled
-from .screen.policy import REFUSED, Decision, Look, Mark, Outcome, Policy
+from .screen.policy import Decision, Look, Mark, Outcome, Policy
 
 MOST_STEPS = 20
 MOST_SECONDS = 600.0
@@ -118,8 +118,8 @@ class Operation:
                 marks = (*decision.marks, *clicked_on(action, self.consent, self.driver))
                 if hidden and isinstance(action, Type) and action.text:  # also where it is refused: the task may hold it
                     self.secrets.append(action.text)
-                if not self.consent.allows(action, marks, str(shown), focus, decision.thought):
-                    return done, [f"{REFUSED} by you: {shown}"]
+                if refusal := self.consent.refusal(action, marks, str(shown), focus, decision.thought):
+                    return done, [refusal]
                 self.driver.act(action)
             except (RequestError, OperationStopped) as error:
                 return done, [str(error)]

@@ -47,6 +47,10 @@ CLEANERS: dict[str, Callable[[str], str]] = {
 """Prep.clean → what cleans a text before it is tokenized."""
 
 
+SPELT = 0.75
+"""Tokens for a letter from which a word is read letter by letter."""
+
+
 class Words:
     """A tokenizer with its space's cleaning and padding."""
 
@@ -85,6 +89,18 @@ class Words:
         unknown = self.tokenizer.token_to_id(model.unk_token)
         words = dict.fromkeys(as_utf8(text).split())
         return [word for word in words if unknown in self.tokenizer.encode(self.clean(word), add_special_tokens=False).ids]
+
+    def spelt(self, text: str) -> list[str]:
+        """Return the words of a text that the tokenizer reads letter by letter, or byte by byte: it was taught no words of their script."""
+        return [word for word in dict.fromkeys(as_utf8(text).split()) if self._is_spelt(word)]
+
+    def _is_spelt(self, word: str) -> bool:
+        letters = sum(map(str.isalpha, word))
+        if letters < len(word) or any(map(str.isascii, word)):
+            return False
+        tokens = sum(self.tokenizer.encode(self.clean(word), add_special_tokens=False).attention_mask)
+        has_cases = word.lower() != word.upper()  # scripts without them may be read letter by letter by those that know them
+        return tokens > letters or (has_cases and letters > 2 and tokens >= SPELT * letters)
 
     def _whole(self, text: str) -> str:
         """Return a text as it is tokenized."""

@@ -71,8 +71,8 @@ class ScreenTools:
         driver, wanted = self._open(), from_json(action)
         if isinstance(wanted, Zoom):
             raise QueryError("look at the screenshot and enlarge it yourself; zoom is for models that are shown one size")
-        if not self.consent.allows(wanted, clicked_on(wanted, self.consent, driver), str(wanted), driver.focus()):
-            raise QueryError(f"{wanted} needs a person to agree; start the server with --confirm never to allow it")
+        if refusal := self.consent.refusal(wanted, clicked_on(wanted, self.consent, driver), str(wanted), driver.focus()):
+            raise QueryError(f"{refusal}; start the server with --confirm never to allow it")
         driver.act(wanted)
         return {"done": str(wanted), "url": driver.url(), "notes": self._notes(driver)}
 

@@ -20,11 +20,10 @@ from ..store.conditions import Condition, OneOf
 from ..store.filter import Filter
 from ..store.lance import Store
 from ..store.records import AUDIO, IMAGE, Segment
+from .hits import LIKELY
 from .learning import Background, Direction, LearntQuery, away_from, learn, unit
 from .query import QueryEncoder, Term
 
-LIKELY = 0.5
-"""Least probability of what a filter lets through, where it says none."""
 KEPT_SIDE = 448
 """Longer side of the pictures that are kept of examples that are not indexed."""
 SILENT = frozenset(

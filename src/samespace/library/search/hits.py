@@ -5,6 +5,9 @@ from datetime import datetime
 
 from ..store.records import Candidate, Segment
 
+LIKELY = 0.5
+"""Probability from which something is likely what is meant."""
+
 
 @dataclass(frozen=True)
 class Hit:

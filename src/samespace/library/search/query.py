@@ -156,6 +156,13 @@ def _looks_like_path(text: str) -> bool:
     return begins or (os.sep in text and os.path.isdir(text))
 
 
+def missing_files(text: str) -> list[str]:
+    """Return the terms of a query that are names of pictures, sounds, videos or documents that are not there: they are words."""
+    terms = [] if names_file(text) else [term for term in _SIGN.split(text) if term and term not in "+-"]
+    names = [match[2] if (match := _WEIGHT.fullmatch(term.strip())) else term.strip() for term in terms]
+    return [name for name in names if kind_of(Path(name)) and len(name.split()) == 1 and not names_file(name)]
+
+
 def names_file(text: str) -> bool:
     """Whether a text is the path of an existing file."""
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from .actions import Action, Click, Drag, HoldKey, Key, Point, Type
 from .driver import FIELD, OTHER, PASSWORD, UNKNOWN
 from .keys import chord
-from .policy import Mark
+from .policy import REFUSED, Mark
 
 ALWAYS, SUBMITS, NEVER = CONFIRMS = ("always", "submits", "never")
 WORDS = {
@@ -38,17 +38,16 @@ class Consent:
     def __init__(self, confirm: str, ask: Ask):
         self.confirm, self.ask = confirm, ask
 
-    def allows(self, action: Action, marks: Sequence[Mark], what: str, focus: str = UNKNOWN, thought: str = "") -> bool:
-        """Whether an action may be done, described as `what`; `focus`: what has the keyboard, as drivers say; `thought`: why it is done.
+    def refusal(self, action: Action, marks: Sequence[Mark], what: str, focus: str = UNKNOWN, thought: str = "") -> str:
+        """Return the sentence that an action, described as `what`, may not be done; nothing where it may.
 
-        Raises RequestError on a key that there is not.
+        `focus`: what has the keyboard, as drivers say; `thought`: why it is done. Raises RequestError on a key that there is not.
         """
-        if self.confirm == NEVER:
-            return True
-        reason = self.reason(action, marks, focus, thought)
-        if reason is None and self.confirm == SUBMITS:
-            return True
-        return self.ask(f"{what}{f' ({reason})' if reason else ''}: go on?")
+        reason = None if self.confirm == NEVER else self.reason(action, marks, focus, thought)
+        if reason is None and self.confirm != ALWAYS:
+            return ""
+        described = f"{what} ({reason})" if reason else what
+        return "" if self.ask(f"{described}: go on?") else f"{REFUSED}: nobody agreed to {described}"
 
     def allows_again(self, actions: Sequence[Action]) -> bool:
         """Whether all that an earlier run did may be done again: what it sent or bought would be sent or bought twice."""

@@ -16,7 +16,7 @@ from ...explain.heatmap import WindowEmbeddings, embed_windows, phrase_direction
 from ...library.indexing.segments import STREAMED, mean_vector
 from ...library.library import Library
 from ...library.search.date_words import date_words
-from ...library.search.hits import Hit
+from ...library.search.hits import LIKELY, Hit
 from ...library.search.negation import negations
 from ...library.store.filter import Filter
 from ...library.store.records import Grouping
@@ -30,8 +30,6 @@ from .reranking import Reranking
 from .schemas import PageSearchRequest, WeightedTerm
 from .urls import read_picture
 
-LIKELY = 0.5
-"""Hits of a lower relevance stand below the line."""
 CACHED_IMAGES = 64
 """Images whose windows' vectors are remembered."""
 MIN_MARKED = 3
