@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 import samespace
+from samespace.cli.doctor import EXTRAS
 
 ERRORS = 1
 USAGE = 2
@@ -160,6 +162,11 @@ def test_doctor_lists_packages_spaces_and_library(tiny_space_folder):
     done = run("doctor")
     assert done.returncode == 0, done.stderr
     assert "onnxruntime" in done.stdout and "starter" in done.stdout and "samespace index DIR" in done.stdout
+    assert "text int8-weights" in done.stdout
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    for extra, (package, _) in EXTRAS.items():
+        assert any(requirement.startswith(package) for requirement in extras[extra]), extra
+    assert EXTRAS.keys() == extras.keys() - {"test", "dev"}
 
 
 def test_spaces_pull_from_a_folder_then_list_info_and_use(tiny_clip_folder, tmp_path, photographs):
@@ -170,6 +177,10 @@ def test_spaces_pull_from_a_folder_then_list_info_and_use(tiny_clip_folder, tmp_
     assert run("embed", "a cat", "--space", "tiny-clip").returncode == 0
     assert run("spaces", "export", "tiny-clip", tmp_path / "out", "--precision", "fp32").returncode == 0
     assert json.loads(run("spaces", "info", tmp_path / "out").stdout)["fingerprint"] == info["fingerprint"]
+    assert run("spaces", "remove", "tiny-clip").returncode == 0 and "tiny-clip" not in run("spaces", "list").stdout
+    refused = run("spaces", "remove", "starter")
+    assert refused.returncode == ERRORS and "see: samespace spaces list" in refused.stderr
+    assert run("assistants", "remove", "none").returncode == ERRORS and run("speech", "remove", "none").returncode == ERRORS
 
 
 BAD = {

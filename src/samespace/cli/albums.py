@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import QueryError
+from ..core.errors import MissingLibrary, QueryError
 from .console import CommandGroup, LibraryPath, SpaceName, escape_control, print_result, print_status
 
 Names = list[str] | None
@@ -45,7 +45,9 @@ def mark(
             "nothing is to be said of these files; give --tag, --album, --favourite, --hide, --rating or what takes them back"
         )
     count = Library(library, space).mark(paths, change)
-    print_status(f"{count} {'file' if count == 1 else 'files'} marked" + ("" if count else "; none of these is in the library"))
+    if not count:
+        raise MissingLibrary("none of these files is in the library; index their folder first: samespace index DIR")
+    print_status(f"{count} {'file' if count == 1 else 'files'} marked")
 
 
 @albums.command("list")
@@ -53,7 +55,9 @@ def list_albums(library: LibraryPath = None, space: SpaceName = None) -> None:
     """List albums, tags and saved searches."""
     from ..library.library import Library
 
-    contents = Library(library, space).marks.read()
+    opened = Library(library, space)
+    opened.check_exists()
+    contents = opened.marks.read()
     for name, count in contents.albums():
         print_result(f'album  {escape_control(name)}  {count}  (album:"{escape_control(name)}")')
     for name, count in contents.tags():

@@ -19,6 +19,7 @@ from .console import (
     Json,
     Revision,
     Yes,
+    add_remove,
     confirm_download,
     escape_control,
     needs_extra,
@@ -273,6 +274,15 @@ def list_assistants(json_: Json = False) -> None:
             print_result(json.dumps(fields))
         else:
             print_result(f"{entry.name:40} {size / 1e6:6.0f} MB  {entry.folder}")
+
+
+def _removable() -> dict[str, Path]:
+    with needs_extra("assistants", "ask"):
+        from ..assistant.registry import ASSISTANTS
+    return ASSISTANTS.removable()
+
+
+add_remove(assistants, _removable)
 
 
 @assistants.command("pull")

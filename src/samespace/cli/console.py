@@ -139,6 +139,25 @@ def download_from_hub(source: "Remote", yes: bool) -> Path:
     return hub.download(source)
 
 
+def add_remove(group: typer.Typer, removable: Callable[[], dict[str, Path]]) -> None:
+    """Give a group of commands about models one that removes a model; `removable` returns names → folders."""
+
+    @group.command("remove")
+    def remove(context: typer.Context, name: Annotated[str, typer.Argument(help="As `list` shows it.")]) -> None:
+        """Remove a model from the disk."""
+        import shutil
+
+        folder = removable().get(name)
+        if folder is None:
+            of = context.parent.info_name if context.parent else ""
+            raise QueryError(f"{name!r} is not installed, or comes with samespace; see: samespace {of} list")
+        if folder.is_symlink():
+            folder.unlink()  # what it points to is another's
+        else:
+            shutil.rmtree(folder)
+        print_status(f"{escape_control(name)} is removed")
+
+
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a UTF-8 file, empty ones left out. Raises QueryError."""
     try:

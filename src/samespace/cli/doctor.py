@@ -13,20 +13,24 @@ from .console import print_result
 
 CORE = ("numpy", "pillow", "pi-heif", "av", "pypdfium2", "onnxruntime", "tokenizers", "lancedb", "pyarrow", "huggingface-hub")
 """Packages that samespace always needs."""
-EXTRAS = {  # extra: (a module of it, what it is for)
-    "demo": ("skimage", "the six demo photographs"),
+EXTRAS = {  # extra: (a package of it, what it is for)
+    "demo": ("scikit-image", "the six demo photographs"),
     "ocr": ("rapidocr", "text in scanned pages, and in images that are asked about"),
     "raw": ("rawpy", "camera raw files"),
-    "speech": ("faster_whisper", "transcripts of audio and video"),
+    "jxl": ("pylibjxl", "JPEG XL pictures"),
+    "svg": ("resvg_py", "SVG drawings"),
+    "speech": ("faster-whisper", "transcripts of audio and video"),
     "ask": ("gguf", "questions about images"),
     "serve": ("fastapi", "the local server, and MCP"),
-    "train": ("peft", "training"),
-    "convert": ("open_clip", "models of other libraries, as spaces and assistants"),
+    "watch": ("watchfiles", "folders that are indexed as they change"),
+    "map": ("openTSNE", "the map of a library"),
     "operate": ("playwright", "operating web pages and desktops"),
     "draw": ("diffusers", "drawing with Stable Diffusion"),
-    "map": ("openTSNE", "the map of a library"),
-    "svg": ("resvg_py", "SVG drawings"),
+    "train": ("peft", "training"),
+    "convert": ("open_clip_torch", "models of other libraries, as spaces and assistants"),
     "ray": ("ray", "indexing on many machines"),
+    "cuda": ("onnxruntime-gpu", "graphics cards of NVIDIA"),
+    "openvino": ("onnxruntime-openvino", "Intel's processors and graphics"),
 }
 
 MODELS = ("spaces", "assistants", "generators", "natives", "rerankers", "speech")
@@ -83,9 +87,9 @@ def package_lines() -> Iterator[str]:
 
     for package in CORE:
         yield f"{package:16} {version(package) or 'missing: pip install samespace'}"
-    for extra, (module, what) in EXTRAS.items():
+    for extra, (package, what) in EXTRAS.items():
         missing = f"not installed ({what}): {install_command(extra)}"
-        yield f"extra {extra:10} {'installed' if find_spec(module) else missing}"
+        yield f"extra {extra:10} {'installed' if version(package) else missing}"
     if find_spec("faster_whisper") and speech.whisper() is None:
         yield "no weights for transcripts; install some with: samespace speech pull tiny.en"
     if not (shutil.which("soffice") or shutil.which("libreoffice")):
@@ -111,7 +115,8 @@ def space_lines() -> Iterator[str]:
             yield entry.error
             continue
         config = entry.config
-        precision = {tower: facts["chosen"] for tower, facts in config.card.get("precision", {}).items()}
+        chosen = [f"{tower} {facts['chosen']}" for tower, facts in config.card.get("precision", {}).items()]
+        precision = " and ".join(chosen) or "fp32"
         audio = "audio" if config.audio else f"no audio tower (add one: samespace spaces add-audio {entry.name})"
         files = damaged_files(entry.folder) or "all files intact"
         yield f"{entry.name:16} {config.dim}-d, {config.fingerprint}, {precision}, {audio}, {files}"

@@ -1,11 +1,12 @@
 """`samespace rerankers`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.paths import expanded
-from .console import CommandGroup, Revision, Yes, download_from_hub, escape_control, print_result, print_status
+from .console import CommandGroup, Revision, Yes, add_remove, download_from_hub, escape_control, print_result, print_status
 
 rerankers = typer.Typer(
     cls=CommandGroup, help="Install cross-encoders, which read texts again: search --rerank.", no_args_is_help=True
@@ -43,16 +44,10 @@ def list_rerankers() -> None:
         print_result(escape_control(f"{entry.name:32} {entry.error or entry.folder}"))
 
 
-@rerankers.command("remove")
-def remove(name: Annotated[str, typer.Argument(help="As `list` shows it.")]) -> None:
-    """Remove a cross-encoder from the disk."""
-    import shutil
-
-    from ..core.errors import QueryError
+def _removable() -> dict[str, Path]:
     from ..spaces.cross_encoder import RERANKERS
 
-    folder = RERANKERS.installed().get(name)
-    if folder is None:
-        raise QueryError(f"there is no reranker {name!r}; see: samespace rerankers list")
-    shutil.rmtree(folder)
-    print_status(f"{escape_control(name)} is removed")
+    return RERANKERS.removable()
+
+
+add_remove(rerankers, _removable)

@@ -17,6 +17,7 @@ from .console import (
     Revision,
     SpaceName,
     Yes,
+    add_remove,
     download_from_hub,
     escape_control,
     needs_extra,
@@ -51,6 +52,15 @@ def list_spaces(json_: Json = False) -> None:
         else:
             verified = "" if entry.folder == STARTER else verified_by(entry.config)
             print_result(f"{entry.name:40} {dim:5}-d  {fingerprint}  {verified:28}  {entry.folder}")
+
+
+def _removable() -> dict[str, Path]:
+    from ..spaces.registry import SPACES
+
+    return SPACES.removable()
+
+
+add_remove(spaces, _removable)
 
 
 def verified_by(config: "SpaceConfig") -> str:

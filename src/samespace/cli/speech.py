@@ -1,12 +1,13 @@
 """`samespace speech`."""
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.errors import MissingExtra, QueryError
-from .console import CommandGroup, Yes, confirm_download, download_from_hub, print_result, print_status
+from .console import CommandGroup, Yes, add_remove, confirm_download, download_from_hub, print_result, print_status
 
 speech = typer.Typer(cls=CommandGroup, help="Install what writes speech down.", no_args_is_help=True)
 
@@ -48,3 +49,12 @@ def list_models() -> None:
         print_status("none yet; install one with: samespace speech pull tiny.en")
     for name, folder in media.installed().items():
         print_result(f"{name:16} {folder}")
+
+
+def _removable() -> dict[str, Path]:
+    from ..media import speech as media
+
+    return media.installed()
+
+
+add_remove(speech, _removable)

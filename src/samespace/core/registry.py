@@ -66,6 +66,10 @@ class Registry(Generic[Config]):
         """Return names → folders."""
         return {entry.name: entry.folder for entry in self.entries()}
 
+    def removable(self) -> dict[str, Path]:
+        """Return names → folders of those that do not come with the package."""
+        return {entry.name: entry.folder for entry in self.entries() if entry.folder.parent == self.folder}
+
     def find(self, name: str | Path) -> Path | None:
         """Return the folder of an installed model, or the path of a model's folder itself; None where there is neither."""
         if (folder := self.installed().get(str(name))) is not None:
