@@ -41,7 +41,7 @@ def index(album: Path, space: Path, place: Path) -> dict[str, str]:
     env = {f"SAMESPACE_{name}": str(place / file) for name, file in names.items()} | {"SAMESPACE_SPACE": str(space)}
     done = run("index", album, **env)
     assert done.returncode == 0, done.stderr
-    assert "4 added" in done.stdout
+    assert "4 new" in done.stdout
     return env
 
 
@@ -228,7 +228,7 @@ def test_an_empty_query_is_one_sentence(indexed, query):
 def test_control_characters_in_names_do_not_reach_the_terminal(own_indexed, album):
     Image.new("RGB", (30, 30)).save(album / "x.png")
     (album / "x.png").rename(album / "evil\x1b[2J\n.png")
-    assert "1 added" in run("index", album, **own_indexed).stdout
+    assert "1 new" in run("index", album, **own_indexed).stdout
     out = run("search", "black", **own_indexed).stdout
     assert "\x1b" not in out and "evil\\x1b[2J\\n.png" in out
 
@@ -316,7 +316,7 @@ def test_what_is_not_there_yet_is_said(tmp_path):
     for group in ("assistants", "rerankers", "speech"):
         done = run(group, "list", **env)
         assert f"none yet; install one with: samespace {group} pull" in " ".join(done.stderr.split()) and done.returncode == 0
-    assert "none yet" in run("albums", "list", **env).stderr
+    assert "there is no library at" in run("albums", "list", **env).stderr
     marked = run("mark", tmp_path, **env)
     assert "nothing is to be said" in marked.stderr and marked.returncode == ERRORS
 

@@ -216,7 +216,7 @@ def test_ctrl_c_ends_the_command(tmp_path, album, tiny_space_folder):
         str(tiny_space_folder),
     ]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert "4 added" in running.stdout.readline()
+    assert "4 new" in running.stdout.readline()
     time.sleep(0.5)
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=120)

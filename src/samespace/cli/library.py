@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..library.indexing.report import Report
     from ..library.library import Library
 
+COUNTED = {"added": "new", "reused": "copies", "moved": "moved", "removed": "gone", "same": "unchanged"}
+"""What a report counts → its words."""
 MAX_NAMED = 20
 """Files skipped for the same reason are named one by one up to this number."""
 
@@ -172,15 +174,15 @@ def print_report(report: "Report", library: "Library", as_json: bool) -> None:
     """Print what indexing did."""
     for line in skipped_lines(report.skipped):
         print_status(line)
-    counts = {name: getattr(report, name) for name in ("added", "reused", "moved", "removed", "same")}
+    counts = {name: getattr(report, name) for name in COUNTED}
     if as_json:
         skipped = [{"path": path, "reason": reason} for path, reason in report.skipped]
         rest = {"skipped": skipped, "seconds": round(report.seconds, 2), "library": str(library.location)}
         print_result(json.dumps(counts | rest))
         return
-    text = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing to index"
+    text = ", ".join(f"{count} {COUNTED[name]}" for name, count in counts.items() if count) or "nothing to index"
     rate = report.processed / report.seconds if report.seconds else 0.0
-    speed = f" ({rate:.{0 if rate >= 10 else 1}f} files/s)" if rate else ""
+    speed = f" ({rate:.{0 if rate >= 10 else 1}f} files/s)" if rate >= 0.1 else ""
     print_result(f"{text}, {len(report.skipped)} skipped in {report.seconds:.1f} s{speed}")
     print_result(f"library: {library.location}")
 

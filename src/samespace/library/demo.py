@@ -38,4 +38,5 @@ def run(library: Path | None, out: Callable[[str], None]) -> None:
             out(f"{phrase:24} → " + "   ".join(f"{Path(h.path).stem} {h.score:.2f}" for h in hits))
     command = "samespace" if shutil.which("samespace") else sys.argv[0]
     out(f'\nnow your own pictures:\n  {command} index ~/Pictures\n  {command} search "a dog on the beach" --grid hits.html')
-    out(f"or in a browser: make serve, or {install_command('serve')} and samespace serve")
+    if library is None:
+        out(f"or in a browser: make serve, or {install_command('serve')} and samespace serve")
