@@ -223,6 +223,10 @@ def test_no_json_and_no_route_and_too_much(served):
         assert got == status
         assert json.loads(text)["error"]["message"]
     assert raw(base, "POST", "/v1/embeddings", headers=headers | {"Content-Length": "999999999"})[0] == 413
+    browser = headers | {"Accept": "text/html,application/xhtml+xml"}
+    status, text = raw(base, "GET", "/nowhere", headers=browser)
+    assert status == 404 and "There is no such page" in text and text.startswith("<!doctype html>")
+    assert "/v1/models" in json.loads(raw(base, "GET", "/v1/nowhere", headers=browser)[1])["error"]["message"]
 
 
 def test_a_head_that_drips_is_not_waited_for(monkeypatch):

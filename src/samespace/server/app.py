@@ -66,7 +66,7 @@ def create_app(
     state = ServerState(library, lazy_assistant, shared or Shared(), key, allow_urls, tuple(locations))
     app = FastAPI(title="samespace", version=__version__, docs_url=None, redoc_url=None)
     app.state.server = state
-    add_error_handlers(app)
+    add_error_handlers(app, pages.missing_page)
     app.add_middleware(BodyLimitMiddleware)  # the one added last is passed first
     app.add_middleware(AccessMiddleware, key=key, hosts=tuple(hosts))
     app.add_middleware(MetricsMiddleware, metrics=state.metrics)

@@ -30,6 +30,13 @@ def page(state: ServerState, template: str, **values: Any) -> HTMLResponse:
     return HTMLResponse(TEMPLATES.get_template(template).render(page=template, **values), headers=fresh)
 
 
+def missing_page(request: Request) -> HTMLResponse:
+    """Return the page of an address that is none."""
+    response = page(request.app.state.server, "missing.html")
+    response.status_code = 404
+    return response
+
+
 @router.get("/")
 def search_page(request: Request, state: State, key: str = "") -> Response:
     """Return the search page; with `key`, set it as a cookie first."""

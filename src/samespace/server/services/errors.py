@@ -1,9 +1,11 @@
 """Every error response in OpenAI's shape."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -31,7 +33,7 @@ STATUS: list[tuple[tuple[type[SamespaceError], ...], int, str]] = [
     ((OperationStopped,), 503, "server_error"),
 ]
 """Errors, the status they are answered with, and OpenAI's type of error; others are 500."""
-ROUTES = "the routes are /v1/models, embeddings, chat/completions and search, and the pages"
+ROUTES = "the routes are /v1/models, embeddings, rerank, chat/completions and search, and the pages"
 
 
 def error_body(message: str, kind: str, code: str | None = None, param: str | None = None) -> dict[str, Any]:
@@ -53,8 +55,8 @@ def sentence(error: Exception) -> str:
     )
 
 
-def add_error_handlers(app: FastAPI) -> None:
-    """Answer every error in OpenAI's shape."""
+def add_error_handlers(app: FastAPI, missing_page: Callable[[Request], Response]) -> None:
+    """Answer every error in OpenAI's shape, and browsers that ask for a page that is not there with `missing_page`."""
 
     @app.exception_handler(SamespaceError)
     async def on_samespace_error(_: Request, error: SamespaceError) -> Response:
@@ -70,10 +72,12 @@ def add_error_handlers(app: FastAPI) -> None:
         return error_response(400, message, "invalid_request_error", param=field or None)
 
     @app.exception_handler(HTTPException)
-    async def on_http_error(_: Request, error: HTTPException) -> Response:
+    async def on_http_error(request: Request, error: HTTPException) -> Response:
         if isinstance(error.__cause__, SamespaceError):  # raised while the body was read
-            return await on_samespace_error(_, error.__cause__)
+            return await on_samespace_error(request, error.__cause__)
         no_route = error.detail == "Not Found"  # Starlette's detail where no route matches
+        if no_route and "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/"):
+            return await run_in_threadpool(missing_page, request)
         message = f"{error.detail}; {ROUTES}" if no_route else error.detail
         return error_response(error.status_code, message, "invalid_request_error")
 
