@@ -44,8 +44,8 @@ def config_of(work: Path, variant: str, steps: int, out: Path) -> RunConfig:
     ]
     said = {
         "train": "[" + ", ".join(f'{{path = "{one["path"]}", weight = {one["weight"]}}}' for one in train) + "]",
-        "val": f'["{native / "val.jsonl"}"]', "tokenizer": str(native), "out": str(out), "steps": steps, "warmup": min(100, steps // 10),
-        "evaluate_every": steps, "native.encoder": VARIANTS[variant],
+        "val": f'["{native / "val.jsonl"}"]', "tokenizer": str(native), "out": str(out), "steps": steps, "warmup": steps // 10,
+        "evaluate_every": steps, "native.encoder": VARIANTS[variant], "compile": "false",
     }  # fmt: skip
     return read_config(HERE / "run.toml", [f"{key}={value}" for key, value in said.items()])
 
