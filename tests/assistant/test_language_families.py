@@ -14,6 +14,7 @@ from tokenizers import pre_tokenizers
 from samespace.assistant.language import language_config, read_language
 from samespace.core.errors import UnknownAssistant, UnknownSpace, WeightsMismatch
 from samespace.models.lm import Cache
+from samespace.models.sampling import Sampler
 from samespace.spaces.checkpoints import tensors
 
 SIZES = dict(
@@ -116,10 +117,37 @@ def test_half_precision_in_shards(tmp_path, tokenizer):
     same_as(read_language(tmp_path).model, T.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval())
 
 
+def test_what_was_written_already_is_less_likely_as_transformers_has_it(tmp_path, tokenizer):
+    theirs = randomised(FAMILIES["Qwen 3"]()).eval()
+    theirs.generation_config.repetition_penalty = 1.3
+    theirs.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    ours, ids = read_language(tmp_path).model, torch.randint(3, 800, (1, 12), generator=torch.Generator().manual_seed(3))
+    sampler, there, cache, new = Sampler(0.0, penalty=ours.c.repetition_penalty), set(ids[0].tolist()), Cache(ours.c.layers), ids
+    with torch.inference_mode():
+        for _ in range(24):
+            token = sampler.pick(ours.logits(ours(ours.embed(new), cache)[0, -1]), there)
+            there.add(token)
+            new = torch.tensor([[token]])
+            ids = torch.cat([ids, new], dim=1)
+        want = theirs.generate(ids[:, :12], max_new_tokens=24, do_sample=False, pad_token_id=0, eos_token_id=None)
+    assert ids.tolist() == want.tolist() and ids[0, 12:].tolist() != greedy(ours, ids[:, :12], 24)
+
+
+def test_what_chooses_other_tokens_is_refused(tmp_path):
+    file = tmp_path / "generation_config.json"
+    file.write_text(json.dumps({"no_repeat_ngram_size": 0, "num_beams": 1, "do_sample": True, "temperature": 0.7, "top_k": 20}))
+    assert language_config({"model_type": "qwen2"}, tmp_path).repetition_penalty == 1
+    file.write_text(json.dumps({"suppress_tokens": [3]}))
+    with pytest.raises(UnknownAssistant, match="suppress_tokens"):
+        language_config({"model_type": "qwen2"}, tmp_path)
+
+
 def test_what_ends_an_answer_is_in_two_files(tmp_path):
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 1]}))
     values = {"model_type": "qwen2", "eos_token_id": 1}
     assert language_config(values, tmp_path).end == (7, 1) and language_config(values).end == (1,)
+    assert language_config({"model_type": "qwen3"}).end == () and language_config({"model_type": "llama"}).end == (2,)
 
 
 @pytest.mark.parametrize(

@@ -124,15 +124,18 @@ class Assistant:
         self, prompt: Prompt, image_tokens: dict[str, Tensor], request: Request, limit: int, outcome: Outcome
     ) -> Iterator[int | None]:
         """Generate the answer's tokens; None while the prompt is read, so that a client that waits may leave."""
-        sampler, (cache, keys) = Sampler(request.temperature, request.top_p, request.seed), self._recall(prompt)
+        c, (cache, keys) = self.model.lm.c, self._recall(prompt)
+        sampler = Sampler(request.temperature, request.top_p, request.seed, c.repetition_penalty)
+        there = set(prompt.ids) - {IMAGE_TOKEN}
         outcome.reused = len(keys)
         try:
             logits = yield from self._prefill(prompt, image_tokens, cache, keys)
             for _ in range(limit):
-                token = sampler.pick(logits)
-                if token in self.model.c.lm.end:
+                token = sampler.pick(logits, there)
+                if token in c.end:
                     return
                 outcome.answer += 1
+                there.add(token)
                 yield token
                 with self.lock, torch.inference_mode():
                     logits = self.model.step(token, cache)

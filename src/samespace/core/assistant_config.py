@@ -66,6 +66,8 @@ class LanguageModel:
     """Whether the head's weights are the embedding's."""
     end: tuple[int, ...] = (2,)
     """Ids that end an answer."""
+    repetition_penalty: float = 1.0
+    """What logits above 0 of tokens that were read or written already are divided by, and those below multiplied (Qwen 2.5: 1.05)."""
 
 
 @dataclass(frozen=True)

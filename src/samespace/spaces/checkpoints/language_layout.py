@@ -30,10 +30,17 @@ WITHOUT_EFFECT = {
     "perceiver_config", "pixel_shuffle_factor", "use_resampler", "qk_layer_norms", "partial_rotary_factor", "ignore_keys_at_rope_validation", "auto_map", "quantization_config",
 }  # fmt: skip
 """Keys without an effect on what a model answers, or whose other values are refused."""
+PLAIN_CHOICE = {
+    "num_beams": 1, "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0, "encoder_repetition_penalty": 1, "min_length": 0,
+    "min_new_tokens": 0, "guidance_scale": 1, "penalty_alpha": 0, "suppress_tokens": None, "begin_suppress_tokens": None,
+    "bad_words_ids": None, "sequence_bias": None, "forced_bos_token_id": None, "forced_eos_token_id": None, "dola_layers": None,
+    "exponential_decay_length_penalty": None, "constraints": None, "force_words_ids": None, "stop_strings": None,
+}  # fmt: skip
+"""Settings of generation_config.json that make another token the likeliest → the value with which they do not."""
 _LLAMA = LanguageModel(
     vocab=32000, context=2048, width=4096, layers=32, heads=32, kv_heads=0, head_dim=0, mlp=11008, eps=1e-6, rope_base=1e4, tied=False
 )  # fmt: skip
-_QWEN3 = replace(_LLAMA, vocab=151936, context=32768, kv_heads=32, head_dim=128, mlp=22016, qk_norm=True)
+_QWEN3 = replace(_LLAMA, vocab=151936, context=32768, kv_heads=32, head_dim=128, mlp=22016, qk_norm=True, end=())
 KINDS: dict[str, LanguageModel] = {
     "llama": _LLAMA,
     "mistral": replace(_LLAMA, context=131072, kv_heads=8, mlp=14336, window=4096),
@@ -41,7 +48,7 @@ KINDS: dict[str, LanguageModel] = {
     "qwen3": _QWEN3,
     "qwen3_vl_text": replace(_QWEN3, context=128000, rope_base=5e5),
     "smollm3": replace(
-        _LLAMA, vocab=128256, context=32768, width=2048, layers=36, heads=16, kv_heads=4, rope_base=2e6, tied=True
+        _LLAMA, vocab=128256, context=32768, width=2048, layers=36, heads=16, kv_heads=4, rope_base=2e6, tied=True, end=(128001,)
     ),
 }
 """transformers' model_type → what its config has where the file says nothing."""
@@ -69,7 +76,9 @@ def language_config(values: dict[str, Any], folder: Path | None = None) -> Langu
             "config.json has rope_parameters and other rope_scaling; keep the one that the model was trained with"
         )
     sizes = {CONFIG_KEYS[k]: v for k, v in (values | rope).items() if k in CONFIG_KEYS}
-    c = replace(KINDS[kind], **sizes, end=_ends(values, folder))
+    settings = _generation_settings(folder)
+    end, penalty = _ends(settings, values) or KINDS[kind].end, float(settings.get("repetition_penalty") or 1)
+    c = replace(KINDS[kind], **sizes, end=end, repetition_penalty=penalty)
     biased = bool(values.get("attention_bias"))
     c = replace(
         c, kv_heads=c.kv_heads or c.heads, head_dim=c.head_dim or c.width // c.heads, qkv_bias=c.qkv_bias or biased, out_bias=biased,
@@ -88,12 +97,22 @@ def _refuse_variants(values: dict[str, Any]) -> None:
         raise UnknownAssistant(f"its weights are quantized ({method}); choose the same model with plain weights, or a GGUF file")
 
 
-def _ends(values: dict[str, Any], folder: Path | None) -> tuple[int, ...]:
-    """Return the ids that end an answer: those of generation_config.json, which chats use, and of config.json."""
+def _generation_settings(folder: Path | None) -> dict[str, Any]:
+    """Return what generation_config.json says of how answers are chosen. Raises UnknownAssistant where it would be passed over."""
     file = folder / "generation_config.json" if folder else None
-    named = [read_json(file).get("eos_token_id") if file and file.exists() else None, values.get("eos_token_id")]
+    settings = read_json(file) if file and file.exists() else {}
+    if changed := next((name for name, plain in PLAIN_CHOICE.items() if settings.get(name) not in (None, plain, [])), None):
+        raise UnknownAssistant(
+            f"generation_config.json sets {changed} = {settings[changed]!r}, which is not supported; choose another model, or remove it there"
+        )
+    return settings
+
+
+def _ends(settings: dict[str, Any], values: dict[str, Any]) -> tuple[int, ...]:
+    """Return the ids that end an answer: those of generation_config.json, which chats use, and of config.json."""
+    named = [settings.get("eos_token_id"), values.get("eos_token_id")]
     ids = [i for some in named if some is not None for i in (some if isinstance(some, list) else [some])]
-    return tuple(dict.fromkeys(ids)) or (2,)
+    return tuple(dict.fromkeys(ids))
 
 
 def _window(kind: str, named: dict[str, Any], layers: int) -> int:
