@@ -58,7 +58,7 @@ class CommandGroup(typer.core.TyperGroup):
         if command is not None and not hasattr(command, "commands") and all(p.name != "device" for p in command.params):
             command.params.append(
                 typer.core.TyperOption(
-                    param_decls=["--device"], help="Where models run: auto, cpu, cuda, openvino, coreml, directml or tensorrt.",
+                    param_decls=["--device"], help="Where image towers run: auto, cpu, cuda, openvino, coreml, directml or tensorrt.",
                     expose_value=False, callback=_use_device, metavar="NAME",
                 )
             )  # fmt: skip

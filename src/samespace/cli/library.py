@@ -56,7 +56,10 @@ def index(
     if read is not None:
         opened.reads_pictures = read
     if opened.reads_pictures:
-        read_text(opened)
+        try:
+            read_text(opened)
+        except MissingExtra as error:
+            print_status(f"{error}; or leave text unread: samespace index DIR --no-read")
     if first and opened.space.name == "starter":
         print_status("the starter reads English; larger spaces see more and read other languages: samespace spaces recommend")
 

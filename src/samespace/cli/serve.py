@@ -118,7 +118,7 @@ def mcp(
         str, typer.Option(help="In the browser, refuse always; submits: what sends, buys, deletes or downloads; never.")
     ] = "submits",
 ) -> None:
-    """Offer search, ask and classify to other assistants, as an MCP server over stdio; and a browser, if it is wanted."""
+    """Offer search, overview, duplicates, ask, classify and learn to other assistants, as an MCP server over stdio; and a browser, if it is wanted."""
     with needs_extra("an MCP server", "serve"):
         from ..server.mcp_server import create_mcp_server
     from ..library.library import Library

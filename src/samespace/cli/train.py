@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from ..spaces.space import Space
 
-evaluate = typer.Typer(cls=CommandGroup, help="Measure a space or an assistant.", no_args_is_help=True)
+evaluate = typer.Typer(
+    cls=CommandGroup, help="Measure a space, an assistant, a generator or a native model.", no_args_is_help=True
+)
 
 Pairs = Annotated[str, typer.Argument(metavar="PAIRS", help="A TSV of filepath, title, or any source a run config can name.")]
 Classes = Annotated[
@@ -37,7 +39,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show shapes, sizes and the first batch; train nothing.")] = False,
 ) -> None:
-    """Train a space, or an assistant, as a run config says."""
+    """Train a space, an assistant, a generator or a native model, as a run config says."""
     with needs_extra("training", "train"):
         from ..train import runs
         from ..train.assistant_run import AssistantRun

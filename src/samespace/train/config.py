@@ -42,8 +42,8 @@ class RunConfig:
     """Folder for checkpoints, metrics and the finished space; runs/NAME by default."""
     task: str = "space"
     """space (pairs of pictures and captions), assistant (conversations about pictures), regions (the projector of a new
-    assistant learns to name regions of pictures; the language model does not run), or draw (a generator learns to draw
-    pictures from their captions and vectors)."""
+    assistant learns to name regions of pictures; the language model does not run), draw (a generator learns to draw
+    pictures from their captions and vectors), or native (one model reads and draws words, pictures and sounds)."""
     start: str = ""
     """A space, folder or hub name to fine-tune; empty for new weights. An assistant starts from an assistant, or from the
     image tower of a space and `language`; a generator draws in the space that it names."""
