@@ -130,7 +130,8 @@ class Batches:
     def at(self, step: int) -> Batch:
         """Return the batch of a step."""
         chosen, rng = self.sample(step // ROUND)[step % ROUND], np.random.default_rng((2 * self.seed + 1, step))
-        chosen = chosen[: max(8, MAX_FRAMES // self.clips.rows[chosen[-1]]["frames"])]
+        most = max(8, MAX_FRAMES // self.clips.rows[chosen[-1]]["frames"])
+        chosen = chosen if len(chosen) <= most else np.sort(rng.choice(chosen, most, replace=False))
         rows = [self.clips.rows[i] for i in chosen]
         mels = [augment(self.clips.mel(i), self.style_clip(i, rng), rng) for i in chosen]
         longest = min(max(mel.shape[1] for mel in mels) + int(rng.integers(0, 40)), TOWER.frames)

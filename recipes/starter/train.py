@@ -30,7 +30,7 @@ import torch
 from calibrate import sample_glosses
 from common import EFFICIENTNET, MINILM, PHOTOGRAPHS, PREP, WORDNET, image_tower, read_pairs, text_tower
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, kl_div, normalize
 from torch.nn.utils.rnn import pad_sequence
 
@@ -120,12 +120,13 @@ class Captions:
                     self.tokens[j] = row[row != self.text.c.pad]
                     self.shared[j] = x[: len(self.tokens[j])].to(torch.bfloat16, copy=True)
 
-    def encode(self, which: Tensor) -> Tensor:
-        """Encode the texts of these numbers (B,), for `project` → (B, 2D): MiniLM's vector and the second branch's."""
+    def encode(self, which: Tensor, text: nn.Module | None = None) -> Tensor:
+        """Encode the texts of these numbers (B,), for `project` → (B, 2D): MiniLM's vector and that of the second branch, or of `text`'s."""
+        text = text or self.text
         ids = pad_sequence([self.tokens[i] for i in which], batch_first=True, padding_value=self.text.c.pad)
         shared = pad_sequence([self.shared[i] for i in which], batch_first=True)
         with torch.autocast("cpu", torch.bfloat16):
-            branch = self.text.pooled(self.text.run_blocks(self.text.branch, shared, ids), ids)
+            branch = text.pooled(text.run_blocks(text.branch, shared, ids), ids)
         return torch.cat([self.vectors[which], branch.float()], dim=-1)
 
 
@@ -291,7 +292,7 @@ def validate(model: DualEncoder, data: Data, pairs: list[dict], photos: Photogra
         first, concept = data.captions.ids[rows, 0], data.concept[rows]
         val = torch.tensor([pairs[i]["split"] == "val" for i in rows])
         relevant = (first[val][:, None] == first) | (concept[val][:, None] == concept)
-        z_text = normalize(model.text.project(data.captions.encode(first[val])), dim=-1)
+        z_text = normalize(model.text.project(data.captions.encode(first[val], model.text)), dim=-1)
         for model.image.learned_norm in LEARNED_NORMS:
             scores = z_text @ normalize(model.image.join(*z), dim=-1).T
             values.append(recall_at_k(scores.numpy(), relevant.numpy(), 1))
@@ -368,7 +369,7 @@ def main(work: Path, overrides: list[str]) -> None:
     pairs, model, words = read_pairs(work), load_pretrained(work), Words(read_tokenizer(work / MINILM / "tokenizer.json"), PREP)
     data, photos = load_data(work, model, words, pairs), Photographs.read(words)
     set_prior(model, data.class_texts)
-    if config.start == "shipped":
+    if config.start == "shipped" and not (work / "checkpoint.pt").exists():
         checkpoint.save(work / "start.pt", {"model": space_checkpoint.load(STARTER).model.state_dict()})
     if (work / "start.pt").exists():
         model.load_state_dict(checkpoint.load(work / "start.pt")["model"])

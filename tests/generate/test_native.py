@@ -52,6 +52,7 @@ def test_a_mark_in_a_text_is_words_and_an_empty_document_is_refused():
     words = tiny_native().words
     ids = words.ids("a</picture><end>")
     assert max(ids) < 256 and words.tokenizer.decode(ids) == "a</picture><end>"
+    assert words.tokenizer.decode(words.ids("half \ud83d")) == "half ?"
     with pytest.raises(RequestError, match="the document is empty"):
         words.tokens(["", ""])
     with pytest.raises(RequestError, match="silent"):

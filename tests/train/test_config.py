@@ -62,6 +62,14 @@ def test_overridden_paths_are_relative_to_the_working_directory(tmp_path, monkey
         ('train = "a.tsv"\ntask = "draw"\nstart = "starter"', ["teacher=starter"], "does not read teacher"),
         ('train = "a.tsv"\ntask = "native"', ["gradient_checkpointing=true"], "does not read gradient_checkpointing"),
         ('train = "a.tsv"', ["generator.width=64"], "does not read generator"),
+        ('train = "a.tsv"\ntask = "draw"\nstart = "starter"', ["tokenizer=other"], "does not read tokenizer"),
+        ('train = "a.tsv"\nstart = "starter"', ["image.width=64"], "image is that of starter"),
+        ('train = "a.json"\ntask = "assistant"\nstart = "starter"', ["tiles=4"], "tiles is that of starter"),
+        (
+            'train = "a.json"\ntask = "regions"\nstart = "starter"\nlock = ["image", "lm"]',
+            ["grad_cache_chunk=1"],
+            "does not read grad_cache",
+        ),
     ],
 )
 def test_errors_name_the_setting(tmp_path, text, overrides, message):

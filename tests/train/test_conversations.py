@@ -14,6 +14,7 @@ from samespace.assistant.language import Language
 from samespace.assistant.request import Message, Picture, question
 from samespace.core.errors import ConfigError, TrainingStopped, UnreadableMedia
 from samespace.models.llava import IMAGE_TOKEN
+from samespace.train import conversation_loss
 from samespace.train.assistant_run import AssistantRun
 from samespace.train.config import Source, read_config
 from samespace.train.conversation_loss import AnswerLoss, conversation_backward
@@ -150,6 +151,35 @@ def test_chunks_give_the_gradients_of_the_whole_batch(file):
     for loss, grad in results[1:]:
         torch.testing.assert_close(loss, results[0][0], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(grad, results[0][1], rtol=1e-3, atol=1e-4)
+
+
+def test_processes_learn_from_each_answer_token_alike(file, monkeypatch):
+    """Two processes with conversations of different lengths: the mean of their gradients is that of the whole batch."""
+    reading, model = loader(file), tiny_llava()
+    training_model = AnswerLoss(model, model.c.prep)
+    loaded = [reading.load(conversation) for conversation in reading.mixture.opened[0].in_order()]
+    tokenized = [one for one in loaded if not isinstance(one, str)]
+    batches = [pad_and_stack(part) for part in (tokenized[:1], tokenized[1:], tokenized)]
+    counts = [AnswerLoss.count(batch) for batch in batches]
+    assert counts[0] != counts[1]
+    monkeypatch.setattr(
+        conversation_loss, "mean_count", lambda count: (counts[0] + counts[1]) / 2 if count != counts[2] else count
+    )
+    found = []
+    for batch in batches:
+        model.zero_grad()
+        found.append((conversation_backward(training_model, AnswerLoss, batch, 0, 1.0), model.projector.fc1.weight.grad.clone()))
+    for mine, other, whole in zip(*found):
+        torch.testing.assert_close((mine + other) / 2, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_half_a_character_in_an_answer_is_read(file):
+    rows = json.loads(file.read_text())
+    rows[0]["conversations"][1]["value"] = "A cat \ud83d."
+    file.write_text(json.dumps(rows))
+    reading = loader(file)
+    first = next(iter(reading.mixture.opened[0].in_order()))
+    assert not isinstance(reading.load(first), str)
 
 
 def config_for(file, *overrides):

@@ -15,7 +15,7 @@ from samespace.core.native_config import PATCH, WORD
 from samespace.generate.native import load_native
 from samespace.models.generate.native import IGNORE
 from samespace.preprocess.stream import PictureValues
-from samespace.train import checkpoint, runs
+from samespace.train import checkpoint, native_run, runs
 from samespace.train.config import RunConfig, Source, validate
 from samespace.train.data import Mixture
 from samespace.train.documents import DocumentLoader, open_documents, shortened, spoken_words
@@ -58,6 +58,17 @@ def test_documents_stand_in_rows_and_what_is_learnt_is_marked(config):
         assert bool(batch.drawn[stream.blocks == number].all())
     blocks = [stream.documents[stream.blocks == b].unique().numel() for b in stream.blocks.unique() if b > 0]
     assert set(blocks) == {1}
+
+
+def test_the_losses_of_processes_are_means_over_all_they_learn(config, monkeypatch):
+    run = NativeRun(config)
+    batch = batch_of(config)[1]
+    words, numbers = batch.counts(config.native)
+    used = run.model.used[batch.stream.kinds]
+    assert words == int((batch.targets != IGNORE).sum()) and numbers == int((batch.drawn[..., None] & used).sum())
+    alone = run.backward(batch)
+    monkeypatch.setattr(native_run, "mean_count", lambda count: 2 * count)  # another process has three times as much to learn
+    torch.testing.assert_close(run.backward(batch), alone / 2)
 
 
 def test_a_document_with_several_pictures_sometimes_ends_after_one():

@@ -186,6 +186,15 @@ def test_a_tokenizer_and_validation_pairs_of_ones_own(config, table, tmp_path, c
     assert len(run.val[0]) == len(run.val[1]) == 40 and all(run.val[1]) and run.measure(run.model)
 
 
+def test_a_space_of_shortened_vectors_is_not_fine_tuned(space_folder, config, tmp_path):
+    """It would learn and measure other vectors than it gives."""
+    short = Path(shutil.copytree(space_folder, tmp_path / "short"))
+    values = json.loads((short / "space.json").read_text())
+    (short / "space.json").write_text(json.dumps(values | {"short": 8}))
+    with pytest.raises(ConfigError, match="uses 8 of its numbers"):
+        train(SpaceRun, replace(config, start=str(short), out=config.out + "3"), False, quiet)
+
+
 def test_a_softmax_space_cannot_be_fine_tuned_with_siglip(space_folder, config):
     with pytest.raises(ConfigError, match="no bias"):
         train(SpaceRun, replace(config, start=str(space_folder), loss="siglip", out=config.out + "2"), False, quiet)

@@ -108,7 +108,7 @@ class Chat:
 
     def token_ids(self, text: str) -> list[int]:
         """Return a text's ids within a conversation, without special tokens around them."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(self.tokenizer.encode(as_utf8(text), add_special_tokens=False).ids)
 
     def first_tokens(self, answer: str) -> set[int]:
         """Return the ids with which an answer may begin: as it is or capital, after a space or not."""

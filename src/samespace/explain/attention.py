@@ -89,7 +89,7 @@ def pairs(kind: str, n: int, size: int) -> int:
 def kept(kind: str, n: int, size: int) -> int:
     """Return of how many of n tokens the keys and values must be kept for the next one; of those with a state, 0."""
     if kind == WINDOW:
-        return min(n, size + SINKS)
+        return min(n, SINKS + size - 1)
     if kind == BLOCKS:
-        return min(n, n // size + size)
+        return n // size + n % size
     return 0 if kind in (LINEAR, DECAY) else n

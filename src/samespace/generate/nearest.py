@@ -71,6 +71,7 @@ class TrainingPictures:
 def _cells(pictures: np.ndarray) -> np.ndarray:
     """Return pictures, uint8 (B, S, S, 3), as CELLS × CELLS mean colours: uint8 (B, CELLS² · 3)."""
     step = pictures.shape[1] // CELLS
+    pictures = pictures[:, : CELLS * step, : CELLS * step]
     blocks = pictures.reshape(len(pictures), CELLS, step, CELLS, step, 3)
     cells: np.ndarray = blocks.mean(axis=(2, 4)).round().astype(np.uint8).reshape(len(pictures), -1)
     return cells

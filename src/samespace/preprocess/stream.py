@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from ..core.errors import RequestError
+from ..core.errors import RequestError, as_utf8
 from ..core.native_config import KINDS, MARKS, PATCH, PICTURE, SOUND, WORD, NativeConfig
 from .mel import fit_frames, log_mel, trim_silence
 
@@ -64,7 +64,7 @@ class StreamWords:
 
     def ids(self, text: str) -> list[int]:
         """Return a text's ids, none of which is a mark."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(self.tokenizer.encode(as_utf8(text), add_special_tokens=False).ids)
 
     def tokens(self, parts: Sequence[Part], start: int = 0, first_block: int = 1) -> Tokens:
         """Return the tokens of a document's parts, whose first position is `start`. Raises RequestError where there is none."""

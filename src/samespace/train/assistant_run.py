@@ -71,11 +71,11 @@ class AssistantRun(Run[ConversationBatch, AssistantConfig]):
         return self.loss_type(model, self.assistant_config.prep, self.chat.token_ids(BLANK)[0], bf16)
 
     def _open_loader(self, sources: tuple[Source, ...], seed: int, rank: int, world: int) -> ConversationLoader:
-        """Return a loader of conversations; batches for regions are random samples, so that they have many different words."""
+        """Return a loader of conversations."""
         mixture = Mixture(sources, open_conversations, seed, rank, world)
-        threads, by_length = self.config.threads or usable_cpus(), self.config.task == "assistant"
+        threads, of_regions = self.config.threads or usable_cpus(), self.config.task == "regions"
         return ConversationLoader(
-            mixture, self.chat, self.assistant_config, self.image_tokens, self.batch_per_process, threads, by_length
+            mixture, self.chat, self.assistant_config, self.image_tokens, self.batch_per_process, threads, of_regions
         )  # fmt: skip
 
     def backward(self, batch: ConversationBatch, weight: float = 1.0) -> Tensor:

@@ -279,13 +279,26 @@ def _validate_values(config: RunConfig) -> None:
 
 
 UNUSED = {
-    "assistant": ("teacher", "image", "text", "prep", "generator", "native", "augment", "adapter", "row"),
-    "draw": ("loss", "teacher", "grad_cache_chunk", "gradient_checkpointing", "image", "text", "prep", "native", "row"),
-    "native": ("loss", "teacher", "grad_cache_chunk", "gradient_checkpointing", "image", "text", "prep", "generator", "augment"),
+    "assistant": ("loss", "teacher", "image", "text", "prep", "tokenizer", "generator", "native", "augment", "adapter", "row"),
+    "draw": (
+        "loss", "teacher", "grad_cache_chunk", "gradient_checkpointing", "image", "text", "prep", "tokenizer", "native", "row",
+        "language", "template", "tiles", "position_embedding",
+    ),
+    "native": (
+        "loss", "teacher", "grad_cache_chunk", "gradient_checkpointing", "image", "text", "prep", "generator", "augment",
+        "language", "template", "tiles", "position_embedding",
+    ),
     "space": ("language", "template", "tiles", "position_embedding", "generator", "native", "row"),
 }  # fmt: skip
-UNUSED["regions"] = UNUSED["assistant"]
-"""Task → settings that it does not read."""
+UNUSED["regions"] = (*UNUSED["assistant"], "grad_cache_chunk")
+"""Task → settings that it does not read. (The words of a batch's regions compete with each other: parts of it are another loss.)"""
+
+
+def _unread_of_start(config: RunConfig) -> tuple[str, ...]:
+    """Return settings that are those of what a run starts from."""
+    if config.task == "space" and config.start:
+        return "image", "text", "prep", "tokenizer"
+    return ("template", "tiles") if config.task in ("assistant", "regions") and not config.language else ()
 
 
 def _validate_combinations(config: RunConfig) -> None:
@@ -293,6 +306,9 @@ def _validate_combinations(config: RunConfig) -> None:
     for key in UNUSED[config.task]:
         if getattr(config, key) != getattr(RunConfig(), key):
             raise ConfigError(f'task = "{config.task}" does not read {key}; leave it out')
+    for key in _unread_of_start(config):
+        if getattr(config, key) != getattr(RunConfig(), key):
+            raise ConfigError(f"{key} is that of {config.start}, which the run starts from; leave it out")
     if config.fsdp and (config.ema_decay or config.lora or config.optimizer != "adamw"):
         raise ConfigError("fsdp works with neither ema_decay, lora nor muon; leave them out, or train with DDP")
     if (config.lora or config.adapter) and not config.start:

@@ -13,7 +13,7 @@ from ..models.llava import Llava
 from .contrastive import Normalize
 from .conversations import IGNORE, ConversationBatch
 from .data import split
-from .distributed import without_sync
+from .distributed import mean_count, without_sync
 from .regions import region_loss
 
 
@@ -81,10 +81,10 @@ def conversation_backward(
 ) -> Tensor:
     """Add the gradients of weight · the batch's mean loss, a chunk of conversations at a time, and return that mean.
 
-    `model` is of `loss_type`, or wraps one. Raises ConfigError where the batch has nothing to learn.
+    `model` is of `loss_type`, or wraps one. The mean is over what all processes learn. Raises ConfigError where the batch has nothing to learn.
     """
-    count = loss_type.count(batch)
     chunks = [part for part in split(batch, chunk) if loss_type.count(part)]
+    count = mean_count(loss_type.count(batch))
     if not chunks:
         raise ConfigError('a batch of conversations holds nothing to learn; give answers, or "regions" for task = "regions"')
     total = torch.zeros((), device=batch.ids.device)

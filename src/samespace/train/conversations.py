@@ -205,15 +205,16 @@ class _Window:
 class ConversationLoader:
     """Batches of conversations, read ahead.
 
-    Conversations of similar length are batched together, for speed; with sort_by_length=False each batch is a random sample.
+    Conversations of similar length are batched together, for speed; where regions are learnt, each batch is a random sample, so that it
+    has many different words, and conversations without any are skipped.
     """
 
     def __init__(
         self, mixture: Mixture[Conversation], chat: Chat, c: AssistantConfig, image_tokens: int, batch: int, threads: int,
-        sort_by_length: bool = True,
+        of_regions: bool = False,
     ):  # fmt: skip
         self.mixture, self.chat, self.c, self.batch, self.threads = mixture, chat, c, batch, threads
-        self.image_tokens, self.sort_by_length, self.end = image_tokens, sort_by_length, end_of_answers(chat, c.lm.end)
+        self.image_tokens, self.of_regions, self.end = image_tokens, of_regions, end_of_answers(chat, c.lm.end)
         self.skipped, self.position = SkippedSamples(), Position()
 
     def load(self, conversation: Conversation) -> TokenizedConversation | str:
@@ -231,6 +232,8 @@ class ConversationLoader:
                 [np.empty(shape, np.uint8), *(views[picture.digest] for message in messages for picture in message.pictures)]
             )
             regions = [Region(box, self._word_ids(text)) for box, text in conversation.regions]
+            if self.of_regions and not (regions and len(pixels)):
+                return "it has no picture with regions"
             excerpt = " ".join(text for _, text in conversation.turns[:2])
             return TokenizedConversation(conversation.name, ids, targets, pixels, regions, excerpt)
         except (UnreadableMedia, RequestError) as error:
@@ -271,7 +274,7 @@ class ConversationLoader:
                 self.skipped.add(conversation.name, loaded)
             else:
                 tokenized.append(loaded)
-        if self.sort_by_length:
+        if not self.of_regions:
             tokenized.sort(key=lambda conversation: len(conversation.ids))
         groups = [tokenized[i : i + self.batch] for i in range(0, len(tokenized), self.batch)]
         order = np.random.default_rng([self.mixture.seed, window.position.drawn, 2]).permutation(len(groups))

@@ -90,6 +90,14 @@ def gather_objects(mine: T) -> list[T]:
     return objects
 
 
+def mean_count(count: int) -> float:
+    """Return the mean of every process's count. Every process calls it.
+
+    A sum divided by it, averaged over the processes as DDP does with gradients, is the mean over all that they count.
+    """
+    return sum(gather_objects(count)) / world_size()
+
+
 def gather(x: Tensor) -> Tensor:
     """Concatenate every process's x, without gradient: (B, …) → (world · B, …)."""
     parts = [torch.empty_like(x) for _ in range(world_size())]

@@ -74,7 +74,7 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
         if self.world > 1:
             self.training_model = DistributedDataParallel(self.training_model)
         self.threads = config.threads or usable_cpus()
-        self.prep = replace(self.space.config.prep, size=self.generator_config.size, resize="squash")
+        self.prep = replace(self.space.config.prep, size=self.generator_config.size, resize="squash", patch=0, patches=0)
         open_loader = partial(Loader, words=towers.words, prep=self.prep, batch=self.batch_per_process, threads=self.threads)
         self.loader = open_loader(
             Mixture(config.train, open_source, config.seed, self.rank, self.world), view=CUTOUTS[config.augment]
@@ -137,6 +137,7 @@ class DrawingRun(Run[Batch, GeneratorConfig]):
             return None
         model = cast(FlowTransformer, cast(DrawingLoss, trainer.averaged).model).cpu().eval()
         folder, self.device = Path(self.config.out) / "generator", torch.device("cpu")
+        card = card | {"validation": {}}
         config = export(model, replace(self.generator_config, card=card), folder)
         if self.val:  # of the weights that were written, which are rounded
             measured = self._validation(DrawingLoss(ExportedTransformer(folder), bf16=False))

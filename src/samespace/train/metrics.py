@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ..core.files import write_text_atomically
+
 MAX_POINTS = 100
 """Points of a curve in a training card, at most."""
 
@@ -18,7 +20,7 @@ class Metrics:
 
         self.folder, self.file = folder, folder / "metrics.jsonl"
         kept = [row for row in read_rows(self.file) if row["step"] <= first] if first else []
-        self.file.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
+        write_text_atomically(self.file, "".join(json.dumps(row) + "\n" for row in kept))
         self.events = SummaryWriter(folder / "events", purge_step=first + 1 if first else None)
 
     def log(self, step: int, values: dict[str, float]) -> None:

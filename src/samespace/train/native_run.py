@@ -22,7 +22,7 @@ from ..spaces.checkpoints.tensors import dequantize
 from .adapters import choose_trainable
 from .config import RunConfig, Source
 from .data import Mixture
-from .distributed import device_of, uses_bf16
+from .distributed import device_of, mean_count, uses_bf16
 from .documents import DocumentLoader, open_documents
 from .drawing import random_times
 from .loop import Trainer
@@ -80,14 +80,15 @@ class NativeRun(Run[NativeBatch, NativeConfig]):
     def backward(self, batch: NativeBatch, weight: float = 1.0) -> Tensor:
         """Add the gradients of weight · loss to the weights, and return the loss."""
         rng = np.random.default_rng([self.config.seed, self.rank, self.loader.position.drawn, 2])
-        words, drawn = self._losses(self.training_model, batch, rng)
+        counts = [max(1.0, mean_count(count)) for count in batch.counts(self.native_config)]
+        words, drawn = (total / count for total, count in zip(self._losses(self.training_model, batch, rng), counts))
         loss = words + FLOW_WEIGHT * drawn
         (weight * loss).backward()
         self.parts = {"words": round(words.item(), 4), "drawn": round(drawn.item(), 4)}
         return loss.detach()
 
     def _losses(self, model: nn.Module, batch: NativeBatch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Return the losses of a batch, with times and noise drawn from `rng`."""
+        """Return the summed losses of a batch, with times and noise drawn from `rng`."""
         stream = batch.stream.to(self.device)
         noise = torch.from_numpy(rng.standard_normal(tuple(stream.values.shape), np.float32)).to(self.device)
         t = random_times(int(stream.blocks.max()) + 1, rng).to(self.device)[stream.blocks]
@@ -105,8 +106,9 @@ class NativeRun(Run[NativeBatch, NativeConfig]):
         if not self.val:
             return {}
         model = cast(NativeLoss, trainer.averaged)
-        losses = [[x.item() for x in self._losses(model, batch, np.random.default_rng(i))] for i, batch in enumerate(self.val)]
-        words, drawn = np.mean(losses, axis=0).tolist()
+        totals = [[x.item() for x in self._losses(model, batch, np.random.default_rng(i))] for i, batch in enumerate(self.val)]
+        counts = [batch.counts(self.native_config) for batch in self.val]
+        words, drawn = (np.sum(totals, axis=0) / np.sum(counts, axis=0).clip(min=1)).tolist()
         return {"loss": round(words + FLOW_WEIGHT * drawn, 4), "words": round(words, 4), "drawn": round(drawn, 4)}
 
     def export(self, trainer: Trainer[NativeBatch], card: dict[str, Any]) -> NativeConfig | None:

@@ -192,6 +192,10 @@ def load_towers(config: RunConfig) -> Checkpoint:
 def load_start(config: RunConfig) -> Checkpoint:
     """Return the towers to fine-tune. Raises ConfigError where they do not fit the loss, UnknownSpace."""
     start = checkpoint.load(registry.find_folder(config.start))
+    if start.config.short:
+        raise ConfigError(
+            f"{config.start} uses {start.config.short} of its numbers; train the whole one, installed without --dim"
+        )
     start.config = replace(start.config, name=config.name, weights="", files={}, card={}, calibration={})
     if config.loss == "siglip" and start.model.logit_bias is None:
         raise ConfigError(f'{config.start} was trained with softmax and has no bias; write loss = "clip"')

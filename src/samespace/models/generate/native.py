@@ -134,11 +134,17 @@ class NativeBatch:
     names: tuple[str, ...] = ()
     """Of the documents."""
 
+    def counts(self, c: NativeConfig) -> tuple[int, int]:
+        """Return how many words and how many numbers are learnt."""
+        widths = torch.tensor([0, *(c.widths[name] for name in sorted(KINDS, key=KINDS.__getitem__))])
+        drawn = self.stream.kinds[self.drawn].cpu()
+        return int((self.targets != IGNORE).sum()), int(widths[drawn].sum())
+
 
 def native_losses(
     model: NativeTransformer, batch: NativeBatch, noise: Tensor, t: Tensor, bf16: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean loss of a word, and that of a drawn number: two scalars; 0 where there is none.
+    """Return the summed loss of words, and that of drawn numbers: two scalars.
 
     noise: float32 (B, N, W); t: float32 (B, N), the same for all tokens of a block, used where `drawn`.
     """
@@ -151,5 +157,4 @@ def native_losses(
     words = F.cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), ignore_index=IGNORE, reduction="sum")
     wrong = (clean.float() - stream.values) / (1 - t.clamp(max=NEAREST_TIME))[..., None]
     numbers = (drawn & (model.used[stream.kinds])).float()
-    learnt = (batch.targets != IGNORE).sum()
-    return words / learnt.clamp(min=1), (wrong.square() * numbers).sum() / numbers.sum().clamp(min=1)
+    return words, (wrong.square() * numbers).sum()
