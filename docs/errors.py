@@ -35,6 +35,7 @@ from samespace.server.services.indexing import IndexingState
 from samespace.spaces import registry
 
 PAGE = Path(__file__).with_suffix(".md")
+NO_ENDPOINT = "http://127.0.0.1:9/v1#model"
 BROKEN = base64.b64encode(b"this is no picture").decode()
 HEAD = """# When something goes wrong
 
@@ -146,6 +147,7 @@ CASES = (
     Case(errors.QueryError, ["search", "dog", "--where", "place:("], ("/v1/search", {"query": "dog", "where": "place:("})),
     Case(errors.UnknownGenerator, ["draw", "a cat", "--with", "{folder}/nowhere"]),
     Case(errors.UnknownAssistant, ["ask", "{folder}/album/red.png", "What is this?", "--assistant", "nowhere"], ("/v1/chat/completions", {"model": "nowhere", "messages": [{"role": "user", "content": "Hello"}]}), client=lambda place: place.client(assistant="nowhere")),
+    Case(errors.EndpointFailed, ["ask", "{folder}/album/red.png", "What is this?", "--assistant", NO_ENDPOINT], ("/v1/chat/completions", {"model": NO_ENDPOINT, "messages": [{"role": "user", "content": "Hello"}]}), client=lambda place: place.client(assistant=NO_ENDPOINT)),
     Case(errors.RequestError, ["operate", "http://127.0.0.1:9/", "The weather is fine"], ("/app/lesson/operate", {"task": "The weather is fine"})),
     Case(errors.ConfigError, ["train", "{folder}/nowhere.toml"]),
     Case(errors.TrainingStopped, ["train", "{folder}/run.toml"]),

@@ -45,6 +45,9 @@ def passes(condition: str, **columns: str) -> bool:
         ("caption:ete", "caption", f"L’{NFD['Café']} en Été"),
         ('folder:"/p/한국"', "path", "/p/한국/a.jpg"),
         ('name:"a.b(c)+[d]"', "path", "/p/a.b(c)+[d].jpg"),
+        ('folder:"/p/5"" disk"', "path", '/p/5" disk/a.jpg'),
+        ('tag:"say ""cheese"""', "keywords", 'say "cheese"'),
+        ("folder:/p/f\uf7fcr", "path", "/p/f\uf7fcr/a.jpg"),
     ],
 )
 def test_names_are_found_as_people_write_them(condition, column, value):

@@ -116,7 +116,7 @@ def test_a_folder_is_added_with_its_progress(page, address, tmp_path, photograph
     expect(row).to_have_count(1)
     page.once("dialog", lambda dialog: dialog.accept())
     row.locator(".forget").click()
-    expect(page.locator("#message")).to_contain_text("1 removed")
+    expect(page.locator("#answer")).to_contain_text("1 removed")
     expect(row).to_have_count(0)
     page.fill("#folder", "/no/such/folder")
     page.keyboard.press("Enter")

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -399,7 +400,8 @@ def test_several_libraries_are_chosen_among(tmp_path, tiny_space_folder, album):
     other.add([album / "more"])
     web = TestClient(create_server([one, other], key="k"), base_url=HERE, headers={"Authorization": "Bearer k"})
     assert len(search(web)["hits"]) == 4 and "<option selected>" in web.get("/").text
+    (cookie,) = re.findall(r'data-cookie="([^"]+)"', web.get("/").text)
     for folder, count in ((other.location.folder, 1), (one.location.folder, 4), (tmp_path / "none", 4)):
-        web.cookies.set("samespace-library", quote(str(folder), safe=""))
+        web.cookies.set(cookie, quote(str(folder), safe=""))
         assert len(search(web)["hits"]) == count
     assert TestClient(create_server([one]), base_url=HERE).get("/").text.count("library-choice") == 0

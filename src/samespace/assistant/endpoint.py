@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from math import exp
 from typing import Any
 
-from ..core.errors import MissingExtra, RequestError, UnknownAssistant, error_summary
+from ..core.errors import EndpointFailed, MissingExtra, RequestError, UnknownAssistant, error_summary
 from ..media.image import data_uri, jpeg
 from .request import Message, Outcome, Picture, Reply, Request
 from .thoughts import BEGIN, ONLY_THOUGHTS, without_thoughts
@@ -128,8 +128,9 @@ class Endpoint:
             raise RequestError(ONLY_THOUGHTS)
 
     def _request_error(self, error: Exception) -> RequestError:
-        """Return the client's error as ours."""
-        return RequestError(f"{self._base_url} does not answer ({error_summary(error)}); check address, model and key")
+        """Return the client's error as ours: a request that it does not take, or that it fails."""
+        kind = RequestError if isinstance(error, self._bad_request) else EndpointFailed
+        return kind(f"{self._base_url} does not answer ({error_summary(error)}); check address, model and key")
 
 
 def _openai_message(message: Message) -> Any:

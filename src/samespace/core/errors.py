@@ -87,6 +87,10 @@ class TrainingStopped(SamespaceError):
     """A run stopped before its end: asked to, out of disk, or by a loss that is no number."""
 
 
+class EndpointFailed(RequestError):
+    """An endpoint that answers for an assistant cannot be reached, or refuses."""
+
+
 class OperationStopped(SamespaceError):
     """A page or a screen can no longer be operated."""
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from .. import __version__
 from ..library.library import Library
 from .library_router import LibraryRouter
-from .middleware import AccessMiddleware, BodyLimitMiddleware, MetricsMiddleware
+from .middleware import AccessMiddleware, BodyLimitMiddleware, HeadMiddleware, MetricsMiddleware
 from .routes import api, course, health, lab, marks, media, pages, search
 from .services.errors import add_error_handlers
 from .services.lazy_assistant import LazyAssistant
@@ -67,7 +67,8 @@ def create_app(
     app = FastAPI(title="samespace", version=__version__, docs_url=None, redoc_url=None)
     app.state.server = state
     add_error_handlers(app, pages.missing_page)
-    app.add_middleware(BodyLimitMiddleware)  # the one added last is passed first
+    app.add_middleware(HeadMiddleware)  # the one added last is passed first
+    app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(AccessMiddleware, key=key, hosts=tuple(hosts))
     app.add_middleware(MetricsMiddleware, metrics=state.metrics)
     for routes in (health, api, pages, search, marks, media, course, lab):

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-COOKIE = "samespace-library"
+from .services.security import library_cookie
 
 
 class LibraryRouter:
@@ -14,8 +14,8 @@ class LibraryRouter:
 
     def __init__(self, apps: Mapping[str, ASGIApp]):
         """`apps` are keyed by their library's location."""
-        self.apps, self.first = apps, next(iter(apps.values()))
+        self.apps, self.first, self.cookie = apps, next(iter(apps.values())), library_cookie(apps)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        chosen = unquote(Request(scope).cookies.get(COOKIE, "")) if scope["type"] == "http" else ""
+        chosen = unquote(Request(scope).cookies.get(self.cookie, "")) if scope["type"] == "http" else ""
         await self.apps.get(chosen, self.first)(scope, receive, send)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..core.errors import RequestError
 from .services.errors import error_response
 from .services.metrics import Metrics
-from .services.security import LOOPBACK, has_key
+from .services.security import LOOPBACK, has_key, host_name
 
 MAX_BODY = 64_000_000
 """Bytes of a request."""
@@ -56,7 +56,7 @@ class AccessMiddleware:
     def __init__(self, app: ASGIApp, key: str, hosts: tuple[str, ...]):
         """`key` is empty where none is needed; `hosts` are allowed in addition to LOOPBACK."""
         self.app, self.key = app, key
-        self.hosts = {f"[{h}]" if ":" in h and not h.startswith("[") else h for h in (*LOOPBACK, *hosts)}
+        self.hosts = {host.lower().strip("[]") for host in (*LOOPBACK, *hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self.refusal(Request(scope)) if scope["type"] == "http" else None
@@ -64,12 +64,12 @@ class AccessMiddleware:
 
     def refusal(self, request: Request) -> Response | None:
         """Return the response to a request that is refused, or None."""
-        host = request.headers.get("host", "")
-        if (host if host.endswith("]") else host.rpartition(":")[0] or host) not in self.hosts:
+        host = request.headers.get("host", "").lower()
+        if host_name(request) not in self.hosts:
             message = f"{host!r} is not a name of this server; start it with --allow-host"
             return error_response(400, message, "invalid_request_error")
         origin = request.headers.get("origin")
-        if origin and request.method not in ("GET", "HEAD") and origin.partition("://")[2] != host:
+        if origin and request.method not in ("GET", "HEAD") and origin.partition("://")[2].lower() != host:
             message = f"requests from pages of {origin!r} are refused; ask from a page of this server"
             return error_response(403, message, "permission_error")
         elsewhere = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")  # a picture in a page has no origin
@@ -79,8 +79,29 @@ class AccessMiddleware:
         needs_key = self.key and request.scope["path"] != "/health"
         if needs_key and not has_key(request, self.key):
             message = "the key is missing or wrong; send it as a bearer token, or open the page once as /?key=KEY"
-            return error_response(401, message, "authentication_error", "invalid_api_key")
+            refusal = error_response(401, message, "authentication_error", "invalid_api_key")
+            refusal.headers["WWW-Authenticate"] = "Bearer"
+            return refusal
         return None
+
+
+class HeadMiddleware:
+    """Answers HEAD as GET, without the body: monitors, players and download programs ask so. /app streams, and has none."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"].startswith("/app/"):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self.app({**scope, "method": "GET"}, receive, send_without_body)
 
 
 class BodyLimitMiddleware:

@@ -1,6 +1,7 @@
 """The filter language: `kind:image year:2019 -name:screenshot (near:45.07,7.68,5km OR path:turin) width:>=4000` → a condition.
 
-Conditions in a row must all be met; OR, NOT (or a minus) and brackets join them otherwise. Values with spaces stand in quotes.
+Conditions in a row must all be met; OR, NOT (or a minus) and brackets join them otherwise. Values with spaces stand in quotes, and a quote
+in them is written twice.
 """
 
 import os
@@ -10,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from operator import eq, ge, gt, le, lt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import QueryError
-from ...core.paths import absolute, to_text
+from ...core.paths import absolute, to_path, to_text
 from ...media.kinds import KINDS
 from ..store.conditions import DUPLICATE, AllOf, AnyOf, Compared, Condition, Matches, Near, Not, OneOf, Present, literal, loose
 from ..store.filter import Filter, microseconds
@@ -35,11 +36,11 @@ GRAMMAR = r"""
 condition: FIELD [OPERATOR] (QUOTED | WORD)
 FIELD.2: /[a-z]+:/i
 OPERATOR.2: />=|<=|>|</
-QUOTED.2: /"[^"]*"/
+QUOTED.2: /"(?:[^"]|"")*"/
 WORD: /[^\s()":<>][^\s()"]*/
 %ignore /\s+/
 """
-PIECE = re.compile(r'"[^"]*"|[()]|-(?=\()|-?[A-Za-z]+:(?:>=|<=|[<>])?(?:"[^"]*"|[^\s()"]*)|[^\s()]+')
+PIECE = re.compile(r'"(?:[^"]|"")*"|[()]|-(?=\()|-?[A-Za-z]+:(?:>=|<=|[<>])?(?:"(?:[^"]|"")*"|[^\s()"]*)|[^\s()]+')
 """What a query is made of: quotations, brackets, conditions, words."""
 IN_ROW = re.compile(r"(?:[(!n]*c\)*)(?:[&|ao]?[(!n]*c\)*)*")
 """A row of pieces that is a filter, each written as one letter: c for a condition, ! for NOT, & and | for AND and OR, w for words; a, o and n
@@ -170,9 +171,19 @@ def _plain_condition(tree: "Tree[Token]", names: Names, offset: int) -> Conditio
     if tree.data == "condition":
         field, operator, value = tree.children
         at = offset + (field.start_pos or 0) + 1  # type: ignore[union-attr]
-        return _leaf(str(field).lower().removesuffix(":"), str(operator or ""), str(value).strip('"'), names, at)
+        return _leaf(str(field).lower().removesuffix(":"), str(operator or ""), _value(value), names, at)
     parts: list[Condition] = [_condition(child, names, offset) for child in tree.children]  # type: ignore[arg-type]
     return AllOf(tuple(parts)) if tree.data == "every" else AnyOf(tuple(parts))
+
+
+def quoted(value: str) -> str:
+    """Return a value as it stands in a condition."""
+    return '"' + value.replace('"', '""') + '"'
+
+
+def _value(written: Any) -> str:
+    """Return a value without the quotes around it; within them a quote is written twice."""
+    return str(written)[1:-1].replace('""', '"') if written.type == "QUOTED" else str(written)
 
 
 def _leaf(field: str, operator: str, value: str, names: Names, at: int) -> Condition:
@@ -331,7 +342,7 @@ FIELDS: dict[str, Field] = {
     "kind": _kind,
     "name": lambda value, *_: Matches("path", f"{loose(value)}[^/\\\\]*$"),
     "path": lambda value, *_: Matches("path", loose(value)),
-    "folder": lambda value, *_: Matches("path", f"^{loose(to_text(os.path.join(absolute(value), '')))}"),
+    "folder": lambda value, *_: Matches("path", f"^{loose(to_text(os.path.join(absolute(to_path(value)), '')))}"),
     "ext": lambda value, *_: Matches("path", f"\\.{literal(value.removeprefix('.'))}$"),
     "date": _date, "year": _date,
     "width": _number("width"), "height": _number("height"), "size": _size,

@@ -1,5 +1,6 @@
 """/v1: models, embeddings, search and chat completions, in OpenAI's shapes, and rerank in the common one."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -8,10 +9,11 @@ from starlette.responses import JSONResponse, Response
 
 from ...core.errors import OperationStopped, UnknownSpace
 from ...core.paths import to_text
+from ...library.search.hits import Hit
 from ..services.chat import complete
 from ..services.schemas import ChatRequest, EmbeddingRequest, RerankRequest, SearchRequest
 from ..services.state import State
-from ..services.threads import one_by_one, preparing, working
+from ..services.threads import one_by_one, preparing, while_wanted, working
 
 router = APIRouter(prefix="/v1")
 
@@ -47,12 +49,16 @@ def embed(body: EmbeddingRequest, state: State) -> JSONResponse:
 
 
 @router.post("/search")
-def search(body: SearchRequest, state: State) -> dict[str, Any]:
+async def search(body: SearchRequest, request: Request, state: State) -> dict[str, Any]:
     """Search the library with words; no part of the query opens a file."""
-    hits = state.library.search(
-        body.query, body.top, min_relevance=body.min_relevance, files=False, where=body.where, group_by=body.group_by
-    )
-    hits = state.reranking.hits(body.query, hits) if body.rerank else hits
+
+    def found(check: Callable[..., None]) -> list[Hit]:
+        hits = state.library.search(
+            body.query, body.top, min_relevance=body.min_relevance, files=False, where=body.where, group_by=body.group_by
+        )
+        return state.reranking.hits(body.query, hits, check) if body.rerank else hits
+
+    hits = await while_wanted(request, found)
     return {"object": "list", "data": [asdict(hit) | {"id": hit.id, "path": to_text(hit.path)} for hit in hits]}
 
 

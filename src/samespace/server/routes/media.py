@@ -49,7 +49,11 @@ def exported(ending: Literal["zip", "m3u", "html"], state: State, where: Conditi
     They are the originals, with all that is in them, and so for those who may change the library.
     """
     roots = [to_path(root) for root, _ in state.library.store.folders()]
-    found = state.library.search("", MOST_EXPORTED, where=where, group_by="file")
+    found = state.library.search("", MOST_EXPORTED + 1, where=where, group_by="file")
+    if len(found) > MOST_EXPORTED:
+        raise QueryError(
+            f"more than {MOST_EXPORTED:,} files meet these conditions; narrow them, and take the files along in parts"
+        )
     hits = [hit for hit in found if is_within(hit.path, roots)]
     if not hits:
         raise QueryError("nothing here meets these conditions; loosen them")

@@ -13,7 +13,7 @@ from ...library.demo import PHOTOGRAPHS
 from ...library.search.where import FIELDS
 from ...spaces.registry import SPACES
 from ..services.installed import installed_models
-from ..services.security import HEADERS, cookie_of
+from ..services.security import HEADERS, cookie_of, library_cookie
 from ..services.state import ServerState, State
 
 TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parents[1] / "templates"), autoescape=True)
@@ -25,7 +25,12 @@ def page(state: ServerState, template: str, **values: Any) -> HTMLResponse:
     """Render a page."""
     store = state.library.store
     values |= {"count": store.count() if store.exists else 0, "space": state.library.space.handle}
-    values |= {"location": str(state.library.location), "locations": state.locations, "assistant": state.assistant.name}
+    values |= {
+        "location": str(state.library.location),
+        "locations": state.locations,
+        "library_cookie": library_cookie(state.locations),
+        "assistant": state.assistant.name,
+    }
     fresh = HEADERS | {"Cache-Control": "no-store"}  # a page says how many files there are, and which library it is
     return HTMLResponse(TEMPLATES.get_template(template).render(page=template, **values), headers=fresh)
 

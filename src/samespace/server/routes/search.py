@@ -1,18 +1,19 @@
 """/app: what the pages of search, spaces and the library ask."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse, StreamingResponse
 
 from ...core.paths import to_path
 from ..services.schemas import CompareRequest, DrawRequest, FolderRequest, PageSearchRequest, WeightedTerm
-from ..services.search_page import listed_json
+from ..services.search_page import Results, listed_json
 from ..services.security import HEADERS
 from ..services.state import Conditions, State, check_may_change
-from ..services.threads import one_by_one, working
+from ..services.threads import one_by_one, while_wanted, working
 
 Words = Annotated[str, Query(max_length=200)]
 
@@ -20,11 +21,14 @@ router = APIRouter(prefix="/app")
 
 
 @router.post("/search")
-def search(body: PageSearchRequest, state: State) -> JSONResponse:
+async def search(body: PageSearchRequest, request: Request, state: State) -> JSONResponse:
     """Search by words and media."""
-    results = state.search_page.search(body)
-    if body.on_map:
-        results = replace(results, hits=state.map_page.with_points(results.hits))
+
+    def found(check: Callable[..., None]) -> Results:
+        results = state.search_page.search(body, check)
+        return replace(results, hits=state.map_page.with_points(results.hits)) if body.on_map else results
+
+    results = await while_wanted(request, found)
     return JSONResponse(vars(results))  # not a dict: FastAPI would validate every number of every hit
 
 
@@ -84,15 +88,17 @@ def stack(id: str, state: State) -> JSONResponse:
 
 
 @router.post("/vector")
-def vector(body: WeightedTerm, state: State) -> dict[str, Any]:
+async def vector(body: WeightedTerm, request: Request, state: State) -> dict[str, Any]:
     """Embed a file that is sent."""
-    return {"z": np.round(state.search_page.vector(body), 5).tolist()}
+    z = await while_wanted(request, lambda check: state.search_page.vector(body, check))
+    return {"z": np.round(z, 5).tolist()}
 
 
 @router.get("/why/{id}")
-def heatmaps(id: str, words: Words, state: State) -> dict[str, Any]:
+async def heatmaps(id: str, words: Words, request: Request, state: State) -> dict[str, Any]:
     """Return heat maps of a hit, row by row: for the words together, then for each."""
-    return {"words": words.split(), "maps": np.round(state.search_page.heatmaps(id, words), 4).tolist()}
+    maps = await while_wanted(request, lambda check: state.search_page.heatmaps(id, words, check))
+    return {"words": words.split(), "maps": np.round(maps, 4).tolist()}
 
 
 @router.get("/marks/{id}")

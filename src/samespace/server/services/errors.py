@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from ...core.errors import (
+    EndpointFailed,
     LibraryBusy,
     MissingExtra,
     MissingLibrary,
@@ -26,6 +27,7 @@ from ...core.errors import (
 )
 
 STATUS: list[tuple[tuple[type[SamespaceError], ...], int, str]] = [
+    ((EndpointFailed,), 502, "server_error"),
     ((RequestError, QueryError, UnreadableMedia), 400, "invalid_request_error"),
     ((UnknownAssistant, UnknownGenerator, UnknownSpace, MissingLibrary), 404, "not_found_error"),
     ((LibraryBusy, WrongSpace), 409, "conflict_error"),
@@ -79,7 +81,9 @@ def add_error_handlers(app: FastAPI, missing_page: Callable[[Request], Response]
         if no_route and "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/"):
             return await run_in_threadpool(missing_page, request)
         message = f"{error.detail}; {ROUTES}" if no_route else error.detail
-        return error_response(error.status_code, message, "invalid_request_error")
+        response = error_response(error.status_code, message, "invalid_request_error")
+        response.headers.update(error.headers or {})
+        return response
 
     @app.exception_handler(Exception)
     async def on_unexpected_error(_: Request, error: Exception) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...assistant.rerank import Reranker, open_reranker, rerank
+from ...assistant.rerank import Reranker, RerankProgress, open_reranker, rerank
 from ...core.errors import RequestError
 from ...library.library import Library
 from ...library.search.hits import Hit
@@ -36,9 +36,12 @@ class Reranking:
                 self._opened[name] = open_reranker(lambda: self.assistant.open(model), name)
             return self._opened[name]
 
-    def hits(self, query: str, hits: list[Hit]) -> list[Hit]:
-        """Return hits with the first of them read again; as they are where the query has no words. Raises SamespaceError."""
-        return rerank(self.library, query, hits, self.reranker, FIRST)
+    def hits(self, query: str, hits: list[Hit], check: RerankProgress | None = None) -> list[Hit]:
+        """Return hits with the first of them read again; as they are where the query has no words.
+
+        Raises SamespaceError, and what `check` raises, which is called after each.
+        """
+        return rerank(self.library, query, hits, self.reranker, FIRST, check)
 
     def scores(self, body: RerankRequest, urls_allowed: bool) -> tuple[str, Iterator[float]]:
         """Return who reads the documents of a request of /v1/rerank, and how relevant each is, as they are read.

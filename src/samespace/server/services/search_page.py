@@ -1,8 +1,10 @@
 """What the search page asks: hits by words and media, heat maps of a hit, and words marked on a page."""
 
+import hashlib
 import re
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -63,25 +65,27 @@ class SearchPage:
         self.windows: LRUCache[tuple[str, str], WindowEmbeddings] = LRUCache(
             CACHED_IMAGES
         )  # by the segment's id and its file's content
+        self.sent: LRUCache[bytes, np.ndarray] = LRUCache(CACHED_IMAGES)  # vectors of media that were sent, by their content
         self.lock = threading.Lock()  # media are decoded and embedded one at a time: each may be large
 
-    def search(self, request: PageSearchRequest) -> Results:
+    def search(self, request: PageSearchRequest, check: Callable[..., None]) -> Results:
         """Search by words and by media that are indexed or were sent.
 
-        Raises RequestError, QueryError, UnreadableMedia, LibraryError, HTTPException 404.
+        Raises RequestError, QueryError, UnreadableMedia, LibraryError, HTTPException 404, and what `check` raises, which is called
+        before what takes long.
         """
         paths = [self.media.segment(term.id).path for term in request.terms if term.id]
         under = absolute(to_path(request.under)) if request.under else ""
         within = self.media.segment(request.within).path if request.within else ""
         excluded = () if within else tuple(paths)
         filter = Filter(tuple(request.kinds), under, request.since, request.until, excluded, within=within)
-        vectors = [(term.weight, self.vector(term)) for term in request.terms]
+        vectors = [(term.weight, self.vector(term, check)) for term in request.terms]
         group_by: Grouping = "place" if within else request.group_by
         hits = self.library.search(
             request.query, request.top, filter, files=False, extra_vectors=vectors, group_by=group_by, where=request.where,
             meant=request.meant, not_meant=request.not_meant,
         )  # fmt: skip
-        hits = self.reranking.hits(request.query, hits) if request.rerank else hits
+        hits = self.reranking.hits(request.query, hits, check) if request.rerank else hits
         shown = [hit_json(hit) for hit in hits]
         dates = [asdict(words) for words in (*date_words(request.query, date.today()), *negations(request.query))]
         unknown = self.library.unknown_words(request.query)
@@ -90,25 +94,31 @@ class SearchPage:
         likely = [hit.rank for hit in hits if (hit.relevance or 0) >= LIKELY]
         return Results(shown, len(likely), max(likely, default=0), dates, unknown)
 
-    def vector(self, term: WeightedTerm) -> np.ndarray:
-        """Return the vector of a term: float32 (dim,). Raises RequestError, UnreadableMedia, HTTPException 404."""
+    def vector(self, term: WeightedTerm, check: Callable[..., None]) -> np.ndarray:
+        """Return the vector of a term: float32 (dim,). Raises RequestError, UnreadableMedia, HTTPException 404, and as `check`."""
         if term.id:
             z = self.library.vector(term.id)
             if z is None:
                 raise not_found(term.id)
             return z
+        key = hashlib.sha256(term.media.encode()).digest()
         with self.lock:
-            return sent_vector(term.media, self.library.space)
+            if key in self.sent:
+                return self.sent[key]
+            check()
+            z = self.sent[key] = sent_vector(term.media, self.library.space)
+            return z
 
-    def heatmaps(self, id: str, words: str) -> list[np.ndarray]:
+    def heatmaps(self, id: str, words: str, check: Callable[..., None]) -> list[np.ndarray]:
         """Return heat maps of a segment, for a phrase and then for each of its words: float32 (GRID, GRID) each.
 
-        Raises UnreadableMedia, HTTPException 404.
+        Raises UnreadableMedia, HTTPException 404, and as `check`.
         """
         segment = self.media.segment(id)
         with self.lock:
             windows = self.windows.get(key := (id, segment.hash))
             if windows is None:
+                check()
                 windows = self.windows[key] = embed_windows(self.library.space, self.media.open(segment))
         return [windows.heatmap(z) for z in phrase_directions(self.library.space, words)]
 

@@ -1,6 +1,8 @@
 """Who may ask what: the key, the headers of pages, and whether a request comes from this machine."""
 
+import hashlib
 import hmac
+from collections.abc import Collection
 from ipaddress import ip_address
 
 from starlette.requests import Request
@@ -9,6 +11,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names of this machine, which only it reaches."""
 KEY_COOKIE = "samespace-key-{port}"
 """Cookie that stands for the key in a browser; other servers of this machine are sent it too, whatever their port."""
+FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
+"""Headers that proxies add."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "media-src 'self' blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -33,6 +37,11 @@ def cookie_of(request: Request, key: str) -> tuple[str, str]:
     return KEY_COOKIE.format(port=port), hmac.new(key.encode(), b"samespace cookie", "sha256").hexdigest()
 
 
+def library_cookie(locations: Collection[str]) -> str:
+    """Return the name of the cookie that says which of some libraries the pages show: other servers of this machine have others."""
+    return f"samespace-library-{hashlib.sha256(repr(sorted(locations)).encode()).hexdigest()[:8]}"
+
+
 def has_key(request: Request, key: str) -> bool:
     """Whether a request has the key, or the cookie that stands for it."""
     name, value = cookie_of(request, key)
@@ -41,10 +50,16 @@ def has_key(request: Request, key: str) -> bool:
     )
 
 
+def host_name(request: Request) -> str:
+    """Return the name by which a request calls this server, without brackets and port, in lower case."""
+    host = request.headers.get("host", "").lower()
+    return (host if host.endswith("]") else host.rpartition(":")[0] or host).strip("[]")
+
+
 def is_loopback(request: Request) -> bool:
-    """Whether a request comes from this machine, and not through a proxy."""
+    """Whether a request comes from this machine, and not through a proxy that says so, or is called by another name."""
     try:
         is_local = request.client is not None and ip_address(request.client.host).is_loopback
     except ValueError:
         return False
-    return is_local and not {"forwarded", "x-forwarded-for"} & set(request.headers)
+    return is_local and host_name(request) in LOOPBACK and not FORWARDED & set(request.headers)

@@ -16,10 +16,10 @@ export async function ask(path, body, signal, method) {
   }
 }
 
-// Returns a function that runs one request at a time: a new one cancels the last, whose result is then null.
+// Returns a function that runs one request at a time: a new one cancels the last, whose result is then null, as does its cancel().
 export function latestOnly() {
   let latest = null;
-  return async (start) => {
+  const run = async (start) => {
     latest?.abort();
     const controller = (latest = new AbortController());
     try {
@@ -30,6 +30,11 @@ export function latestOnly() {
       throw error;
     }
   };
+  run.cancel = () => {
+    latest?.abort();
+    latest = null;
+  };
+  return run;
 }
 
 // Server-sent events in a stream of bytes.

@@ -15,6 +15,9 @@ export function onWidth(watched, change) {
 // A number of bytes, for people.
 export const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
+// A value as it stands in a condition.
+export const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
+
 // How many files one stands for, in its corner; nothing where it stands for itself.
 export const stackBadge = ({ stacked }) => (stacked > 1 ? [element("span", `❐ ${stacked}`, { className: "badge stack", title: `${stacked} files: copies, a burst, or a pair` })] : []);
 

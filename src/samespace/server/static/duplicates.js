@@ -3,7 +3,9 @@ import { ask, latestOnly } from "./ask.js";
 import { at, element, size } from "./dom.js";
 
 const latest = latestOnly();
+const WAIT = 300; // milliseconds after the last key
 const chosen = new Map(); // id of a file that goes → its bytes
+const ticked = new Set(); // ids that were chosen before the groups were listed anew
 let count = 0; // groups that are shown
 
 function say(text, wrong = false) {
@@ -20,7 +22,8 @@ async function load(first) {
   if (answer.error) return say(answer.error, true);
   if (!first) {
     at("groups").replaceChildren();
-    chosen.clear();
+    for (const id of chosen.keys()) ticked.add(id);
+    chosen.clear(); // what is not listed does not go
     count = 0;
   }
   at("groups").append(...answer.groups.map(groupItem));
@@ -72,6 +75,11 @@ function copyItem(copy, best) {
     item.classList.toggle("goes", input.checked);
     showBar();
   });
+  if (ticked.delete(copy.id)) {
+    input.checked = true;
+    chosen.set(copy.id, copy.size);
+    item.classList.add("goes");
+  }
   const about = [copy.width && `${copy.width} × ${copy.height} px`, size(copy.size), ...copy.has];
   label.append(
     Object.assign(new Image(), { loading: "lazy", decoding: "async", alt: "", src: `/pictures/${copy.id}/small` }),
@@ -97,6 +105,7 @@ async function move() {
   const answer = await ask("/app/trash", { ids: [...chosen.keys()] });
   if (answer.error) return say(answer.error, true);
   at("undo").hidden = !answer.moved;
+  chosen.clear();
   await load(0);
   say([`${files(answer.moved)} moved to the trash.`, ...answer.problems].join(" "), answer.problems.length > 0);
 }
@@ -110,7 +119,11 @@ async function undo() {
 }
 
 at("form").addEventListener("submit", (event) => event.preventDefault());
-at("where").addEventListener("input", () => load(0));
+let timer = 0;
+at("where").addEventListener("input", () => {
+  clearTimeout(timer);
+  timer = setTimeout(() => load(0), WAIT);
+});
 at("more").addEventListener("click", () => load(count));
 at("trash").addEventListener("click", () => {
   at("question").textContent = `Move ${files(chosen.size)} to the system's trash?`;

@@ -3,16 +3,19 @@ import { NO_ANSWER, ask } from "./ask.js";
 
 const at = (id) => document.getElementById(id);
 
+// What an order has led to, which the progress of another does not replace.
+const tell = (text) => (at("answer").textContent = text);
+
 async function add(folder) {
   const answer = await ask("/app/index", { folder });
-  if (answer.error) return showMessage(answer.error);
-  follow(true);
+  tell(answer.error ?? "");
+  if (!answer.error) follow(true);
 }
 
 async function forget(folder) {
   if (!confirm(`Remove ${folder} from the library? Its files are not touched.`)) return;
   const answer = await ask("/app/forget", { folder });
-  showMessage(answer.error ?? `${folder}: ${answer.forgotten} removed from the library.`);
+  tell(answer.error ?? `${folder}: ${answer.forgotten} removed from the library.`);
   refresh();
 }
 

@@ -292,6 +292,7 @@ async function search() {
   const query = at("query").value.trim();
   history.replaceState(null, "", query ? `?q=${encodeURIComponent(query)}` : location.pathname);
   if (!query) {
+    latest.cancel();
     Object.assign(state, { hits: [], target: null });
     at("found").replaceChildren();
     say(`${state.count.toLocaleString()} pictures and sounds.`);
@@ -338,6 +339,7 @@ const lasso = {
   },
   end() {
     at("lasso").ariaPressed = "false";
+    state.path = selection.simplified(state.path); // what is counted is what is acted on
     const found = [];
     for (let i = 0; i < state.count; i++) if (inside(state.x[i], state.y[i])) found.push(i);
     if (state.path.length > 2 && found.length) selection.show(state.path, state.made, found.length, found.slice(0, 8).map(idOf));
@@ -370,7 +372,9 @@ function nearest(x, y) {
 async function open(id) {
   const { files, error } = await ask(`/app/stack/${id}`);
   if (error) return say(error, true);
-  viewer.open(files.findIndex((file) => file.id === id), files);
+  const shown = files.findIndex((file) => file.id === id);
+  if (shown < 0) return say("This file is hidden, or is not in the library any more; load the page again.", true);
+  viewer.open(shown, files);
 }
 const viewer = new Viewer({
   request: () => ({ query: at("query").value.trim() }),

@@ -6,12 +6,14 @@ const KEPT = 3000;
 export class Pictures {
   // onLoad() is called whenever some more are there.
   constructor(onLoad) {
-    Object.assign(this, { onLoad, loaded: new Map(), loading: new Set(), queue: [] });
+    Object.assign(this, { onLoad, loaded: new Map(), loading: new Set(), queue: [], turn: 0 });
   }
 
   clear() {
     this.loaded.clear();
+    this.loading = new Set();
     this.queue = [];
+    this.turn++; // keys are of other pictures now
   }
 
   get(key) {
@@ -29,7 +31,9 @@ export class Pictures {
       const [key, id] = this.queue.shift();
       this.loading.add(key);
       const picture = Object.assign(new Image(), { src: `/pictures/${id}/small` });
+      const { turn } = this;
       const done = (shown) => {
+        if (turn !== this.turn) return;
         this.loading.delete(key);
         this.loaded.set(key, shown);
         if (this.loaded.size > KEPT) this.loaded.delete(this.loaded.keys().next().value);

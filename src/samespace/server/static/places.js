@@ -130,7 +130,10 @@ function makeCluster({ count, first }) {
   return button;
 }
 
-const nearQuery = ({ lat, lon }, km) => `near:${lat.toFixed(4)},${lon.toFixed(4)},${km}km ${at("where").value.trim()}`.trim();
+const nearQuery = ({ lat, lon }, km) => {
+  const where = at("where").value.trim();
+  return `near:${lat.toFixed(4)},${lon.toFixed(4)},${km}km ${where && `(${where})`}`.trim();
+};
 
 function zoom(factor, x = state.size[0] / 2, y = state.size[1] / 2) {
   const scale = Math.min(MAX_SCALE, Math.max(60, projection.scale() * factor));

@@ -1,6 +1,6 @@
 // The start page: one's own files by day, and, once there are words or media in the box, a grid of what they find.
 import { ask, latestOnly } from "./ask.js";
-import { at, element, stackBadge } from "./dom.js";
+import { at, element, quoted, stackBadge } from "./dom.js";
 import { Grid } from "./grid.js";
 import { onMarked } from "./marks.js";
 import { isAudioOrVideo, mediaInput } from "./media.js";
@@ -9,26 +9,31 @@ import { Timeline } from "./timeline.js";
 import { Viewer, caption } from "./viewer.js";
 
 const WAIT = 40; // milliseconds after the last key
+const FILTERS = ["under", "kind", "since", "until"]; // fields beside the query
 const state = { terms: [], hits: [], stale: false }; // terms: {id | media, weight, source, name}
 const latestSearch = latestOnly();
 
 const words = () => at("query").value.trim();
 const FIELDS = at("form").dataset.fields.split(" ").join("|");
-const CONDITION = new RegExp(`-?\\b(${FIELDS}):(>=|<=|[<>])?("[^"]*"?|[^\\s()"]+)`, "gi");
+const CONDITION = new RegExp(`-?\\b(${FIELDS}):(>=|<=|[<>])?("(?:[^"]|"")*"?|[^\\s()"]+)`, "gi");
 // The query without its conditions: words, or nothing.
 const plainWords = () => words().replace(CONDITION, " ");
-const searching = () => Boolean(/[^\s()-]/.test(plainWords().replace(/\b(AND|OR|NOT)\b/g, "")) || state.terms.length);
+// Joints in lower case are words, too, but beside conditions.
+const joints = () => (plainWords() === words() ? /\b(AND|OR|NOT)\b/g : /\b(AND|OR|NOT)\b/gi);
+const searching = () => Boolean(/[^\s()-]/.test(plainWords().replace(joints(), "")) || state.terms.length);
 // The query and the filters beside it as conditions.
 const conditions = () => {
-  const [under, kind, since, until] = ["under", "kind", "since", "until"].map((id) => at(id).value.trim());
-  const filters = [under && `folder:"${under}"`, kind && `kind:${kind}`, since && `date:>=${since}`, until && `date:<=${until}`].filter(Boolean);
-  return filters.length && words() ? `(${words()}) ${filters.join(" ")}` : words() || filters.join(" ");
+  const [under, kind, since, until] = FILTERS.map((id) => at(id).value.trim());
+  const filters = [under && `folder:${quoted(under)}`, kind && `kind:${kind}`, since && `date:>=${since}`, until && `date:<=${until}`].filter(Boolean).join(" ");
+  if (searching()) return `${words()} ${filters}`.trim();
+  return filters && words() ? `(${words()}) ${filters}` : words() || filters;
 };
 
 async function search() {
-  at("save").hidden = !words();
+  at("save").hidden = !conditions();
   const like = state.terms.find(({ id }) => id); // what another page has sent here stays when the page is loaded anew
-  const address = new URLSearchParams({ ...(words() && { q: words() }), ...(like && { like: like.id, weight: like.weight }) });
+  const filters = FILTERS.map((id) => [id, at(id).value.trim()]).filter(([, value]) => value);
+  const address = new URLSearchParams({ ...(words() && { q: words() }), ...Object.fromEntries(filters), ...(like && { like: like.id, weight: like.weight }) });
   history.replaceState(null, "", address.size ? `?${address}`.replaceAll("+", "%20") : location.pathname);
   if (!searching()) {
     const failed = await latestSearch((signal) => showTimeline(conditions(), signal));
@@ -152,7 +157,7 @@ const firstPhrase = () =>
     .trim();
 
 const grid = new Grid(at("grid"), at("line"), itemOf, caption);
-const timeline = new Timeline({ root: at("timeline"), scrubber: at("scrubber"), onOpen: (index) => viewer.open(index, timeline), onChanged: () => timeline.visible && !at("viewer").open && search() });
+const timeline = new Timeline({ root: at("timeline"), scrubber: at("scrubber"), onOpen: (index) => viewer.open(index, timeline), onChanged: () => timeline.visible && !at("viewer").open && search(), onError: showError });
 const viewer = new Viewer({
   request: searchRequest,
   phrase: firstPhrase,
@@ -234,7 +239,7 @@ async function writeSidecars() {
 
 async function showFolders() {
   const { folders = [] } = await ask("/app/folders");
-  at("folders").replaceChildren(...folders.map(({ path, name, count }) => link(name, count, `folder:"${path}"`, path)));
+  at("folders").replaceChildren(...folders.map(({ path, name, count }) => link(name, count, `folder:${quoted(path)}`, path)));
   at("side").hidden = !folders.length;
 }
 
@@ -242,10 +247,10 @@ async function showOwn() {
   const [{ albums = [], tags = [], searches = {}, favourites, hidden }, { concepts = [] }] = await Promise.all([ask("/app/albums"), ask("/app/concepts")]);
   at("own").replaceChildren(
     ...(favourites ? [link("♥ Favourites", favourites, "is:favourite")] : []),
-    ...albums.map(([name, count]) => link(`▤ ${name}`, count, `album:"${name}"`)),
+    ...albums.map(([name, count]) => link(`▤ ${name}`, count, `album:${quoted(name)}`)),
     ...Object.entries(searches).map(([name, query]) => link(`⌕ ${name}`, null, query, query, () => forgetSearch(name))),
     ...concepts.map(({ name, yes, no }) => link(`✦ ${name}`, null, name, `A word that you taught by ${yes} examples${no ? ` and ${no} against` : ""}`, () => forgetWord(name))),
-    ...tags.map(([name, count]) => link(`# ${name}`, count, `tag:"${name}"`)),
+    ...tags.map(([name, count]) => link(`# ${name}`, count, `tag:${quoted(name)}`)),
     ...(hidden ? [link("Hidden", hidden, "is:hidden")] : []),
   );
   at("write-xmp").hidden = !tags.length;
@@ -259,7 +264,7 @@ const searchSoon = () => {
   clearTimeout(searchTimer);
   searchTimer = setTimeout(search, WAIT);
 };
-for (const id of ["query", "under", "kind", "since", "until"]) at(id).addEventListener("input", searchSoon);
+for (const id of ["query", ...FILTERS]) at(id).addEventListener("input", searchSoon);
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   search();
@@ -267,7 +272,7 @@ at("form").addEventListener("submit", (event) => {
 at("write-xmp").addEventListener("click", writeSidecars);
 at("look-again").addEventListener("click", lookAgain);
 at("clear").addEventListener("click", () => {
-  for (const id of ["under", "kind", "since", "until"]) at(id).value = "";
+  for (const id of FILTERS) at(id).value = "";
   search();
 });
 mediaInput({
@@ -303,9 +308,11 @@ unfold();
 
 const asked = new URLSearchParams(location.search);
 at("query").value = asked.get("q") ?? "";
+for (const id of FILTERS) at(id).value = asked.get(id) ?? "";
+document.querySelector(".filters").open ||= FILTERS.some((id) => at(id).value);
 at("save").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const answer = await ask("/app/searches", { name: at("save-name").value.trim(), query: words() });
+  const answer = await ask("/app/searches", { name: at("save-name").value.trim(), query: conditions() });
   if (answer.error) return showError(answer.error);
   at("save-name").value = "";
   showOwn();

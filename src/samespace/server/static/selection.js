@@ -15,11 +15,16 @@ export class Selection {
     });
   }
 
-  // path: corners on the map, 0 to 1; made: which map that is; ids: of a few of what is inside.
-  show(path, made, count, ids) {
+  // Few corners, as they are written in an area.
+  simplified(path) {
     const step = Math.ceil(path.length / MAX_CORNERS);
+    return path.filter((_, k) => k % step === 0).map((corner) => corner.map((number) => Math.round(this.units * number) / this.units));
+  }
+
+  // path: simplified corners on the map, 0 to 1; made: which map that is; ids: of a few of what is inside.
+  show(path, made, count, ids) {
     const corner = ([x, y]) => [x, y].map((number) => Math.round(this.units * number)).join(",");
-    this.where = `area:"${made && `#${made} `}${path.filter((_, k) => k % step === 0).map(corner).join(" ")}"`;
+    this.where = `area:"${made && `#${made} `}${path.map(corner).join(" ")}"`;
     at("chosen-count").textContent = `${count.toLocaleString()} inside`;
     at("chosen-pictures").replaceChildren(...ids.map((id) => Object.assign(new Image(), { src: `/pictures/${id}/small`, alt: "" })));
     at("within").href = `/?q=${encodeURIComponent(this.where)}`;

@@ -10,7 +10,7 @@ let timer = 0;
 
 async function compare() {
   const query = at("query").value.trim();
-  if (!query) return;
+  if (!query) return latest.cancel();
   const spaces = [at("left").value, at("right").value];
   at("status").textContent = "The spaces rank the pictures…";
   const answer = await latest((signal) => ask("/app/compare", { query, spaces }, signal));

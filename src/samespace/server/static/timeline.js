@@ -77,8 +77,8 @@ function firstIndex(length, passes) {
 
 export class Timeline {
   // onOpen(index) is called when a file is chosen, onChanged() when the library is another than was laid out.
-  constructor({ root, scrubber, onOpen, onChanged }) {
-    Object.assign(this, { root, scrubber, onOpen, onChanged, where: "", version: "", days: [], ratios: [], length: 0, chunks: new Map(), tiles: new Map(), names: new Map(), timer: 0 });
+  constructor({ root, scrubber, onOpen, onChanged, onError }) {
+    Object.assign(this, { root, scrubber, onOpen, onChanged, onError, where: "", version: "", days: [], ratios: [], length: 0, chunks: new Map(), tiles: new Map(), names: new Map(), timer: 0 });
     addEventListener("scroll", () => this.visible && requestAnimationFrame(() => this.draw()), { passive: true });
     onWidth(root, () => this.visible && this.layOut());
     this.watchScrubber();
@@ -210,6 +210,7 @@ export class Timeline {
         if (this.chunks.get(n) !== chunk) return; // it was laid out anew
         if (answer.error) this.chunks.delete(n);
         else chunk.items = answer.items;
+        if (answer.error && answer.status !== 409) this.onError(answer.error);
         if (answer.status === 409 && !this.stale) {
           this.stale = true;
           this.onChanged();

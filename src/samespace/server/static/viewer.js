@@ -23,6 +23,7 @@ export class Viewer {
     at("close").addEventListener("click", () => at("viewer").close());
     at("viewer-player").addEventListener("play", () => at("viewer-heatmap").classList.remove("on"));
     at("viewer").addEventListener("close", () => {
+      this.turn++;
       at("viewer-player").pause();
       this.onClose(this.index);
     });
@@ -38,8 +39,9 @@ export class Viewer {
   // source: {length, at(index)}, an array of hits or a timeline.
   async open(index, source) {
     if (!(index >= 0 && index < source.length)) return;
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     const hit = await source.at(index);
-    if (!hit) return;
+    if (!hit || turn !== this.turn) return; // another was opened since, or it was closed
     Object.assign(this, { hit, index, source, repaint: () => null }); // no marks of another file are painted over this one
     at("viewer-name").textContent = hit.name;
     at("viewer-path").textContent = hit.folder;
@@ -105,10 +107,10 @@ export class Viewer {
   async showStrip() {
     const [strip, hit] = [at("strip"), this.hit];
     const request = this.request();
-    const key = hit.path + JSON.stringify(request);
-    if (strip.dataset.key === key) return markCurrent(strip, hit);
+    const key = hit.path + JSON.stringify(request, (name, value) => (name === "media" && value ? [value.length, value.slice(0, 99), value.slice(-99)] : value));
+    if (this.stripKey === key) return markCurrent(strip, hit);
     strip.hidden = true;
-    strip.dataset.key = "";
+    this.stripKey = "";
     if (!hit.locator || hit.score === null) return;
     const answer = await this.latestStrip((signal) => ask("/app/search", { ...request, within: hit.id, top: 2000 }, signal));
     if (!answer?.hits || this.hit.path !== hit.path || answer.hits.length < 2) return;
@@ -126,7 +128,7 @@ export class Viewer {
         return bar;
       }),
     );
-    strip.dataset.key = key;
+    this.stripKey = key;
     strip.hidden = false;
     markCurrent(strip, hit);
   }
