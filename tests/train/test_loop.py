@@ -49,6 +49,18 @@ def test_a_compiled_model_learns_the_same_and_its_weights_keep_their_names(confi
     assert "._orig_mod" not in "".join(trainer.ema.state_dict())
 
 
+def test_what_was_skipped_before_a_resume_is_remembered(config):
+    run = SpaceRun(replace(config, steps=1))
+    Path(config.out).mkdir()
+    trainer = Trainer(config, run.training_model, run.loader, Path(config.out))
+    run.loader.skipped.reasons["a.png"] = "it is broken"
+    trainer.save()
+    later = SpaceRun(config)
+    again = Trainer(config, later.training_model, later.loader, Path(config.out))
+    again.resume()
+    assert again.skipped == {"a.png": "it is broken"} and not later.loader.skipped.reasons
+
+
 def test_without_a_compiler_a_compiled_run_is_refused_in_a_sentence(config, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler.*install g\+\+"):

@@ -69,6 +69,8 @@ class Trainer(Generic[BatchT]):
         if config.compile:
             compile_in_place(self.unwrapped)
         self.checkpoint, self.step, self.sharded = folder / "checkpoint.pt", 0, isinstance(model, FSDPModule)
+        self.skipped: dict[str, str] = {}
+        """Samples that all processes skipped until the last checkpoint, name → reason."""
 
     @property
     def averaged(self) -> nn.Module:
@@ -86,7 +88,7 @@ class Trainer(Generic[BatchT]):
             raise TrainingStopped(f"{self.checkpoint} is of another model ({text}); name another folder: out=…") from None
         if len(positions) != world_size():
             raise TrainingStopped(f"the run had {len(positions)} processes; go on with as many, or name another folder: out=…")
-        self.step, self.loader.position = state["step"], positions[rank()]
+        self.step, self.loader.position, self.skipped = state["step"], positions[rank()], state.get("skipped", {})
         configured = build_optimizer(self.model, self.config).param_groups
         for group, settings in zip(self.optimizer.param_groups, configured):  # the config may have changed since
             group |= {key: settings[key] for key in ("lr_multiplier", "weight_decay", "betas") if key in settings}
@@ -112,13 +114,22 @@ class Trainer(Generic[BatchT]):
     def save(self) -> None:
         """Write a checkpoint. Every process calls it."""
         positions = [asdict(position) for position in gather_objects(self.loader.position)]
+        for reasons in gather_objects(self.loader.skipped.reasons):
+            self.skipped |= reasons
         if self.sharded:
             model, optimizer = get_state_dict(self.model, self._torch_optimizer(), options=FULL_STATE)
         else:
             model, optimizer = self.unwrapped.state_dict(), self.optimizer.state_dict()
         if self.writes:
             ema = self.ema.state_dict() if self.ema is not None else {}
-            state = {"model": model, "optimizer": optimizer, "ema": ema, "step": self.step, "positions": positions}
+            state = {
+                "model": model,
+                "optimizer": optimizer,
+                "ema": ema,
+                "step": self.step,
+                "positions": positions,
+                "skipped": self.skipped,
+            }
             checkpoint.save(self.checkpoint, state)
 
     def train(self, backward: Callable[[BatchT, float], Tensor], on_step: Callable[[Progress], None]) -> None:
@@ -142,7 +153,7 @@ class Trainer(Generic[BatchT]):
                 rate = (self.step - first) * config.batch * config.accumulate / (time.monotonic() - started)
                 if self.step % config.save_every == 0 or self.step == config.steps:
                     self.save()
-                skipped = len(self.loader.skipped.reasons)
+                skipped = len(self.skipped | self.loader.skipped.reasons)
                 on_step(Progress(self.step, loss, grad_norm, rate, skipped, peak_memory()))
                 if stop and self.step < config.steps:
                     self.save()

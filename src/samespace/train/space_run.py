@@ -156,7 +156,7 @@ class SpaceRun(Run[Batch, SpaceConfig]):
         if self.rank:
             return None
         card = card | {"validation": self.measure(model), "before": self.before, "after": self.measure_forgetting(model)}
-        skipped = self.skipped.reasons | self.loader.skipped.reasons
+        skipped = self.skipped.reasons | trainer.skipped
         lines = [as_utf8(f"{'/'.join(Path(name).parts[-2:])}: {reason}") for name, reason in skipped.items()]
         card["skipped"] = lines[:MAX_SKIPPED_IN_CARD]
         bias = None if model.logit_bias is None else model.logit_bias.item()
