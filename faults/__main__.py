@@ -71,6 +71,7 @@ def run(kind: Kind, runs: int, rng: random.Random) -> None:
             kind.begin_anew()
     if not kind.completed:
         undisturbed(kind)
+        kind.check()
         kind.compare()
 
 

@@ -14,7 +14,7 @@ from samespace.models.generate.flow import FlowTransformer
 
 
 @pytest.fixture(scope="session")
-def tiny_generator(tmp_path_factory) -> Path:
+def tiny_generator(tmp_path_factory, traced_once) -> Path:
     """The folder of a generator that draws noise of 16 × 16 pixels."""
     torch.manual_seed(0)
     config = GeneratorConfig(

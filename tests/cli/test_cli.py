@@ -35,13 +35,13 @@ def run_process(*arguments, cwd=None, **env) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, errors="surrogateescape")
 
 
-def index(album: Path, space: Path, place: Path) -> dict[str, str]:
+def index(album: Path, space: Path, place: Path, count: int = 4) -> dict[str, str]:
     """Return an environment whose library, in a new folder, holds an album in a space."""
     names = {"LIBRARY": "library", "SPACES": "spaces", "DEVICES": "devices.json"}
     env = {f"SAMESPACE_{name}": str(place / file) for name, file in names.items()} | {"SAMESPACE_SPACE": str(space)}
     done = run("index", album, **env)
     assert done.returncode == 0, done.stderr
-    assert "4 new" in done.stdout
+    assert f"{count} new" in done.stdout
     return env
 
 
@@ -326,3 +326,46 @@ def test_reading_that_is_refused_is_not_kept_as_a_wish(album, tiny_space_folder,
     asked = ("index", album, "--library", tmp_path / "library", "--space", tiny_space_folder)
     assert "needs samespace[ocr]" in run(*asked, "--read").stderr
     assert run(*asked).returncode == 0
+
+
+def test_copies_go_to_the_trash_but_for_the_best_and_come_back(own_trash, photographs, tiny_space_folder, tmp_path):
+    album = tmp_path / "copies"
+    album.mkdir()
+    shutil.copy(photographs / "coffee.png", album)
+    with Image.open(album / "coffee.png") as picture:
+        picture.reduce(2).save(album / "half.png")
+    env = index(album, tiny_space_folder, tmp_path, 2)
+    listed = run("duplicates", **env)
+    assert "coffee.png" in listed.stdout.splitlines()[0] and "best: most pixels" in listed.stdout
+    assert run("duplicates", "--trash", "--yes", **env).returncode == 0
+    assert [file.name for file in album.iterdir()] == ["coffee.png"]
+    assert run("duplicates", "--undo", **env).returncode == 0
+    assert sorted(file.name for file in album.iterdir()) == ["coffee.png", "half.png"]
+
+
+def test_what_is_said_of_files_is_kept_listed_and_taken_along(own_indexed, album, tmp_path):
+    assert run("mark", album / "coffee.png", "--album", 'My "best"', "--tag", "hot", **own_indexed).returncode == 0
+    listed = run("albums", "list", **own_indexed).stdout
+    assert '(album:"My ""best""")' in listed and '(tag:"hot")' in listed
+    found = run("search", 'album:"My ""best"""', "-f", **own_indexed).stdout.splitlines()
+    assert found == [str(album / "coffee.png")]
+    assert run("albums", "save", "drinks", "tag:hot", **own_indexed).returncode == 0
+    assert run("albums", "export", "drinks", tmp_path / "out.m3u", **own_indexed).returncode == 0
+    assert "coffee.png" in (tmp_path / "out.m3u").read_text("utf-8")
+    assert run("albums", "write-xmp", **own_indexed).returncode == 0 and (album / "coffee.png.xmp").exists()
+    assert "1 file removed" in run("forget", album / "coffee.png", **own_indexed).stderr
+    assert run("search", "tag:hot", "-f", **own_indexed).stdout == ""
+
+
+def test_serve_passes_on_who_may_ask(tmp_path, monkeypatch, indexed):
+    import uvicorn
+    from fastapi.testclient import TestClient
+
+    served = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: served.append(server.config.app))
+    assert run("serve", "--port", "0", "--api-key", "sesame", "--allow-host", "nas", **indexed).returncode == 0
+    (app,) = served
+    here, nas, other = (TestClient(app, base_url=f"http://{name}") for name in ("127.0.0.1", "nas", "elsewhere"))
+    assert here.get("/v1/models").status_code == nas.get("/v1/models").status_code == 401
+    assert nas.get("/v1/models", headers={"Authorization": "Bearer sesame"}).status_code == 200
+    assert other.get("/v1/models", headers={"Authorization": "Bearer sesame"}).status_code == 400

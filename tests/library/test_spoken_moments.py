@@ -14,7 +14,7 @@ from samespace.library.library import Library
 from samespace.media.audio import blocks
 
 RATE, SECONDS, LEAD, SCENES = 16_000, 4.0, 0.5, 8
-VOICES = ("en-us", "en-us+f4")
+VOICES = ("en-us+f4",)
 """Of espeak-ng; the audio tower was trained on the first, not on the other."""
 
 

@@ -77,6 +77,17 @@ def test_no_page_of_another_site_changes_anything(app, web, origin):
         assert response.status_code == 403 and "refused" in response.json()["error"]["message"], (method, path)
 
 
+def test_no_other_machine_changes_anything_without_a_key(app):
+    """Whatever is no question is refused; a new route is one or the other."""
+    other = TestClient(app, base_url=HERE, client=("192.0.2.1", 50_000))
+    asking = ("/v1/", "/app/lesson/", "/app/lab/", "/app/search", "/app/vector", "/app/compare", "/app/draw")
+    routes = [(method, path) for method, path in changing(app) if not path.startswith(asking) or path == "/app/searches"]
+    assert len(routes) >= 10
+    for method, path in routes:
+        response = other.request(method, path, json={})
+        assert response.status_code == 403 and "--api-key" in response.json()["error"]["message"], (method, path)
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_no_page_of_another_site_makes_it_work(web, site):
     """A picture in a page is asked for without an origin."""

@@ -40,6 +40,11 @@ def test_search_ask_and_classify(server, photographs):
                 await client.call_tool(name, {"path": "/etc/passwd", "paths": ["/etc/passwd"], "text": "x", "labels": ["a"]})
                 for name in ("ask", "classify")
             ]
+            refused.append(await client.call_tool("learn", {"name": "secret", "paths": ["/etc/passwd"]}))
+            taught = await client.call_tool("learn", {"name": "Chelsea", "paths": [cat]})
+            assert taught.structured_content == {"name": "Chelsea", "examples": 1, "against": 0}
+            for name in ("overview", "duplicates"):
+                assert not (await client.call_tool(name, {})).is_error, name
             return tools, hits, filtered, unclear, about_file, about_library, ratios, too_much, refused
 
     tools, hits, filtered, unclear, about_file, about_library, ratios, too_much, refused = anyio.run(call_tools)

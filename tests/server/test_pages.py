@@ -214,7 +214,7 @@ def test_the_line_stands_after_the_last_likely_hit(library, monkeypatch):
     page = SearchPage(library, LibraryMedia(library), Reranking(library, Embedding(library.space), LazyAssistant("none")))
     hits = [Hit(i, 0.5, f"/{i}.png", "image", p) for i, p in enumerate((0.9, 0.2, 0.6, 0.1), 1)]
     monkeypatch.setattr(library, "search", lambda *_, **__: hits)
-    results = page.search(PageSearchRequest(query="x"))
+    results = page.search(PageSearchRequest(query="x"), lambda *_: None)
     assert (results.likely, results.line) == (2, 3)
 
 

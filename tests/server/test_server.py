@@ -87,6 +87,11 @@ def test_embeddings_of_pictures_in_three_shapes(client, served, photographs):
     for shape in shapes:
         got = [e.embedding for e in client.embeddings.create(model="tiny", encoding_format="float", **shape).data]
         assert min(np.abs(np.array(z) - want).max() for z in got) < 1e-6
+    mixed = [{"image": picture.partition(",")[2]}, {"text": "a cat"}, {"text": "a dog"}]
+    found = client.embeddings.create(model="tiny", encoding_format="float", input=mixed).data
+    assert [one.index for one in found] == [0, 1, 2]
+    expected = np.concatenate([want[None], served[1].space.text(["a cat", "a dog"])])
+    np.testing.assert_allclose([one.embedding for one in found], expected, atol=1e-6)
 
 
 def test_an_answer_whole_and_streamed(client, photographs):

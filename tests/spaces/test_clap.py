@@ -92,7 +92,7 @@ def test_the_real_ones_shapes(theirs):
 def test_an_aligned_clap_tower_is_added_to_a_space(theirs, tiny_space, tmp_path, monkeypatch):
     _, folder = theirs
     train, trained = clap.train_alignment, []
-    monkeypatch.setattr(clap, "STEPS", 300)
+    monkeypatch.setattr(clap, "STEPS", 600)
     monkeypatch.setattr(clap, "train_alignment", lambda *given: trained.append(train(*given)) or trained[-1])
     loaded = clap.load(folder)
     config = clap.add_clap(tiny_space, loaded, tmp_path / "hearing", "tiny+clap", WORDS, "theirs")

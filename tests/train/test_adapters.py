@@ -12,7 +12,7 @@ from samespace.spaces.checkpoints.towers import dual_encoder
 from samespace.train.adapters import Lora, choose_trainable, copy_of, with_adapters
 from samespace.train.contrastive import backward
 from samespace.train.muon import Muon
-from samespace.train.optim import belongs_to, build_optimizer
+from samespace.train.optim import belongs_to, build_optimizer, set_lr
 from samespace.train.space_run import SpaceRun
 
 TINY = dict(width=16, layers=1, heads=2, mlp=32, dim=8)
@@ -136,3 +136,13 @@ def test_lora_starts_as_the_identity_and_merges_into_plain_layers(config):
 def test_parts_that_do_not_exist_are_reported(config, settings, message):
     with pytest.raises(ConfigError, match=message):
         SpaceRun(replace(config, **settings))
+
+
+def test_rates_and_decay_are_those_of_each_group(config):
+    run = SpaceRun(replace(config, lr_multipliers={"image": 0.1}, weight_decay=0.2))
+    optimizer = build_optimizer(run.training_model, run.config)
+    set_lr(optimizer, 2.0)
+    for group in optimizer.param_groups:
+        assert group["lr"] == 2.0 * group["lr_multiplier"]
+        assert group["weight_decay"] == (0.2 if all(p.ndim > 1 for p in group["params"]) else 0)
+    assert {group["lr_multiplier"] for group in optimizer.param_groups} == {0.1, 1.0}

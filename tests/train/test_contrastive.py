@@ -62,7 +62,7 @@ from pathlib import Path
 from samespace.train.config import read_config
 from samespace.train.contrastive import backward
 from samespace.train.data import Batch
-from samespace.train.distributed import process_group
+from samespace.train.distributed import mean_count, process_group, world_size
 from samespace.train.space_run import SpaceRun
 def results(settings):
     config = read_config(Path(sys.argv[1]), settings)
@@ -79,6 +79,7 @@ def results(settings):
     return {{"loss": losses.mean(), "grads": grads}}
 def main():
     with process_group() as rank:
+        assert mean_count(rank + 1) == (1.5 if world_size() > 1 else 1)
         found = [results(settings) for settings in {SETTINGS}]
         if rank == 0:
             torch.save(found, sys.argv[1] + ".out")

@@ -49,6 +49,21 @@ def test_a_compiled_model_learns_the_same_and_its_weights_keep_their_names(confi
     assert "._orig_mod" not in "".join(trainer.ema.state_dict())
 
 
+def test_a_step_is_of_several_batches_where_they_are_accumulated(config):
+    run = SpaceRun(replace(config, steps=2, accumulate=2))
+    Path(config.out).mkdir()
+    seen, losses = [], []
+
+    def backward(batch, weight):
+        seen.append((tuple(batch.names), weight))
+        return run.backward(batch, weight)
+
+    Trainer(run.config, run.training_model, run.loader, Path(config.out)).train(
+        backward, lambda progress: losses.append(progress.loss)
+    )
+    assert len({names for names, _ in seen}) == 4 and {weight for _, weight in seen} == {0.5} and len(losses) == 2
+
+
 def test_what_was_skipped_before_a_resume_is_remembered(config):
     run = SpaceRun(replace(config, steps=1))
     Path(config.out).mkdir()

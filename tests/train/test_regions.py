@@ -102,7 +102,7 @@ def test_errors_are_one_sentence(configure, tmp_path):
         configure('lock=["image"]')
     rows = json.loads((tmp_path / "conversations.json").read_text())
     (tmp_path / "conversations.json").write_text(json.dumps([{k: v for k, v in row.items() if k != "regions"} for row in rows]))
-    with pytest.raises(ConfigError, match="holds nothing to learn"):
+    with pytest.raises(ConfigError, match="no picture with regions"):
         train(AssistantRun, configure(), False, lambda *_: None)
 
 

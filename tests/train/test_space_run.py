@@ -135,11 +135,11 @@ from samespace.cli.main import app
 from samespace.train import runs
 from samespace.train.distributed import process_group
 from samespace.train.space_run import SpaceRun
-if "steps=10" in sys.argv[1]:
-    SpaceRun.export = lambda *_: None  # they go on, and are exported at their end
+export = SpaceRun.export
 with process_group("cpu") as rank:  # joined once for all commands: under one launch it cannot be joined again
     runs.process_group = lambda device: contextlib.nullcontext(rank)
     for words in sys.argv[1:]:
+        SpaceRun.export = export if "--resume" in words else lambda *_: None  # they go on, and are exported at their end
         app(["train", *words.split()], standalone_mode=False)
 """
 
@@ -152,17 +152,10 @@ def test_two_processes_train_one_space_and_resume(table, tmp_path):
         (tmp_path / f"{name}.toml").write_text(f"fsdp = {str(name == 'fsdp').lower()}\n{config}")
     (tmp_path / "commands.py").write_text(COMMANDS)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "commands.py"]
-    for more in ("steps=10", "--resume"):
-        words = [f"{name}.toml {more}" for name in ("ddp", "fsdp")]
-        done = subprocess.run(
-            [*command, *words],
-            cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=400,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+    words = [f"{name}.toml {more}" for more in ("steps=10", "--resume") for name in ("ddp", "fsdp")]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
     for name in ("ddp", "fsdp"):
         run = tmp_path / "runs" / name
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -11,6 +11,7 @@ import numpy as np
 from ..assistant.request import Picture
 from ..core.errors import UnknownSpace
 from ..explain.patch import inspect_patch
+from ..explain.report import png_uri
 from ..models.flex_vit import FlexViT
 from ..models.vit import PatchTransformer
 from ..preprocess.pixels import normalize_pixels, square
@@ -24,14 +25,15 @@ _LOADING = Lock()
 def patch_values(space: Space, picture: Picture, number: int) -> dict[str, Any]:
     """Return what the image tower computes for patch `number`, counted row by row from 0, as values that JSON can hold.
 
-    The keys are the fields of explain.patch.PatchActivations, and `backbone`: the CNN of a hybrid tower, empty for others.
+    The keys are the fields of explain.patch.PatchActivations; `picture`, as the tower reads it; and `backbone`, the CNN of a hybrid
+    tower, empty for others.
     Raises UnreadableMedia, RequestError where there is no such patch.
     """
     prep = space.config.prep
-    pixels = normalize_pixels(square(space.decode(picture.data, picture.name), prep)[None], prep)
-    activations = inspect_patch(image_tower(space), pixels, number)
+    read = square(space.decode(picture.data, picture.name), prep)
+    activations = inspect_patch(image_tower(space), normalize_pixels(read[None], prep), number)
     arrays = {name: np.round(value, 4).tolist() for name, value in asdict(activations).items() if name != "grid"}
-    return {"grid": activations.grid, "backbone": getattr(space.config.image, "backbone", "")} | arrays
+    return {"grid": activations.grid, "picture": png_uri(read), "backbone": getattr(space.config.image, "backbone", "")} | arrays
 
 
 def image_tower(space: Space) -> PatchTransformer:

@@ -25,10 +25,10 @@ def write_report(path: Path, trace: Trace, question: str, assistant: str) -> Non
         question=question,
         assistant=assistant,
         drawn_dims=min(DRAWN_DIMS, trace.features.shape[1]),
-        picture=_png_uri(trace.pixels),
-        features=_png_uri(_vector_image(trace.features)),
-        projected=_png_uri(_vector_image(trace.projected)),
-        attention_maps=[_png_uri(attention_overlay(token.attention)) for token in trace.answer],
+        picture=png_uri(trace.pixels),
+        features=png_uri(_vector_image(trace.features)),
+        projected=png_uri(_vector_image(trace.projected)),
+        attention_maps=[png_uri(attention_overlay(token.attention)) for token in trace.answer],
     )
     path.write_text(page, "utf-8")
 
@@ -36,10 +36,10 @@ def write_report(path: Path, trace: Trace, question: str, assistant: str) -> Non
 def as_json(trace: Trace) -> dict[str, Any]:
     """Return the six steps as values that JSON can hold: shapes, images as data URIs, words and maps."""
     return {
-        "pixels": {"shape": trace.pixels.shape, "picture": _png_uri(trace.pixels)},
+        "pixels": {"shape": trace.pixels.shape, "picture": png_uri(trace.pixels)},
         "grid": trace.grid,
-        "features": {"shape": trace.features.shape, "picture": _png_uri(_vector_image(trace.features))},
-        "projected": {"shape": trace.projected.shape, "picture": _png_uri(_vector_image(trace.projected))},
+        "features": {"shape": trace.features.shape, "picture": png_uri(_vector_image(trace.features))},
+        "projected": {"shape": trace.projected.shape, "picture": png_uri(_vector_image(trace.projected))},
         "nearest_words": trace.nearest_words,
         "labels": trace.labels,
         "sequence": [{"text": token.text, "cell": token.cell, "is_image": token.is_image} for token in trace.sequence],
@@ -66,7 +66,7 @@ def _vector_image(vectors: np.ndarray) -> np.ndarray:
     return grey
 
 
-def _png_uri(pixels: np.ndarray) -> str:
+def png_uri(pixels: np.ndarray) -> str:
     """Return pixels, uint8 (H, W), (H, W, 3) or (H, W, 4), as the data URI of a PNG."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")

@@ -3,10 +3,12 @@
 What needs torch is imported when it is first needed, so that the server starts sooner.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
+from threading import Lock
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
@@ -14,7 +16,11 @@ from ...core.errors import UnknownAssistant
 from ...course.photographs import find_photograph
 from ..services.schemas import ContrastRequest, ImageSizeRequest, OperateRequest, PatchRequest, TraceRequest
 from ..services.state import State
+from ..services.threads import while_wanted
 from ..services.urls import read_picture
+
+COMPUTING = Lock()
+"""Held by what takes much memory for a moment: one at a time."""
 
 router = APIRouter(prefix="/app/lesson")
 
@@ -24,24 +30,36 @@ def photograph(name: str) -> FileResponse:
     """Return one of the demo's photographs."""
     path = find_photograph(name)
     if path is None:
-        raise HTTPException(404, f"there is no photograph {name[:40]!r}; drop six of your own")
+        raise HTTPException(404, f"there is no photograph {name[:40]!r}; choose one of your own")
     return FileResponse(path)
 
 
 @router.post("/contrast")
-def contrast(body: ContrastRequest) -> dict[str, Any]:
+async def contrast(body: ContrastRequest, request: Request) -> dict[str, Any]:
     """Train a batch of pairs for a few steps."""
-    from ...course.contrast import train_pairs
 
-    return asdict(train_pairs(body.images, body.texts, body.temperature))
+    def trained(check: Callable[..., None]) -> dict[str, Any]:
+        from ...course.contrast import train_pairs
+
+        with COMPUTING:
+            check()
+            return asdict(train_pairs(body.images, body.texts, body.temperature))
+
+    return await while_wanted(request, trained)
 
 
 @router.post("/patch")
-def patch(body: PatchRequest, state: State) -> dict[str, Any]:
+async def patch(body: PatchRequest, request: Request, state: State) -> dict[str, Any]:
     """Return what the image tower computes for one patch."""
-    from ...course.patches import patch_values
 
-    return patch_values(state.library.space, read_picture(body.picture, urls_allowed=False), body.patch)
+    def values(check: Callable[..., None]) -> dict[str, Any]:
+        from ...course.patches import patch_values
+
+        with COMPUTING:
+            check()
+            return patch_values(state.library.space, read_picture(body.picture, urls_allowed=False), body.patch)
+
+    return await while_wanted(request, values)
 
 
 @router.post("/operate")

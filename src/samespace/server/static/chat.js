@@ -53,6 +53,7 @@ function offerTrace(bubble, uri, question, answer) {
     if (picture !== uri) return;
     if (trace.error) button.textContent = trace.error;
     else {
+      at("picture").src = trace.pixels.picture; // as the model reads it: a part of the picture, perhaps
       const traced = trace.answer.map(({ text }) => text).join("");
       const rest = answer.startsWith(traced) ? answer.slice(traced.length) : ""; // what lies beyond the traced tokens
       bubble.replaceChildren(...trace.answer.map(tokenButton), rest, note("Point at a word."));

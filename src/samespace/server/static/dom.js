@@ -18,6 +18,9 @@ export const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `
 // A value as it stands in a condition.
 export const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
 
+// Whether an element is the current one of several.
+export const setCurrent = (element, current) => (current ? element.setAttribute("aria-current", "true") : element.removeAttribute("aria-current"));
+
 // How many files one stands for, in its corner; nothing where it stands for itself.
 export const stackBadge = ({ stacked }) => (stacked > 1 ? [element("span", `❐ ${stacked}`, { className: "badge stack", title: `${stacked} files: copies, a burst, or a pair` })] : []);
 

@@ -25,6 +25,7 @@ async function draw() {
     });
     finish(result, tiles);
   } catch (error) {
+    if (controller !== running) return; // another drawing was begun
     const aborted = error.name === "AbortError";
     say(aborted ? "Stopped; what was drawn until then stays." : error.message, !aborted);
   }

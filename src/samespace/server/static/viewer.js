@@ -1,6 +1,6 @@
 // One file, large: played, explained, and what is known of it.
 import { ask, latestOnly } from "./ask.js";
-import { at, element, size } from "./dom.js";
+import { at, element, setCurrent, size } from "./dom.js";
 import { paintBoxes, paintHeatmap } from "./heatmap.js";
 import { showMark } from "./marks.js";
 
@@ -74,7 +74,7 @@ export class Viewer {
       if (this.hit.stack !== hit.stack) return;
       row.replaceChildren(...files.map((file, i) => this.stackButton(file, () => this.open(i, files))));
     }
-    for (const button of row.children) button.toggleAttribute("aria-current", button.dataset.path === hit.path);
+    for (const button of row.children) setCurrent(button, button.dataset.path === hit.path);
   }
 
   stackButton(file, onClick) {
@@ -180,7 +180,7 @@ export class Viewer {
 }
 
 function markCurrent(strip, hit) {
-  for (const bar of strip.children) bar.toggleAttribute("aria-current", bar.dataset.locator === hit.locator);
+  for (const bar of strip.children) setCurrent(bar, bar.dataset.locator === hit.locator);
 }
 
 function wordButton(name, onSelect) {

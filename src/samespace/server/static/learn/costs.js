@@ -26,7 +26,9 @@ export const RULES = [
     name: "Claude 3, 3.5",
     source: "Anthropic's vision guide, 2024",
     count(sides) {
-      const size = fitted(sides, 1568).map(Math.round);
+      const fit = fitted(sides, 1568);
+      const scale = Math.min(1, Math.sqrt((1600 * 750) / (fit[0] * fit[1]))); // and to at most 1,600 tokens
+      const size = fit.map((n) => Math.floor(n * scale));
       return { tokens: Math.ceil((size[0] * size[1]) / 750), size, how: `${size[0]} × ${size[1]} / 750` };
     },
   },
@@ -56,10 +58,10 @@ export const costs = exercise(async (container) => {
   const height = make("input", { type: "number", min: 1, max: 8000, oninput: draw });
   const head = make("tr");
   const videoNote = make("p", { className: "note" });
-  const line = await chooser(container.dataset.photograph, async (uri, length = 0) => {
+  const line = await chooser(container, async (uri, length = 0, sides = null) => {
     image = await imageOf(uri);
     seconds = length;
-    [width.value, height.value] = [image.naturalWidth, image.naturalHeight];
+    [width.value, height.value] = sides ?? [image.naturalWidth, image.naturalHeight];
     draw();
   }, true);
   container.replaceChildren(line, make("p", { className: "actions" }, make("label", {}, "Width ", width), make("label", {}, "Height ", height)),
@@ -96,8 +98,14 @@ export const costs = exercise(async (container) => {
     canvas.ariaLabel = `The picture as ${rule.name} takes it, ${size.join(" × ")} pixels${tile ? `, in tiles of ${tile}` : ""}`;
   }
 
+  async function choose(one) {
+    rule = one;
+    await draw();
+    [...body.querySelectorAll("button")].find((button) => button.textContent === one.name)?.focus(); // the rows were made anew
+  }
+
   function row(one, { tokens, how }) {
-    const choose = make("button", { type: "button", ariaPressed: String(one === rule), title: "Draw its tiles", onclick: () => ((rule = one), draw()) }, one.name);
+    const choose = make("button", { type: "button", ariaPressed: String(one === rule), title: "Draw its tiles", onclick: () => choose(one) }, one.name);
     const ofVideo = Math.round((one.frame ?? tokens) * (one.frames ?? Math.ceil(seconds)));
     const numbers = [tokens, ...(seconds ? [ofVideo] : [])].map((n) => make("td", {}, make("b", {}, n.toLocaleString())));
     return make("tr", {}, make("th", { scope: "row" }, choose), ...numbers, make("td", {}, how), make("td", { className: "note" }, one.source));

@@ -19,7 +19,7 @@ export const cutter = exercise(async (container) => {
   const one = make("canvas", { className: "one", ariaHidden: "true" });
   const numbers = make("p", { className: "note numbers" });
   const presets = make("p", { className: "tries" }, ...PRESETS.map((preset) => make("button", { type: "button", onclick: () => set(preset) }, preset.name)));
-  const line = await chooser(container.dataset.photograph, async (uri) => {
+  const line = await chooser(container, async (uri) => {
     image = await imageOf(uri);
     draw();
   });

@@ -54,7 +54,7 @@ function kinds(container) {
         status.textContent = `${row.tokens} tokens, read ${NAMES[row.kind]}`;
         out.append(kindFigure(row, [`perplexity ${row.perplexity.toLocaleString()}`]));
       }
-      status.textContent += ". Each row is a token, each column one that it looks at.";
+      status.textContent += ". Rows look at columns; where there are more than 64 tokens, a row or column stands for several.";
     },
     size.element,
   );

@@ -1,4 +1,5 @@
 // The course: each exercise has a module; this one starts them and marks the part that is being read.
+import { setCurrent } from "../dom.js";
 import { costs } from "./costs.js";
 import { cutter } from "./cutter.js";
 import { guide } from "./guide.js";
@@ -30,7 +31,7 @@ const links = [...document.querySelectorAll(".rail a")];
 const marker = new IntersectionObserver(
   (entries) => {
     for (const { isIntersecting, target } of entries)
-      if (isIntersecting) for (const link of links) link.toggleAttribute("aria-current", link.hash === `#${target.id}`);
+      if (isIntersecting) for (const link of links) setCurrent(link, link.hash === `#${target.id}`);
   },
   { rootMargin: "-30% 0px -60%" },
 );

@@ -14,7 +14,7 @@ export const patch = exercise(async (container) => {
   const view = make("div", { className: "frame", tabIndex: 0, role: "group", ariaLabel: "Choose a patch with the mouse or the arrow keys", onclick: pick, onkeydown: move }, image, mark);
   const status = make("p", { className: "status-line", role: "status" });
   const values = make("div", { className: "patch-values" });
-  const line = await chooser(container.dataset.photograph, (chosenUri) => {
+  const line = await chooser(container, (chosenUri) => {
     uri = chosenUri;
     image.src = uri;
     update();
@@ -26,6 +26,7 @@ export const patch = exercise(async (container) => {
     if (!answer) return;
     if (answer.error) return void (status.textContent = answer.error);
     grid = answer.grid;
+    image.src = answer.picture; // as the tower reads it: a part of the picture, perhaps
     const [row, column] = [Math.floor(picked / grid), picked % grid];
     const side = 100 / grid;
     Object.assign(mark.style, { width: `${side}%`, height: `${side}%`, left: `${column * side}%`, top: `${row * side}%` });
@@ -52,6 +53,7 @@ export const patch = exercise(async (container) => {
     const by = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (!by || !grid) return;
     event.preventDefault();
+    if (event.repeat) return; // each step is a pass through the tower
     choose(Math.floor(picked / grid) + by[0], (picked % grid) + by[1]);
   }
 

@@ -63,6 +63,20 @@ export function quiz(container) {
 
   function draw() {
     list.replaceChildren(...QUESTIONS.map((question, i) => item(question, i)));
+    showResult();
+  }
+
+  // An answer stays; what it says of itself has the focus then, and is read aloud.
+  function choose(i, k) {
+    if (chosen[i] !== null) return;
+    chosen[i] = k;
+    save(chosen);
+    list.children[i].replaceWith(item(QUESTIONS[i], i));
+    list.children[i].querySelector(".note").focus();
+    showResult();
+  }
+
+  function showResult() {
     const right = chosen.filter((answer) => answer === 0).length;
     const open = chosen.filter((answer) => answer === null).length;
     again.hidden = open === QUESTIONS.length;
@@ -71,13 +85,12 @@ export function quiz(container) {
   }
 
   function item({ ask, answers, order, why }, i) {
-    const name = `question-${i}`;
     const choices = order.map((k) => {
-      const radio = make("input", { type: "radio", name, checked: chosen[i] === k, disabled: chosen[i] !== null, onchange: () => ((chosen[i] = k), save(chosen), draw()) });
       const mark = chosen[i] === null ? "" : k === 0 ? "right" : chosen[i] === k ? "mistaken" : "";
-      return make("label", { className: mark }, radio, answers[k]);
+      const said = { right: " (right)", mistaken: " (your answer)" }[mark] ?? "";
+      return make("button", { type: "button", className: `choice ${mark}`, ariaDisabled: String(chosen[i] !== null), onclick: () => choose(i, k) }, answers[k] + said);
     });
-    const explanation = chosen[i] === null ? [] : [make("p", { className: "note" }, `${chosen[i] === 0 ? "Right." : "Not quite."} ${why}`)];
+    const explanation = chosen[i] === null ? [] : [make("p", { className: "note", tabIndex: -1 }, `${chosen[i] === 0 ? "Right." : "Not quite."} ${why}`)];
     return make("li", {}, make("fieldset", {}, make("legend", {}, `${i + 1}. ${ask}`), ...choices, ...explanation));
   }
 }
@@ -103,4 +116,10 @@ function load() {
   return Array(QUESTIONS.length).fill(null);
 }
 
-const save = (chosen) => localStorage.setItem(KEY, JSON.stringify(chosen));
+function save(chosen) {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(chosen));
+  } catch {
+    // nothing may be stored here: answers last as long as the page
+  }
+}

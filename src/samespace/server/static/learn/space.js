@@ -56,6 +56,7 @@ export const space = exercise(async (container) => {
     word.textContent = phrase;
     Object.assign(word.style, { left: `${at[0]}%`, top: `${at[1]}%` });
     dots.forEach((dot, i) => Object.assign(dot.style, { left: `${positions[i][0]}%`, top: `${positions[i][1]}%` }));
+    map.title = "Pictures on the plane through their vectors; the phrase where the mean of the pictures is, weighted by how near each is to it";
     map.ariaLabel = `A map of the space: “${phrase}” lies nearest to ${CAPTIONS[pictures[best].name] ?? pictures[best].name}`;
   }
   await search();

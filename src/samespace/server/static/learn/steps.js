@@ -3,6 +3,7 @@ import { ask } from "../ask.js";
 import { chooser } from "./chooser.js";
 import { exercise, make } from "./html.js";
 
+const ANSWER = 64; // tokens, at most
 const NAMES = ["Pixels", "Patches", "Vision encoder", "Projector", "One sequence", "Answer"];
 
 export const steps = exercise(async (container) => {
@@ -17,7 +18,7 @@ export const steps = exercise(async (container) => {
   const stage = make("div", { className: "step", role: "tabpanel", tabIndex: 0 });
   const back = make("button", { type: "button", onclick: () => show(at - 1) }, "← Previous");
   const next = make("button", { type: "button", onclick: () => show(at + 1) }, "Next →");
-  const line = await chooser(container.dataset.photograph, (chosenUri) => {
+  const line = await chooser(container, (chosenUri) => {
     uri = chosenUri;
     run = null;
     turn++;
@@ -34,9 +35,10 @@ export const steps = exercise(async (container) => {
 
   async function start() {
     const mine = ++turn;
+    run = null; // what an earlier question led to
     go.disabled = true;
     stage.replaceChildren(make("p", {}, "The assistant reads the picture and answers…"));
-    const answer = await ask("/app/lesson/trace", { picture: uri, question: question.value.trim() || question.defaultValue });
+    const answer = await ask("/app/lesson/trace", { picture: uri, question: question.value.trim() || question.defaultValue, max_tokens: ANSWER });
     if (turn !== mine) return;
     go.disabled = false;
     if (answer.error) return stage.replaceChildren(make("p", { className: "wrong" }, answer.error));
@@ -45,11 +47,13 @@ export const steps = exercise(async (container) => {
   }
 
   function show(step) {
+    if (step === at && stage.dataset.shown === `${turn} ${at}`) return; // what has the focus stays
     at = Math.max(0, Math.min(NAMES.length - 1, step));
     [...pills.children].forEach((pill, i) => pill.setAttribute("aria-selected", String(i === at)));
     back.disabled = at === 0;
     next.disabled = at === NAMES.length - 1;
     if (run) stage.replaceChildren(...DRAWN[at](run));
+    stage.dataset.shown = run ? `${turn} ${at}` : "";
   }
 });
 
