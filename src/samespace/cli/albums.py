@@ -54,7 +54,6 @@ def mark(
 def list_albums(library: LibraryPath = None, space: SpaceName = None) -> None:
     """List albums, tags and saved searches."""
     from ..library.library import Library
-    from ..library.search.where import quoted
 
     opened = Library(library, space)
     opened.check_exists()
@@ -62,7 +61,7 @@ def list_albums(library: LibraryPath = None, space: SpaceName = None) -> None:
     for field, named in (("album", contents.albums()), ("tag", contents.tags())):
         for name, count in named:
             shown = escape_control(name)
-            print_result(f"{field:6} {shown}  {count}  ({field}:{quoted(shown)})")
+            print_result(f'{field:6} {shown}  {count}  ({field}:"{shown}")')
     for name, query in contents.searches.items():
         print_result(f"search {escape_control(name)}  {escape_control(query)}")
     if not (contents.albums() or contents.tags() or contents.searches):

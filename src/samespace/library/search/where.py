@@ -176,11 +176,6 @@ def _plain_condition(tree: "Tree[Token]", names: Names, offset: int) -> Conditio
     return AllOf(tuple(parts)) if tree.data == "every" else AnyOf(tuple(parts))
 
 
-def quoted(value: str) -> str:
-    """Return a value as it stands in a condition."""
-    return '"' + value.replace('"', '""') + '"'
-
-
 def _value(written: Any) -> str:
     """Return a value without the quotes around it; within them a quote is written twice."""
     return str(written)[1:-1].replace('""', '"') if written.type == "QUOTED" else str(written)
