@@ -115,7 +115,7 @@ def test_a_reader_goes_through_the_lab(app, browser, clip):
     with serving(app) as address, opened(browser, address, "/lab") as page:
         page.get_by_label("Your text").fill(TEXT)
         page.get_by_role("button", name="Read it five times").click()
-        page.get_by_text("Each row is a token").wait_for()
+        page.get_by_text("Rows look at columns").wait_for()
         assert page.locator("#kinds figure").count() == len(KINDS)
         page.get_by_role("button", name="Read the video five times").click()
         page.get_by_text("Choose a video first.").wait_for()
