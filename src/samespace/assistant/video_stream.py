@@ -112,6 +112,11 @@ class VideoStream:
         return lines
 
 
+def frames_in(room: int, tokens: int) -> int:
+    """Return how many frames of so many tokens there is room for, beside the question and the answer."""
+    return int(room * (1 - KEPT_FREE)) // (tokens + LABEL_TOKENS)
+
+
 def video_stream(
     path: Path, segments: Sequence[EncodedSegment], question: str, space: Space, assistant: AssistantBackend, most: int = 0, share: float = 1.0
 ) -> VideoStream:  # fmt: skip
@@ -125,7 +130,7 @@ def video_stream(
     fit = np.array([s.z @ z for s in shown])
     tokens = assistant.picture_tokens(_frame(path, ShownFrame(sum(shots[0]) / 2, 0)))
     own = int(assistant.room * share)
-    room = int(own * (1 - KEPT_FREE)) // (tokens + LABEL_TOKENS) if own and tokens else max(1, int(UNKNOWN_ROOM * share))
+    room = frames_in(own, tokens) if own and tokens else max(1, int(UNKNOWN_ROOM * share))
     if room < 1:
         raise UnreadableMedia(
             f"{path}: a frame takes {tokens} tokens, and there is room for {own}; ask about fewer files, or read more: --context N"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from ..assistant.engine import Assistant
-from ..assistant.excerpts import MAX_PLACES
 from ..assistant.request import AssistantBackend
+from ..assistant.video_stream import frames_in
 from ..models.vit import PatchTransformer
 from ..preprocess.tiles import grid
 
@@ -24,8 +24,8 @@ class TokenCost:
     rows: int
     size: int
     """Side of a view, in pixels."""
-    max_places: int
-    """Shots of a video, or pages of a document, that the assistant is given."""
+    frames: int
+    """Of a video, each of these tokens, that the assistant has room for."""
 
 
 def assistant_cost(assistant: AssistantBackend, width: int, height: int) -> TokenCost | None:
@@ -38,9 +38,9 @@ def assistant_cost(assistant: AssistantBackend, width: int, height: int) -> Toke
     tokens_per_view = model.label_tokens + model.image.grid**2
     columns, rows = grid(width, height, c.prep.size, c.tiles, c.tile_from)
     views = view_count(columns, rows)
-    return TokenCost(
-        assistant.name, views * tokens_per_view, tokens_per_view, views, columns, rows, c.prep.size, MAX_PLACES
-    )  # fmt: skip
+    tokens = views * tokens_per_view
+    frames = frames_in(assistant.room, tokens)
+    return TokenCost(assistant.name, tokens, tokens_per_view, views, columns, rows, c.prep.size, frames)
 
 
 def view_count(columns: int, rows: int) -> int:

@@ -106,15 +106,15 @@ export const costs = exercise(async (container) => {
 
   function row(one, { tokens, how }) {
     const choose = make("button", { type: "button", ariaPressed: String(one === rule), title: "Draw its tiles", onclick: () => choose(one) }, one.name);
-    const ofVideo = Math.round((one.frame ?? tokens) * (one.frames ?? Math.ceil(seconds)));
+    const ofVideo = Math.round((one.frame ?? tokens) * Math.min(one.frames ?? Infinity, Math.ceil(seconds)));
     const numbers = [tokens, ...(seconds ? [ofVideo] : [])].map((n) => make("td", {}, make("b", {}, n.toLocaleString())));
     return make("tr", {}, make("th", { scope: "row" }, choose), ...numbers, make("td", {}, how), make("td", { className: "note" }, one.source));
   }
 });
 
 // The running assistant's rule, from the server's answer for one picture.
-function ruleOf({ name, tokens, tokens_per_view: perView, views, columns, rows, size, max_places: maxPlaces }) {
+function ruleOf({ name, tokens, tokens_per_view: perView, views, columns, rows, size, frames }) {
   const how = views > 1 ? `${perView} × (the whole + ${columns} × ${rows} tiles of ${size})` : `${perView}: the whole, at ${size} px`;
-  const source = `runs here; of a video or document it is given the ${maxPlaces} shots or pages that fit the question best`;
-  return { name, source, frames: maxPlaces, count: () => ({ tokens, size: [columns * size, rows * size], tile: size, how }) };
+  const source = `runs here; of a video it is shown as many frames as there is room for, up to ${frames} of these`;
+  return { name, source, frames, count: () => ({ tokens, size: [columns * size, rows * size], tile: size, how }) };
 }
