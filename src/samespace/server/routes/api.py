@@ -5,11 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.encoders import jsonable_encoder
 from starlette.responses import JSONResponse, Response
 
 from ...core.errors import OperationStopped, UnknownSpace
 from ...core.paths import to_text
-from ...library.search.hits import Hit
 from ..services.chat import complete
 from ..services.schemas import ChatRequest, EmbeddingRequest, RerankRequest, SearchRequest
 from ..services.state import State
@@ -49,17 +49,18 @@ def embed(body: EmbeddingRequest, state: State) -> JSONResponse:
 
 
 @router.post("/search")
-async def search(body: SearchRequest, request: Request, state: State) -> dict[str, Any]:
+async def search(body: SearchRequest, request: Request, state: State) -> JSONResponse:
     """Search the library with words; no part of the query opens a file."""
 
-    def found(check: Callable[..., None]) -> list[Hit]:
+    def found(check: Callable[..., None]) -> JSONResponse:
         hits = state.library.search(
             body.query, body.top, min_relevance=body.min_relevance, files=False, where=body.where, group_by=body.group_by
         )
-        return state.reranking.hits(body.query, hits, check) if body.rerank else hits
+        hits = state.reranking.hits(body.query, hits, check) if body.rerank else hits
+        rows = [asdict(hit) | {"id": hit.id, "path": to_text(hit.path)} for hit in hits]
+        return JSONResponse(jsonable_encoder({"object": "list", "data": rows}))
 
-    hits = await while_wanted(request, found)
-    return {"object": "list", "data": [asdict(hit) | {"id": hit.id, "path": to_text(hit.path)} for hit in hits]}
+    return await while_wanted(request, found)
 
 
 @router.post("/rerank")

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, JSONResponse
 
 from ...core.errors import UnknownAssistant
 from ...course.photographs import find_photograph
@@ -49,15 +49,16 @@ async def contrast(body: ContrastRequest, request: Request) -> dict[str, Any]:
 
 
 @router.post("/patch")
-async def patch(body: PatchRequest, request: Request, state: State) -> dict[str, Any]:
+async def patch(body: PatchRequest, request: Request, state: State) -> JSONResponse:
     """Return what the image tower computes for one patch."""
 
-    def values(check: Callable[..., None]) -> dict[str, Any]:
+    def values(check: Callable[..., None]) -> JSONResponse:
         from ...course.patches import patch_values
 
         with COMPUTING:
             check()
-            return patch_values(state.library.space, read_picture(body.picture, urls_allowed=False), body.patch)
+            found = patch_values(state.library.space, read_picture(body.picture, urls_allowed=False), body.patch)
+        return JSONResponse(found)  # written in the thread: it is all of a tower's attention
 
     return await while_wanted(request, values)
 

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 
 from ...core.paths import to_path
 from ..services.schemas import CompareRequest, DrawRequest, FolderRequest, PageSearchRequest, WeightedTerm
-from ..services.search_page import Results, listed_json
+from ..services.search_page import listed_json
 from ..services.security import HEADERS
 from ..services.state import Conditions, State, check_may_change
 from ..services.threads import one_by_one, while_wanted, working
@@ -24,12 +24,15 @@ router = APIRouter(prefix="/app")
 async def search(body: PageSearchRequest, request: Request, state: State) -> JSONResponse:
     """Search by words and media."""
 
-    def found(check: Callable[..., None]) -> Results:
+    def found(check: Callable[..., None]) -> JSONResponse:
         results = state.search_page.search(body, check)
-        return replace(results, hits=state.map_page.with_points(results.hits)) if body.on_map else results
+        if body.on_map:
+            results = replace(results, hits=state.map_page.with_points(results.hits))
+        return JSONResponse(
+            vars(results)
+        )  # written in the thread, and not a dict: FastAPI would validate every number of every hit
 
-    results = await while_wanted(request, found)
-    return JSONResponse(vars(results))  # not a dict: FastAPI would validate every number of every hit
+    return await while_wanted(request, found)
 
 
 @router.get("/timeline")
@@ -95,10 +98,14 @@ async def vector(body: WeightedTerm, request: Request, state: State) -> dict[str
 
 
 @router.get("/why/{id}")
-async def heatmaps(id: str, words: Words, request: Request, state: State) -> dict[str, Any]:
+async def heatmaps(id: str, words: Words, request: Request, state: State) -> JSONResponse:
     """Return heat maps of a hit, row by row: for the words together, then for each."""
-    maps = await while_wanted(request, lambda check: state.search_page.heatmaps(id, words, check))
-    return {"words": words.split(), "maps": np.round(maps, 4).tolist()}
+
+    def found(check: Callable[..., None]) -> JSONResponse:
+        maps = state.search_page.heatmaps(id, words, check)
+        return JSONResponse({"words": words.split(), "maps": np.round(maps, 4).tolist()})
+
+    return await while_wanted(request, found)
 
 
 @router.get("/marks/{id}")
